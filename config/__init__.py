@@ -1,0 +1,30 @@
+"""The settings of the service: read once from one TOML file, checked, frozen.
+
+``load_settings`` is the way in; everyone else is handed the part of `Settings` that they need.
+"""
+
+from config.load import ConfigurationError, find_settings_file, load_settings
+from config.settings import (
+    ApiSettings,
+    ClusterSettings,
+    EmbeddedSettings,
+    LogSettings,
+    MongoSettings,
+    ScraperSettings,
+    Settings,
+    SshSettings,
+)
+
+__all__ = [
+    "ApiSettings",
+    "ClusterSettings",
+    "ConfigurationError",
+    "EmbeddedSettings",
+    "LogSettings",
+    "MongoSettings",
+    "ScraperSettings",
+    "Settings",
+    "SshSettings",
+    "find_settings_file",
+    "load_settings",
+]

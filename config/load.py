@@ -1,0 +1,166 @@
+"""The configuration file: found, read, checked, and every mistake in it named.
+
+An error names the file, the key, what was found and what is expected; for a mistyped key it names
+the key that was probably meant.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from config.settings import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIG_VARIABLE = "CLOCKWORK_CONFIG"
+MONGO_URI_VARIABLE = "CLOCKWORK_MONGO_URI"
+PLACES = (Path("clockwork.toml"), Path("/etc/clockwork/clockwork.toml"))
+
+
+class ConfigurationError(Exception):
+    """The configuration can't be used. The message is for the operator, a line for each mistake."""
+
+
+def find_settings_file(argument: str | None, environment: Mapping[str, str]) -> Path:
+    """The configuration file: *argument* (``--config``), then ``$CLOCKWORK_CONFIG``, then PLACES.
+
+    Raises `ConfigurationError` when the one that is asked for, or all of them, are missing.
+    """
+    if argument is not None:
+        return _existing(Path(argument), "--config")
+    if environment.get(CONFIG_VARIABLE):
+        return _existing(Path(environment[CONFIG_VARIABLE]), f"${CONFIG_VARIABLE}")
+    for place in PLACES:
+        if place.is_file():
+            return place
+    looked = ", ".join(str(place) for place in PLACES)
+    raise ConfigurationError(
+        f"no configuration file: looked for {looked}; give one with --config or "
+        f"${CONFIG_VARIABLE} (clockwork.example.toml is a start)"
+    )
+
+
+def _existing(path: Path, given_by: str) -> Path:
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such file (given by {given_by})")
+    return path
+
+
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in the TOML file *path*, secrets from *environment* or their files filled in.
+
+    Relative paths in the file are taken from the file's folder.  Raises `ConfigurationError`.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
+    _name_clusters(table)
+    try:
+        settings = Settings.model_validate(table)
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(detail)}" for detail in error.errors()]
+        raise ConfigurationError("\n".join(lines)) from None
+    return _with_secrets(_with_folder(settings, path.resolve().parent), path, environment)
+
+
+def _name_clusters(table: dict[str, Any]) -> None:
+    """Give each cluster's table its name, which in the file is the table's own key."""
+    clusters = table.get("clusters")
+    if not isinstance(clusters, dict):
+        return
+    for name, cluster in clusters.items():
+        if isinstance(cluster, dict) and "name" not in cluster:
+            cluster["name"] = name
+
+
+def _with_folder(settings: Settings, folder: Path) -> Settings:
+    embedded = settings.embedded.model_copy(update={"path": folder / settings.embedded.path})
+    update: dict[str, Any] = {"embedded": embedded}
+    if settings.mongo.uri_file is not None:
+        uri_file = folder / settings.mongo.uri_file
+        update["mongo"] = settings.mongo.model_copy(update={"uri_file": uri_file})
+    clusters = {}
+    for name, cluster in settings.clusters.items():
+        paths = {
+            key: folder / value.expanduser()
+            for key in ("key_file", "known_hosts", "config_file")
+            if (value := getattr(cluster.ssh, key)) is not None
+        }
+        clusters[name] = cluster.model_copy(update={"ssh": cluster.ssh.model_copy(update=paths)})
+    return settings.model_copy(update={**update, "clusters": clusters})
+
+
+def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]) -> Settings:
+    mongo = settings.mongo
+    uri = mongo.uri
+    if mongo.uri is not None and mongo.uri_file is not None:
+        raise ConfigurationError(f"{path}: mongo: give uri or uri_file, not both")
+    if mongo.uri_file is not None:
+        try:
+            uri = SecretStr(mongo.uri_file.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"{path}: mongo.uri_file: {mongo.uri_file} can't be read: {error}"
+            ) from error
+    if environment.get(MONGO_URI_VARIABLE):
+        uri = SecretStr(environment[MONGO_URI_VARIABLE])
+    if uri is not None and not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+        raise ConfigurationError(
+            f"{path}: mongo.uri (or {MONGO_URI_VARIABLE}): expected mongodb://… or mongodb+srv://…"
+        )
+    return settings.model_copy(update={"mongo": mongo.model_copy(update={"uri": uri})})
+
+
+# --- errors in words -------------------------------------------------------------------------
+
+
+def _explain(detail: Any) -> str:
+    place = [str(part) for part in detail["loc"] if part != "[key]"]
+    key = ".".join(place)
+    found = detail["input"]
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.6)
+        meant = f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"
+        return f"{key}: unknown key{meant}"
+    if detail["type"] == "missing":
+        return f"{key}: is missing"
+    return f"{key}: found {_shown(found, key)}, expected: {_expected(detail)}"
+
+
+def _expected(detail: Any) -> str:
+    message: str = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return message
+
+
+def _shown(found: object, key: str) -> str:
+    """What was found, in TOML's words; a secret stays one."""
+    if "uri" in key:
+        return "something else"
+    if isinstance(found, bool):
+        return str(found).lower()
+    if isinstance(found, dict):
+        return "a table"
+    return repr(found)
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """The keys of the table at *place* (``["clusters", "mila", "ssh"]``)."""
+    model: Any = Settings
+    for part in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[part].annotation
+        else:  # dict[str, ClusterSettings]: any name, then the cluster's keys
+            model = get_args(model)[1]
+    return sorted(key for key in model.model_fields if key != "name")

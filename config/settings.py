@@ -1,0 +1,122 @@
+"""The shape of the configuration: every key, its type, its unit, its default.
+
+The models are frozen: a setting cannot change under a running service. ``clockwork.example.toml``
+shows every key with its default and a word on what it is for.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+UsernameField = Literal["mila_cluster_username", "cc_account_username"]
+
+ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class MongoSettings(_Frozen):
+    """Which Mongo holds the documents. Without a URI the embedded database is used."""
+
+    uri: SecretStr | None = None
+    uri_file: Path | None = Field(default=None, strict=False)
+    database: Annotated[str, Field(min_length=1, max_length=38, pattern=r"^[A-Za-z0-9_-]+$")] = (
+        "clockwork"
+    )
+
+
+class EmbeddedSettings(_Frozen):
+    """The embedded Mongo-compatible database, started when there is no Mongo URI."""
+
+    path: Path = Field(default=Path("clockwork-data"), strict=False)
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """0 takes a free port."""
+
+
+class ApiSettings(_Frozen):
+    """Where the REST API listens."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    threads: Annotated[int, Field(ge=1, le=256)] = 8
+    """Requests answered at the same time by one process."""
+
+
+class ScraperSettings(_Frozen):
+    """What holds for every cluster that is scraped."""
+
+    max_record_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 1 << 20
+    """A record longer than this is set aside unread."""
+
+
+class LogSettings(_Frozen):
+    """How the service logs, to standard error."""
+
+    format: Literal["auto", "human", "json"] = "auto"
+    """``auto`` is human on a terminal and JSON elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class SshSettings(_Frozen):
+    """How one cluster is reached. All times in seconds."""
+
+    host: Annotated[str, Field(min_length=1)]
+    """A host name, an address, or a Host alias of the ssh configuration file."""
+    port: Port | None = None
+    user: str | None = None
+    key_file: Path | None = Field(default=None, strict=False)
+    """A private key (ed25519, ecdsa or RSA). Without it: the ssh configuration, then the agent."""
+    known_hosts: Path = Field(default=Path("~/.ssh/known_hosts"), strict=False)
+    config_file: Path = Field(default=Path("~/.ssh/config"), strict=False)
+    connect_timeout: Seconds = 10.0
+    banner_timeout: Seconds = 15.0
+    auth_timeout: Seconds = 15.0
+    command_timeout: Seconds = 120.0
+    """From the start of a command to its exit status."""
+
+
+class ClusterSettings(_Frozen):
+    """One Slurm cluster."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    """The key of its table in the file; the ``cluster_name`` of its documents."""
+    timezone: str
+    """IANA name of the zone that the cluster's clocks show."""
+    username_field: UsernameField
+    """Which of a user's names Slurm gives on this cluster."""
+    ssh: SshSettings
+    scontrol: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = "scontrol"
+    """The program's name or full path on the cluster's host."""
+    jobs_interval: Seconds = 60.0
+    nodes_interval: Seconds = 300.0
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError) as error:
+            raise ValueError("not a time zone of the IANA database") from error
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The cluster's time zone."""
+        return ZoneInfo(self.timezone)
+
+
+class Settings(_Frozen):
+    """The whole configuration."""
+
+    mongo: MongoSettings = MongoSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    api: ApiSettings = ApiSettings()
+    scraper: ScraperSettings = ScraperSettings()
+    log: LogSettings = LogSettings()
+    clusters: dict[str, ClusterSettings] = Field(default_factory=dict)

@@ -1,0 +1,243 @@
+"""Raw pairs to the ``slurm`` part of a document: names as documented, values typed.
+
+Usage::
+
+    slurm = job_document(raw_pairs, cluster)     # cluster: config.ClusterSettings
+    slurm = node_document(raw_pairs, cluster)
+
+Job schema (a key that scontrol did not print is absent; an absent marker is null)::
+
+    {
+      "job_id":        string,           # JobId
+      "name":          string,           # JobName, whatever it is
+      "mila_cluster_username" or "cc_account_username":
+                       string,           # UserId's name; which one: the cluster's username_field
+      "uid":           string,           # UserId's number
+      "account":       string or null,
+      "job_state":     string,
+      "exit_code":     string,           # "0:0"
+      "time_limit":    integer or null,  # seconds; null for UNLIMITED and other words
+      "submit_time":   string,           # 2021-11-13T00:56:47-05:00, or "Unknown"
+      "start_time":    string,           # the same; a forecast for a pending job
+      "end_time":      string,           # the same; start + limit for a running job
+      "partition":     string,
+      "nodes":         string or null,   # NodeList
+      "resv_name":     string,           # Reservation; only where the job has one
+      "command":       string or null,   # the script and all its arguments
+      "work_dir":      string,
+      "stderr":        string,           # the three: batch jobs alone
+      "stdin":         string,
+      "stdout":        string,
+      "cluster_name":  string            # configuration
+    }
+
+Node schema::
+
+    {
+      "name":          string,           # NodeName
+      "arch":          string,
+      "features":      string or null,   # AvailableFeatures
+      "gres":          string or null,
+      "addr":          string,           # NodeAddr
+      "memory":        string,           # RealMemory, MiB
+      "state":         string,
+      "cfg_tres":      string or null,
+      "alloc_tres":    string or null,
+      "comment":       string or null,
+      "reason":        string or null,   # with [user@time]
+      "cluster_name":  string            # configuration
+    }
+
+Every other key is there too, in snake case: durations in seconds, times in ISO 8601 (null where
+there is none), whole numbers as integers, ``CPULoad`` as a float, text as text.  ``-d``'s lines
+about groups of nodes are a list, ``alloc_groups: [{nodes, cpu_ids, mem, gres}]``.  A key whose
+name in snake case is one of the above is kept as ``slurm_<name>``.
+
+Left out on purpose: nothing but the spaces around values; the one space that some versions print
+behind a comment.  Bytes that are not UTF-8 are written ``\\xff``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from config import ClusterSettings
+from ingest import values
+from ingest.grammar import JOB, NODE, Grammar
+from ingest.pairs import REPEATED, RawPairs
+
+SlurmDict = dict[str, Any]
+_Reader = Callable[[str, ZoneInfo], Any]
+
+JOB_STRINGS = {
+    "JobId": "job_id",
+    "Account": "account",
+    "JobState": "job_state",
+    "ExitCode": "exit_code",
+    "Partition": "partition",
+    "NodeList": "nodes",
+    "Command": "command",
+    "WorkDir": "work_dir",
+    "StdErr": "stderr",
+    "StdIn": "stdin",
+    "StdOut": "stdout",
+}
+NODE_STRINGS = {
+    "NodeName": "name",
+    "Arch": "arch",
+    "AvailableFeatures": "features",
+    "Gres": "gres",
+    "NodeAddr": "addr",
+    "RealMemory": "memory",
+    "State": "state",
+    "CfgTRES": "cfg_tres",
+    "AllocTRES": "alloc_tres",
+    "Comment": "comment",
+    "Reason": "reason",
+}
+JOB_TIMES = {"SubmitTime": "submit_time", "StartTime": "start_time", "EndTime": "end_time"}
+
+_DURATIONS = ("RunTime", "TimeMin", "DelayBoot")
+_TIMES = (
+    *("EligibleTime", "AccrueTime", "Deadline", "PreemptEligibleTime", "PreemptTime"),
+    *("SuspendTime", "LastSchedEval"),
+    *("BootTime", "SlurmdStartTime", "LastBusyTime", "ResumeAfterTime"),
+)
+_JOB_INTEGERS = (
+    *("ArrayJobId", "ArrayTaskThrottle", "HetJobId", "HetJobOffset", "PackJobId", "PackJobOffset"),
+    *("Priority", "Nice", "Requeue", "Restarts", "BatchFlag", "Reboot", "SecsPreSuspend"),
+    *("NumNodes", "NumCPUs", "NumTasks", "CPUs/Task", "MinCPUsNode", "MinTmpDiskNode"),
+    *("Contiguous", "NtasksPerTRES", "OOMKillStep"),
+)
+_NODE_INTEGERS = (
+    *("CPUAlloc", "CPUErr", "CPUEfctv", "CPUTot", "CoresPerSocket", "Sockets", "Boards"),
+    *("ThreadsPerCore", "AllocMem", "FreeMem", "TmpDisk", "Weight", "Port", "CoreSpecCount"),
+    *("MemSpecLimit", "CurrentWatts", "LowestJoules", "ConsumedJoules", "AveWatts", "CapWatts"),
+    *("ExtSensorsJoules", "ExtSensorsWatts", "ExtSensorsTemp"),
+)
+
+
+class DocumentError(ValueError):
+    """A record whose values can't be what scontrol prints. The message names the key."""
+
+
+def job_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
+    """The ``slurm`` dict of a job on *cluster*. Raises `DocumentError`."""
+    return _document(raw, cluster, _JOB_RULES)
+
+
+def node_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
+    """The ``slurm`` dict of a node of *cluster*."""
+    return _document(raw, cluster, _NODE_RULES)
+
+
+# --- rules: key -> (name in the document, how its value is read) -------------------------------
+
+
+def _optional(value: str, _zone: ZoneInfo) -> str | None:
+    return values.optional(value)
+
+
+def _text(value: str, _zone: ZoneInfo) -> str | None:
+    """Free text: whole, but for the one space that some versions print behind it."""
+    value = value.removesuffix(" ")
+    return None if value in values.ABSENT else value
+
+
+def _name(value: str, _zone: ZoneInfo) -> str:
+    return value
+
+
+def _time(value: str, zone: ZoneInfo) -> str | None:
+    return values.time(value, zone)
+
+
+def _time_or_unknown(value: str, zone: ZoneInfo) -> str:
+    return values.time(value, zone) or "Unknown"
+
+
+def _integer(value: str, _zone: ZoneInfo) -> int | str | None:
+    return values.integer(value)
+
+
+def _decimal(value: str, _zone: ZoneInfo) -> float | int | str | None:
+    return values.decimal(value)
+
+
+def _duration(value: str, _zone: ZoneInfo) -> int | None:
+    return values.duration(value)
+
+
+def _plain(value: str, zone: ZoneInfo) -> Any:
+    """A key that the grammar does not know: a time, a number, or text, as it looks."""
+    return values.time(value, zone) or values.decimal(value)
+
+
+def _readers(integers: tuple[str, ...]) -> dict[str, _Reader]:
+    readers: dict[str, _Reader] = dict.fromkeys(integers, _integer)
+    readers |= dict.fromkeys(_DURATIONS, _duration)
+    readers |= dict.fromkeys(_TIMES, _time)
+    return readers
+
+
+def _rules(
+    grammar: Grammar, strings: Mapping[str, str], readers: Mapping[str, _Reader]
+) -> dict[str, tuple[str, _Reader]]:
+    rules = {}
+    for key, known in grammar.keys.items():
+        plain = _text if known.text else _optional
+        name = strings.get(key, values.snake_case(key))
+        rules[key] = (name, readers.get(key, plain))
+    return rules
+
+
+_JOB_RULES = _rules(
+    JOB,
+    {**JOB_STRINGS, **JOB_TIMES, "JobName": "name", "TimeLimit": "time_limit"}
+    | {"Reservation": "resv_name"},
+    {
+        **_readers(_JOB_INTEGERS),
+        **dict.fromkeys(JOB_TIMES, _time_or_unknown),
+        "JobName": _name,
+        "TimeLimit": _duration,
+    },
+)
+_NODE_RULES = _rules(NODE, NODE_STRINGS, {**_readers(_NODE_INTEGERS), "CPULoad": _decimal})
+
+
+def _document(
+    raw: RawPairs, cluster: ClusterSettings, rules: Mapping[str, tuple[str, _Reader]]
+) -> SlurmDict:
+    zone = cluster.zone
+    slurm: SlurmDict = {}
+    unknown: list[tuple[str, str]] = []
+    groups: list[SlurmDict] = []
+    for _, key, _, value in raw.pairs:
+        if key == "UserId":
+            owner = values.user(value)
+            if owner is None:
+                raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
+            slurm[cluster.username_field], slurm["uid"] = owner
+        elif key in rules:
+            name, read = rules[key]
+            slurm[name] = read(value, zone)
+        elif key in REPEATED:
+            if key == "Nodes":
+                groups.append({})
+            if groups:
+                groups[-1][values.snake_case(key)] = values.optional(value)
+        else:
+            unknown.append((key, value))
+    if "resv_name" in slurm and slurm["resv_name"] is None:
+        del slurm["resv_name"]
+    slurm["cluster_name"] = cluster.name
+    if groups:
+        slurm["alloc_groups"] = groups
+    for key, value in unknown:
+        name = values.snake_case(key)
+        slurm[f"slurm_{name}" if name in slurm else name] = _plain(value, zone)
+    return slurm if raw.is_utf8() else {key: _storable(value) for key, value in slurm.items()}
+
+
+def _storable(value: Any) -> Any:
+    return values.storable(value) if isinstance(value, str) else value

@@ -1,0 +1,302 @@
+"""A stream of scontrol's output to records, one at a time.
+
+A record is handed on as soon as the next one is seen to begin, so that memory holds a few records
+however long the output is.  In the multi-line form a record begins at the start of a line behind
+a blank line, in ``-o`` at the start of a line; but a user's comment can hold such a place too.  A
+piece that lacks what every record has, or whose SubmitTime lacks the scrape's seal, is therefore a
+part of the text before it.
+
+What can't be read for certain is set aside with its text and the reason, and the rest goes on.
+"""
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ingest.grammar import Grammar
+from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
+
+MAX_RECORD_BYTES = 1 << 20
+"""A record longer than this is set aside; its text is kept up to `KEPT_BYTES`."""
+KEPT_BYTES = 64 << 10
+MAX_DEFERRED = 1000
+"""Records that wait for a key to be vouched for; more are set aside at once."""
+
+_EMPTY = re.compile(rb"\s*(No (jobs|nodes) in the system\s*)?")
+_OVERLAP = 600  # longer than any place where a record begins, so none is missed between chunks
+_USER_ID = re.compile(r"[\n ]UserId=(\S+)")
+_SPOOL_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as scontrol printed it, and its raw pairs. The seal is taken off both."""
+
+    text: bytes
+    raw: RawPairs
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Text that is no record, or none that can be read for certain."""
+
+    text: bytes
+    """At most `KEPT_BYTES` of it."""
+    reason: str
+    ids: tuple[str, ...]
+    """Ids (JobId or NodeName) of the records that it may hold: known to be there, not read."""
+
+
+class SealMissing(Exception):
+    """scontrol printed its times without the seal that it was asked for."""
+
+
+@dataclass
+class Vouching:
+    """Which keys unknown to the grammar are Slurm's own: records of two users have shown them."""
+
+    owners: dict[str, set[str]] = field(default_factory=dict)
+
+    def note(self, key: str, owner: str) -> None:
+        """*owner*'s record shows *key*."""
+        owners = self.owners.setdefault(key, set())
+        if len(owners) < 2 and len(self.owners) <= 1000:
+            owners.add(owner)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and len(self.owners.get(key, ())) > 1
+
+
+def read_records(
+    chunks: Iterable[bytes],
+    grammar: Grammar,
+    *,
+    seal: str = "",
+    vouching: Vouching | None = None,
+    max_bytes: int = MAX_RECORD_BYTES,
+) -> Iterator[Record | SetAside]:
+    """The records of scontrol's output, in either form, as they come in.
+
+    *chunks* is the output in pieces of any size.  With a *seal* (see `scraper.commands`) a forged
+    record is a part of its carrier's text; without one, the output is read twice so that two
+    records of one id can both be set aside.  *vouching* is kept by the caller from one output to
+    the next.
+
+    Raises `SealMissing` before the first record when there is a seal and scontrol ignored it.
+    """
+    vouching = Vouching() if vouching is None else vouching
+    if seal:
+        yield from _read(chunks, grammar, seal, vouching, max_bytes, frozenset())
+        return
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+        spool.writelines(chunks)
+        spool.seek(0)
+        counts = Counter(
+            record_id
+            for piece in _pieces(_chunks_of(spool), grammar, "", max_bytes)
+            if not isinstance(piece, SetAside)
+            for record_id in _ids(piece, grammar, "")
+        )
+        spool.seek(0)
+        contested = frozenset(record_id for record_id, count in counts.items() if count > 1)
+        yield from _read(_chunks_of(spool), grammar, "", vouching, max_bytes, contested)
+
+
+def _chunks_of(file: "tempfile.SpooledTemporaryFile[bytes]") -> Iterator[bytes]:
+    while chunk := file.read(1 << 16):
+        yield chunk
+
+
+def _read(
+    chunks: Iterable[bytes],
+    grammar: Grammar,
+    seal: str,
+    vouching: Vouching,
+    max_bytes: int,
+    contested: frozenset[str],
+) -> Iterator[Record | SetAside]:
+    deferred: list[bytes] = []
+    behind_fragment = False
+    for piece in _pieces(chunks, grammar, seal, max_bytes):
+        if isinstance(piece, SetAside):
+            yield piece
+            continue
+        if contested and contested.intersection(_ids(piece, grammar, seal)):
+            yield _set_aside(piece, "two records bear this id", grammar, seal)
+            continue
+        if behind_fragment:
+            behind_fragment = False
+            yield _set_aside(
+                piece,
+                "it follows a part of a record, and may be forged in that record's text",
+                grammar,
+                seal,
+            )
+            continue
+        try:
+            yield _record(piece, grammar, seal, vouching)
+        except Unreadable as error:
+            if error.unknown and len(deferred) < MAX_DEFERRED:
+                deferred.append(piece)
+                continue
+            behind_fragment = grammar.hostile and not seal and "part of a record" in str(error)
+            yield _set_aside(piece, str(error), grammar, seal)
+    for piece in deferred:
+        try:
+            yield _record(piece, grammar, seal, vouching)
+        except Unreadable as error:
+            yield _set_aside(piece, str(error), grammar, seal)
+
+
+def _record(piece: bytes, grammar: Grammar, seal: str, vouching: Vouching) -> Record:
+    text = piece.decode("utf-8", "surrogateescape")
+    owner = _USER_ID.search(text)
+    try:
+        raw = read_pairs(text, grammar, seal=seal, vouched=vouching)
+    except Unreadable as error:
+        for key in error.unknown:
+            vouching.note(key, owner[1] if owner else "")
+        raise
+    for pair in raw.pairs:
+        if pair.key not in grammar.keys and pair.key not in REPEATED:
+            vouching.note(pair.key, owner[1] if owner else "")
+    if seal:
+        piece = piece.replace(seal.encode(), b"")
+        pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
+        raw = RawPairs(pairs, raw.end)
+    return Record(piece, raw)
+
+
+def _set_aside(piece: bytes, reason: str, grammar: Grammar, seal: str) -> SetAside:
+    return SetAside(piece[:KEPT_BYTES], reason, _ids(piece, grammar, seal))
+
+
+def _ids(piece: bytes, grammar: Grammar, seal: str) -> tuple[str, ...]:
+    """The ids that *piece* may stand for: its own and, where none is sealed, those inside it."""
+    starts = [0]
+    if not seal:
+        starts += [match.end() for match in grammar.boundary_o.finditer(piece)]
+    offset = len(grammar.first_key) + 1
+    ids = (re.match(rb"[^ \n]*", piece[start + offset : start + offset + 300]) for start in starts)
+    return tuple(dict.fromkeys(found[0].decode("utf-8", "replace") for found in ids if found))
+
+
+# --- pieces ----------------------------------------------------------------------------------
+
+
+def _pieces(
+    chunks: Iterable[bytes], grammar: Grammar, seal: str, max_bytes: int
+) -> Iterator[bytes | SetAside]:
+    """The output cut where records begin; parts of records are joined to what they belong to."""
+    held = b""
+    parts: _Parts | None = None
+    for piece in _cut(chunks, grammar, max_bytes):
+        if isinstance(piece, SetAside):
+            if held:
+                yield held
+            held = b""
+            yield piece
+            continue
+        if parts is None:
+            if seal and grammar.hostile and seal.encode() not in piece:
+                raise SealMissing
+            parts = _Parts(grammar, seal, multi_line=_is_multi_line(piece, grammar))
+        if held and not parts.can_begin(piece):
+            held += piece
+            if len(held) > max_bytes:
+                yield _set_aside(held, _too_long(max_bytes), grammar, seal)
+                held = b""
+            continue
+        if held:
+            yield held
+        held = piece
+    if held:
+        yield held
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Tells a record from a part of one."""
+
+    grammar: Grammar
+    seal: str
+    multi_line: bool
+
+    def can_begin(self, piece: bytes) -> bool:
+        """Whether *piece* holds every key that a record must have, in its place."""
+        for _, key in self.grammar.mandatory:
+            opens = self.multi_line and self.grammar.keys[key].opens_line
+            mark = b"%s%s=" % (b"\n   " if opens else b" ", key.encode())
+            if key != self.grammar.first_key and mark not in piece:
+                return False
+        if self.seal and self.grammar.hostile:
+            return re.search(rb"[ \n]SubmitTime=\S*" + self.seal.encode(), piece) is not None
+        return True
+
+
+def _is_multi_line(piece: bytes, grammar: Grammar) -> bool:
+    key = b"UserId" if grammar.hostile else b"[A-Z][A-Za-z]*"
+    return re.search(rb"\n {3}%s=" % key, piece) is not None
+
+
+def _too_long(max_bytes: int) -> str:
+    return f"it is longer than {max_bytes} bytes"
+
+
+def _cut(chunks: Iterable[bytes], grammar: Grammar, max_bytes: int) -> Iterator[bytes | SetAside]:
+    """The output cut wherever a record could begin; what is no record is set aside."""
+    buffer = b""
+    scanned = 0
+    too_long: bytes | None = None
+    boundary: re.Pattern[bytes] | None = None
+    for chunk in _with_end(chunks):
+        buffer += chunk
+        if boundary is None:
+            first = re.search(rb"(?:\A|\n)%s=" % grammar.first_key.encode(), buffer)
+            settled = first and grammar.boundary_o.search(buffer, first.end() + 1)
+            if first is None or not (settled or chunk == b"" or len(buffer) > max_bytes):
+                if len(buffer) <= max_bytes and chunk:
+                    continue
+                if not _EMPTY.fullmatch(buffer):
+                    yield SetAside(buffer[:KEPT_BYTES], "it holds no record", ())
+                buffer = b""
+                continue
+            start = first.end() - len(grammar.first_key) - 1
+            if not _EMPTY.fullmatch(buffer[:start]):
+                reason = "it stands before the first record"
+                yield SetAside(buffer[:start][:KEPT_BYTES], reason, ())
+            buffer = buffer[start:]
+            stop = grammar.boundary_o.search(buffer)
+            multi_line = _is_multi_line(buffer[: stop.start()] if stop else buffer, grammar)
+            boundary = grammar.boundary if multi_line else grammar.boundary_o
+        begin = 0
+        for match in boundary.finditer(buffer, scanned):
+            piece = buffer[begin : match.end()]
+            begin = match.end()
+            if too_long is not None:
+                yield _set_aside(too_long, _too_long(max_bytes), grammar, "")
+                too_long = None
+            elif len(piece) > max_bytes:
+                yield _set_aside(piece, _too_long(max_bytes), grammar, "")
+            else:
+                yield piece
+        buffer = buffer[begin:]
+        if len(buffer) > max_bytes and too_long is None:
+            too_long = buffer[:KEPT_BYTES]
+        if too_long is not None:
+            buffer = buffer[-_OVERLAP:]
+        scanned = max(0, len(buffer) - _OVERLAP)
+    if too_long is not None:
+        yield _set_aside(too_long, _too_long(max_bytes), grammar, "")
+    elif buffer:
+        yield buffer
+
+
+def _with_end(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """*chunks* without the empty ones, and an empty one at the end."""
+    for chunk in chunks:
+        if chunk:
+            yield chunk
+    yield b""

@@ -1,0 +1,80 @@
+"""The collections in Mongo: their indexes, and how a connection to them is made.
+
+==========  ===================================  =======================================
+collection  a document                           unique on
+==========  ===================================  =======================================
+jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
+nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
+users       a user's names and hashed tokens     each of the names; a token's hash
+set_aside   a record that could not be read      cluster, kind and digest of its text
+==========  ===================================  =======================================
+
+``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
+two writers of one record can only ever meet in one document.  The unique indexes begin with the
+id: it serves a request that gives no cluster, and a collection sharded on the same two keys.
+"""
+
+from datetime import timezone
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from ingest.users import USER_INDEXES
+
+Document = dict[str, Any]
+
+_FINISHED_AT = ("cw.finished_at", ASCENDING)
+
+JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+    IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT]),
+    IndexModel([_FINISHED_AT]),
+    IndexModel([("cw.cc_account_username", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.mila_cluster_username", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.mila_email_username", ASCENDING), _FINISHED_AT]),
+]
+NODE_INDEXES = [
+    IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+    IndexModel([("slurm.cluster_name", ASCENDING)]),
+]
+SET_ASIDE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
+
+
+class Store:
+    """The service's collections in one Mongo database."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        aware = CodecOptions(document_class=dict, tz_aware=True, tzinfo=timezone.utc)
+        self.database = database.with_options(codec_options=aware)
+        self.jobs: Collection[Document] = self.database["jobs"]
+        self.nodes: Collection[Document] = self.database["nodes"]
+        self.users: Collection[Document] = self.database["users"]
+        self.set_aside: Collection[Document] = self.database["set_aside"]
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes that are missing. Raises pymongo's errors."""
+        self.jobs.create_indexes(JOB_INDEXES)
+        self.nodes.create_indexes(NODE_INDEXES)
+        self.users.create_indexes(USER_INDEXES)
+        self.set_aside.create_indexes(SET_ASIDE_INDEXES)
+
+
+def connect(uri: str, database: str) -> Store:
+    """A store in *database* of the Mongo at *uri*; the connection is made at the first use.
+
+    Writes are acknowledged by a majority and tried again once over a lost connection or a primary
+    that steps down; a Mongo that can't be reached raises pymongo's errors after ten seconds.
+    """
+    client: MongoClient[Document] = MongoClient(
+        uri,
+        appname="clockwork",
+        retryWrites=True,
+        w="majority",
+        serverSelectionTimeoutMS=10_000,
+        connectTimeoutMS=10_000,
+        timeoutMS=60_000,
+    )
+    return Store(client[database])

@@ -1,0 +1,238 @@
+"""Accounts: who bears which usernames, and the tokens that they show to the API.
+
+A user document::
+
+    {mila_email_username: str,                      the account's key
+     mila_cluster_username: str or null,
+     cc_account_username: str or null,
+     tokens: [{name: str, sha256: str, created: date}]}
+
+No two users share a name.  A token is 256 random bits that its owner alone keeps: only its SHA-256
+is stored (a hash without salt is right for such a token, which nobody can guess).
+
+A job belongs to the user who bears the name that Slurm gave, under the username field of the job's
+cluster.  The three names of that user are copied into the job's ``cw`` by the ingest; when an
+account changes, the copies in the jobs that are already there are refreshed here.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+if TYPE_CHECKING:  # the store needs USER_INDEXES of this module
+    from ingest.store import Store
+
+EMAIL_FIELD = "mila_email_username"
+USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
+NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
+
+NOBODY = "nobody"
+"""The name that Slurm gives to an account that is gone: it is no one's."""
+
+_TOKEN = re.compile(r"cw_[A-Za-z0-9_-]{43}")
+_EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
+_LONGEST_EMAIL = 254
+_LONGEST_NAME = 128
+
+Names = dict[str, str | None]
+"""A user's three names by their field; null where there is none."""
+
+
+def _unique_string(field: str) -> IndexModel:
+    # "Greater than the empty string" holds for the other strings and nothing else, so that users
+    # without the name don't collide; a query by equality implies it and can use the index.
+    return IndexModel(
+        [(field, ASCENDING)],
+        name=field,
+        unique=True,
+        partialFilterExpression={field: {"$gt": ""}},
+    )
+
+
+USER_INDEXES = [_unique_string(field) for field in (*NAME_FIELDS, "tokens.sha256")]
+
+
+class AccountError(ValueError):
+    """An account that can't be made, changed or found; the message is for the operator."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token: its name and when it was made (UTC), never the token itself."""
+
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True)
+class User:
+    """An account: its names and its tokens."""
+
+    mila_email_username: str
+    mila_cluster_username: str | None = None
+    cc_account_username: str | None = None
+    tokens: tuple[Token, ...] = ()
+
+    @property
+    def names(self) -> Names:
+        """The three names, as the ``cw`` of the user's jobs bears them."""
+        return {field: getattr(self, field) for field in NAME_FIELDS}
+
+
+def add_user(
+    store: "Store",
+    email: str,
+    mila_cluster_username: str | None = None,
+    cc_account_username: str | None = None,
+    token_name: str | None = None,
+) -> tuple[User, str]:
+    """Add the account of *email*, or change the usernames given and add a token to it.
+
+    A username that is None is left as it is.  Without *token_name* the token is named after the
+    first eight digits of its hash.  Returns the account and the token, which is nowhere else.
+    The jobs that bear one of the names show the account afterwards.
+
+    Raises AccountError for a name that is malformed or another user's, and for a token name that
+    the account has already; pymongo's errors.
+    """
+    given = {
+        "mila_cluster_username": mila_cluster_username,
+        "cc_account_username": cc_account_username,
+    }
+    usernames = {
+        field: _checked_name(name, field) for field, name in given.items() if name is not None
+    }
+    token = "cw_" + secrets.token_urlsafe(32)
+    digest = _digest(token)
+    name = digest[:8] if token_name is None else _checked_name(token_name, "token name")
+    entry = {"name": name, "sha256": digest, "created": datetime.now(timezone.utc)}
+    absent = {field: None for field in USERNAME_FIELDS if field not in usernames}
+    update: dict[str, Any] = {"$push": {"tokens": entry}}
+    if usernames:
+        update["$set"] = usernames
+    if absent:
+        update["$setOnInsert"] = absent
+    try:
+        before = store.users.find_one_and_update(
+            # An account that has a token of this name is not matched: the insert that follows
+            # instead collides with it.
+            {EMAIL_FIELD: _checked_email(email), "tokens.name": {"$ne": name}},
+            update,
+            upsert=True,
+            return_document=ReturnDocument.BEFORE,
+        )
+    except DuplicateKeyError as error:
+        raise AccountError(_collision(store, email, usernames, name)) from error
+    user = _found(store, email)
+    for field in USERNAME_FIELDS:
+        for username in {(before or {}).get(field), user.names[field]} - {None}:
+            _refresh_jobs(store, field, username)
+    return user, token
+
+
+def list_users(store: "Store") -> list[User]:
+    """All accounts, in the order of their e-mail addresses. Raises pymongo's errors."""
+    return [_user(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
+
+
+def revoke(store: "Store", email: str, token_name: str | None = None) -> int:
+    """Revoke the token of this name of the account of *email*, or all its tokens.
+
+    The account and its usernames stay: its jobs still belong to it.  Returns how many tokens were
+    revoked.  Raises AccountError where there is no such account or token; pymongo's errors.
+    """
+    chosen: dict[str, Any] = {} if token_name is None else {"name": token_name}
+    before = store.users.find_one_and_update(
+        {EMAIL_FIELD: email}, {"$pull": {"tokens": chosen}}, return_document=ReturnDocument.BEFORE
+    )
+    if before is None:
+        raise AccountError(f"there is no account {email!r}: see `clockwork user list`")
+    tokens = _user(before).tokens
+    revoked = [token for token in tokens if token_name in (None, token.name)]
+    if token_name is not None and not revoked:
+        names = ", ".join(repr(token.name) for token in tokens) or "none"
+        raise AccountError(f"{email!r} has no token named {token_name!r}; its tokens: {names}")
+    return len(revoked)
+
+
+def authenticate(store: "Store", token: str) -> User | None:
+    """The user whose token this is; None for any other text. Raises pymongo's errors."""
+    if not _TOKEN.fullmatch(token):
+        return None
+    document = store.users.find_one({"tokens.sha256": _digest(token)})
+    return None if document is None else _user(document)
+
+
+def authenticate_basic(store: "Store", email: str, token: str) -> User | None:
+    """The user whose token this is, if *email* is theirs; else None. Raises pymongo's errors."""
+    user = authenticate(store, token)
+    return user if user is not None and user.mila_email_username == email else None
+
+
+def username_map(store: "Store", username_field: str) -> dict[str, Names]:
+    """The three names of every user who has a name under *username_field*, by that name."""
+    users = map(_user, store.users.find({username_field: {"$gt": ""}}))
+    return {user.names[username_field] or "": user.names for user in users}
+
+
+def _refresh_jobs(store: "Store", field: str, username: str) -> None:
+    owner = store.users.find_one({field: username})
+    names = {name_field: None for name_field in NAME_FIELDS} | {field: username}
+    if owner is not None:
+        names = _user(owner).names
+    store.jobs.update_many(
+        {f"slurm.{field}": username},
+        {"$set": {f"cw.{name_field}": name for name_field, name in names.items()}},
+    )
+
+
+def _user(document: Mapping[str, Any]) -> User:
+    return User(
+        **{field: document.get(field) for field in NAME_FIELDS},
+        tokens=tuple(
+            Token(token["name"], token["created"]) for token in document.get("tokens", ())
+        ),
+    )
+
+
+def _found(store: "Store", email: str) -> User:
+    document = store.users.find_one({EMAIL_FIELD: email})
+    if document is None:
+        raise AccountError(f"the account {email!r} was removed by someone else: add it again")
+    return _user(document)
+
+
+def _collision(store: "Store", email: str, usernames: Names, token_name: str) -> str:
+    for field, username in usernames.items():
+        other = store.users.find_one({field: username, EMAIL_FIELD: {"$ne": email}})
+        if other is not None:
+            return f"{username!r} is already the {field} of {other[EMAIL_FIELD]!r}"
+    return f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
+def _checked_email(email: str) -> str:
+    if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
+        raise AccountError(f"{email!r} is not an e-mail address: expected NAME@HOST")
+    return email
+
+
+def _checked_name(name: str, what: str) -> str:
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or " " in name:
+        raise AccountError(
+            f"{name!r} is no {what}: expected 1 to {_LONGEST_NAME} printable characters"
+            " without spaces"
+        )
+    if name == NOBODY:
+        raise AccountError(f"{name!r} can't be anyone's {what}: Slurm gives it to lost accounts")
+    return name

@@ -1,0 +1,99 @@
+"""scontrol's values to plain Python values: durations, times, numbers, absent markers.
+
+Every function takes a value as printed and is pure.  What a grammar does not cover is None or the
+text itself, as each docstring says; nothing is guessed.
+"""
+
+import re
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+ABSENT = frozenset({"", "(null)", "N/A", "None", "n/a", "n/s", '"None"'})
+"""What scontrol prints for a value that there is none of."""
+
+_DURATION = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", re.ASCII)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]\d{4})?", re.ASCII)
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,18})", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
+_USER = re.compile(r"(.+)\((\d+)\)", re.ASCII | re.DOTALL)
+
+INT64_MAX = 2**63 - 1
+
+
+def optional(value: str) -> str | None:
+    """The value without the spaces around it; None for an absent marker."""
+    value = value.strip(" ")
+    return None if value in ABSENT else value
+
+
+def duration(value: str) -> int | None:
+    """Seconds of ``[days-][[hours:]minutes:]seconds``.
+
+    None for UNLIMITED, Partition_Limit, INVALID and every other word.
+    """
+    match = _DURATION.fullmatch(value.strip(" "))
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return total if total <= INT64_MAX else None
+
+
+def integer(value: str) -> int | str | None:
+    """A whole number of at most 64 bits; otherwise as `optional`."""
+    value = value.strip(" ")
+    if _INTEGER.fullmatch(value) and abs(number := int(value)) <= INT64_MAX:
+        return number
+    return optional(value)
+
+
+def decimal(value: str) -> float | int | str | None:
+    """A number with or without a fraction; otherwise as `optional`."""
+    value = value.strip(" ")
+    return float(value) if _DECIMAL.fullmatch(value) else integer(value)
+
+
+@lru_cache(maxsize=1 << 16)
+def time(value: str, zone: ZoneInfo) -> str | None:
+    """ISO 8601 with the offset of *zone* at that time: ``2021-11-13T00:56:47-05:00``.
+
+    A printed offset (``…T05:56:47+0000``) settles which instant is meant.  Without one the time is
+    *zone*'s own: the hour that comes twice in autumn is taken the first time round, and an hour
+    that spring skips with the offset before it.  None for ``Unknown``, ``None``, ``N/A`` and all
+    that is no time.
+    """
+    match = _TIME.fullmatch(value.strip(" "))
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(match[1])
+        if match[2] is None:
+            moment = moment.replace(tzinfo=zone)
+        else:
+            hours, minutes = int(match[2][1:3]), int(match[2][3:])
+            offset = timedelta(hours=hours, minutes=minutes)
+            fixed = timezone(-offset if match[2][0] == "-" else offset)
+            moment = moment.replace(tzinfo=fixed).astimezone(zone)
+        return moment.isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return None
+
+
+def user(value: str) -> tuple[str, str] | None:
+    """Name and number of ``alice(1001)``; None when it has another shape."""
+    match = _USER.fullmatch(value.strip(" "))
+    return (match[1], match[2]) if match else None
+
+
+@lru_cache(maxsize=4096)
+def snake_case(key: str) -> str:
+    """A key of scontrol's in snake case: ``CPUs/Task`` is ``cpus_task``, ``QOS`` is ``qos``."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", key).replace("CPUs", "Cpus").replace("IDs", "Ids")
+    words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", words)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).strip("_").lower()
+
+
+def storable(value: str) -> str:
+    r"""*value* as text that UTF-8 can hold: bytes that were not UTF-8 become ``\xff``."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

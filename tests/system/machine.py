@@ -1,0 +1,129 @@
+"""Whether this machine can run the system tests, and the Debian packages that make it able to."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGES = {
+    "munged": "munge",
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "scontrol": "slurm-client",
+    "sbatch": "slurm-client",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+}
+"""Each program that the tests start, and the Debian package that brings it."""
+
+PLUGINS = "slurm-wlm-basic-plugins"
+"""Only recommended by slurmctld and slurmd; without it neither of them starts."""
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Daemons live in sbin, which an ordinary user's PATH may lack."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+LOCK = Path("/run/lock/clockwork-system-tests-install")
+APT_SECONDS = 900
+
+
+class InstallError(Exception):
+    """apt-get was there to install the packages and could not."""
+
+
+def why_not() -> str | None:
+    """Make the machine ready for the system tests; say in a sentence why it cannot be.
+
+    Returns None when they can run, else the reason. Where everything else is given (root, Debian,
+    apt-get) the missing packages are installed first; :class:`InstallError` says what broke then.
+    """
+    if os.geteuid() != 0:
+        return (
+            "The system tests start Slurm's daemons and sshd and run jobs as several Unix users: "
+            "run them as root."
+        )
+    if not missing_programs():
+        return None
+    if not Path("/etc/debian_version").exists() or shutil.which("apt-get") is None:
+        return (
+            f"The system tests need {', '.join(missing_programs())}, which this machine lacks; "
+            "they are installed by themselves on Debian alone."
+        )
+    with _one_at_a_time():
+        if missing_programs():
+            _install()
+    if missing := missing_programs():
+        raise InstallError(f"apt-get installed its packages, yet {', '.join(missing)} are missing.")
+    return None
+
+
+def missing_programs() -> list[str]:
+    """The programs of :data:`PACKAGES` that this machine lacks."""
+    return [name for name in PACKAGES if shutil.which(name, path=SEARCH_PATH) is None]
+
+
+def program(name: str) -> str:
+    """The full path of a program of :data:`PACKAGES`, or of any other; FileNotFoundError."""
+    found = shutil.which(name, path=SEARCH_PATH)
+    if found is None:
+        raise FileNotFoundError(f"{name} is not in {SEARCH_PATH}")
+    return found
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two test runs that find the packages missing install them once."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install() -> None:
+    with _no_service_started():
+        _apt_get("update")
+        _apt_get(
+            "install", "--yes", "--no-install-recommends", *sorted({*PACKAGES.values(), PLUGINS})
+        )
+
+
+@contextmanager
+def _no_service_started() -> Iterator[None]:
+    """Debian starts a daemon when it installs it, unless this policy says no.
+
+    A policy that the machine has already is its owner's choice and stays.
+    """
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()
+
+
+def _apt_get(*args: str) -> None:
+    command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300", *args]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=APT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InstallError(
+            f"`{' '.join(command)}` did not end within {APT_SECONDS} seconds."
+        ) from error
+    if done.returncode != 0:
+        last_lines = "\n".join(done.stdout.decode(errors="replace").splitlines()[-15:])
+        raise InstallError(
+            f"`{' '.join(command)}` ended with status {done.returncode}:\n{last_lines}"
+        )
