@@ -17,7 +17,7 @@ from config.settings import Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
-else:
+else:  # pragma: no cover - the same library under its older name
     import tomli as tomllib
 
 CONFIG_VARIABLE = "CLOCKWORK_CONFIG"
@@ -65,7 +65,7 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: is not TOML: {error}") from error
-    _name_clusters(table)
+    _name_clusters(table, path)
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
@@ -74,14 +74,20 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     return _with_secrets(_with_folder(settings, path.resolve().parent), path, environment)
 
 
-def _name_clusters(table: dict[str, Any]) -> None:
+def _name_clusters(table: dict[str, Any], path: Path) -> None:
     """Give each cluster's table its name, which in the file is the table's own key."""
     clusters = table.get("clusters")
     if not isinstance(clusters, dict):
         return
     for name, cluster in clusters.items():
-        if isinstance(cluster, dict) and "name" not in cluster:
-            cluster["name"] = name
+        if not isinstance(cluster, dict):
+            continue
+        if "name" in cluster:
+            raise ConfigurationError(
+                f"{path}: clusters.{name}.name: unknown key; the name is the table's, "
+                f"[clusters.{name}]"
+            )
+        cluster["name"] = name
 
 
 def _with_folder(settings: Settings, folder: Path) -> Settings:

@@ -53,6 +53,8 @@ class ScraperSettings(_Frozen):
 
     max_record_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 1 << 20
     """A record longer than this is set aside unread."""
+    volatile_interval: Seconds = 900.0
+    """How often a record is written of which only run time, priority, load and the like changed."""
 
 
 class LogSettings(_Frozen):
@@ -101,7 +103,7 @@ class ClusterSettings(_Frozen):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             raise ValueError("not a time zone of the IANA database") from error
         return value
 

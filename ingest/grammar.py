@@ -5,10 +5,12 @@ known keys can come and which values are free text, and is no list of what may c
 lacks is kept.  A release prints a part of the lines, in this order.
 
 A line of a table is a line of scontrol's multi-line form, and ``-o`` joins the lines with a space.
-``!`` marks a key that every record has.  ``~`` marks free text: a value that a user chose, in
-which anything can stand, newlines and whole records included.  ``^`` marks free text that is a
-path or an administrator's word: anything can stand there too, but a line with a new key that
-follows it is taken for what it seems, a new key (see `ingest.pairs`).  A line that opens with ``*`` holds lines whose order varies; ``+`` joins the keys of one such line.
+
+``!``  a key that every record has
+``~``  free text that a user chose: anything can stand in it, newlines and whole records included
+``^``  free text that is a path or an administrator's word: anything can stand in it too, but a
+       line with a new key that follows it is taken for what it seems (see `ingest.pairs`)
+``*``  opens a row of lines whose order varies; ``+`` joins the keys of one such line
 """
 
 import re

@@ -19,6 +19,7 @@ a user's free text it may be a part of that text: it is taken only if it is *vou
 import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from ingest.grammar import KEY, Grammar, Key
@@ -153,7 +154,7 @@ def _chain(places: list[_Place], grammar: Grammar, lines: bool) -> list[_Place]:
         if key not in names:
             raise Unreadable(f"{key} is missing")
     if len(names) == len(places) and all(
-        follows.can_follow(before, after) for before, after in zip(places, places[1:], strict=False)
+        follows.can_follow(before, after) for before, after in pairwise(places)
     ):
         return places
     if len(places) > MAX_CANDIDATES:

@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from ingest.grammar import Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
@@ -24,7 +25,7 @@ KEPT_BYTES = 64 << 10
 MAX_DEFERRED = 1000
 """Records that wait for a key to be vouched for; more are set aside at once."""
 
-_EMPTY = re.compile(rb"\s*(No (jobs|nodes) in the system\s*)?")
+_EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _OVERLAP = 600  # longer than any place where a record begins, so none is missed between chunks
 _USER_ID = re.compile(r"[\n ]UserId=(\S+)")
 _SPOOL_BYTES = 8 << 20
@@ -47,6 +48,10 @@ class SetAside:
     reason: str
     ids: tuple[str, ...]
     """Ids (JobId or NodeName) of the records that it may hold: known to be there, not read."""
+
+
+class NoAnswer(Exception):
+    """An output without a record, in which scontrol does not say that there is none."""
 
 
 class SealMissing(Exception):
@@ -84,7 +89,8 @@ def read_records(
     records of one id can both be set aside.  *vouching* is kept by the caller from one output to
     the next.
 
-    Raises `SealMissing` before the first record when there is a seal and scontrol ignored it.
+    Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal that
+    scontrol ignored, both before the first record.
     """
     vouching = Vouching() if vouching is None else vouching
     if seal:
@@ -97,7 +103,7 @@ def read_records(
             record_id
             for piece in _pieces(_chunks_of(spool), grammar, "", max_bytes)
             if not isinstance(piece, SetAside)
-            for record_id in _ids(piece, grammar, "")
+            for record_id in _ids(piece, grammar)
         )
         spool.seek(0)
         contested = frozenset(record_id for record_id, count in counts.items() if count > 1)
@@ -123,8 +129,8 @@ def _read(
         if isinstance(piece, SetAside):
             yield piece
             continue
-        if contested and contested.intersection(_ids(piece, grammar, seal)):
-            yield _set_aside(piece, "two records bear this id", grammar, seal)
+        if contested and contested.intersection(_ids(piece, grammar)):
+            yield _set_aside(piece, "two records bear this id", grammar)
             continue
         if behind_fragment:
             behind_fragment = False
@@ -132,7 +138,6 @@ def _read(
                 piece,
                 "it follows a part of a record, and may be forged in that record's text",
                 grammar,
-                seal,
             )
             continue
         try:
@@ -142,12 +147,12 @@ def _read(
                 deferred.append(piece)
                 continue
             behind_fragment = grammar.hostile and not seal and "part of a record" in str(error)
-            yield _set_aside(piece, str(error), grammar, seal)
+            yield _set_aside(piece, str(error), grammar)
     for piece in deferred:
         try:
             yield _record(piece, grammar, seal, vouching)
         except Unreadable as error:
-            yield _set_aside(piece, str(error), grammar, seal)
+            yield _set_aside(piece, str(error), grammar)
 
 
 def _record(piece: bytes, grammar: Grammar, seal: str, vouching: Vouching) -> Record:
@@ -169,15 +174,13 @@ def _record(piece: bytes, grammar: Grammar, seal: str, vouching: Vouching) -> Re
     return Record(piece, raw)
 
 
-def _set_aside(piece: bytes, reason: str, grammar: Grammar, seal: str) -> SetAside:
-    return SetAside(piece[:KEPT_BYTES], reason, _ids(piece, grammar, seal))
+def _set_aside(piece: bytes, reason: str, grammar: Grammar) -> SetAside:
+    return SetAside(piece[:KEPT_BYTES], reason, _ids(piece, grammar))
 
 
-def _ids(piece: bytes, grammar: Grammar, seal: str) -> tuple[str, ...]:
-    """The ids that *piece* may stand for: its own and, where none is sealed, those inside it."""
-    starts = [0]
-    if not seal:
-        starts += [match.end() for match in grammar.boundary_o.finditer(piece)]
+def _ids(piece: bytes, grammar: Grammar) -> tuple[str, ...]:
+    """The ids that *piece* may stand for: its own, and those of records that begin inside it."""
+    starts = [0, *(match.end() for match in grammar.boundary_o.finditer(piece))]
     offset = len(grammar.first_key) + 1
     ids = (re.match(rb"[^ \n]*", piece[start + offset : start + offset + 300]) for start in starts)
     return tuple(dict.fromkeys(found[0].decode("utf-8", "replace") for found in ids if found))
@@ -206,7 +209,7 @@ def _pieces(
         if held and not parts.can_begin(piece):
             held += piece
             if len(held) > max_bytes:
-                yield _set_aside(held, _too_long(max_bytes), grammar, seal)
+                yield _set_aside(held, _too_long(max_bytes), grammar)
                 held = b""
             continue
         if held:
@@ -247,51 +250,60 @@ def _too_long(max_bytes: int) -> str:
 
 def _cut(chunks: Iterable[bytes], grammar: Grammar, max_bytes: int) -> Iterator[bytes | SetAside]:
     """The output cut wherever a record could begin; what is no record is set aside."""
-    buffer = b""
+    rest = _with_end(chunks)
+    buffer, noise = _first_record(rest, grammar, max_bytes)
+    if noise is not None:
+        yield noise
+    if not buffer:
+        return
+    stop = grammar.boundary_o.search(buffer)
+    multi_line = _is_multi_line(buffer[: stop.start()] if stop else buffer, grammar)
+    boundary = grammar.boundary if multi_line else grammar.boundary_o
+    too_long = b""
     scanned = 0
-    too_long: bytes | None = None
-    boundary: re.Pattern[bytes] | None = None
-    for chunk in _with_end(chunks):
+    for chunk in chain([b""], rest):
         buffer += chunk
-        if boundary is None:
-            first = re.search(rb"(?:\A|\n)%s=" % grammar.first_key.encode(), buffer)
-            settled = first and grammar.boundary_o.search(buffer, first.end() + 1)
-            if first is None or not (settled or chunk == b"" or len(buffer) > max_bytes):
-                if len(buffer) <= max_bytes and chunk:
-                    continue
-                if not _EMPTY.fullmatch(buffer):
-                    yield SetAside(buffer[:KEPT_BYTES], "it holds no record", ())
-                buffer = b""
-                continue
-            start = first.end() - len(grammar.first_key) - 1
-            if not _EMPTY.fullmatch(buffer[:start]):
-                reason = "it stands before the first record"
-                yield SetAside(buffer[:start][:KEPT_BYTES], reason, ())
-            buffer = buffer[start:]
-            stop = grammar.boundary_o.search(buffer)
-            multi_line = _is_multi_line(buffer[: stop.start()] if stop else buffer, grammar)
-            boundary = grammar.boundary if multi_line else grammar.boundary_o
         begin = 0
         for match in boundary.finditer(buffer, scanned):
-            piece = buffer[begin : match.end()]
+            piece = too_long or buffer[begin : match.end()]
             begin = match.end()
-            if too_long is not None:
-                yield _set_aside(too_long, _too_long(max_bytes), grammar, "")
-                too_long = None
-            elif len(piece) > max_bytes:
-                yield _set_aside(piece, _too_long(max_bytes), grammar, "")
-            else:
-                yield piece
+            whole = not too_long and len(piece) <= max_bytes
+            yield piece if whole else _set_aside(piece, _too_long(max_bytes), grammar)
+            too_long = b""
         buffer = buffer[begin:]
-        if len(buffer) > max_bytes and too_long is None:
+        if len(buffer) > max_bytes and not too_long:
             too_long = buffer[:KEPT_BYTES]
-        if too_long is not None:
+        if too_long:
             buffer = buffer[-_OVERLAP:]
         scanned = max(0, len(buffer) - _OVERLAP)
-    if too_long is not None:
-        yield _set_aside(too_long, _too_long(max_bytes), grammar, "")
-    elif buffer:
-        yield buffer
+    yield _set_aside(too_long, _too_long(max_bytes), grammar) if too_long else buffer
+
+
+def _first_record(
+    chunks: Iterator[bytes], grammar: Grammar, max_bytes: int
+) -> tuple[bytes, SetAside | None]:
+    """The output from its first record on, enough of it to tell its form; what stood before it.
+
+    Takes from *chunks* what it needs.  Raises `NoAnswer`.
+    """
+    buffer = b""
+    first = None
+    for chunk in chunks:
+        buffer += chunk
+        first = re.search(rb"(?:\A|\n)(?=%s=)" % grammar.first_key.encode(), buffer)
+        if first and (grammar.boundary_o.search(buffer, first.end()) or len(buffer) > max_bytes):
+            break
+        if not first and len(buffer) > max_bytes:
+            break
+    if first is None:
+        if _EMPTY.fullmatch(buffer):
+            return b"", None
+        raise NoAnswer(f"no record in the output, which begins {buffer[:200]!r}")
+    noise = buffer[: first.end()]
+    if not noise.strip():
+        return buffer[first.end() :], None
+    reason = "it stands before the first record"
+    return buffer[first.end() :], SetAside(noise[:KEPT_BYTES], reason, ())
 
 
 def _with_end(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,8 @@ collection  a document                           unique on
 jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
 nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
 users       a user's names and hashed tokens     each of the names; a token's hash
-set_aside   a record that could not be read      cluster, kind and digest of its text
+former_jobs a job whose id came round again      ``_id``: its job's and its submit time
+set_aside   a record that could not be read      ``_id``: cluster, kind and id
 ==========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
@@ -52,6 +53,7 @@ class Store:
         self.jobs: Collection[Document] = self.database["jobs"]
         self.nodes: Collection[Document] = self.database["nodes"]
         self.users: Collection[Document] = self.database["users"]
+        self.former_jobs: Collection[Document] = self.database["former_jobs"]
         self.set_aside: Collection[Document] = self.database["set_aside"]
 
     def ensure_indexes(self) -> None:

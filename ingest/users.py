@@ -129,11 +129,12 @@ def add_user(
             return_document=ReturnDocument.BEFORE,
         )
     except DuplicateKeyError as error:
-        raise AccountError(_collision(store, email, usernames, name)) from error
+        raise _collision(store, email, usernames, name) from error
     user = _found(store, email)
     for field in USERNAME_FIELDS:
-        for username in {(before or {}).get(field), user.names[field]} - {None}:
-            _refresh_jobs(store, field, username)
+        for username in {(before or {}).get(field), user.names[field]}:
+            if username is not None:
+                _refresh_jobs(store, field, username)
     return user, token
 
 
@@ -177,14 +178,20 @@ def authenticate_basic(store: "Store", email: str, token: str) -> User | None:
 
 
 def username_map(store: "Store", username_field: str) -> dict[str, Names]:
-    """The three names of every user who has a name under *username_field*, by that name."""
-    users = map(_user, store.users.find({username_field: {"$gt": ""}}))
-    return {user.names[username_field] or "": user.names for user in users}
+    """The three names of every user who has a name under *username_field*, by that name.
+
+    Raises pymongo's errors.
+    """
+    return {
+        username: user.names
+        for user in list_users(store)
+        if (username := user.names[username_field]) is not None
+    }
 
 
 def _refresh_jobs(store: "Store", field: str, username: str) -> None:
     owner = store.users.find_one({field: username})
-    names = {name_field: None for name_field in NAME_FIELDS} | {field: username}
+    names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
         names = _user(owner).names
     store.jobs.update_many(
@@ -195,7 +202,9 @@ def _refresh_jobs(store: "Store", field: str, username: str) -> None:
 
 def _user(document: Mapping[str, Any]) -> User:
     return User(
-        **{field: document.get(field) for field in NAME_FIELDS},
+        mila_email_username=document[EMAIL_FIELD],
+        mila_cluster_username=document.get("mila_cluster_username"),
+        cc_account_username=document.get("cc_account_username"),
         tokens=tuple(
             Token(token["name"], token["created"]) for token in document.get("tokens", ())
         ),
@@ -205,16 +214,22 @@ def _user(document: Mapping[str, Any]) -> User:
 def _found(store: "Store", email: str) -> User:
     document = store.users.find_one({EMAIL_FIELD: email})
     if document is None:
-        raise AccountError(f"the account {email!r} was removed by someone else: add it again")
+        raise AccountError(f"the account {email!r} is being changed by someone else: try again")
     return _user(document)
 
 
-def _collision(store: "Store", email: str, usernames: Names, token_name: str) -> str:
+def _collision(
+    store: "Store", email: str, usernames: Mapping[str, str], token_name: str
+) -> AccountError:
     for field, username in usernames.items():
         other = store.users.find_one({field: username, EMAIL_FIELD: {"$ne": email}})
         if other is not None:
-            return f"{username!r} is already the {field} of {other[EMAIL_FIELD]!r}"
-    return f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"
+            return AccountError(f"{username!r} is already the {field} of {other[EMAIL_FIELD]!r}")
+    if store.users.find_one({EMAIL_FIELD: email, "tokens.name": token_name}) is not None:
+        return AccountError(
+            f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"
+        )
+    return AccountError(f"the account {email!r} is being changed by someone else: try again")
 
 
 def _digest(token: str) -> str:

@@ -91,16 +91,19 @@ class Daemon:
         def ready_or_over() -> bool:
             return self._process.poll() is not None or is_ready()
 
-        wait_until(ready_or_over, f"{what}; the end of {self.log}:\n{self.log_end()}")
+        try:
+            wait_until(ready_or_over, what)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; {self._log_end()}") from error
         if self._process.poll() is not None:
             raise RuntimeError(
                 f"{self.name} ended with status {self._process.returncode} before {what}; "
-                f"the end of {self.log}:\n{self.log_end()}"
+                f"{self._log_end()}"
             )
 
-    def log_end(self) -> str:
-        """The last lines of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+    def _log_end(self) -> str:
+        last_lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        return "\n".join([f"the end of {self.log}:", *last_lines])
 
     def stop(self) -> None:
         """End it, kindly at first, even if it is suspended. Twice does no harm."""
@@ -118,7 +121,7 @@ class Daemon:
 def kill_marked(mark: str) -> None:
     """Kill every process whose environment holds ``mark`` (``NAME=value``), and its descendants.
 
-    Slurm's job steps detach themselves from the daemon that started them: their environment is
+    For processes that detach themselves from the daemon that started them: their environment is
     what still tells whose they are. Returns when none is left.
     """
 

@@ -1,0 +1,197 @@
+"""The arguments of a request: from the query, a form or a JSON body, each checked by its name.
+
+An argument that the endpoint does not know is refused: a mistyped filter would return everything.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from email import message_from_bytes
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from api.json_text import read_json
+from api.problems import Problem, bad_request
+
+Environ = Mapping[str, Any]
+Arguments = dict[str, Any]
+"""Values by name: text from a query or a form, any JSON from a JSON body."""
+
+MAX_BODY_BYTES = 1 << 20
+MOST_FIELDS = 100
+"""More fields in a query or a form are refused unread."""
+
+JSON_TYPE = "application/json"
+FORM_TYPE = "application/x-www-form-urlencoded"
+MULTIPART_TYPE = "multipart/form-data"
+
+_SECONDS = re.compile(r"[0-9]{1,18}")
+
+
+def query_arguments(environ: Environ, known: Sequence[str]) -> Arguments:
+    """The arguments in the query. Raises Problem 400 where one is unknown or repeated, and where
+    the query is not UTF-8."""
+    query: str = environ.get("QUERY_STRING", "")
+    # WSGI hands bytes over as latin-1; clients send UTF-8, percent-encoded or plain.
+    return _checked(_fields(query.encode("latin-1"), "the query"), known)
+
+
+def all_arguments(environ: Environ, known: Sequence[str]) -> Arguments:
+    """The arguments in the query and in the body, a form or a JSON object.
+
+    Raises Problem 400 as `query_arguments` does, for a body that is malformed, and for an argument
+    with two values; 413 for a body of more than `MAX_BODY_BYTES`; 415 for a body of another kind.
+    """
+    in_query = query_arguments(environ, known)
+    in_body = _checked(_body_fields(environ), known)
+    for name in in_query.keys() & in_body.keys():
+        if not _same(in_query[name], in_body[name]):
+            raise bad_request(
+                f"{name} has one value in the query and another in the body: give it once"
+            )
+    return in_query | in_body
+
+
+def text_argument(arguments: Arguments, name: str) -> str | None:
+    """The value of an argument that is text, None where it is not given (or null in JSON).
+
+    Raises Problem 400 where it is empty or of another type.
+    """
+    value = arguments.get(name)
+    if value is None:
+        return None
+    if type(value) is int:  # a JSON client may well send a job's id as the number that it is
+        return str(value)
+    if not isinstance(value, str):
+        raise bad_request(f"{name} must be a string")
+    if not value:
+        raise bad_request(f"{name} is empty: give it a value or leave it out")
+    return value
+
+
+def required_argument(arguments: Arguments, name: str) -> str:
+    """The value of an argument that is text. Raises Problem 400 where it is missing too."""
+    value = text_argument(arguments, name)
+    if value is None:
+        raise bad_request(f"{name} is missing")
+    return value
+
+
+def one_of_two(arguments: Arguments, name: str, other_name: str) -> str | None:
+    """The value of an argument that has two names. Raises Problem 400 where both differ."""
+    value, other = text_argument(arguments, name), text_argument(arguments, other_name)
+    if value is not None and other is not None and value != other:
+        raise bad_request(f"{name} and {other_name} are one argument: give one of them")
+    return value if value is not None else other
+
+
+def seconds_argument(arguments: Arguments, name: str) -> int | None:
+    """A number of seconds. Raises Problem 400 for all but up to 18 plain digits."""
+    value = text_argument(arguments, name)
+    if value is None:
+        return None
+    if not _SECONDS.fullmatch(value):
+        raise bad_request(f"{name} must be a number of seconds, an integer of 0 or more")
+    return int(value)
+
+
+def _checked(fields: Iterable[tuple[str, Any]], known: Sequence[str]) -> Arguments:
+    arguments: Arguments = {}
+    for name, value in fields:
+        if name not in known:
+            expected = ", ".join(sorted(known)) or "none"
+            raise bad_request(
+                f"there is no argument {name[:64]!r} here; the arguments are: {expected}"
+            )
+        if name in arguments:
+            raise bad_request(f"{name} is given twice: give it once")
+        arguments[name] = value
+    return arguments
+
+
+def _same(value: Any, other: Any) -> bool:
+    # Compared as JSON, where 1, 1.0 and true are three values.
+    texts = [
+        item if isinstance(item, str) else orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()
+        for item in (value, other)
+    ]
+    return texts[0] == texts[1]
+
+
+def _body_fields(environ: Environ) -> Iterable[tuple[str, Any]]:
+    body = _body(environ)
+    if not body:
+        return []
+    given: str = environ.get("CONTENT_TYPE", "")
+    kind = given.partition(";")[0].strip().lower()
+    if kind == JSON_TYPE:
+        return _json_fields(body)
+    if kind == FORM_TYPE:
+        if body.lstrip().startswith(b"{"):
+            raise bad_request(f"the body looks like JSON: send it with Content-Type: {JSON_TYPE}")
+        return _fields(body, "the form")
+    if kind == MULTIPART_TYPE:
+        return _multipart_fields(body, given)
+    raise Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        f"the Content-Type of the body must be {JSON_TYPE}, {FORM_TYPE} or {MULTIPART_TYPE}",
+    )
+
+
+def _body(environ: Environ) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise bad_request("Content-Length is not a number of bytes")
+    if len(length) > 18 or int(length) > MAX_BODY_BYTES:
+        raise too_large_body()
+    body: bytes = environ["wsgi.input"].read(int(length))
+    if len(body) < int(length):
+        raise bad_request("the body is shorter than its Content-Length")
+    return body
+
+
+def too_large_body() -> Problem:
+    """The answer to a body that is longer than any request needs."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body may have {MAX_BODY_BYTES} bytes at most"
+    )
+
+
+def _fields(text: bytes, what: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            text.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except UnicodeDecodeError as error:
+        raise bad_request(f"{what} is not UTF-8") from error
+    except ValueError as error:
+        raise bad_request(f"{what} has more than {MOST_FIELDS} fields") from error
+
+
+def _json_fields(body: bytes) -> Iterable[tuple[str, Any]]:
+    try:
+        fields = read_json(body.decode(), "the body")
+    except UnicodeDecodeError as error:
+        raise bad_request("the body is not UTF-8") from error
+    except ValueError as error:
+        raise bad_request(str(error)) from error
+    if not isinstance(fields, dict):
+        raise bad_request("the body must be a JSON object with the arguments as its keys")
+    return fields.items()
+
+
+def _multipart_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    form = message_from_bytes(head + body)
+    fields = []
+    for part in form.get_payload() if form.is_multipart() and not form.defects else ():
+        name, value = part.get_param("name", header="content-disposition"), part.get_payload()
+        if not isinstance(name, str) or part.is_multipart() or part.defects:
+            fields = []
+            break
+        fields.append((name, value))
+    if not fields:
+        raise bad_request("the form is malformed: see RFC 7578")
+    return fields

@@ -1,0 +1,332 @@
+"""One output of scontrol into Mongo: records to documents, and only what changed is written.
+
+The round is the unit: `take_in` reads one output of one cluster to its end.  Writes go out in
+batches while it is read.  Only an output that was read to its end, without an error, says which
+jobs are gone; an error leaves everything as it was but for the batches already written, each of
+which is true.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+
+from bson import Binary
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from config import ClusterSettings
+from ingest.changes import Entry, Fingerprint, Ledger, fingerprint, finished_at, is_another_job
+from ingest.documents import DocumentError, SlurmDict, job_document, node_document
+from ingest.grammar import JOB, NODE, Grammar
+from ingest.pairs import RawPairs
+from ingest.records import Record, SetAside
+from ingest.store import Document, Store
+from ingest.users import NAME_FIELDS, Names, username_map
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Records in one bulk write."""
+SET_ASIDE_KEPT = 100
+"""Set-aside records stored of one round, each under its id, the newest text of it."""
+
+DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs or nodes: what differs between them."""
+
+    grammar: Grammar
+    plural: str
+    """Also the name of the collection."""
+    id_key: str
+    document: Callable[[RawPairs, ClusterSettings], SlurmDict]
+
+
+JOBS = Kind(JOB, "jobs", "job_id", job_document)
+NODES = Kind(NODE, "nodes", "name", node_document)
+
+
+@dataclass
+class RoundCounts:
+    """What one round did. ``read`` is all records seen: written, unchanged and set aside."""
+
+    read: int = 0
+    inserted: int = 0
+    changed: int = 0
+    set_aside: int = 0
+    vanished: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why records were set aside, and how many for each reason."""
+
+
+def documents(
+    records: Iterable[Record | SetAside], kind: Kind, cluster: ClusterSettings
+) -> Iterator[SlurmDict | SetAside]:
+    """The ``slurm`` dict of every record; one whose values are impossible is set aside."""
+    for record in records:
+        if isinstance(record, SetAside):
+            yield record
+            continue
+        try:
+            yield kind.document(record.raw, cluster)
+        except DocumentError as error:
+            yield SetAside(record.text, str(error), (record.raw.pairs[0].value,))
+
+
+def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
+    """The three usernames of a job's ``cw``: Slurm's own, the others from *users*."""
+    name = slurm[cluster.username_field]
+    return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
+
+
+class Intake:
+    """Takes outputs of one cluster and kind into the store, round after round."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: ClusterSettings,
+        kind: Kind,
+        *,
+        volatile_interval: float,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._kind = kind
+        self._volatile_interval = volatile_interval
+        self._clock = clock
+        self._ledger: Ledger | None = None
+        self._collection: Collection[Document] = store.database[kind.plural]
+
+    def take_in(self, records: Iterable[Record | SetAside]) -> RoundCounts:
+        """Read *records* to their end and bring Mongo up to date with them.
+
+        Raises what *records* raises and pymongo's errors; nothing is marked as gone then, and the
+        next round makes up for what is missing.
+        """
+        try:
+            return self._take_in(records)
+        except Exception:
+            self._ledger = None  # a write may have been lost, or done without our knowing
+            raise
+
+    def _take_in(self, records: Iterable[Record | SetAside]) -> RoundCounts:
+        if self._ledger is None:
+            self._ledger = self._load_ledger()
+        users = username_map(self._store, self._cluster.username_field)
+        counts = RoundCounts()
+        seen: set[str] = set()
+        stream = documents(records, self._kind, self._cluster)
+        while batch := list(islice(stream, BATCH)):
+            slurm_dicts = [item for item in batch if not isinstance(item, SetAside)]
+            for item in batch:
+                if isinstance(item, SetAside):
+                    seen.update(item.ids)
+                    self._keep_aside(item, counts)
+            seen.update(slurm[self._kind.id_key] for slurm in slurm_dicts)
+            counts.read += len(batch)
+            self._write(slurm_dicts, users, counts, self._ledger)
+        self._mark_vanished(self._ledger, seen, counts)
+        return counts
+
+    # --- what Mongo holds ---------------------------------------------------------------------
+
+    def _load_ledger(self) -> Ledger:
+        now = self._clock().timestamp()
+        present = {"slurm.cluster_name": self._cluster.name, "cw.vanished": None}
+        ledger = Ledger()
+        for found in self._collection.find(present, {"slurm": 1}):
+            slurm = found["slurm"]
+            ledger.entries[slurm[self._kind.id_key]] = Entry(fingerprint(slurm), now)
+        return ledger
+
+    def _identity(self, record_id: str) -> Document:
+        """The filter for one document, with the keys that a sharded collection routes by."""
+        return {
+            "_id": f"{self._cluster.name}/{record_id}",
+            f"slurm.{self._kind.id_key}": record_id,
+            "slurm.cluster_name": self._cluster.name,
+        }
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        slurm_dicts: list[SlurmDict],
+        users: Mapping[str, Names],
+        counts: RoundCounts,
+        ledger: Ledger,
+    ) -> None:
+        now = self._clock()
+        fresh: dict[str, tuple[SlurmDict, Fingerprint]] = {}
+        operations: list[UpdateOne | ReplaceOne[Document]] = []
+        written: dict[str, Fingerprint] = {}
+        for slurm in slurm_dicts:
+            record_id = slurm[self._kind.id_key]
+            new = fingerprint(slurm)
+            if not ledger.needs_write(record_id, new, now.timestamp(), self._volatile_interval):
+                continue
+            entry = ledger.entries.get(record_id)
+            if entry is None:
+                fresh[record_id] = (slurm, new)
+                continue
+            if self._kind is JOBS and is_another_job(entry.fingerprint, new, slurm):
+                self._keep_former(record_id)
+                operations.append(
+                    ReplaceOne(self._identity(record_id), self._new(slurm, users, now), upsert=True)
+                )
+            else:
+                stable = entry.fingerprint.stable != new.stable
+                operations.append(self._update(record_id, slurm, users, now, changed=stable))
+            written[record_id] = new
+        if fresh:
+            counts.inserted += self._insert(fresh, users, now, operations)
+            written |= {record_id: new for record_id, (_, new) in fresh.items()}
+        if operations:
+            self._collection.bulk_write(operations, ordered=False)
+        counts.changed += len(operations)
+        for record_id, new in written.items():
+            ledger.entries[record_id] = Entry(new, now.timestamp())
+
+    def _new(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
+        record_id = slurm[self._kind.id_key]
+        document: Document = {"_id": f"{self._cluster.name}/{record_id}", "slurm": slurm}
+        document["cw"] = self._cw(slurm, users, now) | {"first_seen": now, "last_changed": now}
+        if self._kind is JOBS:
+            document["user"] = {}
+        return document
+
+    def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
+        if self._kind is not JOBS:
+            return {}
+        return job_cw(slurm, self._cluster, users) | {"finished_at": finished_at(slurm, now)}
+
+    def _update(
+        self,
+        record_id: str,
+        slurm: SlurmDict,
+        users: Mapping[str, Names],
+        now: datetime,
+        *,
+        changed: bool,
+    ) -> UpdateOne:
+        """An update of all but ``user``; of ``first_seen`` only where there is none yet."""
+        cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
+        update: Document = {
+            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
+            "$unset": {"cw.vanished": ""},
+            "$setOnInsert": {"cw.first_seen": now},
+        }
+        if self._kind is JOBS:
+            update["$setOnInsert"]["user"] = {}
+        # An upsert can't both match on slurm.job_id and set slurm whole, so _id alone is matched.
+        return UpdateOne({"_id": f"{self._cluster.name}/{record_id}"}, update, upsert=True)
+
+    def _insert(
+        self,
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+        operations: list[UpdateOne | ReplaceOne[Document]],
+    ) -> int:
+        """Insert *fresh*; those that Mongo holds already become *operations*. Returns how many."""
+        inserts = [InsertOne(self._new(slurm, users, now)) for slurm, _ in fresh.values()]
+        try:
+            self._collection.bulk_write(inserts, ordered=False)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"]
+            if any(failure["code"] != DUPLICATE_KEY for failure in failed):
+                raise
+            order = list(fresh)
+            held = [order[failure["index"]] for failure in failed]
+            operations += self._over_held(held, fresh, users, now)
+            return len(fresh) - len(held)
+        return len(fresh)
+
+    def _over_held(
+        self,
+        held: list[str],
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+    ) -> Iterator[UpdateOne | ReplaceOne[Document]]:
+        """What to do about records that came back, or that somebody else wrote first."""
+        ids = [f"{self._cluster.name}/{record_id}" for record_id in held]
+        known = {
+            found["_id"]: fingerprint(found["slurm"])
+            for found in self._collection.find({"_id": {"$in": ids}}, {"slurm": 1})
+        }
+        for record_id, document_id in zip(held, ids, strict=True):
+            slurm, new = fresh[record_id]
+            before = known.get(document_id)
+            if before and self._kind is JOBS and is_another_job(before, new, slurm):
+                self._keep_former(record_id)
+                replacement = self._new(slurm, users, now)
+                yield ReplaceOne(self._identity(record_id), replacement, upsert=True)
+            else:
+                yield self._update(record_id, slurm, users, now, changed=True)
+
+    def _keep_former(self, record_id: str) -> None:
+        """Keep the job whose id came round again in ``former_jobs`` before it is replaced."""
+        former = self._collection.find_one(self._identity(record_id))
+        if former is not None:
+            former["_id"] += f"/{former['slurm'].get('submit_time')}"
+            self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
+
+    # --- what is gone, what is set aside --------------------------------------------------------
+
+    def _mark_vanished(self, ledger: Ledger, seen: set[str], counts: RoundCounts) -> None:
+        now = self._clock()
+        gone = ledger.missing(seen)
+        for start in range(0, len(gone), BATCH):
+            batch = gone[start : start + BATCH]
+            ids = [f"{self._cluster.name}/{record_id}" for record_id in batch]
+            present = {"_id": {"$in": ids}, "cw.vanished": None}
+            if self._kind is JOBS:
+                unfinished = {**present, "cw.finished_at": None}
+                self._collection.update_many(
+                    unfinished, {"$set": {"cw.vanished": now, "cw.finished_at": now}}
+                )
+            self._collection.update_many(present, {"$set": {"cw.vanished": now}})
+            for record_id in batch:
+                del ledger.entries[record_id]
+        counts.vanished += len(gone)
+
+    def _keep_aside(self, item: SetAside, counts: RoundCounts) -> None:
+        counts.set_aside += 1
+        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+        if counts.set_aside > SET_ASIDE_KEPT:
+            return
+        name = item.ids[0] if item.ids else "no id"
+        logger.warning(
+            "a record was set aside",
+            extra={
+                "cluster": self._cluster.name,
+                "kind": self._kind.plural,
+                "ids": list(item.ids[:10]),
+                "reason": item.reason,
+            },
+        )
+        now = self._clock()
+        self._store.set_aside.update_one(
+            {"_id": f"{self._cluster.name}/{self._kind.plural}/{name}"},
+            {
+                "$set": {
+                    "cluster_name": self._cluster.name,
+                    "kind": self._kind.plural,
+                    "ids": list(item.ids[:1000]),
+                    "reason": item.reason,
+                    "text": Binary(item.text),
+                    "last_seen": now,
+                },
+                "$setOnInsert": {"first_seen": now},
+                "$inc": {"times": 1},
+            },
+            upsert=True,
+        )

@@ -1,0 +1,176 @@
+"""One command on a login host: its standard output as a stream, then how it ended."""
+
+from collections.abc import Callable, Iterator
+
+import paramiko
+
+from scraper.deadline import Deadline
+from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost, printable
+from scraper.transport import Transport
+
+READ_BYTES = 2 << 20
+"""The most that one chunk of output holds: all that a full window brought."""
+
+_POLL_SECONDS = 0.05
+_SHOWN_STDERR = 1000
+
+_EXIT_HINTS = {
+    126: "The login host does not allow the command: see clockwork-forced-command on it",
+    127: "The program was not found there: set scontrol to its full path",
+}
+
+
+class HeadAndTail:
+    """The first and the last bytes of a stream of any length; those between are only counted."""
+
+    KEPT = 8 << 10
+    """Bytes kept of the beginning, and as many of the end."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._tail = b""
+        self._left_out = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next bytes of the stream."""
+        room = self.KEPT - len(self._head)
+        self._head += chunk[:room]
+        tail = self._tail + chunk[room:]
+        self._tail = tail[-self.KEPT :]
+        self._left_out += len(tail) - len(self._tail)
+
+    def text(self) -> str:
+        """Return what was kept, each line printable, with a note of how much was left out."""
+        gap = f"\n[{self._left_out} bytes left out]\n".encode() if self._left_out else b""
+        text = (self._head + gap + self._tail).decode("utf-8", "backslashreplace")
+        return "\n".join(printable(line) for line in text.split("\n"))
+
+
+class CommandRun:
+    """A command that starts when its output is first asked for, and can be iterated over once.
+
+    Iteration gives chunks of standard output, bytes of any length up to 2 MiB. It ends normally
+    only when the command has closed its output and reported exit status 0: only then is the output
+    whole. Otherwise it raises CommandFailed, CommandTimedOut or ConnectionLost. Leaving the loop
+    early ends the command. The time limit runs from the start to the exit status, the caller's own
+    work between two chunks included.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        host: str,
+        transport: Transport,
+        command: str,
+        seconds: float,
+        abort: Callable[[], None],
+    ) -> None:
+        self.command = command
+        self.exit_status: int | None = None
+        """Known after the iteration; None when the host reported none."""
+        self.exit_signal: str | None = None
+        """The signal that ended the command, without ``SIG``."""
+        self.stdout_bytes = 0
+        """Bytes of standard output given so far."""
+        self._cluster = cluster
+        self._host = host
+        self._transport = transport
+        self._seconds = seconds
+        self._abort = abort
+        self._stderr = HeadAndTail()
+
+    @property
+    def stderr(self) -> str:
+        """The first and last 8 KiB of standard error so far, safe to print."""
+        return self._stderr.text()
+
+    def __iter__(self) -> Iterator[bytes]:
+        channel: paramiko.Channel | None = None
+
+        def give_up() -> None:
+            self._abort()
+            if channel:  # paramiko can wait for these even when the connection is gone already.
+                channel.event.set()
+                channel.status_event.set()
+
+        self._transport.exit_signal = None
+        with Deadline(self._seconds, give_up) as deadline:
+            cause: Exception | None = None
+            try:
+                channel = self._transport.open_session(timeout=self._seconds)
+                channel.settimeout(_POLL_SECONDS)
+                channel.exec_command(self.command)
+                channel.shutdown_write()
+                yield from self._output(channel)
+                channel.recv_exit_status()
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                cause = error
+            finally:
+                if channel:
+                    channel.close()
+            self._conclude(channel, cause, timed_out=deadline.passed)
+
+    def _output(self, channel: paramiko.Channel) -> Iterator[bytes]:
+        """Yield standard output up to its end, and keep standard error flowing beside it."""
+        while True:
+            try:
+                chunk = channel.recv(READ_BYTES)
+            except TimeoutError:
+                chunk = None
+            if channel.recv_stderr_ready():
+                self._stderr.add(channel.recv_stderr(READ_BYTES))
+            if chunk:
+                self.stdout_bytes += len(chunk)
+                yield chunk
+            elif chunk is not None:
+                break
+        while rest := channel.recv_stderr(READ_BYTES):
+            self._stderr.add(rest)
+
+    def _conclude(
+        self, channel: paramiko.Channel | None, cause: Exception | None, timed_out: bool
+    ) -> None:
+        """Set how the command ended; return if all is well, raise what happened otherwise."""
+        self.exit_signal = self._transport.exit_signal
+        if channel and channel.exit_status != -1:  # paramiko's mark for a status that never came
+            self.exit_status = channel.exit_status
+        ended = self.exit_status is not None or self.exit_signal is not None
+        # The end of the output has to be announced too: a status can overtake output that is lost.
+        if ended and cause is None and channel and channel.eof_received:
+            if self.exit_status != 0:
+                raise self._failed()
+            return
+        what = f"{self._host}: `{self.command}`"
+        got = f"{self.stdout_bytes} bytes of output came"
+        if timed_out:
+            raise CommandTimedOut(
+                self._cluster,
+                f"{what} did not end within {self._seconds:g} s ({got}){self._said()}. Is "
+                "slurmctld slow? Run the command by hand there, or raise command_timeout",
+            ) from cause
+        reason = f" ({cause})" if cause and str(cause) else ""
+        raise ConnectionLost(
+            self._cluster,
+            f"{what}: the connection ended before the command's exit status{reason}; {got}, which "
+            f"may not be all{self._said()}. Nothing was taken from it; look at the host and the "
+            "network if this repeats",
+        ) from cause
+
+    def _failed(self) -> CommandFailed:
+        ending = (
+            f"ended with exit status {self.exit_status}"
+            if self.exit_status is not None
+            else f"was killed by signal {self.exit_signal}"
+        )
+        hint = _EXIT_HINTS.get(self.exit_status or 0, "Run the command by hand there")
+        return CommandFailed(
+            self._cluster,
+            f"{self._host}: `{self.command}` {ending}{self._said()}. {hint}",
+            exit_status=self.exit_status,
+            exit_signal=self.exit_signal,
+        )
+
+    def _said(self) -> str:
+        """Return the last of standard error for a message, on one line."""
+        text = " | ".join(self.stderr.strip().split("\n"))
+        return f", saying: {text[-_SHOWN_STDERR:]}" if text else ""

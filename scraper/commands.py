@@ -1,0 +1,30 @@
+"""The commands that a cluster's login host is asked to run; there are no others.
+
+``clockwork-forced-command`` allows these shapes and refuses the rest, so a change here is a change
+there. ``SLURM_TIME_FORMAT`` makes scontrol print the offset of every time and, right after it, a
+seal: letters that nobody knew before the call. A record that a user forged inside a comment cannot
+bear it.
+"""
+
+import secrets
+import string
+from typing import Literal
+
+Kind = Literal["job", "node"]
+
+SEAL_LENGTH = 7
+_SEAL_CHARACTERS = string.ascii_letters + string.digits
+
+
+def new_seal() -> str:
+    """Return a seal for one call: 7 random ASCII letters and digits."""
+    return "".join(secrets.choice(_SEAL_CHARACTERS) for _ in range(SEAL_LENGTH))
+
+
+def show_command(scontrol: str, kind: Kind, seal: str) -> str:
+    """Return the command line that lists every job or every node of a cluster.
+
+    *scontrol* is the program's name or full path, as the configuration checks it; *seal* is what
+    ``new_seal`` gave for this call.
+    """
+    return f"env SLURM_TIME_FORMAT=%FT%T%z{seal} {scontrol} -a show {kind}"

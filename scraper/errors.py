@@ -1,0 +1,55 @@
+"""What can go wrong between the scraper and a cluster, said for the operator."""
+
+
+def printable(text: str) -> str:
+    """Return *text* with every character that a terminal would act on written as an escape.
+
+    Line breaks, terminal escapes and marks that reverse the writing direction become ``\\n``,
+    ``\\x1b``, ``\\u202e``; letters of every script stay. What the far side says must not be able to
+    move the cursor of the one who reads it.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class ScrapeError(Exception):
+    """A cluster could not be reached or did not answer. ``message`` says why and what to do."""
+
+    def __init__(self, cluster: str, message: str) -> None:
+        self.cluster = cluster
+        self.message = printable(message)
+        super().__init__(f"{cluster}: {self.message}")
+
+
+class Unreachable(ScrapeError):
+    """No SSH connection came about: the way there, the name, the port, or a time limit."""
+
+
+class HostKeyRefused(ScrapeError):
+    """The host showed a key that known_hosts does not hold, or holds otherwise."""
+
+
+class KeyUnusable(ScrapeError):
+    """There is no private key to log in with, or none that can be used."""
+
+
+class AuthenticationRefused(ScrapeError):
+    """The host did not accept any of the keys."""
+
+
+class ConnectionLost(ScrapeError):
+    """The connection ended before the command's exit status: its output is not whole."""
+
+
+class CommandTimedOut(ScrapeError):
+    """The command did not end within its limit; the connection was closed."""
+
+
+class CommandFailed(ScrapeError):
+    """The command ended, but not with exit status 0."""
+
+    def __init__(
+        self, cluster: str, message: str, *, exit_status: int | None, exit_signal: str | None = None
+    ) -> None:
+        super().__init__(cluster, message)
+        self.exit_status = exit_status
+        self.exit_signal = exit_signal

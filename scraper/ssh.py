@@ -1,0 +1,223 @@
+"""A connection to one cluster's login host: reached, checked, authenticated, ready for commands.
+
+Every step has a limit from the cluster's settings, and every failure is a ScrapeError that says
+what to do. Each host on the way is treated alike: its key is checked before it is told who we are.
+"""
+
+import socket
+import threading
+import time
+from types import TracebackType
+
+import paramiko
+
+from config.settings import SshSettings
+from scraper.command_run import CommandRun
+from scraper.deadline import Deadline
+from scraper.errors import (
+    AuthenticationRefused,
+    ConnectionLost,
+    HostKeyRefused,
+    Unreachable,
+)
+from scraper.host_keys import check_host_key, preferred_algorithms, read_known_hosts
+from scraper.identities import identities
+from scraper.ssh_config import Hop, route
+from scraper.transport import Transport, end
+
+KEEPALIVE_SECONDS = 30
+"""Sent when nothing else is, so that firewalls do not forget a connection between two rounds."""
+
+_SHOWN_REASON = 300
+
+
+def connect(cluster: str, settings: SshSettings) -> "Connection":
+    """Return a connection to the login host of *cluster*, through every host on the way to it.
+
+    Raises Unreachable, HostKeyRefused, KeyUnusable or AuthenticationRefused; no socket and no
+    thread is left then.
+    """
+    connection = Connection(cluster, settings)
+    try:
+        hops = route(cluster, settings)
+        for number, hop in enumerate(hops):
+            connection._enter(hop, hops[:number])
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Connection:
+    """An SSH connection to a cluster's login host, made by ``connect``. One command at a time."""
+
+    def __init__(self, cluster: str, settings: SshSettings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._transports: list[Transport] = []
+        """One for each host on the way; the last is the login host's."""
+        self._host = settings.host
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run(self, command: str) -> CommandRun:
+        """Return *command* as a run that starts when it is iterated over, under command_timeout.
+
+        Raises ConnectionLost when the connection has ended since the last command. A run that
+        times out or loses the connection leaves ``is_alive`` false: connect anew.
+        """
+        if not self.is_alive():
+            raise ConnectionLost(
+                self._cluster, f"{self._host}: the connection has ended: reconnect"
+            )
+        return CommandRun(
+            self._cluster,
+            self._host,
+            self._transports[-1],
+            command,
+            self._settings.command_timeout,
+            self._abort,
+        )
+
+    def is_alive(self) -> bool:
+        """Say whether the connection stands, as far as can be known without asking the host."""
+        return bool(self._transports) and all(t.is_active() for t in self._transports)
+
+    def close(self) -> None:
+        """End the connection and wait for its threads. A command that runs raises ConnectionLost."""
+        for transport in self._transports:
+            end(transport)
+        self._transports = []
+
+    def _abort(self) -> None:
+        """Close every socket at once, from any thread, so that whatever waits for them returns."""
+        for transport in list(self._transports):
+            transport.close()
+
+    def _enter(self, hop: Hop, via: tuple[Hop, ...]) -> None:
+        """Connect and log in to *hop*, from here or through the last of *via*."""
+        self._host = str(hop)
+        sock = self._open_channel(hop, via[-1]) if via else self._open_socket(hop)
+        transport = Transport(sock)
+        self._transports.append(transport)
+        self._shake_hands(hop, via, transport)
+        self._authenticate(hop, transport)
+        transport.set_keepalive(KEEPALIVE_SECONDS)
+
+    def _open_socket(self, hop: Hop) -> socket.socket:
+        """Return a TCP connection, trying the host's addresses in turn within connect_timeout."""
+        seconds = self._settings.connect_timeout
+        try:
+            addresses = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise self._unreachable(
+                hop,
+                f"the name is not known here ({error}). Correct host, or add a Host block to "
+                f"{self._settings.config_file}",
+            ) from error
+        ends_at = time.monotonic() + seconds
+        failures = []
+        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+            sock = socket.socket(family, kind, protocol)
+            share = (ends_at - time.monotonic()) / (len(addresses) - tried)
+            try:
+                sock.settimeout(max(share, 0.001))
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failures.append(f"{address[0]}: {error}")
+            else:
+                return sock
+        raise self._unreachable(
+            hop,
+            f"no TCP connection within {seconds:g} s ({'; '.join(failures)}). Check host and port, "
+            "and that the firewalls let this machine in",
+        )
+
+    def _open_channel(self, hop: Hop, jump: Hop) -> paramiko.Channel:
+        seconds = self._settings.connect_timeout
+        try:
+            with Deadline(seconds, self._abort):
+                return self._transports[-1].open_channel(
+                    "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=seconds
+                )
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._unreachable(
+                hop,
+                f"the jump host {jump} did not connect to it within {seconds:g} s "
+                f"({_short(error)}). Check that it can reach the host and allows TCP forwarding",
+            ) from error
+
+    def _shake_hands(self, hop: Hop, via: tuple[Hop, ...], transport: Transport) -> None:
+        """Agree on keys within banner_timeout and check the host's; nothing is sent of ours yet."""
+        try:
+            known = read_known_hosts(hop.known_hosts)
+        except OSError as error:
+            raise HostKeyRefused(
+                self._cluster, f"{hop}: no host key can be checked: {error}. Correct known_hosts"
+            ) from error
+        options = transport.get_security_options()
+        options.key_types = preferred_algorithms(hop, known, options.key_types)
+        seconds = self._settings.banner_timeout
+        transport.banner_timeout = transport.handshake_timeout = seconds
+        done = threading.Event()
+        transport.start_client(event=done)
+        in_time = done.wait(seconds)
+        if not in_time or not transport.is_active():
+            reason = _short(transport.get_exception())
+            raise self._unreachable(
+                hop,
+                f"the port is open, but no SSH handshake came about within {seconds:g} s"
+                f"{reason and f' ({reason})'}. Check that an SSH server with present-day "
+                "algorithms listens there and is not overloaded",
+            )
+        check_host_key(self._cluster, hop, via, known, transport.get_remote_server_key())
+
+    def _authenticate(self, hop: Hop, transport: Transport) -> None:
+        """Offer the keys one after the other, all within auth_timeout."""
+        seconds = self._settings.auth_timeout
+        transport.auth_timeout = seconds
+        with (
+            identities(self._cluster, hop, seconds) as candidates,
+            Deadline(seconds, self._abort) as deadline,
+        ):
+            refusals = []
+            for identity in candidates:
+                try:
+                    further = transport.auth_publickey(hop.user, identity.key)
+                except (paramiko.SSHException, EOFError, OSError) as error:
+                    refusals.append(f"{identity.origin}: {_short(error)}")
+                else:
+                    if not further:
+                        return
+                    refusals.append(f"{identity.origin}: accepted, but {further} is asked for too")
+                if not transport.is_active():
+                    break
+        if deadline.passed:
+            raise self._unreachable(
+                hop, f"no answer to authentication within {seconds:g} s. Is the host overloaded?"
+            )
+        raise AuthenticationRefused(
+            self._cluster,
+            f"{hop}: no key was accepted ({'; '.join(refusals)}). Put the public key into "
+            f"authorized_keys of {hop.user} there, or correct user and key_file",
+        )
+
+    def _unreachable(self, hop: Hop, reason: str) -> Unreachable:
+        return Unreachable(self._cluster, f"{hop}: {reason}")
+
+
+def _short(error: Exception | None) -> str:
+    """Return what *error* says, cut: it can quote the far side at any length."""
+    if error is None:
+        return ""
+    return (str(error) or type(error).__name__)[:_SHOWN_REASON]

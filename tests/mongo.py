@@ -1,0 +1,51 @@
+"""A real database process for the tests: the embedded one, on a free port."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_LISTENING = b"listening on "
+_SECONDS_TO_STOP = 30
+
+
+@contextmanager
+def secantus(path: Path) -> Iterator[str]:
+    """Run the embedded database with its files in *path*; yields its URI, ends it afterwards.
+
+    Raises RuntimeError, with what the process said, when it does not start.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(Path(sys.prefix) / "bin" / "secantusd-py"),
+        *("--host", "127.0.0.1", "--port", "0"),
+        *("--storage-path", str(path / "files"), "--sync-on-commit"),
+    ]
+    # The process looks for a configuration file in its working folder: this one has none.
+    with subprocess.Popen(
+        command, cwd=path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        try:
+            address = _address(process.stdout)
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield f"mongodb://{address}/"
+        finally:
+            process.terminate()
+            try:
+                process.wait(_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _address(output: IO[bytes]) -> str:
+    said = b""
+    for line in output:
+        said += line
+        _, found, address = line.partition(_LISTENING)
+        if found:
+            return address.strip().decode("ascii")
+    raise RuntimeError(f"the embedded database did not start: {said.decode(errors='replace')}")
