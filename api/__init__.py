@@ -4,6 +4,6 @@
 """
 
 from api.app import build_app
-from api.server import ServerError, open_server, serve
+from api.server import Server, ServerError, serve
 
-__all__ = ["ServerError", "build_app", "open_server", "serve"]
+__all__ = ["Server", "ServerError", "build_app", "serve"]

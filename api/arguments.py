@@ -3,16 +3,16 @@
 An argument that the endpoint does not know is refused: a mistyped filter would return everything.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from email import message_from_bytes
+from email.message import Message
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
-
-from api.json_text import read_json
+from api.json_text import MOST_LEVELS, read_json
 from api.problems import Problem, bad_request
 
 Environ = Mapping[str, Any]
@@ -27,6 +27,7 @@ JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
 
+_MALFORMED_FORM = "the form is malformed: RFC 7578 describes what multipart/form-data looks like"
 _SECONDS = re.compile(r"[0-9]{1,18}")
 
 
@@ -87,13 +88,18 @@ def one_of_two(arguments: Arguments, name: str, other_name: str) -> str | None:
     return value if value is not None else other
 
 
-def seconds_argument(arguments: Arguments, name: str) -> int | None:
-    """A number of seconds. Raises Problem 400 for all but up to 18 plain digits."""
-    value = text_argument(arguments, name)
+def seconds_argument(arguments: Arguments, name: str, older_name: str) -> int | None:
+    """A number of seconds under either name, None where it is not given.
+
+    Raises Problem 400 where both names are, and for all but up to 18 plain digits.
+    """
+    if name in arguments and older_name in arguments:
+        raise bad_request(f"{older_name} is an older name of {name}: give {name} alone")
+    value = one_of_two(arguments, name, older_name)
     if value is None:
         return None
     if not _SECONDS.fullmatch(value):
-        raise bad_request(f"{name} must be a number of seconds, an integer of 0 or more")
+        raise bad_request(f"{name} must be a number of seconds: an integer of 0 or more")
     return int(value)
 
 
@@ -114,7 +120,7 @@ def _checked(fields: Iterable[tuple[str, Any]], known: Sequence[str]) -> Argumen
 def _same(value: Any, other: Any) -> bool:
     # Compared as JSON, where 1, 1.0 and true are three values.
     texts = [
-        item if isinstance(item, str) else orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()
+        item if isinstance(item, str) else json.dumps(item, sort_keys=True)
         for item in (value, other)
     ]
     return texts[0] == texts[1]
@@ -172,7 +178,7 @@ def _fields(text: bytes, what: str) -> list[tuple[str, str]]:
 
 def _json_fields(body: bytes) -> Iterable[tuple[str, Any]]:
     try:
-        fields = read_json(body.decode(), "the body")
+        fields = read_json(body.decode(), "the body", MOST_LEVELS + 1)
     except UnicodeDecodeError as error:
         raise bad_request("the body is not UTF-8") from error
     except ValueError as error:
@@ -185,13 +191,19 @@ def _json_fields(body: bytes) -> Iterable[tuple[str, Any]]:
 def _multipart_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     form = message_from_bytes(head + body)
-    fields = []
-    for part in form.get_payload() if form.is_multipart() and not form.defects else ():
-        name, value = part.get_param("name", header="content-disposition"), part.get_payload()
-        if not isinstance(name, str) or part.is_multipart() or part.defects:
-            fields = []
-            break
-        fields.append((name, value))
+    parts = form.get_payload() if form.is_multipart() and not form.defects else ()
+    fields = [_part(part) for part in parts if isinstance(part, Message)]
     if not fields:
-        raise bad_request("the form is malformed: see RFC 7578")
+        raise bad_request(_MALFORMED_FORM)
     return fields
+
+
+def _part(part: Message) -> tuple[str, str]:
+    name = part.get_param("name", header="content-disposition")
+    value = part.get_payload(decode=True)
+    if not isinstance(name, str) or not isinstance(value, bytes) or part.defects:
+        raise bad_request(_MALFORMED_FORM)
+    try:
+        return name, value.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request("the form is not UTF-8") from error

@@ -19,7 +19,7 @@ SECONDS_TO_RETRY = 5
 """How long a client is asked to wait while the database is away."""
 
 
-class Problem(Exception):  # noqa: N818 - the name that the RFC gives it
+class Problem(Exception):
     """A request that is answered with an error."""
 
     def __init__(self, status: int, detail: str, headers: Sequence[tuple[str, str]] = ()) -> None:

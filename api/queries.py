@@ -1,9 +1,12 @@
-"""Mongo filters, made of plain strings and dates: no operator can come from a request."""
+"""Mongo filters and the one update: no operator in them can come from a request.
+
+Filters hold plain strings and dates, the update holds what the client sent as literals.
+"""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ingest.users import NAME_FIELDS, USERNAME_FIELDS, User
+from ingest.users import NAME_FIELDS, User
 
 Filter = dict[str, Any]
 
@@ -28,7 +31,7 @@ def node(name: str, cluster_name: str | None) -> Filter:
 def jobs(user: str | None, seconds: int | None, cluster_name: str | None, now: datetime) -> Filter:
     """The jobs of the user who bears this name, of this cluster, that are not finished or
     finished within so many seconds before *now*. None leaves a condition out."""
-    conditions = []
+    conditions: list[Filter] = []
     if user is not None:
         conditions.append({"$or": [{f"cw.{field}": user} for field in NAME_FIELDS]})
     if seconds is not None:
@@ -39,20 +42,20 @@ def jobs(user: str | None, seconds: int | None, cluster_name: str | None, now: d
     return {**of_cluster(cluster_name), "$and": conditions}
 
 
-def owned_by(user: User) -> Filter:
-    """The jobs to which Slurm gave a name of this user under its cluster's username field."""
-    bearing = [
-        {f"slurm.{field}": user.names[field]}
-        for field in USERNAME_FIELDS
-        if user.names[field] is not None
-    ]
-    return {"$or": bearing} if bearing else {"$nor": [{}]}
+def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
+    """The update that merges *pairs* into a job's user dict, each value replaced whole.
 
-
-def user_dict_fits(pairs: dict[str, Any], most_bytes: int) -> Filter:
-    """The jobs whose user dict has at most so many bytes of BSON once *pairs* are merged in."""
+    It leaves a job alone that is not the user's, and a dict that would have more than so many
+    bytes of BSON.
+    """
     merged = {"$mergeObjects": ["$user", {"$literal": pairs}]}
-    return {"$expr": {"$lte": [{"$bsonSize": merged}, most_bytes]}}
+    fits = {"$lte": [{"$bsonSize": merged}, most_bytes]}
+    owned = [
+        {"$eq": [f"$slurm.{field}", {"$literal": username}]}
+        for field, username in user.usernames.items()
+    ]
+    allowed = {"$and": [{"$or": owned}, fits]}
+    return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
 
 
 def _before(now: datetime, seconds: int) -> datetime:

@@ -50,7 +50,7 @@ Socks/Node NtasksPerN:B:S:C CoreSpec ThreadSpec
 JOB_GRES
 MinCPUsNode MinMemoryNode MinMemoryCPU MinTmpDiskNode
 * ClusterFeatures Prefer
-Features Gres Reservation DelayBoot
+Features DelayBoot Gres Reservation
 OverSubscribe Shared Contiguous Licenses~ LicensesAlloc~ Network~
 Command~
 SubmitLine~

@@ -85,6 +85,16 @@ class User:
         """The three names, as the ``cw`` of the user's jobs bears them."""
         return {field: getattr(self, field) for field in NAME_FIELDS}
 
+    @property
+    def usernames(self) -> dict[str, str]:
+        """Those of the names that Slurm gives to jobs, by their field."""
+        given = {field: getattr(self, field) for field in USERNAME_FIELDS}
+        return {field: name for field, name in given.items() if name not in (None, NOBODY)}
+
+    def owns(self, slurm: Mapping[str, Any]) -> bool:
+        """Whether the job with this ``slurm`` dict is the user's."""
+        return any(slurm.get(field) == name for field, name in self.usernames.items())
+
 
 def add_user(
     store: "Store",
@@ -185,7 +195,7 @@ def username_map(store: "Store", username_field: str) -> dict[str, Names]:
     return {
         username: user.names
         for user in list_users(store)
-        if (username := user.names[username_field]) is not None
+        if (username := user.usernames.get(username_field)) is not None
     }
 
 

@@ -1,6 +1,7 @@
 """One command on a login host: its standard output as a stream, then how it ended."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator
 
 import paramiko
 
@@ -46,14 +47,14 @@ class HeadAndTail:
         return "\n".join(printable(line) for line in text.split("\n"))
 
 
-class CommandRun:
-    """A command that starts when its output is first asked for, and can be iterated over once.
+class CommandRun(Iterator[bytes]):
+    """A command that starts when its output is first asked for.
 
     Iteration gives chunks of standard output, bytes of any length up to 2 MiB. It ends normally
     only when the command has closed its output and reported exit status 0: only then is the output
-    whole. Otherwise it raises CommandFailed, CommandTimedOut or ConnectionLost. Leaving the loop
-    early ends the command. The time limit runs from the start to the exit status, the caller's own
-    work between two chunks included.
+    whole. Otherwise it raises CommandFailed, CommandTimedOut or ConnectionLost. The time limit runs
+    from the start to the exit status, the caller's own work between two chunks included; a shorter
+    one for opening the session finds out in time that a kept connection is dead.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class CommandRun:
         transport: Transport,
         command: str,
         seconds: float,
+        opening_seconds: float,
         abort: Callable[[], None],
     ) -> None:
         self.command = command
@@ -76,15 +78,24 @@ class CommandRun:
         self._host = host
         self._transport = transport
         self._seconds = seconds
+        self._opening_seconds = opening_seconds
         self._abort = abort
         self._stderr = HeadAndTail()
+        self._stream = self._run()
+
+    def __next__(self) -> bytes:
+        return next(self._stream)
+
+    def close(self) -> None:
+        """End the command if it still runs. ``Connection.run`` and ``close`` do it too."""
+        self._stream.close()
 
     @property
     def stderr(self) -> str:
         """The first and last 8 KiB of standard error so far, safe to print."""
         return self._stderr.text()
 
-    def __iter__(self) -> Iterator[bytes]:
+    def _run(self) -> Generator[bytes, None, None]:
         channel: paramiko.Channel | None = None
 
         def give_up() -> None:
@@ -97,7 +108,8 @@ class CommandRun:
         with Deadline(self._seconds, give_up) as deadline:
             cause: Exception | None = None
             try:
-                channel = self._transport.open_session(timeout=self._seconds)
+                with Deadline(self._opening_seconds, give_up) as opening:
+                    channel = self._transport.open_session(timeout=math.inf)
                 channel.settimeout(_POLL_SECONDS)
                 channel.exec_command(self.command)
                 channel.shutdown_write()
@@ -105,6 +117,10 @@ class CommandRun:
                 channel.recv_exit_status()
             except (paramiko.SSHException, EOFError, OSError) as error:
                 cause = error
+                if channel is None and opening.passed:
+                    cause = TimeoutError(
+                        f"no session was opened within {self._opening_seconds:g} s"
+                    )
             finally:
                 if channel:
                     channel.close()
@@ -124,6 +140,7 @@ class CommandRun:
                 yield chunk
             elif chunk is not None:
                 break
+        channel.settimeout(None)  # The end has come for standard error too.
         while rest := channel.recv_stderr(READ_BYTES):
             self._stderr.add(rest)
 
@@ -137,7 +154,7 @@ class CommandRun:
         ended = self.exit_status is not None or self.exit_signal is not None
         # The end of the output has to be announced too: a status can overtake output that is lost.
         if ended and cause is None and channel and channel.eof_received:
-            if self.exit_status != 0:
+            if self.exit_status != 0 or self.exit_signal:
                 raise self._failed()
             return
         what = f"{self._host}: `{self.command}`"
@@ -151,9 +168,9 @@ class CommandRun:
         reason = f" ({cause})" if cause and str(cause) else ""
         raise ConnectionLost(
             self._cluster,
-            f"{what}: the connection ended before the command's exit status{reason}; {got}, which "
-            f"may not be all{self._said()}. Nothing was taken from it; look at the host and the "
-            "network if this repeats",
+            f"{what}: the connection or its channel ended before the command's exit status{reason};"
+            f" {got}, which may not be all{self._said()}. If this repeats, look at the host's sshd "
+            "and the network",
         ) from cause
 
     def _failed(self) -> CommandFailed:

@@ -8,9 +8,6 @@ bear it.
 
 import secrets
 import string
-from typing import Literal
-
-Kind = Literal["job", "node"]
 
 SEAL_LENGTH = 7
 _SEAL_CHARACTERS = string.ascii_letters + string.digits
@@ -21,10 +18,10 @@ def new_seal() -> str:
     return "".join(secrets.choice(_SEAL_CHARACTERS) for _ in range(SEAL_LENGTH))
 
 
-def show_command(scontrol: str, kind: Kind, seal: str) -> str:
+def show_command(scontrol: str, kind: str, seal: str) -> str:
     """Return the command line that lists every job or every node of a cluster.
 
-    *scontrol* is the program's name or full path, as the configuration checks it; *seal* is what
-    ``new_seal`` gave for this call.
+    *scontrol* is the program's name or full path, as the configuration checks it; *kind* is
+    ``job`` or ``node``; *seal* is what ``new_seal`` gave for this call, or empty for none.
     """
     return f"env SLURM_TIME_FORMAT=%FT%T%z{seal} {scontrol} -a show {kind}"

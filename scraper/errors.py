@@ -53,3 +53,7 @@ class CommandFailed(ScrapeError):
         super().__init__(cluster, message)
         self.exit_status = exit_status
         self.exit_signal = exit_signal
+
+
+class NotAnswered(ScrapeError):
+    """The command ended well, but what it printed is no answer of scontrol's."""

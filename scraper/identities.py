@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,14 @@ class Identity:
     key: paramiko.PKey
 
 
+@dataclass(frozen=True)
+class Identities:
+    """The keys to try on one host, in order, and what is wrong with those that cannot be."""
+
+    usable: list[Identity]
+    problems: list[str]
+
+
 class _Unusable(Exception):
     """Why a key file cannot be used, and what to do."""
 
@@ -50,12 +58,13 @@ class _Agent(AgentSSH):
 
     def close(self) -> None:
         # paramiko asks the agent for signatures from a thread of its own: shutdown wakes it.
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
 @contextmanager
-def identities(cluster: str, hop: Hop, agent_seconds: float) -> Iterator[list[Identity]]:
+def identities(cluster: str, hop: Hop, agent_seconds: float) -> Iterator[Identities]:
     """Give the keys to try on *hop*, files first; those of the agent work inside the block.
 
     *agent_seconds* limits each answer of the agent. Raises KeyUnusable when there is no key, with
@@ -84,7 +93,7 @@ def identities(cluster: str, hop: Hop, agent_seconds: float) -> Iterator[list[Id
                 f"{hop}: {'; '.join(problems)}. Set key_file in the cluster's ssh section or "
                 "IdentityFile in the ssh configuration, or add a key to an ssh-agent with ssh-add",
             )
-        yield usable
+        yield Identities(usable, problems)
     finally:
         if agent:
             agent.close()

@@ -4,9 +4,11 @@ Every step has a limit from the cluster's settings, and every failure is a Scrap
 what to do. Each host on the way is treated alike: its key is checked before it is told who we are.
 """
 
+import math
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
 import paramiko
@@ -57,6 +59,7 @@ class Connection:
         self._transports: list[Transport] = []
         """One for each host on the way; the last is the login host's."""
         self._host = settings.host
+        self._run: CommandRun | None = None
 
     def __enter__(self) -> "Connection":
         return self
@@ -72,31 +75,42 @@ class Connection:
     def run(self, command: str) -> CommandRun:
         """Return *command* as a run that starts when it is iterated over, under command_timeout.
 
-        Raises ConnectionLost when the connection has ended since the last command. A run that
+        A run that was not read to its end is ended. Raises ConnectionLost when the connection has
+        ended since the last command. A run that
         times out or loses the connection leaves ``is_alive`` false: connect anew.
         """
         if not self.is_alive():
             raise ConnectionLost(
                 self._cluster, f"{self._host}: the connection has ended: reconnect"
             )
-        return CommandRun(
+        self._end_run()
+        self._run = CommandRun(
             self._cluster,
             self._host,
             self._transports[-1],
             command,
             self._settings.command_timeout,
+            self._settings.connect_timeout,
             self._abort,
         )
+        return self._run
 
     def is_alive(self) -> bool:
         """Say whether the connection stands, as far as can be known without asking the host."""
         return bool(self._transports) and all(t.is_active() for t in self._transports)
 
     def close(self) -> None:
-        """End the connection and wait for its threads. A command that runs raises ConnectionLost."""
+        """End the connection and its threads. A command that still runs raises ConnectionLost."""
+        self._end_run()
         for transport in self._transports:
             end(transport)
         self._transports = []
+
+    def _end_run(self) -> None:
+        if self._run:
+            with suppress(ValueError):  # It runs in another thread, and ends with the connection.
+                self._run.close()
+            self._run = None
 
     def _abort(self) -> None:
         """Close every socket at once, from any thread, so that whatever waits for them returns."""
@@ -114,7 +128,10 @@ class Connection:
         transport.set_keepalive(KEEPALIVE_SECONDS)
 
     def _open_socket(self, hop: Hop) -> socket.socket:
-        """Return a TCP connection, trying the host's addresses in turn within connect_timeout."""
+        """Return a TCP connection, trying the host's addresses in turn within connect_timeout.
+
+        Looking the name up comes before that and has the resolver's own limits.
+        """
         seconds = self._settings.connect_timeout
         try:
             addresses = socket.getaddrinfo(hop.host, hop.port, type=socket.SOCK_STREAM)
@@ -148,7 +165,7 @@ class Connection:
         try:
             with Deadline(seconds, self._abort):
                 return self._transports[-1].open_channel(
-                    "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=seconds
+                    "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=math.inf
                 )
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._unreachable(
@@ -172,7 +189,7 @@ class Connection:
         done = threading.Event()
         transport.start_client(event=done)
         in_time = done.wait(seconds)
-        if not in_time or not transport.is_active():
+        if not in_time or not transport.is_active() or transport.host_key is None:
             reason = _short(transport.get_exception())
             raise self._unreachable(
                 hop,
@@ -180,18 +197,18 @@ class Connection:
                 f"{reason and f' ({reason})'}. Check that an SSH server with present-day "
                 "algorithms listens there and is not overloaded",
             )
-        check_host_key(self._cluster, hop, via, known, transport.get_remote_server_key())
+        check_host_key(self._cluster, hop, via, known, transport.host_key)
 
     def _authenticate(self, hop: Hop, transport: Transport) -> None:
         """Offer the keys one after the other, all within auth_timeout."""
         seconds = self._settings.auth_timeout
-        transport.auth_timeout = seconds
+        transport.auth_timeout = math.inf  # The deadline is the limit, for all keys together.
         with (
             identities(self._cluster, hop, seconds) as candidates,
             Deadline(seconds, self._abort) as deadline,
         ):
             refusals = []
-            for identity in candidates:
+            for identity in candidates.usable:
                 try:
                     further = transport.auth_publickey(hop.user, identity.key)
                 except (paramiko.SSHException, EOFError, OSError) as error:
@@ -206,9 +223,10 @@ class Connection:
             raise self._unreachable(
                 hop, f"no answer to authentication within {seconds:g} s. Is the host overloaded?"
             )
+        tried = "; ".join([*refusals, *candidates.problems])
         raise AuthenticationRefused(
             self._cluster,
-            f"{hop}: no key was accepted ({'; '.join(refusals)}). Put the public key into "
+            f"{hop}: no key was accepted ({tried}). Put the public key into "
             f"authorized_keys of {hop.user} there, or correct user and key_file",
         )
 

@@ -1,7 +1,8 @@
-"""paramiko's Transport with what it lacks: exit signals, silence in the log, a thorough end."""
+"""paramiko's Transport with what it lacks: exit signals, safe renewal of keys, a thorough end."""
 
 import logging
 import socket
+import threading
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
@@ -27,7 +28,7 @@ def _handle_channel_request(channel: paramiko.Channel, message: paramiko.Message
 
 
 class Transport(paramiko.Transport):
-    """One SSH connection, as the client."""
+    """One SSH connection."""
 
     exit_signal: str | None = None
     """The signal that ended the latest command, without ``SIG``: ``KILL``."""
@@ -43,6 +44,22 @@ class Transport(paramiko.Transport):
         # OpenSSH's own client took them at 100 MB/s.
         super().__init__(sock)
         self.set_log_channel(WIRE_LOG)
+        self._held: list[paramiko.Message] = []
+
+    # While keys are renewed, paramiko makes whoever sends wait for the new ones. When its own
+    # thread is the sender, answering a close that was under way, nobody is left to receive them:
+    # such messages are held until the keys are there.
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        if threading.current_thread() is self and not self.clear_to_send.is_set():
+            self._held.append(data)
+        else:
+            super()._send_user_message(data)  # type: ignore[misc]
+
+    def _parse_newkeys(self, m: paramiko.Message) -> None:
+        super()._parse_newkeys(m)  # type: ignore[misc]
+        while self._held and self.clear_to_send.is_set():
+            super()._send_user_message(self._held.pop(0))  # type: ignore[misc]
 
 
 def end(transport: paramiko.Transport) -> None:

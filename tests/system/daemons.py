@@ -63,7 +63,10 @@ def check_reachable(folder: Path) -> None:
 
 
 class Daemon:
-    """One program in the foreground, whose output goes to a log file."""
+    """One program in the foreground, whose output goes to a log file.
+
+    Make it in a thread that lives as long as it should: the kernel ends it with that thread.
+    """
 
     def __init__(
         self, name: str, args: Sequence[str], log: Path, env: Mapping[str, str] | None = None

@@ -1,0 +1,36 @@
+"""``jobs/list`` and ``jobs/one``: the jobs as a scrape left them, with their owners' dicts."""
+
+from collections.abc import Iterator
+
+from api import queries
+from api.arguments import required_argument, seconds_argument, text_argument
+from api.call import Call
+from api.documents import JOB_KEYS, json_bytes, json_list, only_one, shaped
+
+LIST_ARGUMENTS = ("user", "time", "relative_time", "cluster_name")
+ONE_ARGUMENTS = ("job_id", "cluster_name")
+
+
+def list_jobs(call: Call) -> Iterator[bytes]:
+    """A list of jobs: of a user, of a cluster, not finished for longer than so many seconds.
+
+    Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
+    """
+    wanted = queries.jobs(
+        user=text_argument(call.arguments, "user"),
+        seconds=seconds_argument(call.arguments, "time", "relative_time"),
+        cluster_name=text_argument(call.arguments, "cluster_name"),
+        now=call.now,
+    )
+    return json_list(call.store.jobs.find(wanted), JOB_KEYS)
+
+
+def one_job(call: Call) -> bytes:
+    """The job of this id, an empty object where there is none.
+
+    Raises Problem 400 for a bad argument, 500 for an id that several clusters have.
+    """
+    job_id = required_argument(call.arguments, "job_id")
+    cluster_name = text_argument(call.arguments, "cluster_name")
+    job = only_one(call.store.jobs.find(queries.job(job_id, cluster_name)), f"job {job_id!r}")
+    return json_bytes({} if job is None else shaped(job, JOB_KEYS))

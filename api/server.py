@@ -1,0 +1,208 @@
+"""The API under waitress: where it listens, how much it takes in, and how it stops."""
+
+import errno
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from types import FrameType
+from typing import Any
+
+from waitress import create_server, wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, WSGITask
+
+from api.arguments import MAX_BODY_BYTES, too_large_body
+from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from config.settings import ApiSettings
+
+logger = logging.getLogger(__name__)
+
+MAX_HEADER_BYTES = 64 << 10
+"""The request line with its query, and all header fields."""
+
+_CONNECTIONS = 500
+_IDLE_SECONDS = 60
+"""A connection on which nothing happens for so long is closed."""
+_TURN_SECONDS = 1.0
+_SECONDS_TO_FINISH = 20.0
+"""What the answers that are under way have when the server stops."""
+_WAITING_BYTES = 256 << 20
+"""What may wait, on disk, for one slow client. More of it would hold a thread until it reads on."""
+
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class ServerError(Exception):
+    """The API can't listen where the configuration says; the message is for the operator."""
+
+
+class Server:
+    """The API, listening at the configured address from the start; `run` answers until `stop`.
+
+    Raises ServerError where it can't listen.
+    """
+
+    def __init__(self, app: WsgiApplication, settings: ApiSettings) -> None:
+        self._stopping = threading.Event()
+        self._channels: dict[int, Any] = {}
+        self._waitress = create_server(
+            app,
+            map=self._channels,
+            sockets=_listening_sockets(settings.host, settings.port),
+            threads=settings.threads,
+            ident="clockwork",
+            connection_limit=_CONNECTIONS,
+            channel_timeout=_IDLE_SECONDS,
+            cleanup_interval=_IDLE_SECONDS // 4,
+            max_request_header_size=MAX_HEADER_BYTES,
+            max_request_body_size=MAX_BODY_BYTES + 1,  # the first size that waitress refuses
+            outbuf_high_watermark=_WAITING_BYTES,
+            log_socket_errors=False,
+        )
+        self._listeners = [
+            channel for channel in self._channels.values() if isinstance(channel, TcpWSGIServer)
+        ]
+        for listener in self._listeners:
+            listener.channel_class = _Connection
+
+    def run(self) -> None:
+        """Answer requests until `stop`; then take no new ones, finish the answers, return."""
+        while not self._stopping.is_set():
+            self._turn()
+        for listener in self._listeners:
+            wasyncore.dispatcher.close(listener)
+        deadline = time.monotonic() + _SECONDS_TO_FINISH
+        while self._answers_under_way() and time.monotonic() < deadline:
+            self._turn()
+        self._waitress.task_dispatcher.shutdown()
+        wasyncore.close_all(self._channels)
+
+    def stop(self) -> None:
+        """Make `run` return. May be called from any thread, and when a signal arrives."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._listeners[0].pull_trigger()
+
+    def _turn(self) -> None:
+        wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
+
+    def _answers_under_way(self) -> bool:
+        return any(
+            channel.requests or channel.total_outbufs_len
+            for channel in list(self._channels.values())
+            if isinstance(channel, HTTPChannel)
+        )
+
+
+def serve(app: WsgiApplication, settings: ApiSettings) -> None:
+    """Answer requests until SIGTERM or SIGINT, then return. To be called in the main thread.
+
+    Raises ServerError where it can't listen.
+    """
+    server = Server(app, settings)
+    with _signals_stop(server):
+        logger.info("the API listens on http://%s:%d", settings.host, settings.port)
+        server.run()
+
+
+@contextmanager
+def _signals_stop(server: Server) -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def _listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of the host: ``localhost`` may have two."""
+    listening: list[socket.socket] = []
+    refused: list[OSError] = []
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, _, _, _, address in addresses:
+            try:
+                listening.append(_listening_socket(family, address))
+            except OSError as error:
+                refused.append(error)
+    except OSError as error:
+        refused.append(error)
+    # A machine without IPv6 may still have an IPv6 address for a name.
+    serious = [error for error in refused if error.errno not in _NO_SUCH_ADDRESS or not listening]
+    if serious:
+        for taken in listening:
+            taken.close()
+        raise ServerError(
+            f"the API can't listen on {host}:{port}: {serious[0].strerror}. Stop the program that"
+            " has this port, or set another host or port under [api] in the configuration."
+        )
+    return listening
+
+
+def _listening_socket(family: int, address: Any) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen()
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class _Answer(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """waitress's answer, without the end of a chunked body after HEAD, which has no body."""
+
+    def build_response_header(self) -> Any:
+        header = super().build_response_header()
+        if self.request.command == "HEAD":
+            self.chunked_response = False
+        return header
+
+
+class _Refusal(ErrorTask):  # type: ignore[misc]
+    """The answer to what the application never sees, as a problem like its own."""
+
+    def execute(self) -> None:
+        problem = _refusal(self.request.error.code)
+        self.status = problem.status_line
+        self.response_headers.append(("Content-Type", CONTENT_TYPE))
+        self.set_close_on_finish()
+        self.content_length = len(problem.body)
+        self.write(problem.body)
+
+
+class _Connection(HTTPChannel):  # type: ignore[misc]
+    task_class = _Answer
+    error_task_class = _Refusal
+
+
+def _refusal(status: int) -> Problem:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large_body()
+    if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        return Problem(
+            status,
+            f"the address and the header fields may have {MAX_HEADER_BYTES} bytes at most; long"
+            " update_pairs go into the body",
+        )
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return Problem(status, "of the transfer codings, only chunked is understood")
+    if status == HTTPStatus.BAD_REQUEST:
+        return bad_request("this is not a valid HTTP request")
+    return internal_error()

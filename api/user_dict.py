@@ -1,0 +1,74 @@
+"""``jobs/user_dict_update``: a job's owner merges pairs into the job's ``user`` dict.
+
+Who owns the job and how large its dict becomes are conditions inside the one write that merges, so
+that nothing can come between a check and the write; writes of different keys never lose each other.
+The filter of the write names the job alone, which every Mongo finds by its index.  What the write
+left as it was is looked at afterwards only to say why.
+"""
+
+from http import HTTPStatus
+
+import bson
+
+from api import queries
+from api.arguments import required_argument, text_argument
+from api.call import Call
+from api.documents import Document, json_bytes, only_one
+from api.problems import Problem
+from api.update_pairs import MOST_BYTES, Pairs, checked_pairs, too_large
+from ingest.users import User
+
+UPDATE_ARGUMENTS = ("job_id", "cluster_name", "update_pairs")
+
+_ATTEMPTS = 5
+
+
+def update_user_dict(call: Call) -> bytes:
+    """Merge the pairs key by key; answers the whole new user dict.
+
+    Raises Problem 400 for a bad argument or a dict that would grow too large, 403 for a job that
+    is not the user's, 404 for none, 500 for an id that several clusters have.
+    """
+    pairs = checked_pairs(call.arguments.get("update_pairs"))
+    job_id = required_argument(call.arguments, "job_id")
+    cluster_name = text_argument(call.arguments, "cluster_name") or _its_cluster(call, job_id)
+    name = f"job {job_id!r} of cluster {cluster_name!r}"
+    job = queries.job(job_id, cluster_name)
+    merge = queries.merge_by_owner(call.user, pairs, MOST_BYTES)
+    for _ in range(_ATTEMPTS):
+        written = call.store.jobs.update_one(job, merge)
+        now = call.store.jobs.find_one(job)
+        if now is None:
+            raise _no_job(name)
+        if written.modified_count or _has_already(now, pairs, call.user, name):
+            return json_bytes(now["user"])
+    raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} is being changed: try again")
+
+
+def _its_cluster(call: Call, job_id: str) -> str:
+    job = only_one(call.store.jobs.find(queries.job(job_id, None)), f"job {job_id!r}")
+    if job is None:
+        raise _no_job(f"job {job_id!r}")
+    return str(job["slurm"]["cluster_name"])
+
+
+def _has_already(job: Document, pairs: Pairs, user: User, name: str) -> bool:
+    """Whether a job that the write left as it was holds all the pairs, so that none was missing.
+
+    Raises the Problem for which it was left; False where the reason is gone by now.
+    """
+    if not user.owns(job["slurm"]):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            f"{name} is not yours: you are {user.mila_email_username!r}, and a job belongs to the"
+            " user whose name Slurm gives for it",
+        )
+    # Compared as BSON: to Python, 1 and true are equal.
+    merged = bson.encode(job["user"] | pairs)
+    if len(merged) > MOST_BYTES:
+        raise too_large(f"the user dict of {name}")
+    return merged == bson.encode(job["user"])
+
+
+def _no_job(name: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no {name}")

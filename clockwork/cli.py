@@ -1,0 +1,197 @@
+"""The command line: thin, each command a few lines over the rooms that do the work.
+
+Exit status: 0 done; 1 it failed, as the message says; 2 the command or the configuration is
+wrong; 3 ``replay`` set records aside; 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pymongo.errors import PyMongoError
+
+from api.server import ServerError
+from clockwork import commands
+from clockwork.demo.run import DemoError, run_demo
+from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded_folder import EmbeddedError
+from clockwork.logs import set_up_logging
+from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
+from ingest.store import Store, connect
+from ingest.users import AccountError
+from scraper.errors import printable
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except ConfigurationError as error:
+        _complain(str(error))
+        return 2
+    except (AccountError, DemoError, EmbeddedError, ServerError, commands.CommandError) as error:
+        _complain(str(error))
+        return 1
+    except PyMongoError as error:
+        _complain(f"Mongo: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(message: str) -> None:
+    for line in message.splitlines():
+        sys.stderr.write(f"clockwork: {printable(line)}\n")
+
+
+# --- what the commands share --------------------------------------------------------------------
+
+
+def _settings(options: argparse.Namespace) -> tuple[Path, Settings]:
+    path = find_settings_file(options.config, os.environ)
+    settings = load_settings(path)
+    set_up_logging(settings.log)
+    return path, settings
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Store]:
+    """The store of *settings*: the Mongo of the URI, else the embedded database."""
+    if settings.mongo.uri is not None:
+        yield _ready(settings.mongo.uri.get_secret_value(), settings)
+        return
+    with EmbeddedDatabase.attach_or_start(settings.embedded) as database:
+        yield _ready(database.uri, settings)
+
+
+def _ready(uri: str, settings: Settings) -> Store:
+    store = connect(uri, settings.mongo.database)
+    store.ensure_indexes()
+    return store
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def _up(options: argparse.Namespace) -> int:
+    path, settings = _settings(options)
+    return commands.up(path, settings)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    set_up_logging(LogSettings(level="warning"))
+    return run_demo(options.port)
+
+
+def _scrape(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return (
+            commands.scrape_once(settings, store)
+            if options.once
+            else commands.scrape(settings, store)
+        )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.serve_api(settings, store)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    files = {"jobs": options.jobs, "nodes": options.nodes}
+    if options.dry_run:
+        return commands.replay_dry(settings, options.cluster, files)
+    with _store(settings) as store:
+        return commands.replay(settings, options.cluster, files, store)
+
+
+def _check(options: argparse.Namespace) -> int:
+    path, settings = _settings(options)
+    return commands.check(path, settings, _store)
+
+
+def _user_add(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.user_add(
+            store, options.email, options.mila_cluster_username, options.cc_account_username
+        )
+
+
+def _user_list(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.user_list(store)
+
+
+def _user_revoke(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.user_revoke(store, options.email, options.token_name)
+
+
+# --- the parser ---------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clockwork",
+        description="Scrapes Slurm clusters over SSH into MongoDB and serves a REST API.",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the configuration; else $CLOCKWORK_CONFIG, ./clockwork.toml, "
+        "/etc/clockwork/clockwork.toml",
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], help_: str
+    ) -> argparse.ArgumentParser:
+        added = subparsers.add_parser(name, help=help_, description=help_)
+        added.set_defaults(run=run)
+        return added
+
+    command("up", _up, "Run database, scraper and API together, in the foreground.")
+    demo = command("demo", _demo, "The same against two simulated clusters, with data of its own.")
+    demo.add_argument("--port", type=int, default=8080, help="of the API (default: 8080)")
+    scrape = command("scrape", _scrape, "Run the scraper.")
+    scrape.add_argument(
+        "--once",
+        action="store_true",
+        help="one round of every cluster; exit status 0 only if all of them answered",
+    )
+    command("serve", _serve, "Run the REST API.")
+    replay = command("replay", _replay, "Take captured outputs of scontrol in, as a scrape would.")
+    replay.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
+    replay.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
+    replay.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
+    replay.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the documents as NDJSON and touch no database",
+    )
+    command("check", _check, "Check the configuration, the database and every cluster.")
+    user = command("user", lambda _: 2, "Accounts and their tokens.")
+    actions = user.add_subparsers(metavar="ACTION", required=True)
+    add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
+    add.set_defaults(run=_user_add)
+    add.add_argument("email", metavar="EMAIL")
+    add.add_argument("--mila-cluster-username", metavar="U")
+    add.add_argument("--cc-account-username", metavar="U")
+    listing = actions.add_parser("list", help="list the accounts and the names of their tokens")
+    listing.set_defaults(run=_user_list)
+    revoke = actions.add_parser("revoke", help="revoke an account's tokens")
+    revoke.set_defaults(run=_user_revoke)
+    revoke.add_argument("email", metavar="EMAIL")
+    revoke.add_argument("token_name", nargs="?", metavar="TOKEN_NAME", help="this one alone")
+    return parser

@@ -1,0 +1,287 @@
+"""What each command of ``clockwork`` does, given its settings and its store.
+
+Results go to standard output, all else to standard error through the log.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import orjson
+from pymongo.errors import PyMongoError
+
+from api.app import build_app
+from api.server import serve
+from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded_folder import EmbeddedError
+from clockwork.processes import api_process, scraper_process
+from clockwork.supervise import Supervisor
+from config import ClusterSettings, Settings
+from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
+from ingest.records import NoAnswer, Record, SetAside, read_records
+from ingest.store import Store
+from ingest.users import add_user, list_users, revoke
+from scraper.commands import new_seal, show_command
+from scraper.errors import ScrapeError, printable
+from scraper.rounds import ClusterScraper, log_round
+from scraper.schedule import Schedule
+from scraper.ssh import connect
+
+SOME_SET_ASIDE = 3
+"""Exit status of ``replay`` when records were set aside."""
+_CHUNK = 1 << 20
+
+StoreOf = Callable[[Settings], AbstractContextManager[Store]]
+
+
+class CommandError(Exception):
+    """The command can't be done as it was given; the message is for the operator."""
+
+
+def up(path: Path, settings: Settings) -> int:
+    """Database (embedded unless there is a URI), scraper and API, until a signal to stop."""
+    _some_clusters(settings)
+    processes = [scraper_process(path), api_process(path, settings)]
+    if settings.mongo.uri is not None:
+        return Supervisor(processes).run()
+    with EmbeddedDatabase(settings.embedded) as database:
+        database.claim()
+        return Supervisor(
+            [
+                database.process(),
+                scraper_process(path, database.uri),
+                api_process(path, settings, database.uri),
+            ]
+        ).run()
+
+
+def scrape(settings: Settings, store: Store) -> int:
+    """Scrape every cluster on its intervals until SIGTERM or SIGINT; the rounds in hand finish."""
+    _some_clusters(settings)
+    schedule = Schedule(_scrapers(settings, store))
+    with _stop_signal() as stopped:
+        schedule.start()
+        stopped.wait()
+        schedule.stop()
+    return 0
+
+
+def scrape_once(settings: Settings, store: Store) -> int:
+    """One round of nodes and jobs of every cluster, side by side; 0 only if all answered."""
+    _some_clusters(settings)
+    results: list[bool] = []
+
+    def one(scraper: ClusterScraper) -> None:
+        for kind in (NODES, JOBS):
+            results.append(  # noqa: PERF401 - a round's failure must not keep the next from running
+                log_round(scraper.cluster.name, kind, lambda k=kind: scraper.round(k))  # type: ignore[misc]
+            )
+        scraper.close()
+
+    threads = [
+        threading.Thread(target=one, args=(scraper,)) for scraper in _scrapers(settings, store)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return 0 if results and all(results) else 1
+
+
+def serve_api(settings: Settings, store: Store) -> int:
+    """The REST API until SIGTERM or SIGINT."""
+    serve(build_app(store), settings.api)
+    return 0
+
+
+def _scrapers(settings: Settings, store: Store) -> list[ClusterScraper]:
+    return [
+        ClusterScraper(cluster, settings.scraper, store) for cluster in settings.clusters.values()
+    ]
+
+
+def _some_clusters(settings: Settings) -> None:
+    if not settings.clusters:
+        raise CommandError("the configuration names no cluster: add a table [clusters.NAME]")
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stopped = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+# --- replay ---------------------------------------------------------------------------------------
+
+
+def replay(
+    settings: Settings, cluster_name: str, files: Mapping[str, Path | None], store: Store
+) -> int:
+    """Captured outputs into the store, as if scontrol had just printed them."""
+    cluster = _cluster(settings, cluster_name)
+    status = 0
+    for kind, path in _given(files):
+        intake = Intake(store, cluster, kind, volatile_interval=settings.scraper.volatile_interval)
+        with _naming(path):
+            counts = intake.take_in(_records(path, kind, settings))
+        status = max(status, _report(path, counts))
+    return status
+
+
+def replay_dry(settings: Settings, cluster_name: str, files: Mapping[str, Path | None]) -> int:
+    """The documents of captured outputs as NDJSON on standard output; no database is touched."""
+    cluster = _cluster(settings, cluster_name)
+    status = 0
+    for kind, path in _given(files):
+        counts = RoundCounts()
+        with _naming(path):
+            for item in documents(_records(path, kind, settings), kind, cluster):
+                counts.read += 1
+                if isinstance(item, SetAside):
+                    counts.set_aside += 1
+                    counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+                    continue
+                document: dict[str, object] = {"slurm": item, "cw": {}}
+                if kind is JOBS:
+                    document |= {"cw": job_cw(item, cluster, {}), "user": {}}
+                sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+        sys.stdout.buffer.flush()
+        status = max(status, _report(path, counts))
+    return status
+
+
+def _report(path: Path, counts: RoundCounts) -> int:
+    kept = counts.read - counts.set_aside
+    _say(f"{path}: {counts.read} records read, {kept} kept, {counts.set_aside} set aside")
+    for reason, count in sorted(counts.reasons.items()):
+        _say(f"{path}: {count} set aside: {reason}")
+    return SOME_SET_ASIDE if counts.set_aside else 0
+
+
+def _cluster(settings: Settings, name: str) -> ClusterSettings:
+    if name not in settings.clusters:
+        known = ", ".join(settings.clusters) or "none"
+        raise CommandError(f"--cluster {name}: not in the configuration; it names: {known}")
+    return settings.clusters[name]
+
+
+def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
+    given = [(kind, path) for kind in (NODES, JOBS) if (path := files[kind.plural]) is not None]
+    if not given:
+        raise CommandError("give --jobs FILE or --nodes FILE, or both")
+    return given
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path}: can't be read: {error.strerror}") from error
+    except NoAnswer as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+def _records(path: Path, kind: Kind, settings: Settings) -> Iterator[Record | SetAside]:
+    return read_records(_chunks(path), kind.grammar, max_bytes=settings.scraper.max_record_bytes)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    done = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+            done += len(chunk)
+            if sys.stderr.isatty() and size > _CHUNK:
+                sys.stderr.write(f"\r{path}: {done * 100 // size} %")
+    if sys.stderr.isatty() and size > _CHUNK:
+        sys.stderr.write("\n")
+
+
+# --- check ----------------------------------------------------------------------------------------
+
+
+def check(path: Path, settings: Settings, store_of: StoreOf) -> int:
+    """A line for the configuration, the database and each cluster; 1 if any of them fails."""
+    clusters = ", ".join(settings.clusters) or "no cluster"
+    lines = [_line(f"configuration {path}", lambda: clusters, ok=bool(settings.clusters))]
+    lines.append(_line("database", lambda: _check_database(settings, store_of)))
+    for cluster in settings.clusters.values():
+        lines.append(_line(f"cluster {cluster.name}", lambda c=cluster: _check_cluster(c)))  # type: ignore[misc] # noqa: PERF401
+    return 0 if all(lines) else 1
+
+
+def _line(what: str, look: Callable[[], str], *, ok: bool = True) -> bool:
+    try:
+        found = look()
+    except ScrapeError as error:
+        ok, found = False, error.message
+    except (PyMongoError, EmbeddedError, NoAnswer) as error:
+        ok, found = False, str(error)
+    sys.stdout.write(f"{'ok    ' if ok else 'FAILED'} {what}: {printable(found)}\n")
+    sys.stdout.flush()
+    return ok
+
+
+def _check_database(settings: Settings, store_of: StoreOf) -> str:
+    with store_of(settings) as store:
+        store.database.client.admin.command("ping")
+        kind = "embedded" if settings.mongo.uri is None else "Mongo"
+        jobs, users = (each.estimated_document_count() for each in (store.jobs, store.users))
+        return f"{kind}, {jobs} jobs, {users} users"
+
+
+def _check_cluster(cluster: ClusterSettings) -> str:
+    """Ask for the nodes, the smaller of the two answers."""
+    with connect(cluster.name, cluster.ssh) as connection:
+        seal = new_seal()
+        run = connection.run(show_command(cluster.scontrol, "node", seal))
+        nodes = list(read_records(run, NODES.grammar, seal=seal))
+    unread = sum(isinstance(node, SetAside) for node in nodes)
+    return f"scontrol answered: {len(nodes)} nodes" + (f", {unread} unread" if unread else "")
+
+
+# --- users ----------------------------------------------------------------------------------------
+
+
+def user_add(store: Store, email: str, mila: str | None, cc: str | None) -> int:
+    """Add an account or a token; the token is the one line on standard output."""
+    user, token = add_user(store, email, mila, cc)
+    names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
+    _say(f"{names}. The token, which is shown this once:")
+    sys.stdout.write(token + "\n")
+    return 0
+
+
+def user_list(store: Store) -> int:
+    """A line for each account: e-mail, the other usernames, the names of its tokens."""
+    for user in list_users(store):
+        tokens = ",".join(token.name for token in user.tokens) or "-"
+        row = [user.mila_email_username, user.mila_cluster_username or "-"]
+        _print([*row, user.cc_account_username or "-", tokens])
+    return 0
+
+
+def user_revoke(store: Store, email: str, token_name: str | None) -> int:
+    """Revoke one token of an account, or all of them."""
+    _say(f"{email}: {revoke(store, email, token_name)} tokens revoked")
+    return 0
+
+
+def _print(row: Iterable[str]) -> None:
+    sys.stdout.write("\t".join(printable(cell) for cell in row) + "\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(printable(text) + "\n")

@@ -1,0 +1,1 @@
+"""The demo: two simulated clusters behind real SSH servers on loopback."""

@@ -1,0 +1,48 @@
+"""A program that is killed when the process that started it ends, even by kill -9.
+
+On Linux the kernel sees to it: `with_parent` puts this file in front of a program's arguments.  Run
+so, it asks the kernel to kill it when its parent ends, and becomes the program, which keeps that
+promise and the process id.  Nothing has to run between fork and exec of a process with threads.
+
+The kernel takes the *thread* that started the program for its parent: start it from one that lives
+as long as the process, such as the main thread.  On other systems the arguments stay as they are
+and the program outlives its parent; `clockwork.process_identity` finds it again.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_PR_SET_PDEATHSIG = 1
+
+
+def with_parent(argv: Sequence[str]) -> list[str]:
+    """The arguments that run *argv*, whose first one is a full path, for as long as this process.
+
+    To be called by the process that starts the program.
+    """
+    if sys.platform != "linux":
+        return list(argv)
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
+
+
+def _become(parent: int, argv: list[str]) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    if os.getppid() != parent:
+        sys.exit("the process that started this one has ended")
+    # Python ignores these two from its start, and an ignored signal would stay so over the exec.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execv(argv[0], argv)  # noqa: S606 - the arguments are the caller's, no shell
+    except OSError as error:
+        sys.exit(f"{argv[0]} can't be run: {error.strerror}")
+
+
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,64 @@
+"""How the service logs: one line an event to standard error, for people or as JSON.
+
+Everything that a line holds may come from a cluster, so control characters are written as
+escapes and can't reach the terminal.
+"""
+
+import json
+import logging
+import sys
+from datetime import datetime, timezone
+
+from config import LogSettings
+from scraper.errors import printable
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Send the log to standard error as *settings* say."""
+    human = settings.format == "human" or (settings.format == "auto" and sys.stderr.isatty())
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(HumanFormatter() if human else JsonFormatter())
+    logging.basicConfig(level=settings.level.upper(), handlers=[output], force=True)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+class HumanFormatter(logging.Formatter):
+    """``12:00:00 info  round cluster=mila kind=jobs records=12``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line (and a traceback behind it, where there is one)."""
+        moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        extras = "".join(f" {key}={_shown(value)}" for key, value in _extras(record).items())
+        text = f"{moment} {record.levelname.lower():7} {record.getMessage()}{extras}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or " " in text else text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and what the event says besides."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        event: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extras(record),
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event, default=str, ensure_ascii=True)

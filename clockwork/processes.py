@@ -1,0 +1,49 @@
+"""The scraper and the API as processes of their own, for a supervisor."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from clockwork.child import ProcessSpec
+from config import Settings
+from config.load import MONGO_URI_VARIABLE
+
+_FINISH_SECONDS = 30.0
+"""What a round or an answer in hand has after SIGTERM."""
+
+
+def scraper_process(config: Path, mongo_uri: str | None = None) -> ProcessSpec:
+    """``clockwork scrape``, against *mongo_uri* or the configuration's Mongo."""
+    return ProcessSpec(
+        "scraper", _argv(config, "scrape"), _environment(mongo_uri), stop_seconds=_FINISH_SECONDS
+    )
+
+
+def api_process(config: Path, settings: Settings, mongo_uri: str | None = None) -> ProcessSpec:
+    """``clockwork serve``, ready when it takes connections."""
+
+    def listens() -> bool:
+        try:
+            socket.create_connection((settings.api.host, settings.api.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    return ProcessSpec(
+        "api",
+        _argv(config, "serve"),
+        _environment(mongo_uri),
+        ready=listens,
+        stop_seconds=_FINISH_SECONDS,
+    )
+
+
+def _argv(config: Path, command: str) -> list[str]:
+    return [sys.executable, "-m", "clockwork", "--config", str(config.absolute()), command]
+
+
+def _environment(mongo_uri: str | None) -> dict[str, str]:
+    """This process's environment, and the URI: other users can see a command line."""
+    uri = {} if mongo_uri is None else {MONGO_URI_VARIABLE: mongo_uri}
+    return {**os.environ, **uri}

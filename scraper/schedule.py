@@ -1,0 +1,54 @@
+"""When each cluster is scraped: jobs and nodes on their own intervals, one at a time a cluster.
+
+Every cluster has a thread of its own, so a slow one delays no other, and its rounds queue behind
+each other; a round that is due while the one before still waits is left out.
+"""
+
+from datetime import datetime, timedelta, timezone
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from ingest.intake import JOBS, NODES
+from scraper.rounds import ClusterScraper, log_round
+
+_STAGGER = timedelta(milliseconds=200)
+"""Between the first rounds of two clusters, so that they don't all start in one instant."""
+
+
+class Schedule:
+    """Runs the rounds of *scrapers* from `start` to `stop`."""
+
+    def __init__(self, scrapers: list[ClusterScraper]) -> None:
+        self._scrapers = scrapers
+        self._scheduler = BackgroundScheduler(
+            timezone=timezone.utc,
+            job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
+        )
+
+    def start(self) -> None:
+        """Start the first rounds at once."""
+        now = datetime.now(timezone.utc)
+        for number, scraper in enumerate(self._scrapers):
+            cluster = scraper.cluster
+            self._scheduler.add_executor(ThreadPoolExecutor(1), alias=cluster.name)
+            for kind, seconds in (
+                (NODES, cluster.nodes_interval),
+                (JOBS, cluster.jobs_interval),
+            ):
+                self._scheduler.add_job(
+                    log_round,
+                    IntervalTrigger(seconds=seconds, timezone=timezone.utc),
+                    args=(cluster.name, kind, lambda s=scraper, k=kind: s.round(k)),
+                    id=f"{cluster.name} {kind.plural}",
+                    executor=cluster.name,
+                    next_run_time=now + number * _STAGGER,
+                )
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Let the rounds in hand finish, and end the connections."""
+        self._scheduler.shutdown(wait=True)
+        for scraper in self._scrapers:
+            scraper.close()

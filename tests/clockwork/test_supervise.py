@@ -1,0 +1,257 @@
+"""The supervisor, run as a program of its own, with small real programs to look after.
+
+What the programs and the supervisor say comes through one pipe, in order; its end tells that all
+of them have ended.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from clockwork.supervise import FIRST_DELAY, HEALTHY_SECONDS, LONGEST_DELAY, next_delay
+
+# Says its name and id, waits for a signal, says which one came, ends on SIGTERM.
+PROGRAM = """
+import os, signal, sys
+name, stubborn = sys.argv[1], "stubborn" in sys.argv[2:]
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+def hear(number, _frame):
+    say(name, signal.Signals(number).name)
+    if number == signal.SIGTERM and not stubborn:
+        sys.exit(0)
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, hear)
+say(name, "up", os.getpid(), os.environ.get("GIVEN", "-"))
+while True:
+    signal.pause()
+"""
+
+# Runs the supervisor over the processes that its argument, a Python expression, makes.
+SUPERVISOR = """
+import logging, os, sys
+from pathlib import Path
+from clockwork.child import ProcessSpec
+from clockwork.supervise import Supervisor
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
+PROGRAM, folder = sys.argv[1], Path(sys.argv[2])
+def program(name, *words, **keys):
+    return ProcessSpec(name, [sys.executable, "-c", PROGRAM, name, *words], **keys)
+def command(name, code, **keys):
+    return ProcessSpec(name, [sys.executable, "-c", code], **keys)
+sys.exit(Supervisor(eval(sys.argv[3])).run())
+"""
+
+
+class Supervised:
+    """A running supervisor: signals go to it, lines come from it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self._output: IO[str] = process.stdout
+
+    def line(self, beginning: str) -> str:
+        """The next line that begins so; those before it are passed over."""
+        passed = []
+        for line in self._output:
+            if line.startswith(beginning):
+                return line.rstrip("\n")
+            passed.append(line)
+        raise AssertionError(f"no line begins with {beginning!r}: {passed}")
+
+    def up(self, name: str) -> int:
+        """The process id of program *name*, once it says that it is up."""
+        return int(self.line(f"{name} up ").split()[2])
+
+    def rest(self) -> str:
+        """All that is still said, up to the end of the supervisor and of its processes."""
+        return self._output.read()
+
+
+@contextmanager
+def supervised(processes: str, folder: Path) -> Iterator[Supervised]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, PROGRAM, str(folder), processes],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "GIVEN": "from outside"},
+    ) as process:
+        try:
+            yield Supervised(process)
+        finally:
+            process.kill()
+
+
+def test_the_delay_doubles_up_to_a_minute_and_health_resets_it() -> None:
+    delays: list[float] = []
+    for _ in range(8):
+        delays.append(next_delay(delays[-1] if delays else None, 0.5))
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert next_delay(LONGEST_DELAY, HEALTHY_SECONDS) == FIRST_DELAY
+
+
+def test_stops_in_reverse_order_with_exit_status_0(tmp_path: Path) -> None:
+    with supervised("[program('one'), program('two'), program('three')]", tmp_path) as service:
+        for name in ("one", "two", "three"):
+            service.up(name)
+        service.process.send_signal(signal.SIGTERM)
+        said = service.rest().splitlines()
+        assert [line for line in said if line.endswith("SIGTERM")] == [
+            "three SIGTERM",
+            "two SIGTERM",
+            "one SIGTERM",
+        ]
+        assert service.process.wait() == 0
+
+
+def test_a_process_waits_for_the_ones_before_it(tmp_path: Path) -> None:
+    processes = """[
+        program("one", ready=(folder / "go").exists),
+        program("two"),
+    ]"""
+    with supervised(processes, tmp_path) as service:
+        service.up("one")
+        (tmp_path / "go").touch()
+        # Everything in between would be passed over by `up`, so the order is what is tested.
+        assert service.line("INFO one is ready")
+        service.up("two")
+
+
+def test_a_dead_process_is_started_again_and_the_others_are_left_alone(tmp_path: Path) -> None:
+    with supervised("[program('one'), program('two')]", tmp_path) as service:
+        one, two = service.up("one"), service.up("two")
+        os.kill(one, signal.SIGKILL)
+        died = service.line("ERROR one ended")
+        assert f"pid {one}, killed by SIGKILL" in died
+        assert died.endswith("one starts again in 1 s")
+        again = service.up("one")
+        assert again != one
+        os.kill(again, signal.SIGKILL)
+        assert service.line("ERROR one ended").endswith("one starts again in 2 s")
+        os.kill(two, 0)  # raises when it is gone
+        service.process.send_signal(signal.SIGTERM)  # while "one" is not running
+        assert "two SIGTERM" in service.rest()
+        assert service.process.wait() == 0
+
+
+def test_an_exit_status_of_0_is_a_death_too(tmp_path: Path) -> None:
+    with supervised("[command('brief', 'pass')]", tmp_path) as service:
+        assert "exit status 0" in service.line("ERROR brief ended")
+        assert service.line("INFO brief is ready")
+        assert service.line("ERROR brief ended").endswith("brief starts again in 2 s")
+
+
+def test_a_process_that_is_never_ready_ends_the_service(tmp_path: Path) -> None:
+    processes = """[
+        program("one"),
+        command("two", "print('the port is taken'); raise SystemExit(3)",
+                ready=lambda: False, log=folder / "two.log"),
+        program("three"),
+    ]"""
+    with supervised(processes, tmp_path) as service:
+        said = service.rest()
+        assert service.process.wait() == 1
+    assert "ERROR two ended" in said
+    assert "exit status 3" in said
+    assert "the port is taken" in said
+    assert "given up" in said
+    assert "one SIGTERM" in said
+    assert "three up" not in said
+
+
+def test_a_process_that_takes_too_long_to_be_ready_ends_the_service(tmp_path: Path) -> None:
+    processes = "[program('one', ready=lambda: False, ready_seconds=0.2)]"
+    with supervised(processes, tmp_path) as service:
+        said = service.rest()
+        assert service.process.wait() == 1
+    assert "one runs but is not ready after 0.2 s" in said
+    assert "one SIGTERM" in said
+
+
+def test_a_program_that_is_missing_ends_the_service(tmp_path: Path) -> None:
+    processes = "[ProcessSpec('one', ['/no/such'], log=folder / 'log', ready=lambda: False)]"
+    with supervised(processes, tmp_path) as service:
+        said = service.rest()
+        assert service.process.wait() == 1
+    assert "/no/such" in said
+
+
+def test_a_stubborn_process_is_killed(tmp_path: Path) -> None:
+    with supervised("[program('one', 'stubborn', stop_seconds=0.2)]", tmp_path) as service:
+        service.up("one")
+        service.process.send_signal(signal.SIGTERM)
+        said = service.rest()
+        assert "one SIGTERM" in said
+        assert "one has not ended after 0.2 s; it is killed" in said
+        assert service.process.wait() == 0
+
+
+def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
+    processes = "[program(name, 'stubborn', stop_seconds=250) for name in ('one', 'two')]"
+    with supervised(processes, tmp_path) as service:
+        service.up("one")
+        service.up("two")
+        service.process.send_signal(signal.SIGINT)
+        service.line("two SIGTERM")
+        service.process.send_signal(signal.SIGINT)
+        assert "told to stop twice" in service.rest()
+        assert service.process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminals_signal_reaches_the_supervisor_alone(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with supervised("[program('one')]", tmp_path) as service:
+        service.up("one")
+        os.killpg(service.process.pid, number)  # as a terminal does
+        said = service.rest()
+        assert "one SIGTERM" in said
+        assert number.name not in said
+        assert service.process.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")
+def test_the_processes_are_killed_with_the_supervisor(tmp_path: Path) -> None:
+    with supervised("[program('one', 'stubborn'), program('two')]", tmp_path) as service:
+        service.up("one")
+        service.up("two")
+        service.process.kill()
+        service.rest()  # returns when nobody holds the pipe any more
+        assert service.process.wait() == -signal.SIGKILL
+
+
+def test_environment_log_and_start_hook(tmp_path: Path) -> None:
+    processes = """[
+        program("one"),
+        program("two", env={"GIVEN": "to two"}),
+        program("three", log=folder / "three.log",
+                started=lambda pid: (folder / "pid").write_text(str(pid)),
+                ready=lambda: "three up" in (folder / "three.log").read_text()),
+        program("four"),
+    ]"""
+    with supervised(processes, tmp_path) as service:
+        assert service.line("one up").endswith("from outside")
+        assert service.line("two up").endswith("to two")
+        service.up("four")
+        log = tmp_path / "three.log"
+        assert log.read_text().startswith(f"three up {(tmp_path / 'pid').read_text()} ")
+        assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_log_that_has_grown_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x" * ((1 << 20) + 1))
+    with supervised("[program('one', log=folder / 'log'), program('two')]", tmp_path) as service:
+        service.up("two")
+    assert (tmp_path / "log.old").stat().st_size > 1 << 20
+    assert (tmp_path / "log").stat().st_size < 1 << 20

@@ -1,0 +1,163 @@
+"""The configuration: the example loads, and every kind of mistake is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from config import ConfigurationError, Settings, find_settings_file, load_settings
+from config.settings import ClusterSettings
+
+EXAMPLE = Path(__file__).parents[2] / "clockwork.example.toml"
+CLUSTER = """
+[clusters.mila]
+timezone = "America/Montreal"
+username_field = "mila_cluster_username"
+[clusters.mila.ssh]
+host = "login"
+"""
+
+
+def load(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
+    path = tmp_path / "clockwork.toml"
+    path.write_text(text)
+    return load_settings(path, environment or {})
+
+
+def complaint(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, text, environment)
+    assert str(tmp_path / "clockwork.toml") in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_example_loads_and_defines_both_clusters() -> None:
+    settings = load_settings(EXAMPLE, {})
+    assert settings.clusters["mila"].username_field == "mila_cluster_username"
+    assert settings.clusters["beluga"].username_field == "cc_account_username"
+    assert {cluster.timezone for cluster in settings.clusters.values()} == {"America/Montreal"}
+
+
+def test_the_example_shows_every_key_with_its_default() -> None:
+    text = EXAMPLE.read_text()
+
+    def check(model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            annotation = field.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                check(annotation)
+            elif name not in {"clusters", "name"}:
+                assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), name
+
+    check(Settings)
+    check(ClusterSettings)
+    example = load_settings(EXAMPLE, {})
+    shown = example.clusters["mila"].model_dump(exclude={"name", "ssh"})
+    plain = example.clusters["beluga"].model_dump(exclude={"name", "ssh"})
+    assert shown | {"username_field": ""} == plain | {"username_field": ""}
+    default = Settings()
+    assert example.api == default.api
+    assert example.scraper == default.scraper
+    assert example.log == default.log
+    assert example.mongo == default.mongo
+
+
+def test_a_mistyped_key_is_answered_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    text = complaint(tmp_path, "[mongo]\ndatabse = 'x'\n")
+    assert "mongo.databse: unknown key; did you mean database?" in text
+
+
+def test_an_unknown_key_of_a_cluster_lists_the_known_ones(tmp_path: Path) -> None:
+    text = complaint(tmp_path, CLUSTER + "zzz = 1\n")
+    assert "clusters.mila.ssh.zzz: unknown key; known here: auth_timeout, " in text
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    text = complaint(
+        tmp_path,
+        "[clusters.mila]\ntimezone = 'Mars/Base'\nusername_field = 'mila'\njobs_interval = 'x'\n"
+        "[clusters.mila.ssh]\nport = 70000\n",
+    )
+    assert "clusters.mila.timezone: found 'Mars/Base', expected: not a time zone" in text
+    assert "clusters.mila.username_field: found 'mila', expected: 'mila_cluster_username' or" in text
+    assert "clusters.mila.jobs_interval: found 'x', expected: a valid number" in text
+    assert "clusters.mila.ssh.host: is missing" in text
+    assert "clusters.mila.ssh.port: found 70000, expected: less than or equal to 65535" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("api = 3", "api"),
+        ("[api]\nport = '8080'", "api.port"),
+        ("[api]\nport = true", "api.port"),
+        ("[log]\nlevel = 'loud'", "log.level"),
+        ("[mongo]\ndatabase = 'a/b'", "mongo.database"),
+        ("[scraper]\nmax_record_bytes = 1", "scraper.max_record_bytes"),
+        ("[clusters.'a b']", "clusters.a b.name"),
+    ],
+)
+def test_a_bad_value_names_its_key(tmp_path: Path, line: str, key: str) -> None:
+    assert f"{key}: " in complaint(tmp_path, line + "\n")
+
+
+def test_a_name_in_a_clusters_table_is_refused(tmp_path: Path) -> None:
+    assert "[clusters.mila]" in complaint(tmp_path, "[clusters.mila]\nname = 'x'\n")
+
+
+def test_what_is_not_toml_is_said_to_be_so(tmp_path: Path) -> None:
+    assert "is not TOML" in complaint(tmp_path, "[mongo\n")
+
+
+def test_settings_are_frozen(tmp_path: Path) -> None:
+    settings = load(tmp_path, CLUSTER)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.api.port = 1  # type: ignore[misc]
+
+
+def test_the_mongo_uri_comes_from_the_environment_a_file_or_the_configuration(
+    tmp_path: Path,
+) -> None:
+    def uri(settings: Settings) -> str | None:
+        return settings.mongo.uri.get_secret_value() if settings.mongo.uri else None
+
+    (tmp_path / "uri").write_text("mongodb://file\n")
+    assert uri(load(tmp_path, "")) is None
+    assert uri(load(tmp_path, "[mongo]\nuri = 'mongodb://here'\n")) == "mongodb://here"
+    assert uri(load(tmp_path, "[mongo]\nuri_file = 'uri'\n")) == "mongodb://file"
+    environment = {"CLOCKWORK_MONGO_URI": "mongodb://environment"}
+    assert uri(load(tmp_path, "[mongo]\nuri_file = 'uri'\n", environment)) == "mongodb://environment"
+    assert "not both" in complaint(tmp_path, "[mongo]\nuri = 'mongodb://a'\nuri_file = 'uri'\n")
+    assert "uri_file" in complaint(tmp_path, "[mongo]\nuri_file = 'nowhere'\n")
+
+
+def test_a_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
+    text = complaint(tmp_path, "[mongo]\nuri = 'user:hunter2@host'\n")
+    assert "hunter2" not in text
+    assert "hunter2" not in complaint(tmp_path, "[mongo]\nuri = ['hunter2']\n")
+    assert "hunter2" not in repr(load(tmp_path, "[mongo]\nuri = 'mongodb://u:hunter2@h'\n"))
+
+
+def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
+    settings = load(tmp_path, CLUSTER + "key_file = 'keys/id'\n[embedded]\npath = 'data'\n")
+    assert settings.embedded.path == tmp_path / "data"
+    assert settings.clusters["mila"].ssh.key_file == tmp_path / "keys/id"
+    assert settings.clusters["mila"].ssh.known_hosts == Path("~/.ssh/known_hosts").expanduser()
+
+
+def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    named, other = tmp_path / "named.toml", tmp_path / "other.toml"
+    named.touch()
+    other.touch()
+    with pytest.raises(ConfigurationError, match="clockwork.example.toml"):
+        find_settings_file(None, {})
+    (tmp_path / "clockwork.toml").touch()
+    assert find_settings_file(None, {}) == Path("clockwork.toml")
+    assert find_settings_file(None, {"CLOCKWORK_CONFIG": str(other)}) == other
+    assert find_settings_file(str(named), {"CLOCKWORK_CONFIG": str(other)}) == named
+    with pytest.raises(ConfigurationError, match=r"--config"):
+        find_settings_file(str(tmp_path / "missing"), {})
+    with pytest.raises(ConfigurationError, match=r"\$CLOCKWORK_CONFIG"):
+        find_settings_file(None, {"CLOCKWORK_CONFIG": str(tmp_path / "missing")})

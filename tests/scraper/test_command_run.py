@@ -1,0 +1,321 @@
+# ruff: noqa: ARG002 - paramiko calls the methods with arguments of its own
+"""Commands: their output as a stream, and every way in which they can end."""
+
+import threading
+
+import paramiko
+import pytest
+
+from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
+from scraper.command_run import HeadAndTail
+from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost
+from scraper.ssh import connect
+from tests.scraper import misfortunes
+from tests.scraper.conftest import Home, assert_client_left_nothing
+from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession
+
+MEGABYTE = bytes(range(256)) * 4096
+
+
+def scripted(home: Home, response: Response) -> ScriptedHost:
+    return home.start(ScriptedHost(response, home.host_keys["ed25519"], home.authorized))
+
+
+def answering(home: Home, answer: Answer) -> SimulatedLoginHost:
+    return home.start(
+        SimulatedLoginHost(lambda _: answer, home.host_keys["ed25519"], home.authorized)
+    )
+
+
+def test_output_comes_whole_and_byte_for_byte(home: Home) -> None:
+    host = answering(home, Answer([b"JobId=1\xff\xfe\n", b"", b"\x1b[31m\r\n"], b"a warning\n"))
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        assert run.exit_status is None
+        assert b"".join(run) == b"JobId=1\xff\xfe\n\x1b[31m\r\n"
+        assert run.exit_status == 0
+        assert run.exit_signal is None
+        assert run.stderr == "a warning\n"
+        assert run.stdout_bytes == 16
+        assert list(run) == []
+
+
+def test_a_login_message_before_the_output_is_part_of_it(home: Home) -> None:
+    """It is on standard output, so the reader of records has to deal with it."""
+    host = answering(home, Answer([b"Welcome to login1\n", b"JobId=1\n"]))
+    with connect("mila", home.settings(host.port)) as connection:
+        assert b"".join(connection.run("scontrol")) == b"Welcome to login1\nJobId=1\n"
+
+
+def test_fifty_megabytes_stream_through(home: Home) -> None:
+    host = answering(home, Answer([MEGABYTE] * 50))
+    received, longest = 0, 0
+    with connect("mila", home.settings(host.port)) as connection:
+        for chunk in connection.run("scontrol"):
+            assert chunk == (MEGABYTE * 4)[received % 256 :][: len(chunk)]
+            received += len(chunk)
+            longest = max(longest, len(chunk))
+    assert received == 50 << 20
+    assert longest <= 2 << 20
+
+
+@pytest.mark.parametrize("side", ["host", "scraper"])
+def test_keys_are_renewed_in_the_middle_of_the_output(home: Home, side: str) -> None:
+    class RenewingHost(SimulatedLoginHost):
+        def session(self, transport: paramiko.Transport) -> Session:
+            if side == "host":
+                transport.packetizer.REKEY_BYTES = 1 << 20
+            return super().session(transport)
+
+    answer = Answer([MEGABYTE] * 8)
+    host = home.start(RenewingHost(lambda _: answer, home.host_keys["ed25519"], home.authorized))
+    with connect("mila", home.settings(host.port)) as connection:
+        transport = connection._transports[-1]
+        if side == "scraper":
+            transport.packetizer.REKEY_BYTES = 1 << 20
+        session_id = transport.session_id  # of the first exchange of keys
+        assert b"".join(connection.run("scontrol")) == MEGABYTE * 8
+        assert transport.H not in (None, session_id)
+        assert b"".join(connection.run("scontrol")) == MEGABYTE * 8
+
+
+def test_a_command_that_fails(home: Home) -> None:
+    stderr = b"slurm_load_jobs error: \x1b[31mUnable to contact slurm controller\n(try later)\n"
+    host = answering(home, Answer([b"partial"], stderr, 1))
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol -a show job")
+        with pytest.raises(CommandFailed) as caught:
+            list(run)
+        assert caught.value.exit_status == run.exit_status == 1
+        assert "`scontrol -a show job` ended with exit status 1" in caught.value.message
+        assert "\\x1b[31mUnable to contact slurm controller | (try later)" in caught.value.message
+        assert connection.is_alive()
+        with pytest.raises(CommandFailed):
+            list(connection.run("scontrol"))
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(126, "clockwork-forced-command"), (127, "set scontrol to its full path")]
+)
+def test_exit_statuses_that_have_a_meaning(home: Home, status: int, hint: str) -> None:
+    host = answering(home, Answer(exit_status=status))
+    with (
+        connect("mila", home.settings(host.port)) as connection,
+        pytest.raises(CommandFailed, match=hint),
+    ):
+        list(connection.run("scontrol"))
+
+
+def test_a_command_that_is_killed(home: Home) -> None:
+    host = scripted(home, misfortunes.killed)
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        with pytest.raises(CommandFailed, match="killed by signal KILL") as caught:
+            list(run)
+        assert caught.value.exit_signal == run.exit_signal == "KILL"
+        assert caught.value.exit_status is run.exit_status is None
+
+
+def test_no_output_at_all_and_exit_status_0_is_a_normal_end(home: Home) -> None:
+    host = scripted(home, misfortunes.exit_status_without_output)
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        assert list(run) == []
+        assert run.exit_status == 0
+
+
+def test_the_exit_status_may_come_before_the_output(home: Home) -> None:
+    host = scripted(home, misfortunes.exit_status_before_the_output)
+    with connect("mila", home.settings(host.port)) as connection:
+        assert b"".join(connection.run("scontrol")) == b"whole"
+
+
+@pytest.mark.parametrize(
+    "response", [misfortunes.cut_in_the_middle, misfortunes.cut_after_the_exit_status]
+)
+def test_output_that_is_cut_never_ends_normally(home: Home, response: Response) -> None:
+    host = scripted(home, response)
+    connection = connect("mila", home.settings(host.port))
+    received: list[bytes] = []
+    with pytest.raises(ConnectionLost, match="bytes of output came, which may not be all"):
+        received.extend(connection.run("scontrol"))
+    assert b"JobId=1 JobName=a\n   UserId=alice".startswith(b"".join(received))
+    connection.close()
+    assert_client_left_nothing(host.port)
+
+
+def test_an_end_without_exit_status_is_no_normal_end(home: Home) -> None:
+    host = scripted(home, misfortunes.closes_without_exit_status)
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        with pytest.raises(ConnectionLost, match="before the command's exit status"):
+            list(run)
+        assert run.stdout_bytes == 18
+        assert run.exit_status is None
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        misfortunes.hang,
+        misfortunes.hang_after_the_output,
+        misfortunes.trickle,
+        misfortunes.endless_stdout,
+        misfortunes.endless_stderr,
+    ],
+)
+def test_a_command_that_does_not_end(home: Home, response: Response) -> None:
+    host = scripted(home, response)
+    connection = connect("mila", home.settings(host.port, command_timeout=0.3))
+    run = connection.run("scontrol")
+    with pytest.raises(CommandTimedOut, match=r"did not end within 0\.3 s"):
+        for _ in run:
+            pass
+    assert not connection.is_alive()
+    assert len(run.stderr) < 20_000
+    connection.close()
+    assert_client_left_nothing(host.port)
+
+
+def test_the_callers_own_work_counts(home: Home) -> None:
+    host = scripted(home, misfortunes.endless_stdout)
+    with connect("mila", home.settings(host.port, command_timeout=0.3)) as connection:
+        run = connection.run("scontrol")
+        next(run)
+        connection._transports[-1].join(20)  # busy until the limit has passed
+        with pytest.raises(CommandTimedOut):
+            for _ in run:
+                pass
+
+
+def test_much_on_standard_error_neither_blocks_nor_fills_memory(home: Home) -> None:
+    def respond(host: ScriptedHost, channel: paramiko.Channel) -> None:
+        for number in range(300):
+            channel.sendall_stderr(f"line {number:05}\n".encode() * 3000)
+            channel.sendall(b"x" * 1000)
+        channel.send_exit_status(0)
+
+    host = scripted(home, respond)
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        assert b"".join(run) == b"x" * 300_000
+    assert run.stderr.startswith("line 00000\n")
+    assert run.stderr.endswith("line 00299\n")
+    assert f"[{300 * 3000 * 11 - 2 * 8192} bytes left out]" in run.stderr
+
+
+def test_leaving_the_loop_ends_the_command_and_not_the_connection(home: Home) -> None:
+    host = scripted(home, misfortunes.endless_stdout)
+    with connect("mila", home.settings(host.port)) as connection:
+        run = connection.run("scontrol")
+        next(run)
+        run.close()
+        assert connection.is_alive()
+        assert list(run) == []
+        again = connection.run("scontrol")
+        assert next(again)
+        third = connection.run("scontrol")
+        assert list(again) == []
+        assert next(third)
+    assert list(third) == []
+
+
+def test_closing_from_another_thread_ends_a_run(home: Home) -> None:
+    host = scripted(home, misfortunes.hang)
+    connection = connect("mila", home.settings(host.port))
+    run = connection.run("scontrol")
+    errors: list[Exception] = []
+
+    def read() -> None:
+        try:
+            list(run)
+        except ConnectionLost as error:
+            errors.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    _wait_for_a_command(host)
+    connection.close()
+    reader.join(20)
+    assert len(errors) == 1
+
+
+def _wait_for_a_command(host: ScriptedHost) -> None:
+    while not any(thread.name == "scontrol" for thread in threading.enumerate()):
+        host.stopping.wait(0.01)
+
+
+class DeafHost(SimulatedLoginHost):
+    """A host that leaves one kind of request unanswered."""
+
+    deaf_to = ""
+
+    def session(self, transport: paramiko.Transport) -> Session:
+        return StubbornSession(self, transport, self.deaf_to)
+
+
+def deaf(home: Home, deaf_to: str) -> DeafHost:
+    host = DeafHost(lambda _: Answer(), home.host_keys["ecdsa"], home.authorized)
+    host.deaf_to = deaf_to
+    return home.start(host)
+
+
+def test_a_host_that_does_not_answer_to_the_command(home: Home) -> None:
+    host = deaf(home, "command")
+    with (
+        connect("mila", home.settings(host.port, command_timeout=0.3)) as connection,
+        pytest.raises(CommandTimedOut),
+    ):
+        list(connection.run("scontrol"))
+
+
+def test_a_kept_connection_that_is_dead_is_found_out_before_the_commands_limit(home: Home) -> None:
+    host = deaf(home, "session")
+    with (
+        connect("mila", home.settings(host.port, connect_timeout=0.3)) as connection,
+        pytest.raises(ConnectionLost, match=r"no session was opened within 0\.3 s"),
+    ):
+        list(connection.run("scontrol"))
+
+
+def test_a_host_that_refuses_commands(home: Home) -> None:
+    class ClosedSession(Session):
+        def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+            return False
+
+    class ClosedHost(SimulatedLoginHost):
+        def session(self, transport: paramiko.Transport) -> Session:
+            return ClosedSession(self, transport)
+
+    host = home.start(ClosedHost(lambda _: Answer(), home.host_keys["ecdsa"], home.authorized))
+    with (
+        connect("mila", home.settings(host.port)) as connection,
+        pytest.raises(ConnectionLost, match="Channel closed"),
+    ):
+        list(connection.run("scontrol"))
+
+
+def test_the_host_sees_the_end_of_standard_input(home: Home) -> None:
+    def respond(host: ScriptedHost, channel: paramiko.Channel) -> None:
+        channel.sendall(b"read %d bytes" % len(channel.recv(10)))
+        channel.send_exit_status(0)
+
+    host = scripted(home, respond)
+    with connect("mila", home.settings(host.port)) as connection:
+        assert b"".join(connection.run("cat")) == b"read 0 bytes"
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [8192], [8193], [16384], [16385], [9000, 9000, 1]])
+def test_head_and_tail_keep_both_ends_and_count_the_rest(sizes: list[int]) -> None:
+    stream = bytes(ord("a") + n % 26 for n in range(sum(sizes)))
+    kept = HeadAndTail()
+    rest = stream
+    for size in sizes:
+        kept.add(rest[:size])
+        rest = rest[size:]
+    left_out = len(stream) - 16384
+    if left_out <= 0:
+        assert kept.text() == stream.decode()
+    else:
+        gap = f"\n[{left_out} bytes left out]\n"
+        assert kept.text() == stream[:8192].decode() + gap + stream[-8192:].decode()

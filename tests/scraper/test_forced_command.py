@@ -1,0 +1,355 @@
+"""clockwork-forced-command runs Clockwork's few commands to the letter, and refuses the rest."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+SCRIPT = Path(__file__).parents[2] / "scraper" / "clockwork-forced-command"
+SHOW_JOB = "env SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job"
+SQUEUE = "squeue -h -a -t all -o %A:%U"
+PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
+ALLOWED = re.compile(
+    rf"env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
+    rf"|{PATH_}squeue -h -a -t all -o %A:%U"
+)
+"""What the script's header says, in another language; paths with `.` parts aside."""
+
+SHELLS = [
+    words
+    for words in (["dash"], ["bash", "--posix"], ["busybox", "sh"], ["mksh"])
+    if shutil.which(words[0])
+] or [["sh"]]
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="module", params=SHELLS, ids=lambda words: str(words[0]))
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the script as sshd would, with a scontrol and a squeue that show what they were given."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name in ("scontrol", "squeue"):
+        program = folder / name
+        program.write_text(
+            "#!/bin/sh\n"
+            'printf "%s\\n" "${0##*/}" "$@" "format=${SLURM_TIME_FORMAT-unset}" '
+            '"conf=${SLURM_CONF-unset}"\n'
+        )
+        program.chmod(0o755)
+    (folder / "id").write_text("#!/bin/sh\ntouch injected\n")
+    (folder / "id").chmod(0o755)
+
+    def run(command: str | bytes | None, **env: str) -> "subprocess.CompletedProcess[bytes]":
+        asked = {} if command is None else {"SSH_ORIGINAL_COMMAND": command}
+        done = subprocess.run(
+            [*request.param, str(SCRIPT)],
+            env={"PATH": f"{folder}:/usr/bin:/bin", **env, **asked},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert not (folder / "injected").exists()
+        return done
+
+    return run
+
+
+def refused(done: "subprocess.CompletedProcess[bytes]") -> bool:
+    if b"refused" not in done.stderr:
+        return False
+    # bash may complain first of a locale that it does not have.
+    assert re.search(rb"^clockwork-forced-command: refused: [ -~]+\n\Z", done.stderr, re.M)
+    assert (done.returncode, done.stdout) == (126, b"")
+    return True
+
+
+@pytest.mark.parametrize("table", ["job", "node"])
+@pytest.mark.parametrize("seal", ["", "q7Rk2Xa", "A", "0", "abcdefghijkl", "ABCXYZabz019"])
+def test_scontrol_gets_its_words_and_the_time_format(run: Run, table: str, seal: str) -> None:
+    done = run(f"env SLURM_TIME_FORMAT=%FT%T%z{seal} scontrol -a show {table}")
+    assert done.stdout.decode().splitlines() == [
+        *("scontrol", "-a", "show", table),
+        f"format=%FT%T%z{seal}",
+        "conf=unset",
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_squeue_gets_its_words(run: Run) -> None:
+    done = run(SQUEUE)
+    assert done.stdout.decode().splitlines() == [
+        *("squeue", "-h", "-a", "-t", "all", "-o", "%A:%U"),
+        "format=unset",
+        "conf=unset",
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_sites_own_environment_reaches_scontrol(run: Run) -> None:
+    done = run(SHOW_JOB, SLURM_CONF="/opt/slurm/etc/slurm.conf")
+    assert b"conf=/opt/slurm/etc/slurm.conf" in done.stdout
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "en_US.UTF-8", "tr_TR.UTF-8", "no such"])
+def test_the_clients_locale_changes_nothing(run: Run, locale: str) -> None:
+    assert run(SHOW_JOB, LC_ALL=locale, LANG=locale).returncode == 0
+    for letter in ("é", "\u0131", "\u0130", "\uff51", "\u0663"):
+        assert refused(run(SHOW_JOB.replace("q7Rk2Xa", f"q{letter}"), LC_ALL=locale))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/usr/no-such/", "/usr/local/no-such/bin/", "/opt/slurm-22.05.8/no_such/", "/cm/a/no-such/"],
+)
+def test_a_full_path_below_the_systems_folders_is_run(run: Run, path: str) -> None:
+    for command, name in ((SHOW_JOB, "scontrol"), (SQUEUE, "squeue")):
+        done = run(command.replace(name, f"{path}{name}"))
+        assert not refused(done)
+        # Nothing is there: the shell says that it did try just that file.
+        assert done.returncode == 127
+        assert f"{path}{name}".encode() in done.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "/tmp/scontrol",
+        "/home/alice/bin/scontrol",
+        "/scontrol",
+        "/usr/../tmp/scontrol",
+        "/usr/bin/../../tmp/scontrol",
+        "/usr/./bin/scontrol",
+        "/opt/../scontrol",
+        "/usr/bin/scontrol ",
+        "/usr/b in/scontrol",
+        "/usr/bin/scontrol/",
+        "/usr/bin/scontrol.sh",
+        "/usr/bin/xscontrol",
+        "/usr/*/scontrol",
+        "/usr/$HOME/scontrol",
+        "/usr/`id`/scontrol",
+        "/usrlocal/scontrol",
+        "/etc/usr/bin/scontrol",
+        "./scontrol",
+        "bin/scontrol",
+        "../scontrol",
+        "~/scontrol",
+        "$HOME/scontrol",
+        "scontro?",
+        "*",
+        "",
+        "-a",
+        "SCONTROL",
+        "sacct",
+        "scontrol -d",
+        "command scontrol",
+        "env scontrol",
+        "LD_PRELOAD=/tmp/x.so scontrol",
+        "SLURM_CONF=/tmp/x scontrol",
+        "-S scontrol",
+        "'scontrol'",
+        '"scontrol"',
+        "scontrol;id;scontrol",
+        "scontrol\nscontrol",
+        "/usr/bin\n/scontrol",
+    ],
+)
+def test_any_other_program_is_refused(run: Run, program: str) -> None:
+    assert refused(run(SHOW_JOB.replace("scontrol", program)))
+    assert refused(run(SQUEUE.replace("squeue", program.replace("scontrol", "squeue"))))
+
+
+def test_the_two_programs_do_not_change_places(run: Run) -> None:
+    assert refused(run(SHOW_JOB.replace("scontrol", "squeue")))
+    assert refused(run(SQUEUE.replace("squeue", "scontrol")))
+
+
+@pytest.mark.parametrize(
+    "seal",
+    [
+        "abcdefghijklm",
+        "a" * 5000,
+        "%n",
+        "%%",
+        "a-b",
+        "a_b",
+        "a=b",
+        "a b",
+        "a\tb",
+        "a\n",
+        "\n",
+        "\r",
+        "a;id",
+        "$(id)",
+        "`id`",
+        "$IFS",
+        "${IFS}",
+        "a|id",
+        "a&id",
+        "a>injected",
+        "'",
+        '"',
+        "\\",
+        "*",
+        "?",
+        "[a]",
+        "é",
+        "\uff21",
+        "x SLURM_CONF=/tmp/x",
+        "x -S id",
+    ],
+)
+def test_any_other_seal_is_refused(run: Run, seal: str) -> None:
+    assert refused(run(SHOW_JOB.replace("q7Rk2Xa", seal)))
+
+
+@pytest.mark.parametrize("command", [SHOW_JOB, SQUEUE])
+@pytest.mark.parametrize(
+    "added",
+    [
+        " ",
+        "\t",
+        "\n",
+        "\r",
+        "\r\n",
+        "\x0b",
+        "\x1b[2J",
+        "\u00a0",
+        "\u2028",
+        ";id",
+        "; id",
+        "\nid",
+        "&id",
+        "&& id",
+        "|id",
+        "|| id",
+        "$(id)",
+        "`id`",
+        " $(id)",
+        ">injected",
+        " > injected",
+        " 1",
+        " --help",
+        " -d",
+        "s",
+        "#",
+        " # x",
+        "\\",
+        "'",
+        '"',
+        "*",
+        "\nenv SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job",
+        "\nsqueue -h -a -t all -o %A:%U",
+    ],
+)
+def test_nothing_may_stand_before_or_after(run: Run, command: str, added: str) -> None:
+    assert refused(run(command + added))
+    assert refused(run(added + command))
+    assert refused(run(f"id{added}{command}"))
+    assert refused(run(f"{command}{added}id"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        None,
+        "",
+        " ",
+        "\n",
+        "id",
+        "sh",
+        "bash -i",
+        "scontrol",
+        "scontrol -a show job",
+        "scontrol shutdown",
+        "scontrol -a show config",
+        "SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job",
+        "env scontrol -a show job",
+        "env SLURM_TIME_FORMAT=%s scontrol -a show job",
+        "env SLURM_TIME_FORMAT= scontrol -a show job",
+        "env -i SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job",
+        "env  SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z  scontrol -a show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol  -a show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a  show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show  job",
+        "env\tSLURM_TIME_FORMAT=%FT%T%z\tscontrol\t-a\tshow\tjob",
+        "env SLURM_TIME_FORMAT=%FT%T%z -a show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show jobs",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show config",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show hostnames",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job node",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a -d show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a update job -a show job",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show JOB",
+        "squeue",
+        "squeue -h -a -t all",
+        "squeue -h -a -t all -o %A:%U -u bob",
+        "squeue -h -a -t all -o '%A:%U'",
+        'squeue -h -a -t all -o "%A %U"',
+        "squeue -h -a -t all -o %A %U",
+        "squeue -h -a -t all -o %A:%j",
+        "env squeue -h -a -t all -o %A:%U",
+        " -h -a -t all -o %A:%U",
+        "-h -a -t all -o %A:%U",
+        "scp -t /tmp",
+        "/usr/lib/openssh/sftp-server",
+        "internal-sftp",
+    ],
+)
+def test_any_other_command_is_refused(run: Run, command: str | None) -> None:
+    assert refused(run(command))
+
+
+@pytest.mark.parametrize("junk", [b"\xff\xfe", b"\x80", b"\x81", b"\x88", b"\xc3"])
+def test_bytes_that_are_no_text_are_refused(run: Run, junk: bytes) -> None:
+    for place in (b"q7Rk2Xa", b"scontrol", b" show", b"job"):
+        assert refused(run(SHOW_JOB.encode().replace(place, place + junk)))
+    assert refused(run(junk))
+
+
+def test_a_command_as_long_as_an_environment_holds_is_refused(run: Run) -> None:
+    assert refused(run("a" * 120_000))
+    assert refused(run(f"/usr/{'../' * 30_000}tmp/{SQUEUE}"))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@example(command=SHOW_JOB, cut=slice(0, 0), put="", env="X")
+@given(
+    command=st.sampled_from([SHOW_JOB, SQUEUE, SHOW_JOB.replace("scontrol", "/usr/x/scontrol")]),
+    cut=st.slices(60).filter(lambda cut: cut.step in (None, 1)),
+    put=st.text(
+        st.sampled_from(" \t\n\r;&|$`(){}<>'\"\\*?[]~#%=/.-_:aZ09é") | st.characters(codec="utf-8"),
+        max_size=8,
+    ).filter(lambda text: "\0" not in text),
+    env=st.sampled_from(["IFS", "ENV", "BASH_ENV", "X"]),
+)
+def test_whatever_is_changed_only_the_documented_shapes_run(
+    run: Run, command: str, cut: slice, put: str, env: str
+) -> None:
+    letters = list(command)
+    letters[cut] = put
+    asked = "".join(letters)
+    done = run(asked, **{env: "/"})
+    allowed = ALLOWED.fullmatch(asked) and not re.search(r"/\.\.?/", asked)
+    assert refused(done) == (not allowed)
+
+
+def test_the_header_names_the_exact_commands() -> None:
+    header = SCRIPT.read_text().split("set -u")[0]
+    assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show job\n" in header
+    assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show node\n" in header
+    assert "#     SQUEUE -h -a -t all -o %A:%U\n" in header
+    assert 'restrict,command="' in header
+    assert "SLURM_CONF" in header
+    assert SCRIPT.stat().st_mode & 0o111 == 0o111
