@@ -42,6 +42,8 @@ class ProcessSpec:
     """How long it may take to become ready."""
     stop_seconds: float = 10.0
     """How long after SIGTERM it may take to end; then it is killed."""
+    nudge: Callable[[], object] | None = None
+    """Called again and again after SIGTERM, for a program that is slow to notice one."""
     log: Path | None = None
     """A file that takes its output; None leaves it on this process's own standard output."""
     started: Callable[[int], None] | None = None
@@ -146,10 +148,17 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def nudge(self) -> None:
+        """What its ``nudge`` does; nothing without one."""
+        if self.spec.nudge is not None:
+            self.spec.nudge()
+
     def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL when it has not ended within its ``stop_seconds``."""
         self.ask_to_stop()
-        try:
-            self._process.wait(self.spec.stop_seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        deadline = time.monotonic() + self.spec.stop_seconds
+        while self.ended() is None and time.monotonic() < deadline:
+            self.nudge()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_POLL_SECONDS)
+        self.kill()

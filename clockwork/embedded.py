@@ -18,49 +18,31 @@ find there where it listens::
 
 import contextlib
 import logging
-import os
 import secrets
 import shutil
-import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import urlsplit
 
-from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
+from clockwork import secantus
 from clockwork.child import Child, ChildFailed, ProcessSpec
-from clockwork.embedded_folder import EmbeddedError, EmbeddedFolder, FolderBusy
+from clockwork.embedded_folder import CREDENTIALS, EmbeddedError, EmbeddedFolder, FolderBusy
 from clockwork.process_identity import end_process, identity
+from clockwork.secantus import USER, Address, EmbeddedUnavailable
 from config import EmbeddedSettings
 
 __all__ = ["EmbeddedDatabase", "EmbeddedError", "EmbeddedUnavailable", "FolderBusy"]
 
-HOST = "127.0.0.1"
-PROGRAM = "secantusd-py"
-STOP_SECONDS = 20.0
-"""After SIGTERM; a clean stop of 20,000 documents takes less than a second."""
 ATTACH_SECONDS = 60.0
 """How long `EmbeddedDatabase.attach_or_start` waits for a database that another process starts."""
 
-_CACHE = "256M"
-# Nobody reads the database's log of changes; its default length is 100,000 changes.
-_CHANGES_KEPT = "1000"
-_USER = "clockwork"
-_CREDENTIALS = "credentials.json"
 _RUNNING = "running.json"
-
 _POLL_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
-
-
-class EmbeddedUnavailable(EmbeddedError):
-    """There is no embedded database on this machine."""
 
 
 class EmbeddedDatabase:
@@ -73,8 +55,7 @@ class EmbeddedDatabase:
         self._settings = settings
         self._folder: EmbeddedFolder | None = None
         self._program = Path()
-        self._port = 0
-        self._password: str | None = None
+        self._address: Address | None = None
         self._child: Child | None = None
 
     @classmethod
@@ -100,9 +81,9 @@ class EmbeddedDatabase:
     @property
     def uri(self) -> str:
         """The URI for pymongo, with the password. Raises `EmbeddedError` before `start`."""
-        if self._password is None:
+        if self._address is None:
             raise EmbeddedError("the embedded database is not started")
-        return _uri(self._port, self._password)
+        return self._address.uri
 
     def claim(self) -> None:
         """Take the folder, make it ready at the first start, and settle the port and password.
@@ -110,7 +91,7 @@ class EmbeddedDatabase:
         Raises `EmbeddedUnavailable`, `FolderRefused`, `FolderBusy` and, when the first start goes
         wrong, `EmbeddedError`.
         """
-        self._program = _find_program()
+        self._program = secantus.find_program()
         folder = EmbeddedFolder(self._settings.path.absolute())
         folder.lock()
         self._folder = folder
@@ -119,8 +100,8 @@ class EmbeddedDatabase:
                 self._end_orphan(folder)
                 if not folder.files.exists():
                     self._first_start(folder)
-                self._port = self._settings.port or _free_port()
-                self._password = _password(folder)
+                port = self._settings.port or secantus.free_port()
+                self._address = Address(port, _password(folder))
         except BaseException:
             self.stop()
             raise
@@ -130,15 +111,9 @@ class EmbeddedDatabase:
 
         Every run has the same port and password, so that clients find a restarted one again.
         """
-        if self._folder is None:
+        if self._folder is None or self._address is None:
             raise EmbeddedError("the embedded database's folder is not claimed")
-        folder = self._folder
-
-        def note(pid: int) -> None:
-            running = {"port": self._port, "pid": pid, "identity": identity(pid)}
-            folder.write(_RUNNING, running)
-
-        return self._spec(folder, folder.files, self.uri, started=note)
+        return self._process_on(self._folder, self._folder.files, self._address)
 
     def start(self) -> None:
         """`claim` the folder and run the database; returns when it answers.
@@ -149,7 +124,7 @@ class EmbeddedDatabase:
         self.claim()
         try:
             with _in_words(self._settings.path):
-                self._child = _run(self.process())
+                self._child = secantus.run(self.process())
         except BaseException:
             self.stop()
             raise
@@ -163,7 +138,7 @@ class EmbeddedDatabase:
             self._folder.remove(_RUNNING)
             self._folder.unlock()
             self._folder = None
-        self._password = None
+        self._address = None
 
     def __enter__(self) -> "EmbeddedDatabase":
         return self
@@ -180,23 +155,30 @@ class EmbeddedDatabase:
         """Use the database that the folder's holder runs; False when it does not answer (yet)."""
         folder = EmbeddedFolder(self._settings.path.absolute())
         running = folder.read(_RUNNING)
-        if running is None:
+        if running is None or not folder.files.exists():  # it is at its first start
             return False
-        port, password = running.get("port"), _password(folder)
-        if not isinstance(port, int) or not _answers(_uri(port, password)):
+        address = Address(int(running["port"]), _password(folder))
+        if not secantus.answers(address):
             return False
-        self._port, self._password = port, password
+        self._address = address
         return True
+
+    def _process_on(self, folder: EmbeddedFolder, files: Path, address: Address) -> ProcessSpec:
+        def note(pid: int) -> None:
+            running = {"port": address.port, "pid": pid, "identity": identity(pid)}
+            folder.write(_RUNNING, running)
+
+        return secantus.process(self._program, folder, files, address, note)
 
     def _end_orphan(self, folder: EmbeddedFolder) -> None:
         """End the database that a killed holder of the folder has left behind."""
         running = folder.read(_RUNNING)
         if running is None:
             return
-        pid, known_as = running.get("pid"), running.get("identity")
-        if isinstance(pid, int) and isinstance(known_as, str) and identity(pid) == known_as:
+        pid, known_as = int(running["pid"]), running["identity"]
+        if known_as is not None and identity(pid) == known_as:
             logger.warning("ending the embedded database that an earlier run left (pid %d)", pid)
-            if not end_process(pid, known_as, STOP_SECONDS):
+            if not end_process(pid, known_as, secantus.STOP_SECONDS):
                 raise EmbeddedError(
                     f"the embedded database that an earlier run left in {folder.path} does not "
                     f"end: process {pid}"
@@ -209,99 +191,30 @@ class EmbeddedDatabase:
         A user can only be made while the database asks for no password.  It does so on files that
         are empty, for a second, and they are only taken when nobody else has written to them.
         """
-        credentials = {"user": _USER, "password": secrets.token_urlsafe(32)}
         new = folder.path / "files.new"
         shutil.rmtree(new, ignore_errors=True)  # of a first start that was cut short
-        port = _free_port()
-        open_uri, uri = _uri(port), _uri(port, credentials["password"])
-        with _running(self._spec(folder, new, open_uri, auth=False)), _client(open_uri) as client:
-            client.admin.command("createUser", _USER, pwd=credentials["password"], roles=["root"])
-        with _running(self._spec(folder, new, uri)), _client(uri) as client:
+        unlocked = Address(secantus.free_port())
+        address = Address(unlocked.port, secrets.token_urlsafe(32))
+
+        first = secantus.running(self._process_on(folder, new, unlocked))
+        with first, secantus.client(unlocked) as client:
+            client.admin.command("createUser", USER, pwd=address.password, roles=["root"])
+        second = secantus.running(self._process_on(folder, new, address))
+        with second, secantus.client(address) as client:
             names = {user["_id"] for user in client.admin["system.users"].find()}
             names.update(client.list_database_names())
-        if names - {"admin", "config", "local"} != {f"admin.{_USER}"}:
+        if names - {"admin", "config", "local"} != {f"admin.{USER}"}:
             raise EmbeddedError(
                 "another program of this machine wrote to the new embedded database before it had "
                 f"its password (found {', '.join(sorted(names))}): nothing is kept, start again"
             )
-        folder.write(_CREDENTIALS, credentials)
+        folder.write(CREDENTIALS, {"user": USER, "password": address.password})
         new.rename(folder.files)
         folder.sync()
 
-    def _spec(
-        self,
-        folder: EmbeddedFolder,
-        files: Path,
-        uri: str,
-        *,
-        auth: bool = True,
-        started: Callable[[int], None] | None = None,
-    ) -> ProcessSpec:
-        port = urlsplit(uri).port
-        # Without a configuration file of its own the program looks for one in several places.
-        configuration = folder.write_text("secantusd.toml", "# All options are arguments.\n")
-        argv = [
-            *(str(self._program), "--config", str(configuration)),
-            *("--host", HOST, "--port", str(port), "--storage-path", str(files)),
-            *("--sync-on-commit", "--cache-size", _CACHE, "--oplog-max-entries", _CHANGES_KEPT),
-            *("--log-level", "WARNING"),
-        ]
-        return ProcessSpec(
-            name="database",
-            argv=[*argv, "--auth"] if auth else argv,
-            env=_environment(),
-            ready=lambda: _answers(uri),
-            stop_seconds=STOP_SECONDS,
-            log=folder.log,
-            started=started,
-        )
-
-
-def _find_program() -> Path:
-    beside = Path(sys.prefix) / "bin" / PROGRAM
-    if os.access(beside, os.X_OK):
-        return beside
-    on_path = shutil.which(PROGRAM)
-    if on_path is not None:
-        return Path(on_path).absolute()
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    raise EmbeddedUnavailable(
-        f"there is no Mongo URI, and the embedded database is not installed: no {PROGRAM} in "
-        f"{beside.parent} nor on PATH. Give the URI of a Mongo (mongo.uri or mongo.uri_file in the "
-        "configuration, or CLOCKWORK_MONGO_URI), or install clockwork-slurm[embedded], which "
-        f"exists for Python 3.10 to 3.13 on common platforms (this is Python {version})"
-    )
-
-
-def _environment() -> dict[str, str]:
-    """The database's environment: without the service's secrets, and without variables that change
-    how the database keeps its files."""
-    ours = ("CLOCKWORK_", "SECANTUS_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-
-
-def _free_port() -> int:
-    """A free port below those that the system gives to outgoing connections.
-
-    One of those could be taken by a client's connection while the database starts again.
-    """
-    for _ in range(1000):
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            return port
-    raise EmbeddedError(f"no free port on {HOST} from 20000 to 31999; give one as embedded.port")
-
-
-def _uri(port: int, password: str | None = None) -> str:
-    if password is None:
-        return f"mongodb://{HOST}:{port}/?directConnection=true"
-    options = "authSource=admin&authMechanism=SCRAM-SHA-256&directConnection=true"
-    return f"mongodb://{_USER}:{password}@{HOST}:{port}/?{options}"
-
 
 def _password(folder: EmbeddedFolder) -> str:
-    credentials, path = folder.read(_CREDENTIALS), folder.path / _CREDENTIALS
+    credentials, path = folder.read(CREDENTIALS), folder.path / CREDENTIALS
     if credentials is None:
         raise EmbeddedError(
             f"{path} is missing, and {folder.files} can't be read without it: put it back, or give "
@@ -311,49 +224,6 @@ def _password(folder: EmbeddedFolder) -> str:
     if not isinstance(password, str) or not password:
         raise EmbeddedError(f"{path} is damaged: expected a password in it")
     return password
-
-
-def _client(uri: str) -> MongoClient[dict[str, Any]]:
-    return MongoClient(uri, serverSelectionTimeoutMS=5000, timeoutMS=5000, appname="clockwork")
-
-
-def _answers(uri: str) -> bool:
-    """Whether the database at *uri* answers. Raises `EmbeddedError` when the password is wrong."""
-    port = urlsplit(uri).port
-    try:
-        # A connection is refused at once while nothing listens; the client would try for seconds.
-        socket.create_connection((HOST, port or 0), timeout=1).close()
-        with _client(uri) as client:
-            client.admin.command("ping")
-    except (OSError, ConnectionFailure):
-        return False
-    except OperationFailure as error:
-        raise EmbeddedError(
-            f"the embedded database on port {port} refuses the password in {_CREDENTIALS}; that "
-            "file and the database's files don't belong together"
-        ) from error
-    return True
-
-
-@contextlib.contextmanager
-def _running(spec: ProcessSpec) -> Iterator[None]:
-    """Run the database until the end of the ``with``."""
-    child = _run(spec)
-    try:
-        yield
-    finally:
-        child.stop()
-
-
-def _run(spec: ProcessSpec) -> Child:
-    """Start the database and wait until it answers. Raises `ChildFailed`."""
-    child = Child(spec)
-    try:
-        child.wait_until_ready()
-    except BaseException:
-        child.kill()
-        raise
-    return child
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+CREDENTIALS = "credentials.json"
+
 
 class EmbeddedError(Exception):
     """The embedded database can't be used. The message is for the operator."""

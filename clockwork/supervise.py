@@ -29,7 +29,7 @@ LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 300.0
 """A process that ran this long starts again after FIRST_DELAY."""
 
-_READY_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Supervisor:
     def _seconds_to_next(self) -> float | None:
         """How long the supervisor may sleep; None when only a signal is worth waking for."""
         if any(watched.child is not None and not watched.ready for watched in self._watched):
-            return _READY_POLL_SECONDS
+            return _POLL_SECONDS
         dues = [watched.due for watched in self._watched if watched.child is None]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
@@ -156,7 +156,8 @@ class Supervisor:
                     logger.warning("%s has not ended after %g s; it is killed", name, seconds)
                     child.kill()
                 else:
-                    wait(left)
+                    child.nudge()
+                    wait(left if watched.spec.nudge is None else min(left, _POLL_SECONDS))
 
     def _kill_all(self) -> None:
         logger.warning("told to stop twice; all processes are killed")

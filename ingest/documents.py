@@ -127,7 +127,7 @@ def job_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
 
 
 def node_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
-    """The ``slurm`` dict of a node of *cluster*."""
+    """The ``slurm`` dict of a node of *cluster*. Raises `DocumentError`."""
     return _document(raw, cluster, _NODE_RULES)
 
 
@@ -149,11 +149,14 @@ def _name(value: str, _zone: ZoneInfo) -> str:
 
 
 def _time(value: str, zone: ZoneInfo) -> str | None:
-    return values.time(value, zone)
+    moment = values.time(value, zone)
+    if moment is None and not values.is_no_time(value):
+        raise DocumentError(f"a time was expected, found {value[:80]!r}")
+    return moment
 
 
 def _time_or_unknown(value: str, zone: ZoneInfo) -> str:
-    return values.time(value, zone) or "Unknown"
+    return _time(value, zone) or "Unknown"
 
 
 def _integer(value: str, _zone: ZoneInfo) -> int | str | None:
@@ -220,7 +223,10 @@ def _document(
             slurm[cluster.username_field], slurm["uid"] = owner
         elif key in rules:
             name, read = rules[key]
-            slurm[name] = read(value, zone)
+            try:
+                slurm[name] = read(value, zone)
+            except DocumentError as error:
+                raise DocumentError(f"{key}: {error}") from None
         elif key in REPEATED:
             if key == "Nodes":
                 groups.append({})

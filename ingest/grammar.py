@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-KEY = r"[A-Za-z][A-Za-z0-9_/:()\-]*"
+KEY = r"[A-Z][A-Za-z0-9_/:()\-]*"
 """What a key looks like: ``CPUs/Task``, ``AllocNode:Sid``, ``NtasksPerN:B:S:C``."""
 
 _JOB_TABLE = """
@@ -49,8 +49,7 @@ AllocTRES
 Socks/Node NtasksPerN:B:S:C CoreSpec ThreadSpec
 JOB_GRES
 MinCPUsNode MinMemoryNode MinMemoryCPU MinTmpDiskNode
-* ClusterFeatures Prefer
-Features DelayBoot Gres Reservation
+* Features+DelayBoot+Gres+Reservation ClusterFeatures~ Prefer~
 OverSubscribe Shared Contiguous Licenses~ LicensesAlloc~ Network~
 Command~
 SubmitLine~
@@ -60,19 +59,27 @@ StdErr^
 StdIn^
 StdOut^
 * BatchScript~ Switches BurstBuffer~ BurstBufferState^ CPU_min_freq+CPU_max_freq+CPU_freq_gov \
-Power+SICP CpusPerTres MemPerTres TresBind TresFreq TresPerJob TresPerNode TresPerSocket \
-TresPerTask Container~ ContainerID~ NtasksPerTRES NvsCpus SELinuxContext^ OOMKillStep \
+Power+SICP CpusPerTres~ MemPerTres~ TresBind~ TresFreq~ TresPerJob~ TresPerNode~ TresPerSocket~ \
+TresPerTask~ Container~ ContainerID~ NtasksPerTRES NvsCpus SELinuxContext^ OOMKillStep \
 DeferPurge MailUser~+MailType
 """
 
 _NODE_TABLE = """
 NodeName! Arch CpuBind CoresPerSocket
-* CPUAlloc+CPUErr+CPUEfctv+CPUTot+CPULoad AvailableFeatures ActiveFeatures Features Gres GresDrain \
-GresUsed NodeAddr+NodeHostName+BcastAddr+Port+Version OS^ RealMemory+AllocMem+FreeMem+Sockets+\
-Boards CoreSpecCount+CPUSpecList+MemSpecLimit RestrictedCoresPerGPU \
-State!+ThreadsPerCore+TmpDisk+Weight+Owner+MCS_label Partitions NextState ReservationName \
-BootTime+SlurmdStartTime LastBusyTime+ResumeAfterTime CfgTRES AllocTRES CapWatts \
-CurrentWatts+LowestJoules+ConsumedJoules+AveWatts ExtSensorsJoules+ExtSensorsWatts+ExtSensorsTemp
+CPUAlloc CPUErr CPUEfctv CPUTot CPULoad
+* AvailableFeatures ActiveFeatures Features Gres GresDrain GresUsed
+NodeAddr NodeHostName Port Version
+BcastAddr
+OS^
+RealMemory! AllocMem FreeMem Sockets Boards
+* CoreSpecCount+CPUSpecList+MemSpecLimit RestrictedCoresPerGPU
+State! ThreadsPerCore TmpDisk Weight Owner MCS_label
+* Partitions NextState ReservationName BootTime+SlurmdStartTime LastBusyTime+ResumeAfterTime
+CfgTRES
+AllocTRES
+CapWatts
+CurrentWatts LowestJoules ConsumedJoules AveWatts
+ExtSensorsJoules ExtSensorsWatts ExtSensorsTemp
 * Reason^ Comment^ Extra^ InstanceId+InstanceType
 """
 

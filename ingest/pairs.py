@@ -31,7 +31,10 @@ REPEATED = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 """Keys of ``-d``'s deeper lines, which come once for each group of nodes."""
 
 # Slurm up to 21.08 prints one pair with a colon.
-_PLACE = re.compile(rf"(\A|\n {{3,6}}| )(?:({KEY})(=)|(NtasksPerTRES)(:))")
+_PAIR = rf"(?:({KEY})(=)|(NtasksPerTRES)(:))"
+_PLACE = re.compile(rf"(\A|\n {{3,6}}| ){_PAIR}")
+# Late versions print an empty line in the middle of a node's record.
+_PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n)* {{3,6}}| ){_PAIR}")
 _END = re.compile(r"(?:\n {3})?\n{0,2}\Z")
 _ABSENT = frozenset({"", "(null)", "N/A"})
 
@@ -72,18 +75,27 @@ class RawPairs:
 class Unreadable(ValueError):
     """A record that can be read in no way, or in more than one. The message says which.
 
-    ``unknown`` holds the keys that would have to be vouched for to read it.
+    ``unknown`` holds the keys that would have to be vouched for to read it; ``fragment`` says
+    that the end of the record is missing.
     """
 
-    def __init__(self, reason: str, unknown: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, reason: str, unknown: frozenset[str] = frozenset(), *, fragment: bool = False
+    ) -> None:
         super().__init__(reason)
         self.unknown = unknown
+        self.fragment = fragment
 
 
 def read_pairs(
-    text: str, grammar: Grammar, *, seal: str = "", vouched: Container[str] = frozenset()
+    text: str,
+    grammar: Grammar,
+    *,
+    multi_line: bool,
+    seal: str = "",
+    vouched: Container[str] = frozenset(),
 ) -> RawPairs:
-    """The raw pairs of the record *text*, in the multi-line or the ``-o`` form.
+    """The raw pairs of the record *text*, in the *multi_line* or else the ``-o`` form.
 
     *seal* is what scontrol was asked to print behind every time (see `scraper.commands`): a
     SubmitTime without it is text that somebody wrote.  It stays in the raw values.
@@ -93,14 +105,13 @@ def read_pairs(
     """
     body = _END.sub("", text, count=1)
     places = _places(body, grammar, seal)
-    lines = any(place.starts_line for place in places)
-    chain = _chain([place for place in places if place.known], grammar, lines)
+    chain = _chain([place for place in places if place.known], grammar, multi_line)
     pairs: list[Pair] = []
     for number, place in enumerate(chain):
         stop = chain[number + 1].start if number + 1 < len(chain) else len(body)
         inside = [other for other in places if place.start < other.start < stop]
         segment = _Segment(body, place, stop, inside, last=number + 1 == len(chain))
-        pairs += segment.pairs(chain, lines, vouched)
+        pairs += segment.pairs(chain, multi_line, vouched)
     _check(pairs, grammar)
     return RawPairs(tuple(pairs), text[len(body) :])
 
@@ -127,7 +138,8 @@ class _Place:
 
 def _places(body: str, grammar: Grammar, seal: str) -> list[_Place]:
     found = []
-    for match in _PLACE.finditer(body):
+    pattern = _PLACE if grammar.hostile else _PLACE_IN_NODE
+    for match in pattern.finditer(body):
         lead, name, sign, colon_name, colon = match.groups()
         name = name or colon_name
         known = grammar.keys.get(name)
@@ -152,7 +164,7 @@ def _chain(places: list[_Place], grammar: Grammar, lines: bool) -> list[_Place]:
     names = {place.name for place in places}
     for _, key in grammar.mandatory:
         if key not in names:
-            raise Unreadable(f"{key} is missing")
+            raise Unreadable(f"{key} is missing", fragment=True)
     if len(names) == len(places) and all(
         follows.can_follow(before, after) for before, after in pairwise(places)
     ):
@@ -307,7 +319,7 @@ def _check(pairs: Sequence[Pair], grammar: Grammar) -> None:
     if not grammar.hostile:
         return
     if values.get("BatchFlag") == "1" and "StdOut" not in values:
-        raise Unreadable("a batch job without StdOut: this is a part of a record")
+        raise Unreadable("a batch job without StdOut: this is a part of a record", fragment=True)
     het = "HetJobId" in values or "PackJobId" in values
     if not het and ("HetJobIdSet" in values or "PackJobIdSet" in values):
         raise Unreadable("HetJobIdSet stands in a job that is not heterogeneous")

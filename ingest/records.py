@@ -28,6 +28,7 @@ MAX_DEFERRED = 1000
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _OVERLAP = 600  # longer than any place where a record begins, so none is missed between chunks
 _USER_ID = re.compile(r"[\n ]UserId=(\S+)")
+_BEHIND_FRAGMENT = "it follows a part of a record, and may be forged in that record's text"
 _SPOOL_BYTES = 8 << 20
 
 
@@ -101,7 +102,7 @@ def read_records(
         spool.seek(0)
         counts = Counter(
             record_id
-            for piece in _pieces(_chunks_of(spool), grammar, "", max_bytes)
+            for piece in _Output(_chunks_of(spool), grammar, "", max_bytes).pieces()
             if not isinstance(piece, SetAside)
             for record_id in _ids(piece, grammar)
         )
@@ -123,9 +124,10 @@ def _read(
     max_bytes: int,
     contested: frozenset[str],
 ) -> Iterator[Record | SetAside]:
+    output = _Output(chunks, grammar, seal, max_bytes)
     deferred: list[bytes] = []
     behind_fragment = False
-    for piece in _pieces(chunks, grammar, seal, max_bytes):
+    for piece in output.pieces():
         if isinstance(piece, SetAside):
             yield piece
             continue
@@ -134,32 +136,29 @@ def _read(
             continue
         if behind_fragment:
             behind_fragment = False
-            yield _set_aside(
-                piece,
-                "it follows a part of a record, and may be forged in that record's text",
-                grammar,
-            )
+            yield _set_aside(piece, _BEHIND_FRAGMENT, grammar)
             continue
         try:
-            yield _record(piece, grammar, seal, vouching)
+            yield _record(piece, output, vouching)
         except Unreadable as error:
             if error.unknown and len(deferred) < MAX_DEFERRED:
                 deferred.append(piece)
                 continue
-            behind_fragment = grammar.hostile and not seal and "part of a record" in str(error)
+            behind_fragment = grammar.hostile and not seal and error.fragment
             yield _set_aside(piece, str(error), grammar)
     for piece in deferred:
         try:
-            yield _record(piece, grammar, seal, vouching)
+            yield _record(piece, output, vouching)
         except Unreadable as error:
             yield _set_aside(piece, str(error), grammar)
 
 
-def _record(piece: bytes, grammar: Grammar, seal: str, vouching: Vouching) -> Record:
+def _record(piece: bytes, output: "_Output", vouching: Vouching) -> Record:
     text = piece.decode("utf-8", "surrogateescape")
+    grammar, seal = output.grammar, output.seal
     owner = _USER_ID.search(text)
     try:
-        raw = read_pairs(text, grammar, seal=seal, vouched=vouching)
+        raw = read_pairs(text, grammar, multi_line=output.multi_line, seal=seal, vouched=vouching)
     except Unreadable as error:
         for key in error.unknown:
             vouching.note(key, owner[1] if owner else "")
@@ -189,121 +188,109 @@ def _ids(piece: bytes, grammar: Grammar) -> tuple[str, ...]:
 # --- pieces ----------------------------------------------------------------------------------
 
 
-def _pieces(
-    chunks: Iterable[bytes], grammar: Grammar, seal: str, max_bytes: int
-) -> Iterator[bytes | SetAside]:
-    """The output cut where records begin; parts of records are joined to what they belong to."""
-    held = b""
-    parts: _Parts | None = None
-    for piece in _cut(chunks, grammar, max_bytes):
-        if isinstance(piece, SetAside):
-            if held:
-                yield held
-            held = b""
-            yield piece
-            continue
-        if parts is None:
-            if seal and grammar.hostile and seal.encode() not in piece:
-                raise SealMissing
-            parts = _Parts(grammar, seal, multi_line=_is_multi_line(piece, grammar))
-        if held and not parts.can_begin(piece):
-            held += piece
-            if len(held) > max_bytes:
-                yield _set_aside(held, _too_long(max_bytes), grammar)
+class _Output:
+    """One output of scontrol, cut into records while it comes in."""
+
+    def __init__(
+        self, chunks: Iterable[bytes], grammar: Grammar, seal: str, max_bytes: int
+    ) -> None:
+        self.grammar = grammar
+        self.seal = seal
+        self.multi_line = True
+        """Its form; known from the first piece on."""
+        self._chunks = _with_end(chunks)
+        self._max_bytes = max_bytes
+
+    def pieces(self) -> Iterator[bytes | SetAside]:
+        """A piece a record; what only looked like the start of one is joined to its record."""
+        held = b""
+        for piece in self._cut():
+            if isinstance(piece, SetAside):
+                if held:
+                    yield held
                 held = b""
-            continue
+                yield piece
+            elif not held:
+                held = piece
+            elif self._can_begin(piece):
+                yield held
+                held = piece
+            else:
+                held += piece
+                if len(held) > self._max_bytes:
+                    yield self._too_long(held)
+                    held = b""
         if held:
             yield held
-        held = piece
-    if held:
-        yield held
 
-
-@dataclass(frozen=True)
-class _Parts:
-    """Tells a record from a part of one."""
-
-    grammar: Grammar
-    seal: str
-    multi_line: bool
-
-    def can_begin(self, piece: bytes) -> bool:
-        """Whether *piece* holds every key that a record must have, in its place."""
-        for _, key in self.grammar.mandatory:
+    def _can_begin(self, piece: bytes) -> bool:
+        """Whether *piece* holds every key that a record must have, each in its kind of place."""
+        for _, key in self.grammar.mandatory[1:]:
             opens = self.multi_line and self.grammar.keys[key].opens_line
-            mark = b"%s%s=" % (b"\n   " if opens else b" ", key.encode())
-            if key != self.grammar.first_key and mark not in piece:
+            if b"%s%s=" % (b"\n   " if opens else b" ", key.encode()) not in piece:
                 return False
         if self.seal and self.grammar.hostile:
             return re.search(rb"[ \n]SubmitTime=\S*" + self.seal.encode(), piece) is not None
         return True
 
+    def _cut(self) -> Iterator[bytes | SetAside]:
+        """The output cut wherever a record could begin; what is no record is set aside."""
+        buffer, noise = self._first_record()
+        if noise is not None:
+            yield noise
+        if not buffer:
+            return
+        boundary = self.grammar.boundary if self.multi_line else self.grammar.boundary_o
+        too_long = b""
+        scanned = 0
+        for chunk in chain([b""], self._chunks):
+            buffer += chunk
+            begin = 0
+            for match in boundary.finditer(buffer, scanned):
+                piece = too_long or buffer[begin : match.end()]
+                begin = match.end()
+                whole = not too_long and len(piece) <= self._max_bytes
+                yield piece if whole else self._too_long(piece)
+                too_long = b""
+            buffer = buffer[begin:]
+            if len(buffer) > self._max_bytes and not too_long:
+                too_long = buffer[:KEPT_BYTES]
+            if too_long:
+                buffer = buffer[-_OVERLAP:]
+            scanned = max(0, len(buffer) - _OVERLAP)
+        yield self._too_long(too_long) if too_long else buffer
 
-def _is_multi_line(piece: bytes, grammar: Grammar) -> bool:
-    key = b"UserId" if grammar.hostile else b"[A-Z][A-Za-z]*"
-    return re.search(rb"\n {3}%s=" % key, piece) is not None
+    def _first_record(self) -> tuple[bytes, SetAside | None]:
+        """The output from its first record on, enough to tell its form; what stood before that."""
+        buffer = b""
+        first = None
+        for chunk in self._chunks:
+            buffer += chunk
+            first = re.search(rb"(?:\A|\n)(?=%s=)" % self.grammar.first_key.encode(), buffer)
+            second = first and self.grammar.boundary_o.search(buffer, first.end())
+            if second or len(buffer) > self._max_bytes:
+                break
+        if first is None:
+            if _EMPTY.fullmatch(buffer):
+                return b"", None
+            raise NoAnswer(f"no record in the output, which begins {buffer[:200]!r}")
+        noise, buffer = buffer[: first.end()], buffer[first.end() :]
+        self._look_at(buffer)
+        if not noise.strip():
+            return buffer, None
+        return buffer, SetAside(noise[:KEPT_BYTES], "it stands before the first record", ())
 
+    def _look_at(self, buffer: bytes) -> None:
+        """Tell the form from the first record, and whether scontrol printed the seal."""
+        end = self.grammar.boundary_o.search(buffer)
+        record = buffer[: end.start()] if end else buffer
+        key = b"UserId" if self.grammar.hostile else b"[A-Z][A-Za-z]*"
+        self.multi_line = re.search(rb"\n {3}%s=" % key, record) is not None
+        if self.seal and self.grammar.hostile and self.seal.encode() not in buffer:
+            raise SealMissing
 
-def _too_long(max_bytes: int) -> str:
-    return f"it is longer than {max_bytes} bytes"
-
-
-def _cut(chunks: Iterable[bytes], grammar: Grammar, max_bytes: int) -> Iterator[bytes | SetAside]:
-    """The output cut wherever a record could begin; what is no record is set aside."""
-    rest = _with_end(chunks)
-    buffer, noise = _first_record(rest, grammar, max_bytes)
-    if noise is not None:
-        yield noise
-    if not buffer:
-        return
-    stop = grammar.boundary_o.search(buffer)
-    multi_line = _is_multi_line(buffer[: stop.start()] if stop else buffer, grammar)
-    boundary = grammar.boundary if multi_line else grammar.boundary_o
-    too_long = b""
-    scanned = 0
-    for chunk in chain([b""], rest):
-        buffer += chunk
-        begin = 0
-        for match in boundary.finditer(buffer, scanned):
-            piece = too_long or buffer[begin : match.end()]
-            begin = match.end()
-            whole = not too_long and len(piece) <= max_bytes
-            yield piece if whole else _set_aside(piece, _too_long(max_bytes), grammar)
-            too_long = b""
-        buffer = buffer[begin:]
-        if len(buffer) > max_bytes and not too_long:
-            too_long = buffer[:KEPT_BYTES]
-        if too_long:
-            buffer = buffer[-_OVERLAP:]
-        scanned = max(0, len(buffer) - _OVERLAP)
-    yield _set_aside(too_long, _too_long(max_bytes), grammar) if too_long else buffer
-
-
-def _first_record(
-    chunks: Iterator[bytes], grammar: Grammar, max_bytes: int
-) -> tuple[bytes, SetAside | None]:
-    """The output from its first record on, enough of it to tell its form; what stood before it.
-
-    Takes from *chunks* what it needs.  Raises `NoAnswer`.
-    """
-    buffer = b""
-    first = None
-    for chunk in chunks:
-        buffer += chunk
-        first = re.search(rb"(?:\A|\n)(?=%s=)" % grammar.first_key.encode(), buffer)
-        if first and (grammar.boundary_o.search(buffer, first.end()) or len(buffer) > max_bytes):
-            break
-        if not first and len(buffer) > max_bytes:
-            break
-    if first is None:
-        if _EMPTY.fullmatch(buffer):
-            return b"", None
-        raise NoAnswer(f"no record in the output, which begins {buffer[:200]!r}")
-    noise = buffer[: first.end()]
-    if not noise.strip():
-        return buffer[first.end() :], None
-    reason = "it stands before the first record"
-    return buffer[first.end() :], SetAside(noise[:KEPT_BYTES], reason, ())
+    def _too_long(self, piece: bytes) -> SetAside:
+        return _set_aside(piece, f"it is longer than {self._max_bytes} bytes", self.grammar)
 
 
 def _with_end(chunks: Iterable[bytes]) -> Iterator[bytes]:

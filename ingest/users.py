@@ -117,24 +117,18 @@ def add_user(
         "cc_account_username": cc_account_username,
     }
     usernames = {
-        field: _checked_name(name, field) for field, name in given.items() if name is not None
+        field: _checked_username(name, field) for field, name in given.items() if name is not None
     }
     token = "cw_" + secrets.token_urlsafe(32)
     digest = _digest(token)
     name = digest[:8] if token_name is None else _checked_name(token_name, "token name")
     entry = {"name": name, "sha256": digest, "created": datetime.now(timezone.utc)}
-    absent = {field: None for field in USERNAME_FIELDS if field not in usernames}
-    update: dict[str, Any] = {"$push": {"tokens": entry}}
-    if usernames:
-        update["$set"] = usernames
-    if absent:
-        update["$setOnInsert"] = absent
     try:
         before = store.users.find_one_and_update(
             # An account that has a token of this name is not matched: the insert that follows
             # instead collides with it.
             {EMAIL_FIELD: _checked_email(email), "tokens.name": {"$ne": name}},
-            update,
+            _addition(usernames, entry),
             upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
@@ -199,6 +193,12 @@ def username_map(store: "Store", username_field: str) -> dict[str, Names]:
     }
 
 
+def _addition(usernames: Mapping[str, str], token: Mapping[str, Any]) -> dict[str, Any]:
+    absent = {field: None for field in USERNAME_FIELDS if field not in usernames}
+    parts = {"$set": usernames, "$setOnInsert": absent, "$push": {"tokens": token}}
+    return {operator: fields for operator, fields in parts.items() if fields}
+
+
 def _refresh_jobs(store: "Store", field: str, username: str) -> None:
     owner = store.users.find_one({field: username})
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
@@ -258,6 +258,10 @@ def _checked_name(name: str, what: str) -> str:
             f"{name!r} is no {what}: expected 1 to {_LONGEST_NAME} printable characters"
             " without spaces"
         )
-    if name == NOBODY:
-        raise AccountError(f"{name!r} can't be anyone's {what}: Slurm gives it to lost accounts")
     return name
+
+
+def _checked_username(name: str, field: str) -> str:
+    if name == NOBODY:
+        raise AccountError(f"{name!r} can't be anyone's {field}: Slurm gives it to lost accounts")
+    return _checked_name(name, field)

@@ -80,6 +80,11 @@ def time(value: str, zone: ZoneInfo) -> str | None:
         return None
 
 
+def is_no_time(value: str) -> bool:
+    """Whether *value* is what scontrol prints where there is no time."""
+    return value.strip(" ") in ABSENT | {"Unknown"}
+
+
 def user(value: str) -> tuple[str, str] | None:
     """Name and number of ``alice(1001)``; None when it has another shape."""
     match = _USER.fullmatch(value.strip(" "))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 
 import paramiko
 
@@ -123,7 +124,8 @@ class CommandRun(Iterator[bytes]):
                     )
             finally:
                 if channel:
-                    channel.close()
+                    with suppress(paramiko.SSHException, EOFError, OSError):
+                        channel.close()  # which tells the host, if it is still there
             self._conclude(channel, cause, timed_out=deadline.passed)
 
     def _output(self, channel: paramiko.Channel) -> Iterator[bytes]:

@@ -156,5 +156,6 @@ def _scan_command(hop: Hop, via: Sequence[Hop]) -> str:
         through = f"-J {','.join(jumps)} " if jumps else ""
         command = f"ssh {through}{last} {command}"
     if hop.known_as != host_with_port(hop.host.lower(), hop.port):
-        command += f" | sed 's/^[^ ]*/{hop.known_as}/'"  # HostKeyAlias stands for the name
+        rename = f"s/^[^ ]*/{hop.known_as}/"  # HostKeyAlias stands for the name
+        command += f" | sed {shlex.quote(rename)}"
     return command

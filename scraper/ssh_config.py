@@ -134,7 +134,10 @@ class _Router:
         settings = self._settings
         options = self._config.lookup(alias)
         host = options["hostname"]
-        port = port or int(options.get("port", paramiko.config.SSH_PORT))
+        if port is None:
+            port = int(options.get("port", paramiko.config.SSH_PORT))
+        if not 0 < port < 65536:
+            raise ValueError(f"port {port} of {alias} is not between 1 and 65535")
         # paramiko's stub knows no lists, but IdentityFile is one.
         files: list[str] | None = options.get("identityfile")  # type: ignore[assignment]
         key_files = tuple(Path(f).expanduser() for f in files if f != "none") if files else None

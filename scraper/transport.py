@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+from contextlib import suppress
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
@@ -46,6 +47,12 @@ class Transport(paramiko.Transport):
         self.set_log_channel(WIRE_LOG)
         self._held: list[paramiko.Message] = []
 
+    def close(self) -> None:
+        """End the connection, without waiting for its thread; from any thread."""
+        # Behind a jump host the socket is a channel, which cannot say goodbye when the way is gone.
+        with suppress(paramiko.SSHException, EOFError, OSError):
+            super().close()
+
     # While keys are renewed, paramiko makes whoever sends wait for the new ones. When its own
     # thread is the sender, answering a close that was under way, nobody is left to receive them:
     # such messages are held until the keys are there.
@@ -62,10 +69,11 @@ class Transport(paramiko.Transport):
             super()._send_user_message(self._held.pop(0))  # type: ignore[misc]
 
 
-def end(transport: paramiko.Transport) -> None:
+def end(transport: Transport) -> None:
     """Close *transport*, its socket and its threads, however far it has come."""
     transport.close()
-    transport.sock.close()
+    with suppress(paramiko.SSHException, EOFError, OSError):
+        transport.sock.close()  # which close leaves open when the handshake had not begun
     if transport.is_alive():
         transport.join(_JOIN_SECONDS)
     # The handshake's timer thread would otherwise outlive a failed handshake by many seconds.

@@ -45,7 +45,7 @@ class SimulatedCluster:
     ) -> None:
         self._zone = zone
         self._clock = clock
-        self._started = clock()
+        self._started = clock().replace(microsecond=0)
         self._jobs = _load(folder, "jobs_*.txt", JOB)
         self._nodes = _load(folder, "nodes_*.txt", NODE)
         self._shift = self._started.astimezone(zone).replace(tzinfo=None) - max(

@@ -1,6 +1,7 @@
 """A login host that exists only on loopback: a real SSH server whose answers Python makes."""
 
 import logging
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterable
@@ -49,7 +50,7 @@ class SimulatedLoginHost:
         self.stopping = threading.Event()
         """Set by ``stop``: an answer that waits for something else should wait for this too."""
         self._lock = threading.Lock()
-        self._transports: set[paramiko.Transport] = set()
+        self._transports: set[Transport] = set()
         self._server = _Listener(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -103,7 +104,7 @@ class SimulatedLoginHost:
         channel.sendall_stderr(answer.stderr)
         channel.send_exit_status(answer.exit_status)
 
-    def serve(self, transport: paramiko.Transport) -> None:
+    def serve(self, transport: Transport) -> None:
         """Serve one connection until it ends."""
         session = self.session(transport)
         for key in self.host_keys:
@@ -196,4 +197,5 @@ class _Accepted(socketserver.BaseRequestHandler):
     server: _Listener
 
     def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.server.host.serve(_Transport(self.request))

@@ -9,7 +9,7 @@ from api.documents import DOCUMENTS_PER_CHUNK
 from ingest.store import Store
 from ingest.users import add_user
 from tests.api.client import Client
-from tests.api.conftest import BELUGA_JOB, MILA_JOB, job_document
+from tests.api.examples import BELUGA_JOB, MILA_JOB, job_document
 
 
 def job_ids(jobs: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from ingest.store import Store
 from tests.api.client import Client
-from tests.api.conftest import BELUGA_NODE, MILA_NODE, node_document
+from tests.api.examples import BELUGA_NODE, MILA_NODE, node_document
 
 
 def test_list_answers_the_example_of_the_manual(client: Client) -> None:

@@ -14,7 +14,7 @@ from api.update_pairs import LONGEST_KEY, MOST_BYTES
 from ingest.store import Store
 from ingest.users import add_user
 from tests.api.client import Answer, Client
-from tests.api.conftest import BELUGA_JOB, MILA_JOB, job_document
+from tests.api.examples import BELUGA_JOB, MILA_JOB, job_document
 
 PATH = "jobs/user_dict_update"
 FORM = "application/x-www-form-urlencoded"

@@ -11,7 +11,7 @@ from scraper.command_run import HeadAndTail
 from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost
 from scraper.ssh import connect
 from tests.scraper import misfortunes
-from tests.scraper.conftest import Home, assert_client_left_nothing
+from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession
 
 MEGABYTE = bytes(range(256)) * 4096
@@ -36,7 +36,7 @@ def test_output_comes_whole_and_byte_for_byte(home: Home) -> None:
         assert run.exit_status == 0
         assert run.exit_signal is None
         assert run.stderr == "a warning\n"
-        assert run.stdout_bytes == 16
+        assert run.stdout_bytes == 17
         assert list(run) == []
 
 

@@ -78,7 +78,8 @@ class RealCluster:
     ``min_job_age``
         Seconds after which the controller forgets a finished job.
     ``extra_conf``
-        Further lines of slurm.conf, say ``NodeName=cn-b[001-900]`` for nodes that never answer.
+        Further lines of slurm.conf. ``NodeName=cn-b[001-900] NodeAddr=127.0.0.1 Port=9`` adds nodes
+        that never answer; without an address slurmctld would wait long for each name.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class RealCluster:
         )
         if check and done.returncode != 0:
             raise SlurmCommandError(
-                f"`{shlex.join(args)}` on {self.name} ended with status {done.returncode}: "
+                f"`{shlex.join(args)[:200]}` on {self.name} ended with status {done.returncode}: "
                 f"{done.stderr.decode(errors='replace').strip()}"
             )
         return done

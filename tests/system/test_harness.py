@@ -69,16 +69,17 @@ def through_ssh(sshd: RealSshd) -> Iterator[Callable[[str], Answer]]:
         yield lambda command: ask(client, command)
 
 
-def processes_of(name: str) -> list[str]:
-    """Command lines of the processes whose SLURM_CONF is a path with ``name`` in it."""
+def processes_of(folder: Path, name: str) -> list[str]:
+    """Command lines of the processes of the clusters that were called ``name`` in ``folder``."""
+    mark = f"SLURM_CONF={folder / name}-".encode()
     found = []
-    for folder in Path("/proc").iterdir():
+    for process in Path("/proc").iterdir():
         try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if any(e.startswith(b"SLURM_CONF=") and name.encode() in e for e in environment):
+        if any(variable.startswith(mark) for variable in environment):
             found.append(command)
     return found
 
@@ -248,19 +249,21 @@ def test_closing_leaves_no_process(open_folder: Path) -> None:
 
         def both_sleep() -> bool:
             # Two of each job: the script's own and the one that it sets apart.
-            return sum(line.startswith("sleep ") for line in processes_of("/leaving-")) == 4
+            return (
+                sum(line.startswith("sleep ") for line in processes_of(open_folder, "leaving")) == 4
+            )
 
         wait_until(both_sleep, "two jobs run two sleeps each")
-        assert len(processes_of("/leaving-")) > 6
+        assert len(processes_of(open_folder, "leaving")) > 6
         leaving.stop_controller()
-    assert processes_of("/leaving-") == []
+    assert processes_of(open_folder, "leaving") == []
 
 
 def test_a_suspended_controller_can_be_closed(open_folder: Path) -> None:
     with RealCluster(open_folder, name="suspended", nodes=1) as suspended:
         assert suspended.controller is not None
         os.kill(suspended.controller.pid, signal.SIGSTOP)
-    assert processes_of("/suspended-") == []
+    assert processes_of(open_folder, "suspended") == []
 
 
 def test_what_a_killed_run_left_behind_does_not_hinder_the_next(open_folder: Path) -> None:
@@ -281,7 +284,7 @@ def test_what_a_killed_run_left_behind_does_not_hinder_the_next(open_folder: Pat
     assert Path(conf).with_name("slurmctld.pid").exists()
 
     def daemons_are_gone() -> bool:
-        return not any("/sbin/" in line for line in processes_of("/killed-"))
+        return not any("/sbin/" in line for line in processes_of(open_folder, "killed"))
 
     wait_until(daemons_are_gone, "the kernel ends the daemons of a run that was killed")
     with RealCluster(open_folder, name="killed", nodes=1) as after:
@@ -289,7 +292,7 @@ def test_what_a_killed_run_left_behind_does_not_hinder_the_next(open_folder: Pat
         assert Path(conf).exists()
     # The killed run's job lives on in its step, as no daemon of its cluster could end it.
     kill_marked(f"SLURM_CONF={conf}")
-    assert processes_of("/killed-") == []
+    assert processes_of(open_folder, "killed") == []
 
 
 def test_a_folder_that_users_cannot_enter_is_named(tmp_path: Path) -> None:
@@ -303,7 +306,7 @@ def test_a_daemon_that_cannot_start_says_why(open_folder: Path) -> None:
     broken = RealCluster(open_folder, name="broken", nodes=1, extra_conf="NoSuchKey=1")
     with pytest.raises(RuntimeError, match="NoSuchKey"), broken:
         pass
-    assert processes_of("/broken-") == []
+    assert processes_of(open_folder, "broken") == []
 
 
 def test_users_made_here_are_marked(cluster: RealCluster, sshd: RealSshd) -> None:

@@ -1,0 +1,181 @@
+"""The program ``secantusd-py``: how it is found, run with safe options, and asked whether it is up.
+
+Of its options ``--sync-on-commit`` matters most: with it, every write that was acknowledged is
+still there after kill -9 of the program; without it, some were lost when it was tried.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, OperationFailure
+
+from clockwork.child import Child, ProcessSpec
+from clockwork.embedded_folder import CREDENTIALS, EmbeddedError, EmbeddedFolder
+
+HOST = "127.0.0.1"
+PROGRAM = "secantusd-py"
+USER = "clockwork"
+STOP_SECONDS = 20.0
+"""After SIGTERM; a clean stop with 20,000 jobs takes less than a second."""
+
+_AUTHENTICATION_FAILED = 18
+_CACHE = "256M"
+# Nobody reads the database's log of changes; left alone it keeps the last 100,000 documents.
+_CHANGES_KEPT = "1000"
+
+
+class EmbeddedUnavailable(EmbeddedError):
+    """There is no embedded database on this machine."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the program listens, and the password that it asks for; None when it asks for none."""
+
+    port: int
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def uri(self) -> str:
+        """The URI for pymongo, with the password."""
+        if self.password is None:
+            return f"mongodb://{HOST}:{self.port}/?directConnection=true"
+        return (
+            f"mongodb://{USER}:{self.password}@{HOST}:{self.port}/"
+            "?authSource=admin&authMechanism=SCRAM-SHA-256&directConnection=true"
+        )
+
+
+def find_program() -> Path:
+    """The program beside this interpreter, else on PATH. Raises `EmbeddedUnavailable`."""
+    beside = Path(sys.prefix) / "bin" / PROGRAM
+    if os.access(beside, os.X_OK):
+        return beside
+    on_path = shutil.which(PROGRAM)
+    if on_path is not None:
+        return Path(on_path).absolute()
+    raise EmbeddedUnavailable(
+        f"there is no Mongo URI, and the embedded database is not installed: no {PROGRAM} in "
+        f"{beside.parent} nor on PATH. Give the URI of a Mongo (mongo.uri or mongo.uri_file in the "
+        "configuration, or CLOCKWORK_MONGO_URI), or install clockwork-slurm[embedded], which "
+        "exists for Python 3.10 to 3.13 on common platforms (this is Python "
+        f"{sys.version_info.major}.{sys.version_info.minor} on {sys.platform})"
+    )
+
+
+def free_port() -> int:
+    """A free port below those that the system gives to outgoing connections.
+
+    One of those could be taken by a client's connection while the database starts again.  Raises
+    `EmbeddedError` when there is none.
+    """
+    for _ in range(1000):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise EmbeddedError(f"no free port on {HOST} from 20000 to 31999; give one as embedded.port")
+
+
+def process(
+    program: Path,
+    folder: EmbeddedFolder,
+    files: Path,
+    address: Address,
+    started: Callable[[int], None],
+) -> ProcessSpec:
+    """How to run *program* on its *files* in *folder* so that it answers at *address*.
+
+    *started* is told the process id at every start.
+    """
+    # Without a configuration file of its own the program looks for one in several places.
+    configuration = folder.write_text("secantusd.toml", "# All options are arguments.\n")
+    argv = [
+        *(str(program), "--config", str(configuration)),
+        *("--host", HOST, "--port", str(address.port), "--storage-path", str(files)),
+        *("--sync-on-commit", "--cache-size", _CACHE, "--oplog-max-entries", _CHANGES_KEPT),
+        *("--log-level", "WARNING"),
+    ]
+    return ProcessSpec(
+        name="database",
+        argv=argv if address.password is None else [*argv, "--auth"],
+        env=_environment(),
+        ready=lambda: answers(address),
+        stop_seconds=STOP_SECONDS,
+        nudge=lambda: _knock(address),
+        log=folder.log,
+        started=started,
+    )
+
+
+def _environment() -> dict[str, str]:
+    # Without the service's secrets, and without the variables that change how the program keeps
+    # its files: one of them, meant for its own tests, makes it forget about durability.
+    left_out = ("CLOCKWORK_", "SECANTUS_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+
+
+def run(spec: ProcessSpec) -> Child:
+    """Start the program and wait until it answers. Raises `ChildFailed` and `EmbeddedError`."""
+    child = Child(spec)
+    try:
+        child.wait_until_ready()
+    except BaseException:
+        child.kill()
+        raise
+    return child
+
+
+@contextlib.contextmanager
+def running(spec: ProcessSpec) -> Iterator[None]:
+    """`run` the program until the end of the ``with``."""
+    child = run(spec)
+    try:
+        yield
+    finally:
+        child.stop()
+
+
+def client(address: Address) -> MongoClient[dict[str, Any]]:
+    """A client that gives up after ten seconds."""
+    return MongoClient(address.uri, serverSelectionTimeoutMS=10_000, timeoutMS=10_000)
+
+
+def answers(address: Address) -> bool:
+    """Whether the program answers there. Raises `EmbeddedError` when it refuses the password."""
+    if not _knock(address):  # the client would try for seconds
+        return False
+    try:
+        with client(address) as connected:
+            connected.admin.command("ping")
+    except ConnectionFailure:
+        return False
+    except OperationFailure as error:
+        if error.code != _AUTHENTICATION_FAILED:
+            return False
+        raise EmbeddedError(
+            f"the embedded database on port {address.port} refuses the password in {CREDENTIALS}; "
+            "that file and the database's files don't belong together"
+        ) from error
+    return True
+
+
+def _knock(address: Address) -> bool:
+    """Make a connection and close it; whether something listens.
+
+    At its end the program waits for its listening thread: two seconds, unless somebody connects.
+    """
+    try:
+        socket.create_connection((HOST, address.port), timeout=1).close()
+    except OSError:
+        return False
+    return True

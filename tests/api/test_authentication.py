@@ -1,0 +1,94 @@
+"""Who may ask: Bearer tokens and HTTP Basic."""
+
+import base64
+import logging
+
+import pytest
+
+from api.app import BASE, ENDPOINTS
+from ingest.store import Store
+from ingest.users import add_user, revoke
+from tests.api.client import Answer, Client
+
+EMAIL = "alice@mila.example"
+UNKNOWN = "cw_" + "A" * 43
+
+
+def basic(email: str, token: str) -> str:
+    return "Basic " + base64.b64encode(f"{email}:{token}".encode()).decode()
+
+
+def ask(anyone: Client, authorization: str) -> Answer:
+    return Client(anyone.app, {"Authorization": authorization}).get("nodes/list")
+
+
+def test_every_endpoint_wants_a_token(anyone: Client) -> None:
+    for endpoint in ENDPOINTS:
+        answer = anyone.call(endpoint.method, BASE + endpoint.path, "nonsense=1")
+        assert answer.status == 401
+        assert answer.header("Content-Type") == "application/problem+json"
+        assert "Bearer" in answer.json["detail"]
+        schemes = [value for name, value in answer.headers if name.lower() == "www-authenticate"]
+        assert [scheme.split()[0] for scheme in schemes] == ["Bearer", "Basic"]
+
+
+def test_a_token_as_bearer_and_as_the_password_of_basic(anyone: Client, store: Store) -> None:
+    _, token = add_user(store, EMAIL)
+
+    for authorization in (f"Bearer {token}", f"bearer  {token}", basic(EMAIL, token)):
+        assert ask(anyone, authorization).status == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "", " ", "Bearer", "Bearer ", "Bearer x", f"Bearer {UNKNOWN}", UNKNOWN, "Bearer cw_",
+        "Bearer " + "x" * 60_000, "Bearer cw_\xff\xfe", "Bearer \x00", "Bearer {'$ne': null}",
+        f"Digest {UNKNOWN}", "Basic", "Basic !", "Basic x", "Basic /w==", "Basic é", "Basic Og==",
+        basic("", ""), basic(EMAIL, ""), basic(EMAIL, UNKNOWN), basic(EMAIL, "é\0"),
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused(anyone: Client, store: Store, authorization: str) -> None:
+    add_user(store, EMAIL)
+
+    assert ask(anyone, authorization).status == 401
+
+
+def test_a_token_with_a_little_change(anyone: Client, store: Store) -> None:
+    _, token = add_user(store, EMAIL)
+
+    for wrong in (token[:-1], token + "A", token.upper(), token[3:], f"{token}, {token}"):
+        assert ask(anyone, f"Bearer {wrong}").status == 401
+        assert ask(anyone, basic(EMAIL, wrong)).status == 401
+
+
+def test_basic_with_the_token_of_another(anyone: Client, store: Store) -> None:
+    _, token = add_user(store, EMAIL)
+    add_user(store, "bob@mila.example")
+
+    for email in ("bob@mila.example", "nobody@mila.example", "", EMAIL + ":"):
+        assert ask(anyone, basic(email, token)).status == 401
+
+
+def test_a_revoked_token(anyone: Client, store: Store) -> None:
+    _, token = add_user(store, EMAIL, token_name="laptop")
+    _, other = add_user(store, EMAIL, token_name="server")
+
+    revoke(store, EMAIL, "laptop")
+
+    assert ask(anyone, f"Bearer {token}").status == 401
+    assert ask(anyone, f"Bearer {other}").status == 200
+
+
+def test_no_token_is_logged(anyone: Client, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    _, token = add_user(store, EMAIL)
+    shown = basic(EMAIL, token)
+
+    ask(anyone, f"Bearer {token}")
+    ask(anyone, shown)
+    ask(anyone, f"Bearer {token}x")
+
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("api")]
+    assert len(ours) == 3
+    assert not any(token in said or shown[6:] in said for said in caplog.text.splitlines())
