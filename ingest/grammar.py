@@ -10,6 +10,7 @@ A line of a table is a line of scontrol's multi-line form, and ``-o`` joins the 
 ``~``  free text that a user chose: anything can stand in it, newlines and whole records included
 ``^``  free text that is a path or an administrator's word: anything can stand in it too, but a
        line with a new key that follows it is taken for what it seems (see `ingest.pairs`)
+``"``  free text of one line
 ``*``  opens a row of lines whose order varies; ``+`` joins the keys of one such line
 """
 
@@ -26,7 +27,7 @@ JobId! ArrayJobId ArrayTaskId ArrayTaskThrottle HetJobId HetJobOffset PackJobId 
 JobName!~
 * HetJobIdSet PackJobIdSet
 UserId! GroupId MCS_label~
-Priority Nice Account~ QOS^ WCKey~
+Priority Nice Account~ QOS" WCKey~
 JobState! Reason FailedNode Dependency
 Requeue Restarts BatchFlag Reboot ExitCode
 DerivedExitCode
@@ -70,7 +71,7 @@ CPUAlloc CPUErr CPUEfctv CPUTot CPULoad
 * AvailableFeatures ActiveFeatures Features Gres GresDrain GresUsed
 NodeAddr NodeHostName Port Version
 BcastAddr
-OS^
+OS"
 RealMemory! AllocMem FreeMem Sockets Boards
 * CoreSpecCount+CPUSpecList+MemSpecLimit RestrictedCoresPerGPU
 State! ThreadsPerCore TmpDisk Weight Owner MCS_label
@@ -93,6 +94,8 @@ class Key:
     mandatory: bool
     text: bool
     """Free text: its value can hold anything."""
+    one_line: bool
+    """Free text without newlines."""
     users_text: bool
     """Free text in which a user may write what he likes, new keys included."""
     whole_line: bool
@@ -116,7 +119,7 @@ class Grammar:
     hostile: bool
     """Ordinary users choose the free text of these records."""
     boundary: re.Pattern[bytes]
-    """Where, in the multi-line form, another record can begin: after a blank line."""
+    """Where another record can begin in the multi-line form: jobs only behind a blank line."""
     boundary_o: re.Pattern[bytes]
     """The same for ``-o``: at the start of a line."""
 
@@ -132,13 +135,14 @@ def _table_keys(table: str) -> dict[str, Key]:
         for line in [word.split("+") for word in words[1:]] if any_order else [words]:
             line_number += 1
             for position, word in enumerate(line):
-                name = word.rstrip("!~^")
+                name = word.rstrip('!~^"')
                 marks = word[len(name) :]
                 rank += 0 if any_order else 1
                 keys[name] = Key(
                     rank=rank,
                     mandatory="!" in marks,
-                    text="~" in marks or "^" in marks,
+                    text=any(mark in marks for mark in '~^"'),
+                    one_line='"' in marks,
                     users_text="~" in marks,
                     whole_line=len(line) == 1 or name == "JobName",
                     line=line_number,
@@ -149,15 +153,16 @@ def _table_keys(table: str) -> dict[str, Key]:
 
 def _grammar(kind: str, first_key: str, id_pattern: str, table: str, *, hostile: bool) -> Grammar:
     keys = _table_keys(table)
-    start = f"{first_key}={id_pattern}(?=[ \\n])"
+    line_start = rf"\n(?={first_key}={id_pattern}[ \n])".encode()
+    blank_line = rb"\n *"
     return Grammar(
         kind=kind,
         first_key=first_key,
         keys=MappingProxyType(keys),
         mandatory=tuple((key.rank, name) for name, key in keys.items() if key.mandatory),
         hostile=hostile,
-        boundary=re.compile(rf"\n *\n(?={start})".encode()),
-        boundary_o=re.compile(rf"\n(?={start})".encode()),
+        boundary=re.compile((blank_line if hostile else b"") + line_start),
+        boundary_o=re.compile(line_start),
     )
 
 

@@ -201,7 +201,8 @@ def _longest(places: list[_Place], order: _Order) -> list[_Place]:
     after: list[list[int]] = []
     for index, place in enumerate(places):
         assert place.known is not None  # noqa: S101
-        reach = range(index + 1, count if place.known.text else min(index + 2, count))
+        free = place.known.text and not place.known.one_line
+        reach = range(index + 1, count if free else min(index + 2, count))
         after.append([other for other in reach if order.can_follow(place, places[other])])
     reached = [index == 0 for index in range(count)]
     for index in range(count):
@@ -302,7 +303,7 @@ class _Segment:
         for place, stop in zip([self.place, *new], stops, strict=True):
             value = self.body[place.value_start : stop]
             text = place.known is not None and place.known.text
-            if not text and "\n" in value:
+            if "\n" in value and not (text and place.known and not place.known.one_line):
                 raise Unreadable(f"{place.name} is followed by a line that holds no key")
             if place.known is not None and not text and " " in value.rstrip(" "):
                 raise Unreadable(f"{place.name} holds a space: {value[:80]!r}")

@@ -80,7 +80,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "[clusters.mila.ssh]\nport = 70000\n",
     )
     assert "clusters.mila.timezone: found 'Mars/Base', expected: not a time zone" in text
-    assert "clusters.mila.username_field: found 'mila', expected: 'mila_cluster in text
+    assert "clusters.mila.username_field: found 'mila', expected: 'mila_cluster" in text
     assert "clusters.mila.jobs_interval: found 'x', expected: a valid number" in text
     assert "clusters.mila.ssh.host: is missing" in text
     assert "clusters.mila.ssh.port: found 70000, expected: less than or equal to 65535" in text
