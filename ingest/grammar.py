@@ -75,13 +75,13 @@ OS"
 RealMemory! AllocMem FreeMem Sockets Boards
 * CoreSpecCount+CPUSpecList+MemSpecLimit RestrictedCoresPerGPU
 State! ThreadsPerCore TmpDisk Weight Owner MCS_label
-* Partitions NextState ReservationName BootTime+SlurmdStartTime LastBusyTime+ResumeAfterTime
+* Partitions NextState BootTime+SlurmdStartTime LastBusyTime+ResumeAfterTime
 CfgTRES
 AllocTRES
 CapWatts
 CurrentWatts LowestJoules ConsumedJoules AveWatts
 ExtSensorsJoules ExtSensorsWatts ExtSensorsTemp
-* Reason^ Comment^ Extra^ InstanceId+InstanceType
+* Reason^ Comment^ Extra^ InstanceId+InstanceType ReservationName
 """
 
 

@@ -24,7 +24,7 @@ from ingest.grammar import JOB, NODE, Grammar
 from ingest.pairs import RawPairs
 from ingest.records import Record, SetAside
 from ingest.store import Document, Store
-from ingest.users import NAME_FIELDS, Names, username_map
+from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,10 @@ class RoundCounts:
     vanished: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Why records were set aside, and how many for each reason."""
+
+
+class DocumentsMissing(Exception):
+    """Documents that the service wrote are gone from the database."""
 
 
 def documents(
@@ -133,6 +137,7 @@ class Intake:
             counts.read += len(batch)
             self._write(slurm_dicts, users, counts, self._ledger)
         self._mark_vanished(self._ledger, seen, counts)
+        self._follow_users(users)
         return counts
 
     # --- what Mongo holds ---------------------------------------------------------------------
@@ -147,9 +152,8 @@ class Intake:
         return ledger
 
     def _identity(self, record_id: str) -> Document:
-        """The filter for one document, with the keys that a sharded collection routes by."""
+        """The filter for one document: by its unique index."""
         return {
-            "_id": f"{self._cluster.name}/{record_id}",
             f"slurm.{self._kind.id_key}": record_id,
             "slurm.cluster_name": self._cluster.name,
         }
@@ -179,7 +183,7 @@ class Intake:
             if self._kind is JOBS and is_another_job(entry.fingerprint, new, slurm):
                 self._keep_former(record_id)
                 operations.append(
-                    ReplaceOne(self._identity(record_id), self._new(slurm, users, now), upsert=True)
+                    ReplaceOne(self._identity(record_id), self._new(slurm, users, now))
                 )
             else:
                 stable = entry.fingerprint.stable != new.stable
@@ -189,7 +193,13 @@ class Intake:
             counts.inserted += self._insert(fresh, users, now, operations)
             written |= {record_id: new for record_id, (_, new) in fresh.items()}
         if operations:
-            self._collection.bulk_write(operations, ordered=False)
+            done = self._collection.bulk_write(operations, ordered=False)
+            if done.matched_count < len(operations):
+                raise DocumentsMissing(
+                    f"{len(operations) - done.matched_count} {self._kind.plural} of "
+                    f"{self._cluster.name} are no longer in the database: somebody removed them; "
+                    "the next round puts them back"
+                )
         counts.changed += len(operations)
         for record_id, new in written.items():
             ledger.entries[record_id] = Entry(new, now.timestamp())
@@ -216,17 +226,15 @@ class Intake:
         *,
         changed: bool,
     ) -> UpdateOne:
-        """An update of all but ``user``; of ``first_seen`` only where there is none yet."""
+        """An update of all but ``user`` and ``first_seen``."""
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
-        update: Document = {
-            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
-            "$unset": {"cw.vanished": ""},
-            "$setOnInsert": {"cw.first_seen": now},
-        }
-        if self._kind is JOBS:
-            update["$setOnInsert"]["user"] = {}
-        # An upsert can't both match on slurm.job_id and set slurm whole, so _id alone is matched.
-        return UpdateOne({"_id": f"{self._cluster.name}/{record_id}"}, update, upsert=True)
+        return UpdateOne(
+            self._identity(record_id),
+            {
+                "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
+                "$unset": {"cw.vanished": ""},
+            },
+        )
 
     def _insert(
         self,
@@ -268,7 +276,7 @@ class Intake:
             if before and self._kind is JOBS and is_another_job(before, new, slurm):
                 self._keep_former(record_id)
                 replacement = self._new(slurm, users, now)
-                yield ReplaceOne(self._identity(record_id), replacement, upsert=True)
+                yield ReplaceOne(self._identity(record_id), replacement)
             else:
                 yield self._update(record_id, slurm, users, now, changed=True)
 
@@ -279,21 +287,29 @@ class Intake:
             former["_id"] += f"/{former['slurm'].get('submit_time')}"
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
 
+    def _follow_users(self, users: Mapping[str, Names]) -> None:
+        """Refresh the names in the jobs of accounts that changed during the round."""
+        field = self._cluster.username_field
+        if self._kind is JOBS:
+            now = username_map(self._store, field)
+            for name in now.keys() | users.keys():
+                if now.get(name) != users.get(name):
+                    refresh_jobs(self._store, field, name)
+
     # --- what is gone, what is set aside --------------------------------------------------------
 
     def _mark_vanished(self, ledger: Ledger, seen: set[str], counts: RoundCounts) -> None:
         now = self._clock()
         gone = ledger.missing(seen)
+        cw: Document = {"cw.vanished": now}
+        if self._kind is JOBS:
+            cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
-            ids = [f"{self._cluster.name}/{record_id}" for record_id in batch]
-            present = {"_id": {"$in": ids}, "cw.vanished": None}
-            if self._kind is JOBS:
-                unfinished = {**present, "cw.finished_at": None}
-                self._collection.update_many(
-                    unfinished, {"$set": {"cw.vanished": now, "cw.finished_at": now}}
-                )
-            self._collection.update_many(present, {"$set": {"cw.vanished": now}})
+            self._collection.bulk_write(
+                [UpdateOne(self._identity(record_id), [{"$set": cw}]) for record_id in batch],
+                ordered=False,
+            )
             for record_id in batch:
                 del ledger.entries[record_id]
         counts.vanished += len(gone)

@@ -105,7 +105,8 @@ def read_pairs(
     """
     body = _END.sub("", text, count=1)
     places = _places(body, grammar, seal)
-    chain = _chain([place for place in places if place.known], grammar, multi_line)
+    known = [place for place in places if place.known]
+    chain = _chain(known, grammar, multi_line, vouched)
     pairs: list[Pair] = []
     for number, place in enumerate(chain):
         stop = chain[number + 1].start if number + 1 < len(chain) else len(body)
@@ -158,7 +159,9 @@ def _is_sealed(body: str, start: int, seal: str) -> bool:
 # --- the one chain of keys -------------------------------------------------------------------
 
 
-def _chain(places: list[_Place], grammar: Grammar, lines: bool) -> list[_Place]:
+def _chain(
+    places: list[_Place], grammar: Grammar, lines: bool, vouched: Container[str]
+) -> list[_Place]:
     """The one reading of *places*, all of known keys. Raises `Unreadable`."""
     follows = _Order(grammar, lines)
     names = {place.name for place in places}
@@ -171,7 +174,29 @@ def _chain(places: list[_Place], grammar: Grammar, lines: bool) -> list[_Place]:
         return places
     if len(places) > MAX_CANDIDATES:
         raise Unreadable(f"{len(places)} places look like keys")
+    if lines and len(names) == len(places):
+        moved = _out_of_order(places)
+        if moved and all(not grammar.hostile or name in vouched for name in moved):
+            return places
+        if moved:
+            raise Unreadable(
+                f"{', '.join(sorted(moved))} stands out of its order: either another release of "
+                "Slurm, or a user's text",
+                frozenset(moved),
+            )
     return _longest(places, follows)
+
+
+def _out_of_order(places: list[_Place]) -> set[str]:
+    """Keys that open a line and come behind one that should follow them."""
+    moved = set()
+    rank = 0
+    for place in places:
+        assert place.known is not None  # noqa: S101 - chains hold known keys alone
+        if place.known.rank < rank and place.starts_line:
+            moved.add(place.name)
+        rank = max(rank, place.known.rank)
+    return moved
 
 
 class _Order:

@@ -68,7 +68,8 @@ def connect(uri: str, database: str) -> Store:
     """A store in *database* of the Mongo at *uri*; the connection is made at the first use.
 
     Writes are acknowledged by a majority and tried again once over a lost connection or a primary
-    that steps down; a Mongo that can't be reached raises pymongo's errors after ten seconds.
+    that steps down; a Mongo that can't be reached raises pymongo's errors after ten seconds, one
+    that does not answer after sixty.
     """
     client: MongoClient[Document] = MongoClient(
         uri,
@@ -77,6 +78,6 @@ def connect(uri: str, database: str) -> Store:
         w="majority",
         serverSelectionTimeoutMS=10_000,
         connectTimeoutMS=10_000,
-        timeoutMS=60_000,
+        socketTimeoutMS=60_000,
     )
     return Store(client[database])

@@ -138,7 +138,7 @@ def add_user(
     for field in USERNAME_FIELDS:
         for username in {(before or {}).get(field), user.names[field]}:
             if username is not None:
-                _refresh_jobs(store, field, username)
+                refresh_jobs(store, field, username)
     return user, token
 
 
@@ -199,7 +199,11 @@ def _addition(usernames: Mapping[str, str], token: Mapping[str, Any]) -> dict[st
     return {operator: fields for operator, fields in parts.items() if fields}
 
 
-def _refresh_jobs(store: "Store", field: str, username: str) -> None:
+def refresh_jobs(store: "Store", field: str, username: str) -> None:
+    """Bring the three names in the ``cw`` of *username*'s jobs up to date with the accounts.
+
+    *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
+    """
     owner = store.users.find_one({field: username})
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:

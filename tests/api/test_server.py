@@ -223,7 +223,7 @@ def app(environ, start_response):
     while True:  # until new connections are refused
         try:
             socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
+        except ConnectionError:
             break
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield from [b"x" * 1000] * 10_000

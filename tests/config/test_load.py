@@ -127,7 +127,9 @@ def test_the_mongo_uri_comes_from_the_environment_a_file_or_the_configuration(
     assert uri(load(tmp_path, "[mongo]\nuri = 'mongodb://here'\n")) == "mongodb://here"
     assert uri(load(tmp_path, "[mongo]\nuri_file = 'uri'\n")) == "mongodb://file"
     environment = {"CLOCKWORK_MONGO_URI": "mongodb://environment"}
-    assert uri(load(tmp_path, "[mongo]\nuri_file = 'uri'\n", environment)) == "mongodb://environment"
+    assert (
+        uri(load(tmp_path, "[mongo]\nuri_file = 'uri'\n", environment)) == "mongodb://environment"
+    )
     assert "not both" in complaint(tmp_path, "[mongo]\nuri = 'mongodb://a'\nuri_file = 'uri'\n")
     assert "uri_file" in complaint(tmp_path, "[mongo]\nuri_file = 'nowhere'\n")
 

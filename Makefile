@@ -1,0 +1,64 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+# They need python3 (3.10 or newer, with venv) and make; the rest goes into .venv.
+
+PYTHON ?= python3
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint format lock clean
+
+help:
+	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
+	@echo "             (make demo PORT=9000 takes another port)"
+	@echo "make test    every test that this machine can run (as root on Debian: all of them)"
+	@echo "make lint    formatter, linter and type checker, without changing a file"
+	@echo "make format  let the formatter and the linter mend what they can"
+	@echo "make lock    write the lock files anew from pyproject.toml"
+	@echo "make clean   remove .venv and what the tools have left"
+
+demo: $(VENV)/runtime
+	@exec $(BIN)/clockwork demo --port $(PORT)
+
+test: $(VENV)/development
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Each stamp says that .venv holds what its lock file names; development holds runtime too.
+$(VENV)/runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing what Clockwork needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "installing what Clockwork and its tests need into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@ $(VENV)/runtime
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: $(PYTHON) is missing: install Python 3.10 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1): Clockwork needs 3.10 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "make: $(PYTHON) can't make virtual environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+lock: $(VENV)/development
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
+	  --extra embedded --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
+	  --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
