@@ -18,6 +18,9 @@ from clockwork.die_with_parent import with_parent
 LOG_BYTES = 1 << 20
 """A log that has grown past this is put aside as ``<name>.old`` at the next start."""
 
+NUDGE_SECONDS = 0.2
+"""Between SIGTERM and the first ``nudge``, and between one and the next."""
+
 _POLL_SECONDS = 0.05
 _LAST_WORDS_BYTES = 2000
 
@@ -43,7 +46,7 @@ class ProcessSpec:
     stop_seconds: float = 10.0
     """How long after SIGTERM it may take to end; then it is killed."""
     nudge: Callable[[], object] | None = None
-    """Called again and again after SIGTERM, for a program that is slow to notice one."""
+    """Called every NUDGE_SECONDS after SIGTERM, for a program that is slow to end without."""
     log: Path | None = None
     """A file that takes its output; None leaves it on this process's own standard output."""
     started: Callable[[int], None] | None = None
@@ -157,8 +160,11 @@ class Child:
         """End it: SIGTERM, then SIGKILL when it has not ended within its ``stop_seconds``."""
         self.ask_to_stop()
         deadline = time.monotonic() + self.spec.stop_seconds
-        while self.ended() is None and time.monotonic() < deadline:
-            self.nudge()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_POLL_SECONDS)
+        while time.monotonic() < deadline:
+            try:
+                self._process.wait(min(NUDGE_SECONDS, self.spec.stop_seconds))
+            except subprocess.TimeoutExpired:
+                self.nudge()
+            else:
+                return
         self.kill()

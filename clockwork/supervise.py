@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-from clockwork.child import Child, ProcessSpec
+from clockwork.child import NUDGE_SECONDS, Child, ProcessSpec
 
 FIRST_DELAY = 1.0
 """Seconds between a process's death and its next start."""
@@ -156,8 +156,8 @@ class Supervisor:
                     logger.warning("%s has not ended after %g s; it is killed", name, seconds)
                     child.kill()
                 else:
+                    wait(min(left, NUDGE_SECONDS))
                     child.nudge()
-                    wait(left if watched.spec.nudge is None else min(left, _POLL_SECONDS))
 
     def _kill_all(self) -> None:
         logger.warning("told to stop twice; all processes are killed")

@@ -95,6 +95,8 @@ class ClusterSettings(_Frozen):
     ssh: SshSettings
     scontrol: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = "scontrol"
     """The program's name or full path on the cluster's host."""
+    second_list: bool = False
+    """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
     jobs_interval: Seconds = 60.0
     nodes_interval: Seconds = 300.0
 

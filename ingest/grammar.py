@@ -34,13 +34,14 @@ DerivedExitCode
 RunTime TimeLimit TimeMin
 SubmitTime! EligibleTime
 AccrueTime
+ResizeTime
 StartTime EndTime Deadline
-CrontabSpec~
+CronJob CrontabSpec~
 PreemptEligibleTime PreemptTime SuspendTime SecsPreSuspend LastSchedEval Scheduler
 Partition! AllocNode:Sid
 ReqNodeList ExcNodeList
 NodeList SchedNodeList
-BatchHost
+BatchFeatures BatchHost
 StepMgrEnabled
 FedOrigin FedViableSiblings FedActiveSiblings
 NumNodes NumCPUs NumTasks CPUs/Task ReqB:S:C:T
@@ -49,9 +50,9 @@ ReqTRES
 AllocTRES
 Socks/Node NtasksPerN:B:S:C CoreSpec ThreadSpec
 JOB_GRES
-MinCPUsNode MinMemoryNode MinMemoryCPU MinTmpDiskNode
+MinCPUsNode MinMemoryNode MinMemoryCPU MinMemoryTRES MinTmpDiskNode
 * Features+DelayBoot+Gres+Reservation ClusterFeatures~ Prefer~
-OverSubscribe Shared Contiguous Licenses~ LicensesAlloc~ Network~
+OverSubscribe Shared Exclusive Contiguous Licenses~ LicensesAlloc~ Network~
 Command~
 SubmitLine~
 WorkDir!^
@@ -59,18 +60,18 @@ WorkDir!^
 StdErr^
 StdIn^
 StdOut^
-* BatchScript~ Switches BurstBuffer~ BurstBufferState^ CPU_min_freq+CPU_max_freq+CPU_freq_gov \
-Power+SICP CpusPerTres~ MemPerTres~ TresBind~ TresFreq~ TresPerJob~ TresPerNode~ TresPerSocket~ \
-TresPerTask~ Container~ ContainerID~ NtasksPerTRES NvsCpus SELinuxContext^ OOMKillStep \
-DeferPurge MailUser~+MailType
+* BatchScript~ SegmentSize Switches BurstBuffer~ BurstBufferState^ \
+CPU_min_freq+CPU_max_freq+CPU_freq_gov Power+SICP CpusPerTres~ MemPerTres~ TresBind~ TresFreq~ \
+TresPerJob~ TresPerNode~ TresPerSocket~ TresPerTask~ Container~+ContainerID~ NtasksPerTRES \
+NvsCpus SELinuxContext^ OOMKillStep DeferPurge ResvPorts GresAllowTaskSharing GresEnforceBind \
+GresOneTaskPerSharing KillOInInvalidDependent SpreadJob MailUser~+MailType
 """
 
 _NODE_TABLE = """
 NodeName! Arch CpuBind CoresPerSocket
 CPUAlloc CPUErr CPUEfctv CPUTot CPULoad
 * AvailableFeatures ActiveFeatures Features Gres GresDrain GresUsed
-NodeAddr NodeHostName Port Version
-BcastAddr
+NodeAddr NodeHostName BcastAddr Port Version
 OS"
 RealMemory! AllocMem FreeMem Sockets Boards
 * CoreSpecCount+CPUSpecList+MemSpecLimit RestrictedCoresPerGPU
@@ -81,7 +82,7 @@ AllocTRES
 CapWatts
 CurrentWatts LowestJoules ConsumedJoules AveWatts
 ExtSensorsJoules ExtSensorsWatts ExtSensorsTemp
-* Reason^ Comment^ Extra^ InstanceId+InstanceType ReservationName
+* Reason^ Comment^ Extra^ Topology InstanceId+InstanceType ReservationName
 """
 
 
