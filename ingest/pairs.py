@@ -32,9 +32,10 @@ REPEATED = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 
 # Slurm up to 21.08 prints one pair with a colon.
 _PAIR = rf"(?:({KEY})(=)|(NtasksPerTRES)(:))"
-_PLACE = re.compile(rf"(\A|\n {{3,6}}| ){_PAIR}")
+_INDENT = r"(?: {5,6}(?=Nodes=)| {3})"
+_PLACE = re.compile(rf"(\A|\n{_INDENT}| ){_PAIR}")
 # Late versions print an empty line in the middle of a node's record.
-_PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n)* {{3,6}}| ){_PAIR}")
+_PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n)*{_INDENT}| ){_PAIR}")
 _END = re.compile(r"(?:\n {3})?\n{0,2}\Z")
 _ABSENT = frozenset({"", "(null)", "N/A"})
 
@@ -75,16 +76,12 @@ class RawPairs:
 class Unreadable(ValueError):
     """A record that can be read in no way, or in more than one. The message says which.
 
-    ``unknown`` holds the keys that would have to be vouched for to read it; ``fragment`` says
-    that the end of the record is missing.
+    ``unknown`` holds the keys that would have to be vouched for to read it.
     """
 
-    def __init__(
-        self, reason: str, unknown: frozenset[str] = frozenset(), *, fragment: bool = False
-    ) -> None:
+    def __init__(self, reason: str, unknown: frozenset[str] = frozenset()) -> None:
         super().__init__(reason)
         self.unknown = unknown
-        self.fragment = fragment
 
 
 def read_pairs(
@@ -167,7 +164,7 @@ def _chain(
     names = {place.name for place in places}
     for _, key in grammar.mandatory:
         if key not in names:
-            raise Unreadable(f"{key} is missing", fragment=True)
+            raise Unreadable(f"{key} is missing")
     if len(names) == len(places) and all(
         follows.can_follow(before, after) for before, after in pairwise(places)
     ):
@@ -345,7 +342,7 @@ def _check(pairs: Sequence[Pair], grammar: Grammar) -> None:
     if not grammar.hostile:
         return
     if values.get("BatchFlag") == "1" and "StdOut" not in values:
-        raise Unreadable("a batch job without StdOut: this is a part of a record", fragment=True)
+        raise Unreadable("a batch job without StdOut: this is a part of a record")
     het = "HetJobId" in values or "PackJobId" in values
     if not het and ("HetJobIdSet" in values or "PackJobIdSet" in values):
         raise Unreadable("HetJobIdSet stands in a job that is not heterogeneous")

@@ -2,9 +2,9 @@
 
 A record is handed on as soon as the next one is seen to begin, so that memory holds a few records
 however long the output is.  In the multi-line form a record begins at the start of a line behind
-a blank line, in ``-o`` at the start of a line; but a user's comment can hold such a place too.  A
-piece that lacks what every record has, or whose SubmitTime lacks the scrape's seal, is therefore a
-part of the text before it.
+a blank line, in ``-o`` at the start of a line; but a user's text can hold such a place too.  A
+piece that lacks what every record has, or whose SubmitTime lacks the scrape's seal, is therefore
+joined to the text before it, and so is one that follows such a piece.
 
 What can't be read for certain is set aside with its text and the reason, and the rest goes on.
 """
@@ -28,7 +28,6 @@ MAX_DEFERRED = 1000
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _OVERLAP = 600  # longer than any place where a record begins, so none is missed between chunks
 _USER_ID = re.compile(r"[\n ]UserId=(\S+)")
-_BEHIND_FRAGMENT = "it follows a part of a record, and may be forged in that record's text"
 _SPOOL_BYTES = 8 << 20
 
 
@@ -126,7 +125,6 @@ def _read(
 ) -> Iterator[Record | SetAside]:
     output = _Output(chunks, grammar, seal, max_bytes)
     deferred: list[bytes] = []
-    behind_fragment = False
     for piece in output.pieces():
         if isinstance(piece, SetAside):
             yield piece
@@ -134,17 +132,12 @@ def _read(
         if contested and contested.intersection(_ids(piece, grammar)):
             yield _set_aside(piece, "two records bear this id", grammar)
             continue
-        if behind_fragment:
-            behind_fragment = False
-            yield _set_aside(piece, _BEHIND_FRAGMENT, grammar)
-            continue
         try:
             yield _record(piece, output, vouching)
         except Unreadable as error:
             if error.unknown and len(deferred) < MAX_DEFERRED:
                 deferred.append(piece)
                 continue
-            behind_fragment = grammar.hostile and not seal and error.fragment
             yield _set_aside(piece, str(error), grammar)
     for piece in deferred:
         try:
@@ -204,22 +197,25 @@ class _Output:
     def pieces(self) -> Iterator[bytes | SetAside]:
         """A piece a record; what only looked like the start of one is joined to its record."""
         held = b""
+        dropping = False  # what is left of a record that was too long
         for piece in self._cut():
             if isinstance(piece, SetAside):
                 if held:
                     yield held
-                held = b""
+                held, dropping = b"", piece.ids != ()
                 yield piece
+            elif dropping and not self._can_begin(piece):
+                continue
             elif not held:
-                held = piece
-            elif self._can_begin(piece):
+                held, dropping = piece, False
+            elif self._can_end(held) and self._can_begin(piece):
                 yield held
                 held = piece
             else:
                 held += piece
                 if len(held) > self._max_bytes:
                     yield self._too_long(held)
-                    held = b""
+                    held, dropping = b"", True
         if held:
             yield held
 
@@ -232,6 +228,15 @@ class _Output:
         if self.seal and self.grammar.hostile:
             return re.search(rb"[ \n]SubmitTime=\S*" + self.seal.encode(), piece) is not None
         return True
+
+    def _can_end(self, piece: bytes) -> bool:
+        """Whether nothing is missing at the end of *piece*: its rest would be in the next one."""
+        if not self._can_begin(piece):
+            return False
+        if self.seal or not self.grammar.hostile:
+            return True  # the next piece has a SubmitTime of its own, so it is no rest of this one
+        separator = b"\n   " if self.multi_line else b" "
+        return b" BatchFlag=1 " not in piece or separator + b"StdOut=" in piece
 
     def _cut(self) -> Iterator[bytes | SetAside]:
         """The output cut wherever a record could begin; what is no record is set aside."""

@@ -14,7 +14,7 @@ CARRIER, VICTIM, NOBODYS = "19", "20", "77"
 
 _LINES = """\
 JobId={id} JobName={name}
-   UserId={owner} GroupId={owner} MCS_label=N/A
+   UserId={owner} GroupId={owner} MCS_label={label}
    Priority=10 Nice=0 Account=def-pomme QOS=normal
    JobState={state} Reason=None Dependency=(null)
    Requeue=1 Restarts=0 BatchFlag=1 Reboot=0 ExitCode=0:0
@@ -51,6 +51,7 @@ def job(
     """A whole record as scontrol prints it; *texts* are the values that its owner chose."""
     values = {
         "name": "train",
+        "label": "N/A",
         "network": "(null)",
         "command": "/home/run.sh",
         "work_dir": "/home",
@@ -96,6 +97,13 @@ def attacks() -> Iterator[Attack]:
     yield Attack("the beginning of a record", "comment", f"x\n\nJobId={NOBODYS} JobName=evil")
     yield Attack("another owner, by the name", "name", "x" + head)
     yield Attack("another owner and more, by the name", "name", f"x{head}\n   Priority=1 WCKey=x")
+    yield Attack(
+        "another id and owner, by a label", "label", f"\n\nJobId={NOBODYS} JobName=x{head}"
+    )
+    yield Attack("the same of a job that exists", "label", f"\n\nJobId={VICTIM} JobName=x{head}")
+    yield Attack(
+        "another id and owner, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=x{head}"
+    )
     yield Attack("another owner, by the comment", "comment", "x" + head)
     yield Attack("another end of the own record", "comment", "x" + own_end.rstrip())
     yield Attack("a record without an end before it", "comment", f"x\n\n{whole_77}")
@@ -140,6 +148,7 @@ def true_values(attack: Attack) -> dict[str, dict[str, str]]:
     """What is true of the jobs that exist, by id: owner, state and the texts."""
     texts = {
         "name": "train",
+        "label": "N/A",
         "network": "(null)",
         "command": "/home/run.sh",
         "work_dir": "/home",
@@ -158,6 +167,7 @@ READ_AS = {
     "owner": "UserId",
     "state": "JobState",
     "name": "JobName",
+    "label": "MCS_label",
     "network": "Network",
     "command": "Command",
     "work_dir": "WorkDir",

@@ -1,0 +1,213 @@
+"""A stream of output to records: cut where records begin, whole, and never more than there are."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ingest.grammar import JOB, NODE
+from ingest.records import (
+    KEPT_BYTES,
+    NoAnswer,
+    Record,
+    SealMissing,
+    SetAside,
+    Vouching,
+    read_records,
+)
+from tests.ingest.attacks import SEAL, job
+
+ALICE, BOB = "alice(1001)", "bob(1002)"
+
+
+def read(text: str | bytes, *, seal: str = "", **options: int) -> list[Record | SetAside]:
+    data = text.encode() if isinstance(text, str) else text
+    return list(read_records([data], JOB, seal=seal, **options))  # type: ignore[arg-type]
+
+
+def ids(found: list[Record | SetAside]) -> list[str]:
+    return [item.raw.pairs[0].value for item in found if isinstance(item, Record)]
+
+
+def aside(found: list[Record | SetAside]) -> list[SetAside]:
+    return [item for item in found if isinstance(item, SetAside)]
+
+
+@pytest.mark.parametrize(
+    ("text", "grammar"),
+    [
+        (b"No jobs in the system\n", JOB),
+        (b"No jobs in the system", JOB),
+        (b"No nodes in the system\n", NODE),
+    ],
+)
+def test_an_empty_cluster_is_an_answer(text: bytes, grammar: object) -> None:
+    assert list(read_records([text], JOB if grammar is JOB else NODE)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\n", b"Welcome to the cluster!\n", b"slurm_load_jobs error: down\n", b"JobId", b"\0"],
+)
+def test_an_output_that_says_nothing_is_no_answer(text: bytes) -> None:
+    with pytest.raises(NoAnswer):
+        read(text)
+
+
+def test_a_banner_before_the_first_record_is_set_aside() -> None:
+    found = read("Welcome!\nbe nice\n" + job("1", ALICE, sealed=False))
+    assert ids(found) == ["1"]
+    assert aside(found) == [
+        SetAside(b"Welcome!\nbe nice\n", "it stands before the first record", ())
+    ]
+
+
+def test_empty_lines_before_the_first_record_are_nothing() -> None:
+    found = read("\n  \n" + job("1", ALICE, sealed=False))
+    assert ids(found) == ["1"]
+    assert aside(found) == []
+
+
+def test_a_record_is_handed_on_when_the_next_one_begins() -> None:
+    taken = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(1, 5):
+            taken.append(number)
+            yield job(str(number), ALICE, sealed=True).encode()
+
+    records = read_records(chunks(), JOB, seal=SEAL)
+    assert ids([next(records)]) == ["1"]
+    assert taken[-1] < 4
+    assert ids(list(records)) == ["2", "3", "4"]
+
+
+def test_an_error_of_the_source_ends_the_stream_without_the_record_in_hand() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield (job("1", ALICE, sealed=True) + job("2", ALICE, sealed=True)[:300]).encode()
+        raise ConnectionError
+
+    records = read_records(chunks(), JOB, seal=SEAL)
+    with pytest.raises(ConnectionError):
+        list(records)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n   \n", "\n   \n\n"])
+def test_the_last_record_may_end_in_any_way(end: str) -> None:
+    (record,) = read(job("1", ALICE, sealed=False, end=end))
+    assert isinstance(record, Record)
+    assert record.raw.end == end
+    assert record.raw.pairs[-1].value == ""
+
+
+def test_the_seal_is_taken_off_text_and_values() -> None:
+    (record,) = read(job("1", ALICE, sealed=True), seal=SEAL)
+    assert isinstance(record, Record)
+    assert SEAL.encode() not in record.text
+    assert record.text.decode() == record.raw.text() == job("1", ALICE, sealed=False)
+
+
+def test_a_seal_that_scontrol_ignored_is_told_before_the_first_record() -> None:
+    with pytest.raises(SealMissing):
+        read(job("1", ALICE, sealed=False), seal=SEAL)
+
+
+def test_nodes_need_no_seal() -> None:
+    text = "NodeName=a CoresPerSocket=1\n   RealMemory=1\n   State=UNKNOWN\n\n"
+    (record,) = read_records([text.encode()], NODE, seal=SEAL)
+    assert isinstance(record, Record)
+
+
+def test_two_records_of_one_id_are_both_set_aside_without_a_seal() -> None:
+    text = "".join(job(job_id, ALICE, sealed=False) for job_id in ("1", "2", "1"))
+    found = read(text)
+    assert ids(found) == ["2"]
+    assert [(item.reason, item.ids) for item in aside(found)] == [
+        ("two records bear this id", ("1",))
+    ] * 2
+
+
+def test_a_record_behind_one_without_an_end_is_not_believed() -> None:
+    cut = job("1", ALICE, sealed=False)
+    cut = cut[: cut.index("\n   StdErr=")] + "\n\n"
+    found = read(cut + job("2", BOB, sealed=False) + job("3", BOB, sealed=False))
+    assert ids(found) == ["3"]
+    assert aside(found)[0].ids == ("1", "2")
+
+
+def test_a_record_that_is_too_long_is_set_aside_and_the_others_are_read() -> None:
+    records = [
+        job("1", ALICE, sealed=True),
+        job("2", ALICE, sealed=True, comment="x" * 200_000),
+        job("3", ALICE, sealed=True),
+    ]
+    text = "".join(records).encode()
+    for size in (100, 4096, 1 << 20):
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        found = list(read_records(chunks, JOB, seal=SEAL, max_bytes=100_000))
+        assert ids(found) == ["1", "3"]
+        (long,) = aside(found)
+        assert long.reason == "it is longer than 100000 bytes"
+        assert long.ids == ("2",)
+        assert len(long.text) == KEPT_BYTES
+
+
+def test_what_is_left_of_a_long_record_made_of_many_beginnings_hurts_nobody() -> None:
+    many = "x\n\nJobId=9 JobName=y" * 5000
+    text = job("1", ALICE, sealed=True, comment=many) + job("2", BOB, sealed=True)
+    found = read(text, seal=SEAL, max_bytes=20_000)
+    assert ids(found) == ["2"]
+    assert "1" in aside(found)[0].ids
+    assert all(item.reason == "it is longer than 20000 bytes" for item in aside(found))
+
+
+def test_a_long_noise_without_a_record_is_no_answer_and_not_kept() -> None:
+    with pytest.raises(NoAnswer) as caught:
+        list(read_records(iter([b"x" * 1000] * 300), JOB, max_bytes=100_000))
+    assert len(str(caught.value)) < 1000
+
+
+def with_future(job_id: str, owner: str) -> str:
+    return job(job_id, owner, sealed=True).replace("\n   StdErr=", "\n   FutureKey=7\n   StdErr=")
+
+
+def test_a_new_key_behind_a_users_text_is_believed_once_two_users_show_it() -> None:
+    one = with_future("1", ALICE) + with_future("2", ALICE)
+    vouching = Vouching()
+    found = list(read_records([one.encode()], JOB, seal=SEAL, vouching=vouching))
+    assert ids(found) == []
+    assert "FutureKey, a key unknown so far, follows the text of Comment" in aside(found)[0].reason
+    both = one + with_future("3", BOB)
+    found = list(read_records([both.encode()], JOB, seal=SEAL, vouching=vouching))
+    assert sorted(ids(found)) == ["1", "2", "3"]
+    later = list(read_records([one.encode()], JOB, seal=SEAL, vouching=vouching))
+    assert ids(later) == ["1", "2"]
+
+
+def test_a_known_key_in_a_new_place_is_believed_once_two_users_show_it() -> None:
+    def moved(job_id: str, owner: str) -> str:
+        text = job(job_id, owner, sealed=True, comment="(null)")
+        return text.replace("\n   Comment=(null)", "").replace(
+            "\n   Power=", "\n   Comment=(null)\n   Power="
+        )
+
+    found = read(moved("1", ALICE) + moved("2", ALICE), seal=SEAL)
+    assert ids(found) == []
+    assert "Comment stands out of its order" in aside(found)[0].reason
+    found = read(moved("1", ALICE) + moved("2", BOB), seal=SEAL)
+    assert sorted(ids(found)) == ["1", "2"]
+
+
+def test_bytes_that_are_not_utf_8_are_kept() -> None:
+    text = job("1", ALICE, sealed=False, name="NAME").encode().replace(b"NAME", b"\xff\xfe\x1b[31m")
+    (record,) = read(text)
+    assert isinstance(record, Record)
+    assert record.text == text
+    assert not record.raw.is_utf8()
+    assert record.raw.text().encode("utf-8", "surrogateescape") == text
+
+
+def test_the_time_for_many_places_that_look_like_keys_stays_small() -> None:
+    text = job("1", ALICE, sealed=True, comment="\n   JobState=x" * 20_000)
+    found = read(text, seal=SEAL)
+    assert ids(found) == []
+    assert "places look like keys" in aside(found)[0].reason
