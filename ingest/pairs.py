@@ -37,7 +37,7 @@ _PLACE = re.compile(rf"(\A|\n{_INDENT}| ){_PAIR}")
 # Late versions print an empty line in the middle of a node's record.
 _PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n)*{_INDENT}| ){_PAIR}")
 _END = re.compile(r"(?:\n {3})?\n{0,2}\Z")
-_ABSENT = frozenset({"", "(null)", "N/A"})
+_NO_TEXT = "(null)"  # what Slurm prints where a user gave no text
 
 
 class Pair(NamedTuple):
@@ -300,7 +300,7 @@ class _Segment:
         if first is None:
             return []
         value = self.body[self.place.value_start : first.start]
-        trusted = not self.place.known.users_text or value in _ABSENT
+        trusted = not self.place.known.users_text or value == _NO_TEXT
         if not trusted and first.name not in vouched:
             raise Unreadable(
                 f"{first.name}, a key unknown so far, follows the text of {self.place.name}, and "

@@ -93,6 +93,7 @@ def attacks() -> Iterator[Attack]:
     yield Attack("a line of its own", "comment", "x\nJobState=FAILED")
     yield Attack("a line that looks like Slurm's", "comment", "x\n   JobState=FAILED Reason=x")
     yield Attack("a new key", "comment", "x\n   FutureKey=1")
+    yield Attack("a new key behind (null)", "comment", "(null)\n   FutureKey=1")
     yield Attack("a key that is there at times", "stdout", "/o\n   MailUser=bob MailType=END")
     yield Attack("the beginning of a record", "comment", f"x\n\nJobId={NOBODYS} JobName=evil")
     yield Attack("another owner, by the name", "name", "x" + head)
