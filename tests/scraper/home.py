@@ -151,7 +151,11 @@ def assert_client_left_nothing(port: int) -> None:
 
 
 def _is_connected_to(thing: object, port: int) -> bool:
-    if not isinstance(thing, socket.socket) or thing.fileno() == -1:
+    # Not isinstance: it would look through weak references, whose objects may be gone.
+    if not issubclass(type(thing), socket.socket):
+        return False
+    assert isinstance(thing, socket.socket)
+    if thing.fileno() == -1:
         return False
     try:
         return thing.family == socket.AF_INET and thing.getpeername()[1] == port
