@@ -108,19 +108,24 @@ class Intake:
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
 
-    def take_in(self, records: Iterable[Record | SetAside]) -> RoundCounts:
+    def take_in(
+        self, records: Iterable[Record | SetAside], present: Iterable[str] = ()
+    ) -> RoundCounts:
         """Read *records* to their end and bring Mongo up to date with them.
+
+        *present* are ids that are known to be there whatever *records* say, looked at when they
+        have come to their end.
 
         Raises what *records* raises and pymongo's errors; nothing is marked as gone then, and the
         next round makes up for what is missing.
         """
         try:
-            return self._take_in(records)
+            return self._take_in(records, present)
         except Exception:
             self._ledger = None  # a write may have been lost, or done without our knowing
             raise
 
-    def _take_in(self, records: Iterable[Record | SetAside]) -> RoundCounts:
+    def _take_in(self, records: Iterable[Record | SetAside], present: Iterable[str]) -> RoundCounts:
         if self._ledger is None:
             self._ledger = self._load_ledger()
         users = username_map(self._store, self._cluster.username_field)
@@ -136,7 +141,7 @@ class Intake:
             seen.update(slurm[self._kind.id_key] for slurm in slurm_dicts)
             counts.read += len(batch)
             self._write(slurm_dicts, users, counts, self._ledger)
-        self._mark_vanished(self._ledger, seen, counts)
+        self._mark_vanished(self._ledger, seen.union(present), counts)
         self._follow_users(users)
         return counts
 

@@ -18,6 +18,15 @@ def new_seal() -> str:
     return "".join(secrets.choice(_SEAL_CHARACTERS) for _ in range(SEAL_LENGTH))
 
 
+def list_command(scontrol: str) -> str:
+    """Return the command line that lists the id and the owner's uid of every job.
+
+    squeue is taken from where *scontrol* is.
+    """
+    folder = scontrol.rpartition("/")
+    return f"{folder[0]}{folder[1]}squeue -h -a -t all -o %A:%U"
+
+
 def show_command(scontrol: str, kind: str, seal: str) -> str:
     """Return the command line that lists every job or every node of a cluster.
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from config import ClusterSettings, ScraperSettings
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
 from ingest.records import NoAnswer, Record, SealMissing, SetAside, Vouching, read_records
+from ingest.second_list import ListUnreadable, hold_against, read_list
 from ingest.store import Store
-from scraper.commands import new_seal, show_command
+from scraper.commands import list_command, new_seal, show_command
 from scraper.errors import NotAnswered, ScrapeError
 from scraper.ssh import Connection, connect
 
@@ -78,11 +79,15 @@ class ClusterScraper:
         if self._connection is None or not self._connection.is_alive():
             self._disconnect()
             self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
+        listed = self._list() if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
         command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
         run = self._connection.run(command)
+        records = self._records(run, kind, seal)
+        if listed is not None:
+            records = hold_against(records, listed, lambda: self._ask_again(listed))
         try:
-            counts = self._intakes[kind.plural].take_in(self._records(run, kind, seal))
+            counts = self._intakes[kind.plural].take_in(records, present=listed or ())
         except NoAnswer as error:
             raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
         except SealMissing:
@@ -95,6 +100,19 @@ class ClusterScraper:
             self._disconnect()
             return self._scrape(kind)
         return counts, run.stdout_bytes
+
+    def _list(self) -> dict[str, str]:
+        """The owners' uids by job id, as squeue lists them."""
+        assert self._connection is not None  # noqa: S101 - made at the start of the round
+        command = list_command(self.cluster.scontrol)
+        try:
+            return read_list(b"".join(self._connection.run(command)))
+        except ListUnreadable as error:
+            raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
+
+    def _ask_again(self, listed: dict[str, str]) -> dict[str, str]:
+        listed.update(newer := self._list())
+        return newer
 
     def _records(self, run: Iterable[bytes], kind: Kind, seal: str) -> Iterator[Record | SetAside]:
         return read_records(
