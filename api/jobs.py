@@ -10,6 +10,8 @@ from api.documents import JOB_KEYS, json_bytes, json_list, only_one, shaped
 LIST_ARGUMENTS = ("user", "time", "relative_time", "cluster_name")
 ONE_ARGUMENTS = ("job_id", "cluster_name")
 
+_WITHOUT_HISTORY = {"cw.history": 0}
+
 
 def list_jobs(call: Call) -> Iterator[bytes]:
     """A list of jobs: of a user, of a cluster, not finished for longer than so many seconds.
@@ -22,7 +24,7 @@ def list_jobs(call: Call) -> Iterator[bytes]:
         cluster_name=text_argument(call.arguments, "cluster_name"),
         now=call.now,
     )
-    return json_list(call.store.jobs.find(wanted), JOB_KEYS)
+    return json_list(call.store.jobs.find(wanted, _WITHOUT_HISTORY), JOB_KEYS)
 
 
 def one_job(call: Call) -> bytes:
@@ -32,5 +34,6 @@ def one_job(call: Call) -> bytes:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    job = only_one(call.store.jobs.find(queries.job(job_id, cluster_name)), f"job {job_id!r}")
+    found = call.store.jobs.find(queries.job(job_id, cluster_name), _WITHOUT_HISTORY)
+    job = only_one(found, f"job {job_id!r}")
     return json_bytes({} if job is None else shaped(job, JOB_KEYS))

@@ -53,6 +53,8 @@ class ScraperSettings(_Frozen):
 
     max_record_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 1 << 20
     """A record longer than this is set aside unread."""
+    lease: Annotated[float, Field(ge=5, le=3600)] = 30.0
+    """Seconds after which another daemon takes over the clusters of one that gives no sign."""
     volatile_interval: Seconds = 900.0
     """How often a record is written of which only run time, priority, load and the like changed."""
 

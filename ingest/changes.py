@@ -39,6 +39,8 @@ class Fingerprint:
     full: bytes
     uid: str
     submit_time: str
+    state: str | None
+    """Of a job."""
 
 
 def fingerprint(slurm: SlurmDict) -> Fingerprint:
@@ -49,6 +51,7 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
         full=_digest(slurm),
         uid=slurm.get("uid", ""),
         submit_time=slurm.get("submit_time", ""),
+        state=slurm.get("job_state"),
     )
 
 

@@ -2,20 +2,21 @@
 
 The round is the unit: `take_in` reads one output of one cluster to its end.  Writes go out in
 batches while it is read.  Only an output that was read to its end, without an error, says which
-jobs are gone; an error leaves everything as it was but for the batches already written, each of
-which is true.
+jobs are gone; an error leaves everything as it was but for the records that came whole before it,
+each of which is true.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
+from typing import Any
 
 from bson import Binary
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
+from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
 from ingest.changes import Entry, Fingerprint, Ledger, fingerprint, finished_at, is_another_job
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 """Records in one bulk write."""
+SMALL_BATCH = 100
+"""Ids in one ``$in``."""
+HISTORY_STEPS = 20
+"""The newest states of a job that ``cw.history`` keeps."""
 SET_ASIDE_KEPT = 100
 """Set-aside records stored of one round, each under its id, the newest text of it."""
 
@@ -88,6 +93,40 @@ def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names
     return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
 
 
+def _batches(
+    stream: Iterator[SlurmDict | SetAside],
+) -> Iterator[list[SlurmDict | SetAside]]:
+    """*stream* in batches; what came before an error is a batch too, and the error follows it."""
+    batch: list[SlurmDict | SetAside] = []
+    try:
+        for item in stream:
+            batch.append(item)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
+
+
+def plain_bulk_write(
+    collection: Collection[Document], operations: Sequence[Any]
+) -> BulkWriteResult:
+    """Write *operations* in any order, by whoever holds the cluster's lease or none."""
+    return collection.bulk_write(operations, ordered=False)
+
+
+def _step(slurm: SlurmDict, now: datetime) -> Document:
+    """A step of a job's history: the state, and when a scrape first showed it."""
+    return {"state": slurm.get("job_state"), "seen": now}
+
+
 class Intake:
     """Takes outputs of one cluster and kind into the store, round after round."""
 
@@ -98,12 +137,14 @@ class Intake:
         kind: Kind,
         *,
         volatile_interval: float,
+        bulk_write: BulkWrite = plain_bulk_write,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._kind = kind
         self._volatile_interval = volatile_interval
+        self._bulk_write = bulk_write
         self._clock = clock
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
@@ -131,8 +172,7 @@ class Intake:
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         seen: set[str] = set()
-        stream = documents(records, self._kind, self._cluster)
-        while batch := list(islice(stream, BATCH)):
+        for batch in _batches(documents(records, self._kind, self._cluster)):
             slurm_dicts = [item for item in batch if not isinstance(item, SetAside)]
             for item in batch:
                 if isinstance(item, SetAside):
@@ -144,6 +184,10 @@ class Intake:
         self._mark_vanished(self._ledger, seen.union(present), counts)
         self._follow_users(users)
         return counts
+
+    def forget(self) -> None:
+        """Read what Mongo holds anew in the next round: somebody else may have written."""
+        self._ledger = None
 
     # --- what Mongo holds ---------------------------------------------------------------------
 
@@ -192,13 +236,15 @@ class Intake:
                 )
             else:
                 stable = entry.fingerprint.stable != new.stable
-                operations.append(self._update(record_id, slurm, users, now, changed=stable))
+                operations.append(
+                    self._update(entry.fingerprint, slurm, users, now, changed=stable)
+                )
             written[record_id] = new
         if fresh:
             counts.inserted += self._insert(fresh, users, now, operations)
             written |= {record_id: new for record_id, (_, new) in fresh.items()}
         if operations:
-            done = self._collection.bulk_write(operations, ordered=False)
+            done = self._bulk_write(self._collection, operations)
             if done.matched_count < len(operations):
                 raise DocumentsMissing(
                     f"{len(operations) - done.matched_count} {self._kind.plural} of "
@@ -214,6 +260,7 @@ class Intake:
         document: Document = {"_id": f"{self._cluster.name}/{record_id}", "slurm": slurm}
         document["cw"] = self._cw(slurm, users, now) | {"first_seen": now, "last_changed": now}
         if self._kind is JOBS:
+            document["cw"]["history"] = [_step(slurm, now)]
             document["user"] = {}
         return document
 
@@ -224,7 +271,7 @@ class Intake:
 
     def _update(
         self,
-        record_id: str,
+        before: Fingerprint,
         slurm: SlurmDict,
         users: Mapping[str, Names],
         now: datetime,
@@ -233,13 +280,14 @@ class Intake:
     ) -> UpdateOne:
         """An update of all but ``user`` and ``first_seen``."""
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
-        return UpdateOne(
-            self._identity(record_id),
-            {
-                "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
-                "$unset": {"cw.vanished": ""},
-            },
-        )
+        update: Document = {
+            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
+            "$unset": {"cw.vanished": ""},
+        }
+        if self._kind is JOBS and before.state != slurm.get("job_state"):
+            step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
+            update["$push"] = {"cw.history": step}
+        return UpdateOne(self._identity(slurm[self._kind.id_key]), update)
 
     def _insert(
         self,
@@ -249,41 +297,53 @@ class Intake:
         operations: list[UpdateOne | ReplaceOne[Document]],
     ) -> int:
         """Insert *fresh*; those that Mongo holds already become *operations*. Returns how many."""
-        inserts = [InsertOne(self._new(slurm, users, now)) for slurm, _ in fresh.values()]
+        missing = dict(fresh)
         try:
-            self._collection.bulk_write(inserts, ordered=False)
+            self._insert_all(missing, users, now)
         except BulkWriteError as error:
-            failed = error.details["writeErrors"]
-            if any(failure["code"] != DUPLICATE_KEY for failure in failed):
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
                 raise
-            order = list(fresh)
-            held = [order[failure["index"]] for failure in failed]
-            operations += self._over_held(held, fresh, users, now)
-            return len(fresh) - len(held)
-        return len(fresh)
+            known = self._held(list(fresh))
+            operations += self._over_held(known, fresh, users, now)
+            missing = {key: value for key, value in fresh.items() if key not in known}
+            if missing and len(missing) < len(fresh):
+                self._insert_all(missing, users, now)
+        return len(missing)
+
+    def _insert_all(
+        self,
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+    ) -> None:
+        inserts = [InsertOne(self._new(slurm, users, now)) for slurm, _ in fresh.values()]
+        self._bulk_write(self._collection, inserts)
+
+    def _held(self, record_ids: list[str]) -> dict[str, Fingerprint]:
+        """The fingerprints of those records that Mongo holds, present or gone."""
+        known = {}
+        for start in range(0, len(record_ids), SMALL_BATCH):
+            ids = [f"{self._cluster.name}/{each}" for each in record_ids[start:][:SMALL_BATCH]]
+            for found in self._collection.find({"_id": {"$in": ids}}, {"slurm": 1}):
+                slurm = found["slurm"]
+                known[slurm[self._kind.id_key]] = fingerprint(slurm)
+        return known
 
     def _over_held(
         self,
-        held: list[str],
+        known: Mapping[str, Fingerprint],
         fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
         users: Mapping[str, Names],
         now: datetime,
     ) -> Iterator[UpdateOne | ReplaceOne[Document]]:
         """What to do about records that came back, or that somebody else wrote first."""
-        ids = [f"{self._cluster.name}/{record_id}" for record_id in held]
-        known = {
-            found["_id"]: fingerprint(found["slurm"])
-            for found in self._collection.find({"_id": {"$in": ids}}, {"slurm": 1})
-        }
-        for record_id, document_id in zip(held, ids, strict=True):
+        for record_id, before in known.items():
             slurm, new = fresh[record_id]
-            before = known.get(document_id)
-            if before and self._kind is JOBS and is_another_job(before, new, slurm):
+            if self._kind is JOBS and is_another_job(before, new, slurm):
                 self._keep_former(record_id)
-                replacement = self._new(slurm, users, now)
-                yield ReplaceOne(self._identity(record_id), replacement)
+                yield ReplaceOne(self._identity(record_id), self._new(slurm, users, now))
             else:
-                yield self._update(record_id, slurm, users, now, changed=True)
+                yield self._update(before, slurm, users, now, changed=True)
 
     def _keep_former(self, record_id: str) -> None:
         """Keep the job whose id came round again in ``former_jobs`` before it is replaced."""
@@ -311,9 +371,9 @@ class Intake:
             cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
-            self._collection.bulk_write(
+            self._bulk_write(
+                self._collection,
                 [UpdateOne(self._identity(record_id), [{"$set": cw}]) for record_id in batch],
-                ordered=False,
             )
             for record_id in batch:
                 del ledger.entries[record_id]

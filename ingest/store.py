@@ -7,6 +7,7 @@ jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_nam
 nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
 users       a user's names and hashed tokens     each of the names; a token's hash
 former_jobs a job whose id came round again      ``_id``: its job's and its submit time
+leases      which daemon scrapes a cluster       see `ingest.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
 ==========  ===================================  =======================================
 
@@ -54,6 +55,8 @@ class Store:
         self.nodes: Collection[Document] = self.database["nodes"]
         self.users: Collection[Document] = self.database["users"]
         self.former_jobs: Collection[Document] = self.database["former_jobs"]
+        self.leases: Collection[Document] = self.database["leases"]
+        self.lease_beats: Collection[Document] = self.database["lease_beats"]
         self.set_aside: Collection[Document] = self.database["set_aside"]
 
     def ensure_indexes(self) -> None:

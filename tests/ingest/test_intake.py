@@ -8,7 +8,7 @@ import pytest
 
 from config import ClusterSettings, SshSettings
 from ingest.grammar import JOB, NODE
-from ingest.intake import JOBS, NODES, DocumentsMissing, Intake, RoundCounts
+from ingest.intake import HISTORY_STEPS, JOBS, NODES, DocumentsMissing, Intake, RoundCounts
 from ingest.records import read_records
 from ingest.store import Store
 from ingest.users import add_user
@@ -79,7 +79,26 @@ def test_a_new_job_is_a_whole_document(store: Store, intake: Intake, clock: Cloc
         "first_seen": clock.now,
         "last_changed": clock.now,
         "finished_at": None,
+        "history": [{"state": "RUNNING", "seen": clock.now}],
     }
+
+
+def test_the_history_keeps_the_newest_states_and_when_they_were_first_seen(
+    store: Store, intake: Intake, clock: Clock
+) -> None:
+    for state in ("PENDING", "RUNNING", "RUNNING", "COMPLETED"):
+        take(intake, one(state=state))
+        clock.now += timedelta(minutes=1)
+    history = found(store)["cw"]["history"]
+    start = clock.now - timedelta(minutes=4)
+    assert history == [
+        {"state": "PENDING", "seen": start},
+        {"state": "RUNNING", "seen": start + timedelta(minutes=1)},
+        {"state": "COMPLETED", "seen": start + timedelta(minutes=3)},
+    ]
+    for number in range(2 * HISTORY_STEPS):
+        take(intake, one(state=("PENDING", "RUNNING")[number % 2]))
+    assert len(found(store)["cw"]["history"]) == HISTORY_STEPS
 
 
 def test_what_did_not_change_is_not_written(store: Store, intake: Intake, clock: Clock) -> None:
