@@ -31,14 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
-    except ConfigurationError as error:
+    except (ConfigurationError, commands.CommandError) as error:
         _complain(str(error))
         return 2
-    except (AccountError, DemoError, EmbeddedError, ServerError, commands.CommandError) as error:
+    except (AccountError, DemoError, EmbeddedError, ServerError, commands.FileError) as error:
         _complain(str(error))
         return 1
     except PyMongoError as error:
         _complain(f"Mongo: {error}")
+        return 1
+    except BrokenPipeError:  # whoever read standard output has left: `clockwork ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
@@ -141,6 +144,12 @@ def _user_revoke(options: argparse.Namespace) -> int:
 # --- the parser ---------------------------------------------------------------------------------
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected 1 to 65535, found {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clockwork",
@@ -163,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("up", _up, "Run database, scraper and API together, in the foreground.")
     demo = command("demo", _demo, "The same against two simulated clusters, with data of its own.")
-    demo.add_argument("--port", type=int, default=8080, help="of the API (default: 8080)")
+    demo.add_argument("--port", type=_port, default=8080, help="of the API (default: 8080)")
     scrape = command("scrape", _scrape, "Run the scraper.")
     scrape.add_argument(
         "--once",

@@ -3,9 +3,11 @@
 Results go to standard output, all else to standard error through the log.
 """
 
+import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from api.app import build_app
 from api.server import serve
 from clockwork.embedded import EmbeddedDatabase
 from clockwork.embedded_folder import EmbeddedError
-from clockwork.processes import api_process, scraper_process
+from clockwork.processes import api_process, check_port, scraper_process
 from clockwork.supervise import Supervisor
 from config import ClusterSettings, Settings
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
@@ -34,16 +36,23 @@ SOME_SET_ASIDE = 3
 """Exit status of ``replay`` when records were set aside."""
 _CHUNK = 1 << 20
 
+logger = logging.getLogger(__name__)
+
 StoreOf = Callable[[Settings], AbstractContextManager[Store]]
 
 
 class CommandError(Exception):
-    """The command can't be done as it was given; the message is for the operator."""
+    """The command does not fit the configuration, or the other way round; for the operator."""
+
+
+class FileError(Exception):
+    """A captured output can't be taken in; the message is for the operator."""
 
 
 def up(path: Path, settings: Settings) -> int:
     """Database (embedded unless there is a URI), scraper and API, until a signal to stop."""
     _some_clusters(settings)
+    check_port(settings.api)
     processes = [scraper_process(path), api_process(path, settings)]
     if settings.mongo.uri is not None:
         return Supervisor(processes).run()
@@ -75,20 +84,37 @@ def scrape_once(settings: Settings, store: Store) -> int:
     results: list[bool] = []
 
     def one(scraper: ClusterScraper) -> None:
+        if not _take_lease(scraper):
+            logger.error(
+                "another daemon scrapes this cluster", extra={"cluster": scraper.cluster.name}
+            )
+            results.append(False)
+            return
         for kind in (NODES, JOBS):
             results.append(  # noqa: PERF401 - a round's failure must not keep the next from running
                 log_round(scraper.cluster.name, kind, lambda k=kind: scraper.round(k))  # type: ignore[misc]
             )
         scraper.close()
 
-    threads = [
-        threading.Thread(target=one, args=(scraper,)) for scraper in _scrapers(settings, store)
+    threads = [  # daemons, so that Ctrl-C need not wait for a cluster that hangs
+        threading.Thread(target=one, args=(scraper,), daemon=True)
+        for scraper in _scrapers(settings, store)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return 0 if results and all(results) else 1
+
+
+def _take_lease(scraper: ClusterScraper) -> bool:
+    """Whether the cluster is ours, after waiting for a daemon that may have died holding it."""
+    gives_up = time.monotonic() + 1.5 * scraper.lease.seconds
+    while not scraper.lease.keep():
+        if time.monotonic() > gives_up:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def serve_api(settings: Settings, store: Store) -> int:
@@ -186,10 +212,8 @@ def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
 def _naming(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise CommandError(f"{path}: can't be read: {error.strerror}") from error
     except NoAnswer as error:
-        raise CommandError(f"{path}: {error}") from error
+        raise FileError(f"{path}: {error}") from error
 
 
 def _records(path: Path, kind: Kind, settings: Settings) -> Iterator[Record | SetAside]:
@@ -197,14 +221,17 @@ def _records(path: Path, kind: Kind, settings: Settings) -> Iterator[Record | Se
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    size = path.stat().st_size
-    done = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-            done += len(chunk)
-            if sys.stderr.isatty() and size > _CHUNK:
-                sys.stderr.write(f"\r{path}: {done * 100 // size} %")
+    try:
+        size = path.stat().st_size
+        done = 0
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+                done += len(chunk)
+                if sys.stderr.isatty() and size > _CHUNK:
+                    sys.stderr.write(f"\r{path}: {done * 100 // size} %")
+    except OSError as error:
+        raise FileError(f"{path}: can't be read: {error.strerror}") from error
     if sys.stderr.isatty() and size > _CHUNK:
         sys.stderr.write("\n")
 

@@ -1,7 +1,8 @@
 """How the service logs: one line an event to standard error, for people or as JSON.
 
-Everything that a line holds may come from a cluster, so control characters are written as
-escapes and can't reach the terminal.
+Everything that an event holds may come from a cluster, so control characters are written as
+escapes and can't reach the terminal, and what follows a line break is indented: it can't pass for
+an event.
 """
 
 import json
@@ -33,18 +34,18 @@ class HumanFormatter(logging.Formatter):
     """``12:00:00 info  round cluster=mila kind=jobs records=12``"""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line (and a traceback behind it, where there is one)."""
+        """The line; those of a longer message and of a traceback follow it, indented."""
         moment = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         extras = "".join(f" {key}={_shown(value)}" for key, value in _extras(record).items())
         text = f"{moment} {record.levelname.lower():7} {record.getMessage()}{extras}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return "\n".join(printable(line) for line in text.split("\n"))
+        return "\n    ".join(printable(line) for line in text.split("\n"))
 
 
 def _shown(value: object) -> str:
     text = str(value)
-    return repr(text) if not text or " " in text else text
+    return repr(text) if not text or " " in text else printable(text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -5,8 +5,9 @@ import socket
 import sys
 from pathlib import Path
 
+from api.server import ServerError
 from clockwork.child import ProcessSpec
-from config import Settings
+from config import ApiSettings, Settings
 from config.load import MONGO_URI_VARIABLE
 
 _FINISH_SECONDS = 30.0
@@ -21,22 +22,32 @@ def scraper_process(config: Path, mongo_uri: str | None = None) -> ProcessSpec:
 
 
 def api_process(config: Path, settings: Settings, mongo_uri: str | None = None) -> ProcessSpec:
-    """``clockwork serve``, ready when it takes connections."""
-
-    def listens() -> bool:
-        try:
-            socket.create_connection((settings.api.host, settings.api.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
+    """``clockwork serve``, ready when it takes connections. `check_port` belongs before it."""
     return ProcessSpec(
         "api",
         _argv(config, "serve"),
         _environment(mongo_uri),
-        ready=listens,
+        ready=lambda: listens(settings.api),
         stop_seconds=_FINISH_SECONDS,
     )
+
+
+def check_port(api: ApiSettings) -> None:
+    """Raise ServerError if another program listens where the API will: it would pass for it."""
+    if listens(api):
+        raise ServerError(
+            f"another program listens on {api.host}:{api.port} already: stop it, or give the API "
+            "another port"
+        )
+
+
+def listens(api: ApiSettings) -> bool:
+    """Whether somebody takes connections at the API's address."""
+    try:
+        socket.create_connection((api.host, api.port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _argv(config: Path, command: str) -> list[str]:

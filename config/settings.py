@@ -46,6 +46,8 @@ class ApiSettings(_Frozen):
     port: Port = 8080
     threads: Annotated[int, Field(ge=1, le=256)] = 8
     """Requests answered at the same time by one process."""
+    metrics: Literal["token", "open"] = "token"
+    """Who may read /metrics: who has a user's token, or everyone."""
 
 
 class ScraperSettings(_Frozen):
@@ -57,6 +59,8 @@ class ScraperSettings(_Frozen):
     """Seconds after which another daemon takes over the clusters of one that gives no sign."""
     volatile_interval: Seconds = 900.0
     """How often a record is written of which only run time, priority, load and the like changed."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Where the scraper serves /metrics itself, on 127.0.0.1; 0 is nowhere."""
 
 
 class LogSettings(_Frozen):
@@ -99,6 +103,10 @@ class ClusterSettings(_Frozen):
     """The program's name or full path on the cluster's host."""
     second_list: bool = False
     """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
+    sacct: bool = False
+    """Ask sacct how jobs ended that vanished before a scrape showed it."""
+    round_timeout: Seconds = 600.0
+    """For one whole round: connection, command, and all its writes."""
     jobs_interval: Seconds = 60.0
     nodes_interval: Seconds = 300.0
 

@@ -102,10 +102,15 @@ class Ledger:
         return [record_id for record_id in self.entries if record_id not in seen]
 
 
+def is_finished(job_state: str | None) -> bool:
+    """Whether a job of this state, flags included, has ended."""
+    states = (job_state or "").replace(",", "+").split("+")
+    return states[0] in FINISHED_STATES and "COMPLETING" not in states
+
+
 def finished_at(slurm: SlurmDict, now: datetime) -> datetime | None:
     """When a job counts as finished: its end where Slurm tells it, else *now*; None before."""
-    state = str(slurm.get("job_state", "")).replace(",", "+").split("+")
-    if state[0] not in FINISHED_STATES or "COMPLETING" in state:
+    if not is_finished(slurm.get("job_state")):
         return None
     try:
         return datetime.fromisoformat(slurm["end_time"]).astimezone(timezone.utc)

@@ -19,7 +19,16 @@ from pymongo.errors import BulkWriteError
 from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
-from ingest.changes import Entry, Fingerprint, Ledger, fingerprint, finished_at, is_another_job
+from ingest.accounting import JobEnd
+from ingest.changes import (
+    Entry,
+    Fingerprint,
+    Ledger,
+    fingerprint,
+    finished_at,
+    is_another_job,
+    is_finished,
+)
 from ingest.documents import DocumentError, SlurmDict, job_document, node_document
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.pairs import RawPairs
@@ -65,6 +74,8 @@ class RoundCounts:
     changed: int = 0
     set_aside: int = 0
     vanished: int = 0
+    unseen_ends: list[str] = field(default_factory=list)
+    """Ids of jobs that vanished before a scrape showed them finished."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why records were set aside, and how many for each reason."""
 
@@ -184,6 +195,25 @@ class Intake:
         self._mark_vanished(self._ledger, seen.union(present), counts)
         self._follow_users(users)
         return counts
+
+    def settle(self, ends: Iterable[JobEnd]) -> int:
+        """Note how vanished jobs ended, as accounting tells; returns how many it knew.
+
+        An end whose submit time is not the job's is of another job with its id, and is passed over.
+        """
+        operations = []
+        for end in ends:
+            job = self._collection.find_one(self._identity(end.job_id), {"slurm.submit_time": 1})
+            if job is None or job["slurm"].get("submit_time") != end.submit_time:
+                continue
+            finished = finished_at(
+                {"job_state": end.state, "end_time": end.end_time}, self._clock()
+            )
+            values = {"cw.accounting": end.document(), "cw.finished_at": finished}
+            operations.append(UpdateOne(self._identity(end.job_id), {"$set": values}))
+        if operations:
+            self._bulk_write(self._collection, operations)
+        return len(operations)
 
     def forget(self) -> None:
         """Read what Mongo holds anew in the next round: somebody else may have written."""
@@ -366,6 +396,12 @@ class Intake:
     def _mark_vanished(self, ledger: Ledger, seen: set[str], counts: RoundCounts) -> None:
         now = self._clock()
         gone = ledger.missing(seen)
+        if self._kind is JOBS:
+            counts.unseen_ends = [
+                record_id
+                for record_id in gone
+                if not is_finished(ledger.entries[record_id].fingerprint.state)
+            ]
         cw: Document = {"cw.vanished": now}
         if self._kind is JOBS:
             cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}

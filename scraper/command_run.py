@@ -54,8 +54,9 @@ class CommandRun(Iterator[bytes]):
     Iteration gives chunks of standard output, bytes of any length up to 2 MiB. It ends normally
     only when the command has closed its output and reported exit status 0: only then is the output
     whole. Otherwise it raises CommandFailed, CommandTimedOut or ConnectionLost. The time limit runs
-    from the start to the exit status, the caller's own work between two chunks included; a shorter
-    one for opening the session finds out in time that a kept connection is dead.
+    from the start to the exit status, but for the caller's own work between two chunks: a slow
+    database is no slow cluster. A shorter one for opening the session finds out in time that a kept
+    connection is dead.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class CommandRun(Iterator[bytes]):
                 channel.settimeout(_POLL_SECONDS)
                 channel.exec_command(self.command)
                 channel.shutdown_write()
-                yield from self._output(channel)
+                yield from self._output(channel, deadline)
                 channel.recv_exit_status()
             except (paramiko.SSHException, EOFError, OSError) as error:
                 cause = error
@@ -128,7 +129,7 @@ class CommandRun(Iterator[bytes]):
                         channel.close()  # which tells the host, if it is still there
             self._conclude(channel, cause, timed_out=deadline.passed)
 
-    def _output(self, channel: paramiko.Channel) -> Iterator[bytes]:
+    def _output(self, channel: paramiko.Channel, deadline: Deadline) -> Iterator[bytes]:
         """Yield standard output up to its end, and keep standard error flowing beside it."""
         while True:
             try:
@@ -139,7 +140,8 @@ class CommandRun(Iterator[bytes]):
                 self._stderr.add(channel.recv_stderr(READ_BYTES))
             if chunk:
                 self.stdout_bytes += len(chunk)
-                yield chunk
+                with deadline.paused():
+                    yield chunk
             elif chunk is not None:
                 break
         channel.settimeout(None)  # The end has come for standard error too.
@@ -173,6 +175,7 @@ class CommandRun(Iterator[bytes]):
             f"{what}: the connection or its channel ended before the command's exit status{reason};"
             f" {got}, which may not be all{self._said()}. If this repeats, look at the host's sshd "
             "and the network",
+            output_bytes=self.stdout_bytes,
         ) from cause
 
     def _failed(self) -> CommandFailed:

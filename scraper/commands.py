@@ -9,6 +9,8 @@ bear it.
 import secrets
 import string
 
+from ingest.accounting import FIELDS, job_list
+
 SEAL_LENGTH = 7
 _SEAL_CHARACTERS = string.ascii_letters + string.digits
 
@@ -25,6 +27,16 @@ def list_command(scontrol: str) -> str:
     """
     folder = scontrol.rpartition("/")
     return f"{folder[0]}{folder[1]}squeue -h -a -t all -o %A:%U"
+
+
+def ends_command(scontrol: str, job_ids: list[str]) -> str:
+    """Return the command line that asks sacct how these jobs ended.
+
+    sacct is taken from where *scontrol* is. Raises ValueError for what is no job id.
+    """
+    folder = scontrol.rpartition("/")
+    sacct = f"{folder[0]}{folder[1]}sacct"
+    return f"env SLURM_TIME_FORMAT=%FT%T%z {sacct} -n -P -X -o {FIELDS} -j {job_list(job_ids)}"
 
 
 def show_command(scontrol: str, kind: str, seal: str) -> str:

@@ -39,9 +39,18 @@ class AuthenticationRefused(ScrapeError):
 class ConnectionLost(ScrapeError):
     """The connection ended before the command's exit status: its output is not whole."""
 
+    def __init__(self, cluster: str, message: str, *, output_bytes: int = 0) -> None:
+        super().__init__(cluster, message)
+        self.output_bytes = output_bytes
+        """How much of the output had come."""
+
 
 class CommandTimedOut(ScrapeError):
     """The command did not end within its limit; the connection was closed."""
+
+
+class RoundTooLong(ScrapeError):
+    """The whole round, from the connection to the last write, did not end within its limit."""
 
 
 class CommandFailed(ScrapeError):

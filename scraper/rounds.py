@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from config import ClusterSettings, ScraperSettings
+from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
+from ingest.leases import Lease
 from ingest.records import NoAnswer, Record, SealMissing, SetAside, Vouching, read_records
 from ingest.second_list import ListUnreadable, hold_against, read_list
 from ingest.store import Store
-from scraper.commands import list_command, new_seal, show_command
-from scraper.errors import NotAnswered, ScrapeError
+from scraper.commands import ends_command, list_command, new_seal, show_command
+from scraper.deadline import Deadline
+from scraper.errors import CommandFailed, ConnectionLost, NotAnswered, RoundTooLong, ScrapeError
 from scraper.ssh import Connection, connect
+
+SACCT_TRIES = 5
+"""Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,10 @@ class RoundReport:
     bytes: int
     """Bytes that scontrol printed."""
     seconds: float
+
+
+class AnotherDaemon(Exception):
+    """Another daemon holds the cluster's lease: nothing is to be done here."""
 
 
 class ClusterScraper:
@@ -48,10 +58,20 @@ class ClusterScraper:
         self._connect_to = connect_to
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
+        self.lease = Lease(store, cluster.name, scraper.lease)
+        self._term = 0
+        self._unsettled: list[tuple[str, int]] = []
+        """Jobs whose end sacct has not told yet, and how often it was asked."""
         self._sealed = True
         self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
         self._intakes = {
-            kind.plural: Intake(store, cluster, kind, volatile_interval=scraper.volatile_interval)
+            kind.plural: Intake(
+                store,
+                cluster,
+                kind,
+                volatile_interval=scraper.volatile_interval,
+                bulk_write=self.lease.bulk_write,
+            )
             for kind in (JOBS, NODES)
         }
 
@@ -59,33 +79,70 @@ class ClusterScraper:
         """Scrape the jobs or the nodes once.
 
         Raises `ScrapeError` when the cluster did not answer in full (nothing is marked as gone
-        then), and pymongo's errors; the next round connects anew.
+        then), `AnotherDaemon` and `LeaseLost` when another daemon scrapes it, and pymongo's errors;
+        the next round connects anew.
         """
         with self._one_at_a_time:
             started = time.monotonic()
+            self._hold_lease()
             try:
-                counts, size = self._scrape(kind)
-            except BaseException:
+                with Deadline(self.cluster.round_timeout, self._abort) as deadline:
+                    counts, size = self._scrape(kind)
+                    self._settle(counts.unseen_ends)
+            except BaseException as error:
                 self._disconnect()
+                if deadline.passed:
+                    raise RoundTooLong(
+                        self.cluster.name,
+                        f"the round took longer than round_timeout, {self.cluster.round_timeout:g}"
+                        " s; nothing was marked as gone. Look at the cluster's and the database's "
+                        "load",
+                    ) from error
                 raise
             return RoundReport(counts, size, time.monotonic() - started)
 
     def close(self) -> None:
-        """End the connection, once the round in hand is done."""
+        """End the connection and let the lease go, once the round in hand is done."""
         with self._one_at_a_time:
             self._disconnect()
+            self.lease.release()
+
+    def _hold_lease(self) -> None:
+        if not (self.lease.held or self.lease.keep()):
+            raise AnotherDaemon(f"another daemon scrapes {self.cluster.name}")
+        if self.lease.term != self._term:  # others may have written since the last time
+            self._term = self.lease.term
+            for intake in self._intakes.values():
+                intake.forget()
+
+    def _abort(self) -> None:
+        """Make whatever waits for the cluster return, from any thread."""
+        if self._connection is not None:
+            self._connection.abort()
 
     def _scrape(self, kind: Kind) -> tuple[RoundCounts, int]:
-        if self._connection is None or not self._connection.is_alive():
-            self._disconnect()
-            self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
-        listed = self._list() if kind is JOBS and self.cluster.second_list else None
+        """Ask over the kept connection, and once more over a new one where that was dead."""
+        kept = self._connection
+        if kept is None or not kept.is_alive():
+            return self._ask(self._connect(), kind)
+        try:
+            return self._ask(kept, kind)
+        except ConnectionLost as error:
+            if error.output_bytes:
+                raise
+            # Idle connections die unseen; a new one shows whether the cluster is there.
+            logger.info("connecting anew: %s", error.message, extra={"cluster": self.cluster.name})
+            return self._ask(self._connect(), kind)
+
+    def _ask(self, connection: Connection, kind: Kind) -> tuple[RoundCounts, int]:
+        """Run the commands of one round and take their answers in."""
+        listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
         command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
-        run = self._connection.run(command)
+        run = connection.run(command)
         records = self._records(run, kind, seal)
         if listed is not None:
-            records = hold_against(records, listed, lambda: self._ask_again(listed))
+            records = hold_against(records, listed, lambda: self._list_again(connection, listed))
         try:
             counts = self._intakes[kind.plural].take_in(records, present=listed or ())
         except NoAnswer as error:
@@ -97,22 +154,49 @@ class ClusterScraper:
                 extra={"cluster": self.cluster.name},
             )
             self._sealed = False
-            self._disconnect()
-            return self._scrape(kind)
+            return self._ask(self._connect(), kind)
         return counts, run.stdout_bytes
 
-    def _list(self) -> dict[str, str]:
+    def _list(self, connection: Connection) -> dict[str, str]:
         """The owners' uids by job id, as squeue lists them."""
-        assert self._connection is not None  # noqa: S101 - made at the start of the round
         command = list_command(self.cluster.scontrol)
         try:
-            return read_list(b"".join(self._connection.run(command)))
+            return read_list(b"".join(connection.run(command)))
         except ListUnreadable as error:
             raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
 
-    def _ask_again(self, listed: dict[str, str]) -> dict[str, str]:
-        listed.update(newer := self._list())
+    def _list_again(self, connection: Connection, listed: dict[str, str]) -> dict[str, str]:
+        listed.update(newer := self._list(connection))
         return newer
+
+    def _settle(self, job_ids: list[str]) -> None:
+        """Ask sacct how jobs ended; what can't be had now is asked for again in later rounds."""
+        if not self.cluster.sacct:
+            return
+        self._unsettled += [(job_id, 0) for job_id in job_ids]
+        asked, self._unsettled = self._unsettled[:MAX_JOBS], self._unsettled[MAX_JOBS:]
+        if not asked or self._connection is None:
+            return
+        command = ends_command(self.cluster.scontrol, [job_id for job_id, _ in asked])
+        try:
+            output = b"".join(self._connection.run(command))
+            ends = read_ends(output, self.cluster.zone)
+        except (AccountingUnreadable, CommandFailed) as error:
+            logger.warning("sacct: %s", error, extra={"cluster": self.cluster.name})
+            ends = []
+        self._intakes[JOBS.plural].settle(ends)
+        known = {end.job_id for end in ends}
+        self._unsettled += [
+            (job_id, tries + 1)
+            for job_id, tries in asked
+            if job_id not in known and tries + 1 < SACCT_TRIES
+        ]
+
+    def _connect(self) -> Connection:
+        """A new connection in place of the kept one."""
+        self._disconnect()
+        self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
+        return self._connection
 
     def _records(self, run: Iterable[bytes], kind: Kind, seal: str) -> Iterator[Record | SetAside]:
         return read_records(
@@ -134,6 +218,9 @@ def log_round(cluster: str, kind: Kind, scrape: Callable[[], RoundReport]) -> bo
     where = {"cluster": cluster, "kind": kind.plural}
     try:
         report = scrape()
+    except AnotherDaemon as error:
+        logger.debug("%s", error, extra=where)
+        return True
     except ScrapeError as error:
         logger.error("round failed: %s", error.message, extra=where)  # noqa: TRY400
         return False

@@ -1,16 +1,19 @@
 """When each cluster is scraped: jobs and nodes on their own intervals, one at a time a cluster.
 
 Every cluster has a thread of its own, so a slow one delays no other, and its rounds queue behind
-each other; a round that is due while the one before still waits is left out.
+each other; a round that is due while the one before still waits is left out, and so are rounds of
+a cluster that keeps failing (`scraper.backoff`).  Leases are renewed beside all that.
 """
 
+import threading
 from datetime import datetime, timedelta, timezone
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from ingest.intake import JOBS, NODES
+from ingest.intake import JOBS, NODES, Kind
+from scraper.backoff import Backoff
 from scraper.rounds import ClusterScraper, log_round
 
 _STAGGER = timedelta(milliseconds=200)
@@ -22,6 +25,8 @@ class Schedule:
 
     def __init__(self, scrapers: list[ClusterScraper]) -> None:
         self._scrapers = scrapers
+        self._backoffs = {scraper.cluster.name: Backoff() for scraper in scrapers}
+        self._stopping = threading.Event()
         self._scheduler = BackgroundScheduler(
             timezone=timezone.utc,
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
@@ -38,17 +43,30 @@ class Schedule:
                 (JOBS, cluster.jobs_interval),
             ):
                 self._scheduler.add_job(
-                    log_round,
+                    self._round,
                     IntervalTrigger(seconds=seconds, timezone=timezone.utc),
-                    args=(cluster.name, kind, lambda s=scraper, k=kind: s.round(k)),
+                    args=(scraper, kind),
                     id=f"{cluster.name} {kind.plural}",
                     executor=cluster.name,
                     next_run_time=now + number * _STAGGER,
                 )
+            self._scheduler.add_job(
+                scraper.lease.keep,
+                IntervalTrigger(seconds=scraper.lease.seconds / 4, timezone=timezone.utc),
+                id=f"{cluster.name} lease",
+            )
         self._scheduler.start()
 
+    def _round(self, scraper: ClusterScraper, kind: Kind) -> None:
+        cluster = scraper.cluster
+        backoff = self._backoffs[cluster.name]
+        if not self._stopping.is_set() and backoff.is_over():
+            ok = log_round(cluster.name, kind, lambda: scraper.round(kind))
+            backoff.note(ok=ok, interval=cluster.jobs_interval)
+
     def stop(self) -> None:
-        """Let the rounds in hand finish, and end the connections."""
+        """Let the rounds in hand finish, drop those that wait, and end the connections."""
+        self._stopping.set()
         self._scheduler.shutdown(wait=True)
         for scraper in self._scrapers:
             scraper.close()

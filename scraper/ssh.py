@@ -86,7 +86,7 @@ class Connection:
             command,
             self._settings.command_timeout,
             self._settings.connect_timeout,
-            self._abort,
+            self.abort,
         )
         return self._run
 
@@ -107,7 +107,7 @@ class Connection:
                 self._run.close()
             self._run = None
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         """Close every socket at once, from any thread, so that whatever waits for them returns."""
         for transport in list(self._transports):
             transport.close()
@@ -159,7 +159,7 @@ class Connection:
     def _open_channel(self, hop: Hop, jump: Hop) -> paramiko.Channel:
         seconds = self._settings.connect_timeout
         try:
-            with Deadline(seconds, self._abort):
+            with Deadline(seconds, self.abort):
                 return self._transports[-1].open_channel(
                     "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=math.inf
                 )
@@ -201,7 +201,7 @@ class Connection:
         transport.auth_timeout = math.inf  # The deadline is the limit, for all keys together.
         with (
             identities(self._cluster, hop, seconds) as candidates,
-            Deadline(seconds, self._abort) as deadline,
+            Deadline(seconds, self.abort) as deadline,
         ):
             refusals = []
             for identity in candidates.usable:

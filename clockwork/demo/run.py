@@ -4,6 +4,7 @@ Everything is real but the clusters: an SSH server on loopback for each, the dat
 the API.  All of it lives in a temporary folder and is gone afterwards.
 """
 
+import signal
 import sys
 import tempfile
 import threading
@@ -19,9 +20,9 @@ from pymongo.errors import PyMongoError
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import SimulatedLoginHost
 from clockwork.embedded import EmbeddedDatabase
-from clockwork.processes import api_process, scraper_process
+from clockwork.processes import api_process, check_port, listens, scraper_process
 from clockwork.supervise import Supervisor
-from config import Settings, load_settings
+from config import ApiSettings, Settings, load_settings
 from ingest.store import Store, connect
 from ingest.users import add_user
 
@@ -65,7 +66,8 @@ def run_demo(port: int) -> int:
     """Run the demo until Ctrl-C, its API on *port*; says on standard output when it is ready."""
     if not DUMPS.is_dir():
         raise DemoError(f"the demo's dumps are not here ({DUMPS}): run it in a source checkout")
-    with tempfile.TemporaryDirectory(prefix="clockwork-demo-") as name:
+    check_port(ApiSettings(port=port))
+    with _signals_interrupt(), tempfile.TemporaryDirectory(prefix="clockwork-demo-") as name:
         folder = Path(name)
         with _simulated_clusters(folder) as cluster_tables:
             path = folder / "clockwork.toml"
@@ -85,6 +87,24 @@ def run_demo(port: int) -> int:
                         api_process(path, settings, database.uri),
                     ]
                 ).run()
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Until the supervisor listens to them, these signals end the demo as Ctrl-C does.
+
+    Without that its folder would stay behind.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if number != signal.SIGHUP or before[number] != signal.SIG_IGN:  # run under nohup
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -121,8 +141,7 @@ def _announce(uri: str, settings: Settings) -> None:
     while not _all_scraped(store):
         time.sleep(_POLL_SECONDS)
     _, token = add_user(store, EMAIL, MILA_USERNAME, CC_USERNAME)
-    api = api_process(Path(), settings)
-    while api.ready is not None and not api.ready():
+    while not listens(settings.api):
         time.sleep(_POLL_SECONDS)
     url = f"http://{settings.api.host}:{settings.api.port}"
     base = f"{url}/api/v1/cluster"

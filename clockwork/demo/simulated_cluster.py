@@ -142,9 +142,15 @@ class SimulatedCluster:
             "StartTime": self._local(started),
             "EndTime": self._local(end),
             "RunTime": _hours((run_until - started).total_seconds()),
-            "NodeList": values.get("BatchHost", "cn-a001"),
+            "NodeList": self._place(number, values),
             "ExitCode": values["ExitCode"] if stage.state not in {"RUNNING"} else "0:0",
         }
+
+    def _place(self, number: int, values: dict[str, str]) -> str:
+        """Where a job runs: where it ran in the dump, else on one of the cluster's nodes."""
+        if "BatchHost" in values:
+            return values["NodeList"]
+        return self._nodes[number % len(self._nodes)].pairs[0].value
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from scraper.command_run import HeadAndTail
+from scraper.deadline import Deadline
 from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost
 from scraper.ssh import connect
 from tests.scraper import misfortunes
@@ -177,15 +178,37 @@ def test_a_command_that_does_not_end(home: Home, response: Response) -> None:
     assert_client_left_nothing(host.port)
 
 
-def test_the_callers_own_work_counts(home: Home) -> None:
-    host = scripted(home, misfortunes.endless_stdout)
-    with connect("mila", home.settings(host.port, command_timeout=0.3)) as connection:
+def test_the_callers_own_work_does_not_count(home: Home) -> None:
+    """Mongo may take its time over a chunk: the cluster has done nothing wrong."""
+    works = threading.Event()
+
+    def respond(host: ScriptedHost, channel: paramiko.Channel) -> None:
+        channel.sendall(b"JobId=1\n")
+        works.wait(20)
+        channel.sendall(b"JobId=2\n")
+        channel.send_exit_status(0)
+
+    host = scripted(home, respond)
+    with connect("mila", home.settings(host.port, command_timeout=1.5)) as connection:
         run = connection.run("scontrol")
-        next(run)
-        connection._transports[-1].join(20)  # busy until the limit has passed
-        with pytest.raises(CommandTimedOut):
-            for _ in run:
-                pass
+        assert next(run) == b"JobId=1\n"
+        with Deadline(2.0, works.set):
+            assert works.wait(20)
+        assert b"".join(run) == b"JobId=2\n"
+        assert run.exit_status == 0
+
+
+def test_the_limit_goes_on_after_the_callers_own_work(home: Home) -> None:
+    def respond(host: ScriptedHost, channel: paramiko.Channel) -> None:
+        channel.sendall(b"JobId=1\n")
+        host.stopping.wait()
+
+    host = scripted(home, respond)
+    with connect("mila", home.settings(host.port, command_timeout=1.0)) as connection:
+        run = connection.run("scontrol")
+        assert next(run) == b"JobId=1\n"
+        with pytest.raises(CommandTimedOut, match="8 bytes of output came"):
+            next(run)
 
 
 def test_much_on_standard_error_neither_blocks_nor_fills_memory(home: Home) -> None:

@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 SCRIPT = Path(__file__).parents[2] / "scraper" / "clockwork-forced-command"
 SHOW_JOB = "env SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job"
 SQUEUE = "squeue -h -a -t all -o %A:%U"
+SACCT = (
+    "env SLURM_TIME_FORMAT=%FT%T%z sacct -n -P -X "
+    "-o JobIDRaw,Submit,State,ExitCode,Start,End -j 1,22,333"
+)
 PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
 ALLOWED = re.compile(
     rf"env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
+    rf"|env SLURM_TIME_FORMAT=%FT%T%z {PATH_}sacct -n -P -X "
+    r"-o JobIDRaw,Submit,State,ExitCode,Start,End -j [0-9,]+"
 )
 """What the script's header says, in another language; paths with `.` parts aside."""
 
@@ -31,9 +37,9 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 @pytest.fixture(scope="module", params=SHELLS, ids=lambda words: str(words[0]))
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the script as sshd would, with a scontrol and a squeue that show what they were given."""
+    """Run the script as sshd would, with programs that show what they were given."""
     folder = tmp_path_factory.mktemp("bin")
-    for name in ("scontrol", "squeue"):
+    for name in ("scontrol", "squeue", "sacct"):
         program = folder / name
         program.write_text(
             "#!/bin/sh\n"
@@ -92,6 +98,26 @@ def test_squeue_gets_its_words(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_sacct_gets_its_words(run: Run) -> None:
+    done = run(SACCT)
+    assert done.stdout.decode().splitlines() == [
+        *("sacct", "-n", "-P", "-X", "-o", "JobIDRaw,Submit,State,ExitCode,Start,End"),
+        *("-j", "1,22,333", "format=%FT%T%z", "conf=unset"),
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("ids", ["", "1;id", "1 -a", "1,x", "$(id)", "`id`", "1\n2", "-a", "1 "])
+def test_sacct_gets_nothing_but_job_ids(run: Run, ids: str) -> None:
+    assert refused(run(SACCT.replace("1,22,333", ids)))
+
+
+def test_sacct_takes_no_seal_and_no_other_columns(run: Run) -> None:
+    assert refused(run(SACCT.replace("%z ", "%zq7Rk2Xa ")))
+    assert refused(run(SACCT.replace("State", "User")))
+    assert refused(run(SACCT.replace("-X", "")))
+
+
 def test_the_sites_own_environment_reaches_scontrol(run: Run) -> None:
     done = run(SHOW_JOB, SLURM_CONF="/opt/slurm/etc/slurm.conf")
     assert b"conf=/opt/slurm/etc/slurm.conf" in done.stdout
@@ -109,7 +135,7 @@ def test_the_clients_locale_changes_nothing(run: Run, locale: str) -> None:
     ["/usr/no-such/", "/usr/local/no-such/bin/", "/opt/slurm-22.05.8/no_such/", "/cm/a/no-such/"],
 )
 def test_a_full_path_below_the_systems_folders_is_run(run: Run, path: str) -> None:
-    for command, name in ((SHOW_JOB, "scontrol"), (SQUEUE, "squeue")):
+    for command, name in ((SHOW_JOB, "scontrol"), (SQUEUE, "squeue"), (SACCT, "sacct")):
         done = run(command.replace(name, f"{path}{name}"))
         assert not refused(done)
         # Nothing is there: the shell says that it did try just that file.
