@@ -98,10 +98,11 @@ def _with_folder(settings: Settings, folder: Path) -> Settings:
         update["mongo"] = settings.mongo.model_copy(update={"uri_file": uri_file})
     clusters = {}
     for name, cluster in settings.clusters.items():
-        paths = {
-            key: folder / value.expanduser()
+        # A default stays one: what the ssh configuration file says goes before it.
+        paths: dict[str, Any] = {
+            key: folder / getattr(cluster.ssh, key).expanduser()
             for key in ("key_file", "known_hosts", "config_file")
-            if (value := getattr(cluster.ssh, key)) is not None
+            if key in cluster.ssh.model_fields_set
         }
         clusters[name] = cluster.model_copy(update={"ssh": cluster.ssh.model_copy(update=paths)})
     return settings.model_copy(update={**update, "clusters": clusters})

@@ -9,6 +9,8 @@ users       a user's names and hashed tokens     each of the names; a token's ha
 former_jobs a job whose id came round again      ``_id``: its job's and its submit time
 leases      which daemon scrapes a cluster       see `ingest.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
+scrapes     how one round went                   nothing; a week is kept
+clusters    how a cluster's rounds go            ``_id``: cluster and kind
 ==========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
@@ -23,8 +25,6 @@ from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-
-from ingest.users import USER_INDEXES
 
 Document = dict[str, Any]
 
@@ -42,6 +42,28 @@ NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING)]),
 ]
+SCRAPES_KEPT_SECONDS = 7 * 86400
+"""How long a round stays in ``scrapes``."""
+
+
+def _unique_string(field: str) -> IndexModel:
+    # "Greater than the empty string" holds for the other strings and nothing else, so that users
+    # without the name don't collide; a query by equality implies it and can use the index.
+    return IndexModel(
+        [(field, ASCENDING)],
+        name=field,
+        unique=True,
+        partialFilterExpression={field: {"$gt": ""}},
+    )
+
+
+USER_INDEXES = [
+    _unique_string("mila_cluster_username"),
+    _unique_string("cc_account_username"),
+    _unique_string("mila_email_username"),
+    _unique_string("tokens.sha256"),
+]
+SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
 SET_ASIDE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
 
 
@@ -58,6 +80,8 @@ class Store:
         self.leases: Collection[Document] = self.database["leases"]
         self.lease_beats: Collection[Document] = self.database["lease_beats"]
         self.set_aside: Collection[Document] = self.database["set_aside"]
+        self.scrapes: Collection[Document] = self.database["scrapes"]
+        self.clusters: Collection[Document] = self.database["clusters"]
 
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing. Raises pymongo's errors."""
@@ -65,6 +89,7 @@ class Store:
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.set_aside.create_indexes(SET_ASIDE_INDEXES)
+        self.scrapes.create_indexes(SCRAPE_INDEXES)
 
 
 def connect(uri: str, database: str) -> Store:

@@ -21,13 +21,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-if TYPE_CHECKING:  # the store needs USER_INDEXES of this module
-    from ingest.store import Store
+from ingest.store import Store
 
 EMAIL_FIELD = "mila_email_username"
 USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
@@ -43,20 +42,6 @@ _LONGEST_NAME = 128
 
 Names = dict[str, str | None]
 """A user's three names by their field; null where there is none."""
-
-
-def _unique_string(field: str) -> IndexModel:
-    # "Greater than the empty string" holds for the other strings and nothing else, so that users
-    # without the name don't collide; a query by equality implies it and can use the index.
-    return IndexModel(
-        [(field, ASCENDING)],
-        name=field,
-        unique=True,
-        partialFilterExpression={field: {"$gt": ""}},
-    )
-
-
-USER_INDEXES = [_unique_string(field) for field in (*NAME_FIELDS, "tokens.sha256")]
 
 
 class AccountError(ValueError):
@@ -97,7 +82,7 @@ class User:
 
 
 def add_user(
-    store: "Store",
+    store: Store,
     email: str,
     mila_cluster_username: str | None = None,
     cc_account_username: str | None = None,
@@ -142,12 +127,12 @@ def add_user(
     return user, token
 
 
-def list_users(store: "Store") -> list[User]:
+def list_users(store: Store) -> list[User]:
     """All accounts, in the order of their e-mail addresses. Raises pymongo's errors."""
     return [_user(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
 
 
-def revoke(store: "Store", email: str, token_name: str | None = None) -> int:
+def revoke(store: Store, email: str, token_name: str | None = None) -> int:
     """Revoke the token of this name of the account of *email*, or all its tokens.
 
     The account and its usernames stay: its jobs still belong to it.  Returns how many tokens were
@@ -167,7 +152,7 @@ def revoke(store: "Store", email: str, token_name: str | None = None) -> int:
     return len(revoked)
 
 
-def authenticate(store: "Store", token: str) -> User | None:
+def authenticate(store: Store, token: str) -> User | None:
     """The user whose token this is; None for any other text. Raises pymongo's errors."""
     if not _TOKEN.fullmatch(token):
         return None
@@ -175,13 +160,13 @@ def authenticate(store: "Store", token: str) -> User | None:
     return None if document is None else _user(document)
 
 
-def authenticate_basic(store: "Store", email: str, token: str) -> User | None:
+def authenticate_basic(store: Store, email: str, token: str) -> User | None:
     """The user whose token this is, if *email* is theirs; else None. Raises pymongo's errors."""
     user = authenticate(store, token)
     return user if user is not None and user.mila_email_username == email else None
 
 
-def username_map(store: "Store", username_field: str) -> dict[str, Names]:
+def username_map(store: Store, username_field: str) -> dict[str, Names]:
     """The three names of every user who has a name under *username_field*, by that name.
 
     Raises pymongo's errors.
@@ -199,7 +184,7 @@ def _addition(usernames: Mapping[str, str], token: Mapping[str, Any]) -> dict[st
     return {operator: fields for operator, fields in parts.items() if fields}
 
 
-def refresh_jobs(store: "Store", field: str, username: str) -> None:
+def refresh_jobs(store: Store, field: str, username: str) -> None:
     """Bring the three names in the ``cw`` of *username*'s jobs up to date with the accounts.
 
     *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
@@ -225,7 +210,7 @@ def _user(document: Mapping[str, Any]) -> User:
     )
 
 
-def _found(store: "Store", email: str) -> User:
+def _found(store: Store, email: str) -> User:
     document = store.users.find_one({EMAIL_FIELD: email})
     if document is None:
         raise AccountError(f"the account {email!r} is being changed by someone else: try again")
@@ -233,7 +218,7 @@ def _found(store: "Store", email: str) -> User:
 
 
 def _collision(
-    store: "Store", email: str, usernames: Mapping[str, str], token_name: str
+    store: Store, email: str, usernames: Mapping[str, str], token_name: str
 ) -> AccountError:
     for field, username in usernames.items():
         other = store.users.find_one({field: username, EMAIL_FIELD: {"$ne": email}})

@@ -142,10 +142,12 @@ def test_a_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
 
 
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
-    settings = load(tmp_path, CLUSTER + "key_file = 'keys/id'\n[embedded]\npath = 'data'\n")
+    ssh = "key_file = 'keys/id'\nknown_hosts = '~/hosts'\n"
+    settings = load(tmp_path, CLUSTER + ssh + "[embedded]\npath = 'data'\n")
     assert settings.embedded.path == tmp_path / "data"
     assert settings.clusters["mila"].ssh.key_file == tmp_path / "keys/id"
-    assert settings.clusters["mila"].ssh.known_hosts == Path("~/.ssh/known_hosts").expanduser()
+    assert settings.clusters["mila"].ssh.known_hosts == Path("~/hosts").expanduser()
+    assert "config_file" not in settings.clusters["mila"].ssh.model_fields_set
 
 
 def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
