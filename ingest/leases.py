@@ -54,7 +54,7 @@ class Lease:
     ) -> None:
         self._store = store
         self._name = cluster_name
-        self._seconds = seconds
+        self.seconds = seconds
         self._clock = clock
         self._me = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._lock = threading.Lock()
@@ -131,7 +131,7 @@ class Lease:
         if observed != self._observed:
             self._observed, self._observed_at = observed, self._clock()
             return False
-        if self._clock() - self._observed_at < self._seconds:
+        if self._clock() - self._observed_at < self.seconds:
             return False
         taken = self._store.leases.update_one(
             {"_id": self._name, "holder": lease["holder"]}, {"$set": {"holder": self._me}}
