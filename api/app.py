@@ -10,28 +10,32 @@ GET       nodes/list                    cluster_name
 GET       nodes/one, node/one           node_name (or name), cluster_name
 ========  ============================  ============================================
 
-Every one of them wants a user's token; every error is a problem (`api.problems`).
+Every one of them wants a user's token; every error is a problem (`api.problems`).  ``/metrics``
+has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import jobs, nodes, user_dict
+from api import jobs, metrics, nodes, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Call
+from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
+from config import ClusterSettings
 from ingest.store import Store
 
 BASE = "/api/v1/cluster/"
+METRICS = "/metrics"
 
 logger = logging.getLogger(__name__)
 
@@ -70,50 +74,93 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def build_app(store: Store, clock: Clock = utc_now) -> bottle.Bottle:
-    """The API of the store, as a WSGI application; *clock* tells the time in UTC."""
-    app = bottle.Bottle()
-    app.default_error_handler = _answer_to_bottle_error
-    app.add_hook("before_request", _check_path)
+def build_app(
+    store: Store,
+    clock: Clock = utc_now,
+    clusters: Iterable[ClusterSettings] = (),
+    *,
+    open_metrics: bool = False,
+) -> bottle.Bottle:
+    """The API of the store, as a WSGI application; *clock* tells the time in UTC.
+
+    /metrics has the figures of *clusters*, for everyone when *open_metrics*.
+    """
+    app = _new_app([*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS])
     for endpoint in ENDPOINTS:
+        answer = partial(_answer, endpoint, store, clock)
         app.route(
-            BASE + endpoint.path,
-            method=endpoint.method,
-            callback=_callback(endpoint, store, clock),
+            BASE + endpoint.path, method=endpoint.method, callback=_callback(endpoint.path, answer)
         )
+    guard = None if open_metrics else store
+    _add_metrics(app, Metrics(store, clusters, clock), guard)
     return app
 
 
-def _callback(endpoint: Endpoint, store: Store, clock: Clock) -> Callable[[], bottle.HTTPResponse]:
-    def answer() -> bottle.HTTPResponse:
+def build_metrics_app(
+    store: Store, clusters: Iterable[ClusterSettings], clock: Clock = utc_now
+) -> bottle.Bottle:
+    """/metrics alone, for everyone, as a WSGI application."""
+    app = _new_app([METRICS])
+    _add_metrics(app, Metrics(store, clusters, clock), None)
+    return app
+
+
+def _new_app(addresses: Sequence[str]) -> bottle.Bottle:
+    app = bottle.Bottle()
+    app.default_error_handler = partial(_answer_to_bottle_error, addresses)
+    app.add_hook("before_request", _check_path)
+    return app
+
+
+def _add_metrics(app: bottle.Bottle, figures: Metrics, guard: Store | None) -> None:
+    """Let *app* answer /metrics; to users of the store *guard* alone, if there is one."""
+    app.route(METRICS, callback=_callback("metrics", partial(_answer_metrics, figures, guard)))
+
+
+def _callback(
+    name: str, answer: Callable[[Environ], bottle.HTTPResponse]
+) -> Callable[[], bottle.HTTPResponse]:
+    def timed() -> bottle.HTTPResponse:
         started = time.monotonic()
-        response = _response(endpoint, store, clock, bottle.request.environ)
+        response = _response(name, answer)
         milliseconds = (time.monotonic() - started) * 1000
         logger.info(
             "%s %s: %d in %.0f ms",
-            *(bottle.request.method, endpoint.path, response.status_code, milliseconds),
+            *(bottle.request.method, name, response.status_code, milliseconds),
         )
         return response
 
-    return answer
+    return timed
 
 
-def _response(
-    endpoint: Endpoint, store: Store, clock: Clock, environ: Mapping[str, Any]
-) -> bottle.HTTPResponse:
+def _response(name: str, answer: Callable[[Environ], bottle.HTTPResponse]) -> bottle.HTTPResponse:
     try:
-        user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
-        arguments = endpoint.read_arguments(environ, endpoint.arguments)
-        body = endpoint.answer(Call(store, user, arguments, clock()))
+        return answer(bottle.request.environ)
     except Problem as problem:
         return _problem_response(problem)
     except PyMongoError as error:
-        logger.error("%s: the database failed: %s", endpoint.path, error)  # noqa: TRY400 - no defect of ours
+        logger.error("%s: the database failed: %s", name, error)  # noqa: TRY400 - no defect of ours
         return _problem_response(database_unavailable())
     except Exception:
-        logger.exception("%s failed", endpoint.path)
+        logger.exception("%s failed", name)
         return _problem_response(internal_error())
+
+
+def _answer(
+    endpoint: Endpoint, store: Store, clock: Clock, environ: Environ
+) -> bottle.HTTPResponse:
+    user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
+    arguments = endpoint.read_arguments(environ, endpoint.arguments)
+    body = endpoint.answer(Call(store, user, arguments, clock()))
     return bottle.HTTPResponse(body, HTTPStatus.OK, {"Content-Type": "application/json"})
+
+
+def _answer_metrics(figures: Metrics, guard: Store | None, environ: Environ) -> bottle.HTTPResponse:
+    if guard is not None:
+        authenticated_user(guard, environ.get("HTTP_AUTHORIZATION"))
+    query_arguments(environ, ())
+    headers = {"Content-Type": metrics.CONTENT_TYPE}
+    return bottle.HTTPResponse(figures.text(), HTTPStatus.OK, headers)
 
 
 def _check_path() -> None:
@@ -124,11 +171,11 @@ def _check_path() -> None:
         raise _problem_response(bad_request("the path is not UTF-8")) from None
 
 
-def _answer_to_bottle_error(error: bottle.HTTPError) -> bytes:
+def _answer_to_bottle_error(addresses: Sequence[str], error: bottle.HTTPError) -> bytes:
     """The body for an error that bottle found: an unknown path or method, a defect."""
     if error.status_code == HTTPStatus.NOT_FOUND:
-        addresses = ", ".join(BASE + endpoint.path for endpoint in ENDPOINTS)
-        problem = Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; see {addresses}")
+        known = ", ".join(addresses)
+        problem = Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; see {known}")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = error.get_header("Allow").replace("GET", "GET, HEAD")
         problem = Problem(

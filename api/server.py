@@ -47,16 +47,18 @@ class ServerError(Exception):
 class Server:
     """The API, listening at the configured address from the start; `run` answers until `stop`.
 
-    Raises ServerError where it can't listen.
+    Raises ServerError where it can't listen; *key* is what of the configuration would mend that.
     """
 
-    def __init__(self, app: WsgiApplication, settings: ApiSettings) -> None:
+    def __init__(
+        self, app: WsgiApplication, settings: ApiSettings, key: str = "api.host or api.port"
+    ) -> None:
         self._stopping = threading.Event()
         self._channels: dict[int, Any] = {}
         self._waitress = create_server(
             app,
             map=self._channels,
-            sockets=_listening_sockets(settings.host, settings.port),
+            sockets=_listening_sockets(settings.host, settings.port, key),
             threads=settings.threads,
             ident="clockwork",
             connection_limit=_CONNECTIONS,
@@ -126,7 +128,7 @@ def _signals_stop(server: Server) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def _listening_sockets(host: str, port: int) -> list[socket.socket]:
+def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:
     """A socket for each address of the host: ``localhost`` may have two."""
     listening: list[socket.socket] = []
     refused: list[OSError] = []
@@ -145,8 +147,8 @@ def _listening_sockets(host: str, port: int) -> list[socket.socket]:
         for taken in listening:
             taken.close()
         raise ServerError(
-            f"the API can't listen on {host}:{port}: {serious[0].strerror}. Stop the program that"
-            " has this port, or set another host or port under [api] in the configuration."
+            f"can't listen on {host}:{port}: {serious[0].strerror}. Stop the program that has this"
+            f" port, or set another {key} in the configuration."
         )
     return listening
 

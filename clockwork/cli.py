@@ -1,7 +1,7 @@
 """The command line: thin, each command a few lines over the rooms that do the work.
 
 Exit status: 0 done; 1 it failed, as the message says; 2 the command or the configuration is
-wrong; 3 ``replay`` set records aside; 130 interrupted.
+wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.
 """
 
 import argparse
@@ -116,6 +116,10 @@ def _replay(options: argparse.Namespace) -> int:
         return commands.replay(settings, options.cluster, files, store)
 
 
+def _anonymise(options: argparse.Namespace) -> int:
+    return commands.anonymise_dump(options.file)
+
+
 def _check(options: argparse.Namespace) -> int:
     path, settings = _settings(options)
     return commands.check(path, settings, _store)
@@ -188,6 +192,15 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run",
         action="store_true",
         help="print the documents as NDJSON and touch no database",
+    )
+    anonymised = command(
+        "anonymise",
+        _anonymise,
+        "Rewrite a captured output of scontrol, so that it can be published: names, texts, times "
+        "and ids become others. Read the result before you publish it.",
+    )
+    anonymised.add_argument(
+        "file", metavar="FILE", help="of `scontrol show job` or `show node`; - is standard input"
     )
     command("check", _check, "Check the configuration, the database and every cluster.")
     user = command("user", lambda _: 2, "Accounts and their tokens.")

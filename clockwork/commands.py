@@ -4,6 +4,7 @@ Results go to standard output, all else to standard error through the log.
 """
 
 import logging
+import secrets
 import signal
 import sys
 import threading
@@ -19,9 +20,11 @@ from api.app import build_app
 from api.server import serve
 from clockwork.embedded import EmbeddedDatabase
 from clockwork.embedded_folder import EmbeddedError
+from clockwork.metrics_port import metrics_port
 from clockwork.processes import api_process, check_port, scraper_process
 from clockwork.supervise import Supervisor
 from config import ClusterSettings, Settings
+from ingest.anonymise import Report, anonymise
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
 from ingest.records import NoAnswer, Record, SetAside, read_records
 from ingest.store import Store
@@ -71,7 +74,7 @@ def scrape(settings: Settings, store: Store) -> int:
     """Scrape every cluster on its intervals until SIGTERM or SIGINT; the rounds in hand finish."""
     _some_clusters(settings)
     schedule = Schedule(_scrapers(settings, store))
-    with _stop_signal() as stopped:
+    with metrics_port(settings, store), _stop_signal() as stopped:
         schedule.start()
         stopped.wait()
         schedule.stop()
@@ -91,9 +94,8 @@ def scrape_once(settings: Settings, store: Store) -> int:
             results.append(False)
             return
         for kind in (NODES, JOBS):
-            results.append(  # noqa: PERF401 - a round's failure must not keep the next from running
-                log_round(scraper.cluster.name, kind, lambda k=kind: scraper.round(k))  # type: ignore[misc]
-            )
+            # No comprehension: a round's failure must not keep the next from running.
+            results.append(log_round(scraper, kind))  # noqa: PERF401
         scraper.close()
 
     threads = [  # daemons, so that Ctrl-C need not wait for a cluster that hangs
@@ -119,7 +121,8 @@ def _take_lease(scraper: ClusterScraper) -> bool:
 
 def serve_api(settings: Settings, store: Store) -> int:
     """The REST API until SIGTERM or SIGINT."""
-    serve(build_app(store), settings.api)
+    clusters, is_open = settings.clusters.values(), settings.api.metrics == "open"
+    serve(build_app(store, clusters=clusters, open_metrics=is_open), settings.api)
     return 0
 
 
@@ -234,6 +237,29 @@ def _chunks(path: Path) -> Iterator[bytes]:
         raise FileError(f"{path}: can't be read: {error.strerror}") from error
     if sys.stderr.isatty() and size > _CHUNK:
         sys.stderr.write("\n")
+
+
+# --- anonymise ------------------------------------------------------------------------------------
+
+
+def anonymise_dump(file: str) -> int:
+    """A captured output of scontrol, ``-`` for standard input, rewritten on standard output."""
+    chunks = (
+        iter(lambda: sys.stdin.buffer.read(_CHUNK), b"") if file == "-" else _chunks(Path(file))
+    )
+    report = Report()
+    with _naming(Path(file)):
+        for text in anonymise(chunks, secrets.token_bytes(32), report):
+            sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+    left_out = report.left_out.total()
+    lines = f" ({report.lines_left_out} lines)" if left_out else ""
+    _say(f"{file}: {report.records} records rewritten, {left_out} left out{lines}")
+    for reason, count in sorted(report.left_out.items()):
+        _say(f"{file}: {count} left out: {reason}")
+    for key in sorted(report.new_keys):
+        _say(f"{file}: {key}: a key unknown so far, and left as it is: is it one of Slurm's?")
+    return SOME_SET_ASIDE if left_out else 0
 
 
 # --- check ----------------------------------------------------------------------------------------

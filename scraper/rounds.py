@@ -14,13 +14,21 @@ from dataclasses import dataclass
 from config import ClusterSettings, ScraperSettings
 from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
-from ingest.leases import Lease
+from ingest.leases import Lease, LeaseLost
 from ingest.records import NoAnswer, Record, SealMissing, SetAside, Vouching, read_records
+from ingest.scrapes import ScrapeLog
 from ingest.second_list import ListUnreadable, hold_against, read_list
 from ingest.store import Store
 from scraper.commands import ends_command, list_command, new_seal, show_command
 from scraper.deadline import Deadline
-from scraper.errors import CommandFailed, ConnectionLost, NotAnswered, RoundTooLong, ScrapeError
+from scraper.errors import (
+    CommandFailed,
+    ConnectionLost,
+    NotAnswered,
+    RoundTooLong,
+    ScrapeError,
+    printable,
+)
 from scraper.ssh import Connection, connect
 
 SACCT_TRIES = 5
@@ -59,6 +67,7 @@ class ClusterScraper:
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
         self.lease = Lease(store, cluster.name, scraper.lease)
+        self.scrapes = ScrapeLog(store, cluster.name)
         self._term = 0
         self._unsettled: list[tuple[str, int]] = []
         """Jobs whose end sacct has not told yet, and how often it was asked."""
@@ -87,7 +96,7 @@ class ClusterScraper:
             self._hold_lease()
             try:
                 with Deadline(self.cluster.round_timeout, self._abort) as deadline:
-                    counts, size = self._scrape(kind)
+                    counts, size = self._scrape(kind, deadline)
                     self._settle(counts.unseen_ends)
             except BaseException as error:
                 self._disconnect()
@@ -120,7 +129,7 @@ class ClusterScraper:
         if self._connection is not None:
             self._connection.abort()
 
-    def _scrape(self, kind: Kind) -> tuple[RoundCounts, int]:
+    def _scrape(self, kind: Kind, deadline: Deadline) -> tuple[RoundCounts, int]:
         """Ask over the kept connection, and once more over a new one where that was dead."""
         kept = self._connection
         if kept is None or not kept.is_alive():
@@ -128,7 +137,7 @@ class ClusterScraper:
         try:
             return self._ask(kept, kind)
         except ConnectionLost as error:
-            if error.output_bytes:
+            if error.output_bytes or deadline.passed:
                 raise
             # Idle connections die unseen; a new one shows whether the cluster is there.
             logger.info("connecting anew: %s", error.message, extra={"cluster": self.cluster.name})
@@ -213,21 +222,32 @@ class ClusterScraper:
             self._connection = None
 
 
-def log_round(cluster: str, kind: Kind, scrape: Callable[[], RoundReport]) -> bool:
-    """Run one round and log its one line; whether it went well. Raises nothing that a round can."""
-    where = {"cluster": cluster, "kind": kind.plural}
+def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
+    """Run one round, log its one line and write how it went; whether it went well.
+
+    Raises nothing that a round can.
+    """
+    where = {"cluster": scraper.cluster.name, "kind": kind.plural}
+    started = time.monotonic()
     try:
-        report = scrape()
+        report = scraper.round(kind)
     except AnotherDaemon as error:
         logger.debug("%s", error, extra=where)
         return True
+    except LeaseLost as error:
+        logger.warning("round given up: %s", error, extra=where)
+        return False
     except ScrapeError as error:
         logger.error("round failed: %s", error.message, extra=where)  # noqa: TRY400
+        scraper.scrapes.failed(kind.plural, time.monotonic() - started, error.message)
         return False
-    except Exception:
+    except Exception as error:
         logger.exception("round failed", extra=where)
+        said = printable(f"{type(error).__name__}: {error}")
+        scraper.scrapes.failed(kind.plural, time.monotonic() - started, said)
         return False
     counts = report.counts
+    scraper.scrapes.succeeded(kind.plural, report.seconds, counts, report.bytes)
     logger.info(
         "round",
         extra={

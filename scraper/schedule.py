@@ -61,7 +61,7 @@ class Schedule:
         cluster = scraper.cluster
         backoff = self._backoffs[cluster.name]
         if not self._stopping.is_set() and backoff.is_over():
-            ok = log_round(cluster.name, kind, lambda: scraper.round(kind))
+            ok = log_round(scraper, kind)
             backoff.note(ok=ok, interval=cluster.jobs_interval)
 
     def stop(self) -> None:

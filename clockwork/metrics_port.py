@@ -1,0 +1,38 @@
+"""The scraper's own /metrics, for a host where no API runs beside it."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from api.app import build_metrics_app
+from api.server import Server
+from config import ApiSettings, Settings
+from ingest.store import Store
+
+_THREADS = 2
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def metrics_port(settings: Settings, store: Store) -> Iterator[None]:
+    """Serve /metrics on ``scraper.metrics_port`` of 127.0.0.1 meanwhile; nothing for port 0.
+
+    Raises ServerError where it can't listen there.
+    """
+    port = settings.scraper.metrics_port
+    if not port:
+        yield
+        return
+    app = build_metrics_app(store, settings.clusters.values())
+    here = ApiSettings(host="127.0.0.1", port=port, threads=_THREADS)
+    server = Server(app, here, key="scraper.metrics_port")
+    thread = threading.Thread(target=server.run, name="metrics")
+    thread.start()
+    logger.info("metrics are on http://%s:%d/metrics", here.host, port)
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join()

@@ -1,0 +1,553 @@
+"""Rounds of one cluster, over real SSH into a real database, when all is well and when not.
+
+Before every misfortune ten jobs run, as Mongo knows; the output to which it happens shows them
+completed.  So the jobs' states tell how much of that output was taken in.
+"""
+
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paramiko
+import pytest
+
+from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
+from config import ClusterSettings, ScraperSettings
+from ingest.intake import JOBS, NODES, Kind
+from ingest.store import Store
+from scraper.errors import (
+    CommandFailed,
+    CommandTimedOut,
+    ConnectionLost,
+    NotAnswered,
+    RoundTooLong,
+    ScrapeError,
+    Unreachable,
+)
+from scraper.rounds import ClusterScraper, RoundReport, log_round
+from tests.ingest.attacks import job
+from tests.scraper.home import Home
+
+TIME = "2026-11-23T20:13:41"
+NODE = f"""\
+NodeName=cn-a001 Arch=x86_64 CoresPerSocket=16
+   CPUAlloc=4 CPUTot=32 CPULoad=3.98
+   AvailableFeatures=(null)
+   NodeAddr=cn-a001 NodeHostName=cn-a001 Version=22.05.8
+   RealMemory=128000 AllocMem=4000 FreeMem=90000 Sockets=2 Boards=1
+   State=MIXED ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A
+   Partitions=main
+   BootTime={TIME} SlurmdStartTime={TIME}
+   CfgTRES=cpu=32,mem=125G,billing=32
+   AllocTRES=cpu=4,mem=4000M
+
+"""
+JOB_IDS = [str(number) for number in range(11, 21)]
+"""Ten jobs, in the order in which they are printed and sorted."""
+BANNER = b"Welcome to login1.\nMaintenance on Friday.\n"
+NONE = b"No jobs in the system\n"
+SLURMCTLD_DOWN = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+
+Misfortune = Callable[["LoginHost", paramiko.Channel, bytes], None]
+
+
+class LoginHost(SimulatedLoginHost):
+    """A login host whose scontrol shows ten jobs and a node, but for the misfortunes in store."""
+
+    def __init__(
+        self, host_key: paramiko.PKey, authorized_keys: list[paramiko.PKey], port: int = 0
+    ) -> None:
+        super().__init__(lambda _: Answer(), host_key, authorized_keys, port)
+        self.state = "RUNNING"
+        self.misfortunes: list[Misfortune] = []
+        """What happens to the next commands, one each."""
+        self.knows_time_format = True
+        self.asked: list[str] = []
+        self.transports: list[paramiko.Transport] = []
+
+    def session(self, transport: paramiko.Transport) -> Session:
+        self.transports.append(transport)
+        return super().session(transport)
+
+    def respond(self, channel: paramiko.Channel, command: str) -> None:
+        self.asked.append(command)
+        whole = self.output(command)
+        if self.misfortunes:
+            self.misfortunes.pop(0)(self, channel, whole)
+            return
+        channel.sendall(whole)
+        channel.send_exit_status(0)
+
+    def output(self, command: str) -> bytes:
+        """What scontrol prints; the jobs' names are not ASCII."""
+        text = NODE
+        if command.endswith("job"):
+            text = "".join(
+                job(job_id, "alice(1001)", sealed=False, state=self.state, name="résumé")
+                for job_id in JOB_IDS
+            ).replace(TIME + "+0000", TIME)
+        seal = re.search("%z([A-Za-z0-9]*) ", command)
+        printed = f"{TIME}+0000{seal[1] if seal else ''}"
+        return text.replace(TIME, printed if self.knows_time_format else TIME).encode()
+
+
+@pytest.fixture
+def host(home: Home) -> LoginHost:
+    return home.start(LoginHost(home.host_keys["ed25519"], home.authorized))
+
+
+@pytest.fixture
+def scraper(home: Home, host: LoginHost, store: Store) -> Iterator[ClusterScraper]:
+    scraper = new_scraper(home, host.port, store)
+    yield scraper
+    scraper.close()
+
+
+def new_scraper(
+    home: Home, port: int, store: Store, round_timeout: float = 600.0, **ssh: float
+) -> ClusterScraper:
+    cluster = ClusterSettings(
+        name="mila",
+        timezone="America/Montreal",
+        username_field="mila_cluster_username",
+        ssh=home.settings(port, **ssh),
+        round_timeout=round_timeout,
+    )
+    return ClusterScraper(cluster, ScraperSettings(), store)
+
+
+def jobs(store: Store) -> list[dict[str, Any]]:
+    return list(store.jobs.find({}).sort("slurm.job_id", 1))
+
+
+def completed(store: Store) -> int:
+    """How many jobs Mongo shows as completed: always the first ones of the ten."""
+    states = [document["slurm"]["job_state"] for document in jobs(store)]
+    assert len(states) == len(JOB_IDS)
+    assert states == sorted(states)
+    return states.count("COMPLETED")
+
+
+def assert_nothing_is_gone(store: Store) -> None:
+    assert all("vanished" not in document["cw"] for document in jobs(store))
+    assert all("vanished" not in document["cw"] for document in store.nodes.find({}))
+
+
+# --- misfortunes ----------------------------------------------------------------------------------
+
+
+def cut_the_connection(channel: paramiko.Channel) -> None:
+    """End the connection; what was sent before still arrives."""
+    assert channel.transport is not None
+    assert isinstance(channel.transport.sock, socket.socket)
+    channel.transport.sock.shutdown(socket.SHUT_WR)
+
+
+def cut_behind(text: str, extra_bytes: int = 0) -> Misfortune:
+    """The connection ends behind the first *text* in the output, and so many bytes more."""
+
+    def happen(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+        channel.sendall(whole[: whole.index(text.encode()) + len(text.encode()) + extra_bytes])
+        cut_the_connection(channel)
+
+    return happen
+
+
+def cut_before_the_exit_status(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole)
+    cut_the_connection(channel)
+
+
+def cut_at_once(_host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
+    cut_the_connection(channel)
+
+
+def no_exit_status(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole)
+
+
+def slurmctld_is_down(_host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
+    channel.sendall_stderr(SLURMCTLD_DOWN)
+    channel.send_exit_status(1)
+
+
+def fails_after_its_output(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole)
+    channel.send_exit_status(1)
+
+
+def prints(output: bytes) -> Misfortune:
+    """scontrol prints *output* and is content."""
+
+    def happen(_host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
+        channel.sendall(output)
+        channel.send_exit_status(0)
+
+    return happen
+
+
+def greets(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(BANNER + whole)
+    channel.send_exit_status(0)
+
+
+def hangs(host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole[: len(whole) // 2])
+    host.stopping.wait()
+
+
+def hangs_at_once(host: LoginHost, _channel: paramiko.Channel, _whole: bytes) -> None:
+    host.stopping.wait()
+
+
+def complains_without_end(host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
+    while not host.stopping.is_set():
+        channel.sendall_stderr(SLURMCTLD_DOWN * 100)
+
+
+CUT_IN_KEY = cut_behind("JobId=18 JobName=résumé\n   UserI")
+CUT_IN_CHARACTER = cut_behind("JobId=18 JobName=r", 1)
+
+
+def cut_between_records(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole[: whole.index(b"JobId=18")])
+    cut_the_connection(channel)
+
+
+SOME, MOST, NOTHING = range(5, 8), range(7, 11), range(1)
+"""How many of the records were taken in: the last ones before a cut may be a part of a longer one.
+"""
+MISFORTUNES: list[tuple[str, Misfortune, type[ScrapeError], range]] = [
+    ("a cut in a key", CUT_IN_KEY, ConnectionLost, SOME),
+    ("a cut inside a character", CUT_IN_CHARACTER, ConnectionLost, SOME),
+    ("a cut between records", cut_between_records, ConnectionLost, SOME),
+    ("a cut before the exit status", cut_before_the_exit_status, ConnectionLost, MOST),
+    ("no exit status", no_exit_status, ConnectionLost, MOST),
+    ("slurmctld is down", slurmctld_is_down, CommandFailed, NOTHING),
+    ("exit status 1 after the output", fails_after_its_output, CommandFailed, MOST),
+    ("no output, exit status 0", prints(b""), NotAnswered, NOTHING),
+    ("only a banner", prints(BANNER), NotAnswered, NOTHING),
+    ("an error message, exit status 0", prints(SLURMCTLD_DOWN), NotAnswered, NOTHING),
+]
+
+
+@pytest.mark.parametrize(
+    ("misfortune", "error", "taken_in"),
+    [misfortune[1:] for misfortune in MISFORTUNES],
+    ids=[misfortune[0] for misfortune in MISFORTUNES],
+)
+def test_a_misfortune(
+    host: LoginHost,
+    scraper: ClusterScraper,
+    store: Store,
+    misfortune: Misfortune,
+    error: type[ScrapeError],
+    taken_in: range,
+) -> None:
+    """What had come whole is kept, nothing is gone, and the next round makes up for the rest."""
+    scraper.round(JOBS)
+    assert completed(store) == 0
+    host.state = "COMPLETED"
+    host.misfortunes = [misfortune]
+
+    with pytest.raises(error) as caught:
+        scraper.round(JOBS)
+
+    assert caught.value.cluster == "mila"
+    assert completed(store) in taken_in
+    assert_nothing_is_gone(store)
+
+    report = scraper.round(JOBS)
+    assert report.counts.read == 10
+    assert report.counts.set_aside == report.counts.vanished == 0
+    assert completed(store) == 10
+    assert_nothing_is_gone(store)
+
+
+@pytest.mark.parametrize("misfortune", [hangs, hangs_at_once, complains_without_end])
+def test_a_command_that_does_not_end(
+    home: Home, host: LoginHost, store: Store, misfortune: Misfortune
+) -> None:
+    scraper = new_scraper(home, host.port, store, command_timeout=1.5)
+    scraper.round(JOBS)
+    host.state = "COMPLETED"
+    host.misfortunes = [misfortune]
+
+    with pytest.raises(CommandTimedOut, match=r"did not end within 1\.5 s"):
+        scraper.round(JOBS)
+
+    assert completed(store) in (range(2, 6) if misfortune is hangs else NOTHING)
+    assert_nothing_is_gone(store)
+    assert len(host.asked) == 2  # a command that hung is not asked again at once
+    scraper.round(JOBS)
+    assert completed(store) == 10
+    scraper.close()
+
+
+def test_a_round_that_takes_too_long_ends_and_is_not_tried_again_at_once(
+    home: Home, host: LoginHost, store: Store
+) -> None:
+    scraper = new_scraper(home, host.port, store, round_timeout=1.5)
+    scraper.round(JOBS)
+    host.misfortunes = [hangs_at_once]
+
+    with pytest.raises(RoundTooLong, match=r"longer than round_timeout, 1\.5 s"):
+        scraper.round(JOBS)
+
+    assert len(host.asked) == 2
+    assert_nothing_is_gone(store)
+    scraper.round(JOBS)
+    scraper.close()
+
+
+def test_a_cluster_that_is_down_and_comes_back(home: Home, store: Store) -> None:
+    host = home.start(LoginHost(home.host_keys["ed25519"], home.authorized))
+    scraper = new_scraper(home, host.port, store)
+    scraper.round(JOBS)
+    host.stop()
+
+    with pytest.raises(Unreachable, match="Connection refused"):
+        scraper.round(JOBS)
+
+    assert completed(store) == 0
+    assert_nothing_is_gone(store)
+    again = LoginHost(home.host_keys["ed25519"], home.authorized, host.port)
+    again.state = "COMPLETED"
+    home.start(again)
+    scraper.round(JOBS)
+    assert completed(store) == 10
+    scraper.close()
+
+
+def test_a_first_round_that_is_cut_keeps_what_came_whole(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    host.misfortunes = [CUT_IN_KEY]
+    with pytest.raises(ConnectionLost):
+        scraper.round(JOBS)
+    came = [document["slurm"]["job_id"] for document in jobs(store)]
+    assert len(came) in SOME
+    assert came == JOB_IDS[: len(came)]
+
+    report = scraper.round(JOBS)
+    assert report.counts.inserted == 10 - len(came)
+    assert [document["slurm"]["job_id"] for document in jobs(store)] == JOB_IDS
+
+
+def test_nodes_are_as_safe_as_jobs(host: LoginHost, scraper: ClusterScraper, store: Store) -> None:
+    scraper.round(NODES)
+    host.misfortunes = [prints(b""), slurmctld_is_down, cut_before_the_exit_status]
+    for error in (NotAnswered, CommandFailed, ConnectionLost):
+        with pytest.raises(error):
+            scraper.round(NODES)
+        assert_nothing_is_gone(store)
+    assert scraper.round(NODES).counts.read == 1
+
+
+def test_what_slurm_says_of_its_failure_is_told(host: LoginHost, scraper: ClusterScraper) -> None:
+    host.misfortunes = [slurmctld_is_down]
+    with pytest.raises(CommandFailed, match="Unable to contact slurm controller"):
+        scraper.round(JOBS)
+
+
+def test_a_banner_before_the_output_is_set_aside(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    scraper.round(JOBS)
+    host.state = "COMPLETED"
+    host.misfortunes = [greets]
+
+    counts = scraper.round(JOBS).counts
+
+    assert counts.set_aside == 1
+    assert completed(store) == 10
+    assert_nothing_is_gone(store)
+    kept = store.set_aside.find_one({})
+    assert kept is not None
+    assert kept["text"] == BANNER
+
+
+def test_no_jobs_in_the_system_means_that_all_are_gone(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    scraper.round(JOBS)
+    before = jobs(store)
+    host.misfortunes = [prints(NONE)]
+
+    report = scraper.round(JOBS)
+
+    assert report.counts.vanished == 10
+    assert report.bytes == len(NONE)
+    gone = jobs(store)
+    assert [document["slurm"] for document in gone] == [document["slurm"] for document in before]
+    assert all(document["cw"]["finished_at"] == document["cw"]["vanished"] for document in gone)
+    scraper.round(JOBS)
+    assert_nothing_is_gone(store)
+
+
+# --- the seal -------------------------------------------------------------------------------------
+
+
+def seals(host: LoginHost) -> list[str]:
+    found = [re.search("%z([A-Za-z0-9]*) ", command) for command in host.asked]
+    return [match[1] for match in found if match]
+
+
+def test_every_call_has_a_seal_of_its_own(host: LoginHost, scraper: ClusterScraper) -> None:
+    for kind in (JOBS, NODES, JOBS):
+        scraper.round(kind)
+    assert {len(seal) for seal in seals(host)} == {7}
+    assert len(set(seals(host))) == 3
+
+
+def test_a_scontrol_that_ignores_the_format_of_times(
+    host: LoginHost,
+    scraper: ClusterScraper,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is asked again without a seal, now and from then on, and the log says what is lost."""
+    host.knows_time_format = False
+
+    assert scraper.round(JOBS).counts.inserted == 10
+
+    assert jobs(store)[0]["slurm"]["submit_time"] == f"{TIME}-05:00"
+    assert [len(seal) for seal in seals(host)] == [7, 0]
+    scraper.round(JOBS)
+    assert [len(seal) for seal in seals(host)] == [7, 0, 0]
+    warnings = [event for event in caplog.records if event.levelno == logging.WARNING]
+    assert [event.getMessage().split(":")[0] for event in warnings] == [
+        "scontrol ignores SLURM_TIME_FORMAT here"
+    ]
+
+
+def test_without_a_seal_a_cut_output_changes_nothing(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    """Two records with one id can only be told when all of the output is there."""
+    host.knows_time_format = False
+    scraper.round(JOBS)
+    host.state = "COMPLETED"
+    host.misfortunes = [cut_before_the_exit_status]
+    with pytest.raises(ConnectionLost):
+        scraper.round(JOBS)
+    assert completed(store) == 0
+    assert_nothing_is_gone(store)
+    scraper.round(JOBS)
+    assert completed(store) == 10
+
+
+# --- the connection -------------------------------------------------------------------------------
+
+
+def test_the_connection_is_kept_between_rounds(host: LoginHost, scraper: ClusterScraper) -> None:
+    for kind in (JOBS, NODES, JOBS, NODES):
+        scraper.round(kind)
+    assert len(host.transports) == 1
+    assert len(host.asked) == 4
+
+
+def test_a_connection_that_ended_between_rounds_is_made_anew(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    scraper.round(JOBS)
+    assert scraper._connection is not None
+    client = scraper._connection._transports[-1]
+    host.transports[0].close()
+    client.join(20)  # it has noticed
+    scraper.round(JOBS)
+    assert len(host.transports) == 2
+    assert len(host.asked) == 2
+
+
+def test_a_kept_connection_that_turns_out_dead_is_replaced_in_the_same_round(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    scraper.round(JOBS)
+    host.state = "COMPLETED"
+    host.misfortunes = [cut_at_once]
+    scraper.round(JOBS)
+    assert completed(store) == 10
+    assert len(host.transports) == 2
+    assert len(host.asked) == 3
+
+
+def test_it_is_replaced_once_and_not_again(host: LoginHost, scraper: ClusterScraper) -> None:
+    scraper.round(JOBS)
+    host.misfortunes = [cut_at_once, cut_at_once]
+    with pytest.raises(ConnectionLost):
+        scraper.round(JOBS)
+    assert len(host.transports) == 2
+    assert len(host.asked) == 3
+
+
+def test_a_new_connection_that_dies_is_not_replaced(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    host.misfortunes = [cut_at_once]
+    with pytest.raises(ConnectionLost):
+        scraper.round(JOBS)
+    assert len(host.transports) == 1
+    assert len(host.asked) == 1
+
+
+def test_a_command_whose_output_had_begun_is_not_run_again(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    """slurmctld has done its work for it already."""
+    scraper.round(JOBS)
+    host.misfortunes = [CUT_IN_KEY]
+    with pytest.raises(ConnectionLost):
+        scraper.round(JOBS)
+    assert len(host.asked) == 2
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def test_what_a_round_reports(host: LoginHost, scraper: ClusterScraper) -> None:
+    report = scraper.round(JOBS)
+    assert report.counts.read == report.counts.inserted == 10
+    assert report.bytes == len(host.output(host.asked[0]))
+    again = scraper.round(JOBS).counts
+    assert (again.read, again.inserted, again.changed) == (10, 0, 0)
+
+
+def test_the_log_of_a_round(
+    host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "scraper.rounds")
+    host.misfortunes = [prints(b"\x1b[2Jwelcome")]
+
+    assert not log_round(scraper, JOBS)
+    assert log_round(scraper, JOBS)
+
+    failed, went_well = caplog.records
+    assert failed.levelname == "ERROR"
+    assert failed.getMessage().startswith("round failed: ")
+    assert "\x1b" not in failed.getMessage()
+    assert vars(failed)["cluster"] == "mila"
+    assert went_well.levelname == "INFO"
+    said = vars(went_well)
+    assert (said["cluster"], said["kind"], said["records"], said["new"]) == ("mila", "jobs", 10, 10)
+
+
+def test_a_defect_is_logged_with_its_traceback_and_ends_nothing(
+    scraper: ClusterScraper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(kind: Kind) -> RoundReport:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(scraper, "round", fail)
+    assert not log_round(scraper, JOBS)
+    assert caplog.records[0].exc_info is not None
+
+
+def test_closing_lets_the_connection_go(host: LoginHost, scraper: ClusterScraper) -> None:
+    scraper.round(JOBS)
+    scraper.close()
+    scraper.close()
+    host.transports[0].join(20)
+    assert not host.transports[0].is_alive()

@@ -1,0 +1,189 @@
+"""When rounds run: clusters whose rounds last as long as a test wants them to."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from config import ClusterSettings, SshSettings
+from ingest.intake import Kind, RoundCounts
+from scraper.errors import Unreachable
+from scraper.rounds import ClusterScraper, RoundReport
+from scraper.schedule import Schedule
+
+HOUR = 3600.0
+PATIENCE = 20.0
+"""Seconds after which what a test waits for counts as never happening."""
+
+
+class FakeLease:
+    def __init__(self) -> None:
+        self.seconds = 0.2
+        self.kept = threading.Semaphore(0)
+
+    def keep(self) -> bool:
+        self.kept.release()
+        return True
+
+
+class FakeScrapeLog:
+    def succeeded(self, *_: Any) -> None:
+        pass
+
+    def failed(self, *_: Any) -> None:
+        pass
+
+
+class FakeScraper(ClusterScraper):
+    """A cluster whose rounds only note that they began, wait while the gate is shut, and end."""
+
+    def __init__(self, name: str, jobs_interval: float, nodes_interval: float) -> None:
+        self.cluster = ClusterSettings(
+            name=name,
+            timezone="America/Montreal",
+            username_field="mila_cluster_username",
+            ssh=SshSettings(host="nowhere"),
+            jobs_interval=jobs_interval,
+            nodes_interval=nodes_interval,
+        )
+        self.lease: Any = FakeLease()
+        self.scrapes: Any = FakeScrapeLog()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fails = 0
+        """How many of the next rounds fail."""
+        self.began: queue.Queue[str] = queue.Queue()
+        """The kinds of the rounds that began and that nobody asked for yet."""
+        self.events: list[str] = []
+        self.overlaps = 0
+        self._busy = threading.Lock()
+
+    def round(self, kind: Kind) -> RoundReport:
+        if not self._busy.acquire(blocking=False):
+            self.overlaps += 1
+            raise AssertionError("two rounds at once")
+        with_luck = self.fails == 0
+        self.fails = max(0, self.fails - 1)
+        self.events.append(f"{kind.plural} begin")
+        self.began.put(kind.plural)
+        self.gate.wait()
+        self.events.append(f"{kind.plural} end")
+        self._busy.release()
+        if not with_luck:
+            raise Unreachable(self.cluster.name, "a test")
+        return RoundReport(RoundCounts(), 0, 0.0)
+
+    def close(self) -> None:
+        self.events.append("closed")
+
+    def next_round(self) -> str:
+        """The kind of the next round, once it has begun."""
+        return self.began.get(timeout=PATIENCE)
+
+
+@contextmanager
+def running(*scrapers: FakeScraper) -> Iterator[Schedule]:
+    schedule = Schedule(list(scrapers))
+    schedule.start()
+    try:
+        yield schedule
+    finally:
+        for scraper in scrapers:
+            scraper.gate.set()
+        schedule.stop()
+
+
+def test_the_first_rounds_of_all_clusters_come_at_once() -> None:
+    scrapers = [FakeScraper(name, HOUR, HOUR) for name in ("mila", "beluga", "narval")]
+    with running(*scrapers):
+        for scraper in scrapers:
+            assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
+    assert all(scraper.began.empty() for scraper in scrapers)
+
+
+@pytest.mark.parametrize(
+    ("jobs_interval", "nodes_interval", "often"), [(0.05, HOUR, "jobs"), (HOUR, 0.05, "nodes")]
+)
+def test_jobs_and_nodes_have_intervals_of_their_own(
+    jobs_interval: float, nodes_interval: float, often: str
+) -> None:
+    scraper = FakeScraper("mila", jobs_interval, nodes_interval)
+    with running(scraper):
+        assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
+        assert [scraper.next_round() for _ in range(5)] == [often] * 5
+
+
+def test_a_cluster_that_hangs_delays_no_other_and_is_asked_once_at_a_time() -> None:
+    hung, well = FakeScraper("hung", 0.05, 0.05), FakeScraper("well", 0.05, HOUR)
+    hung.gate.clear()
+    with running(hung, well):
+        hung.next_round()
+        for _ in range(20):  # many of the hung one's rounds are due meanwhile
+            well.next_round()
+        assert hung.began.empty()
+        hung.gate.set()
+        assert {hung.next_round() for _ in range(6)} == {"jobs", "nodes"}
+    assert hung.overlaps == well.overlaps == 0
+
+
+def test_a_round_that_was_due_during_another_one_follows_it() -> None:
+    hung, well = FakeScraper("hung", HOUR, HOUR), FakeScraper("well", 0.05, HOUR)
+    hung.gate.clear()
+    with running(hung, well):
+        first = hung.next_round()
+        for _ in range(20):
+            well.next_round()
+        hung.gate.set()
+        assert {first, hung.next_round()} == {"jobs", "nodes"}
+        for _ in range(5):
+            well.next_round()
+        assert hung.began.empty()
+
+
+def test_leases_are_kept_while_a_cluster_hangs() -> None:
+    hung = FakeScraper("hung", 0.05, 0.05)
+    hung.gate.clear()
+    with running(hung):
+        hung.next_round()
+        for _ in range(5):
+            assert hung.lease.kept.acquire(timeout=PATIENCE)
+        assert hung.began.empty()
+
+
+def test_stopping_lets_the_round_in_hand_finish_and_drops_those_that_wait() -> None:
+    scraper = FakeScraper("mila", 0.05, 0.05)
+    scraper.gate.clear()
+    schedule = Schedule([scraper])
+    schedule.start()
+    kind = scraper.next_round()  # the other kind waits behind it
+
+    def stop() -> None:
+        schedule.stop()
+        scraper.events.append("stopped")
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert schedule._stopping.wait(PATIENCE)
+    scraper.gate.set()
+    stopper.join(PATIENCE)
+    assert scraper.events == [f"{kind} begin", f"{kind} end", "closed", "stopped"]
+
+
+def test_no_thread_is_left_after_stopping() -> None:
+    threads = set(threading.enumerate())
+    scraper = FakeScraper("mila", 0.05, HOUR)
+    with running(scraper):
+        scraper.next_round()
+    assert set(threading.enumerate()) <= threads
+
+
+def test_a_cluster_that_failed_is_asked_again() -> None:
+    scraper = FakeScraper("mila", 0.05, 0.05)
+    scraper.fails = 3
+    with running(scraper):
+        for _ in range(6):
+            scraper.next_round()
+    assert scraper.overlaps == 0
