@@ -50,8 +50,9 @@ Node schema::
 
 Every other key is there too, in snake case: durations in seconds, times in ISO 8601 (null where
 there is none), whole numbers as integers, ``CPULoad`` as a float, text as text.  ``-d``'s lines
-about groups of nodes are a list, ``alloc_groups: [{nodes, cpu_ids, mem, gres}]``.  A key whose
-name in snake case is one of the above is kept as ``slurm_<name>``.
+about groups of nodes are a list, ``alloc_groups: [{nodes, cpu_ids, mem, gres}]``.  A key
+unknown so far whose name in snake case is one of the above, or that of a known key, is kept as
+``slurm_<name>``.
 
 Left out on purpose: nothing but the spaces around values; the one space that some versions print
 behind a comment.  Bytes that are not UTF-8 are written ``\\xff``.
@@ -123,12 +124,12 @@ class DocumentError(ValueError):
 
 def job_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
     """The ``slurm`` dict of a job on *cluster*. Raises `DocumentError`."""
-    return _document(raw, cluster, _JOB_RULES)
+    return _document(raw, cluster, _JOB_RULES, _JOB_NAMES)
 
 
 def node_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
     """The ``slurm`` dict of a node of *cluster*. Raises `DocumentError`."""
-    return _document(raw, cluster, _NODE_RULES)
+    return _document(raw, cluster, _NODE_RULES, _NODE_NAMES)
 
 
 # --- rules: key -> (name in the document, how its value is read) -------------------------------
@@ -208,8 +209,21 @@ _JOB_RULES = _rules(
 _NODE_RULES = _rules(NODE, NODE_STRINGS, {**_readers(_NODE_INTEGERS), "CPULoad": _decimal})
 
 
+def _names(rules: Mapping[str, tuple[str, _Reader]]) -> frozenset[str]:
+    """The names that an unknown key can't take, though they be absent."""
+    own = {"mila_cluster_username", "cc_account_username", "uid", "cluster_name", "alloc_groups"}
+    return frozenset(own.union(name for name, _ in rules.values()))
+
+
+_JOB_NAMES = _names(_JOB_RULES)
+_NODE_NAMES = _names(_NODE_RULES)
+
+
 def _document(
-    raw: RawPairs, cluster: ClusterSettings, rules: Mapping[str, tuple[str, _Reader]]
+    raw: RawPairs,
+    cluster: ClusterSettings,
+    rules: Mapping[str, tuple[str, _Reader]],
+    names: frozenset[str],
 ) -> SlurmDict:
     zone = cluster.zone
     slurm: SlurmDict = {}
@@ -227,11 +241,10 @@ def _document(
                 slurm[name] = read(value, zone)
             except DocumentError as error:
                 raise DocumentError(f"{key}: {error}") from None
-        elif key in REPEATED:
-            if key == "Nodes":
-                groups.append({})
-            if groups:
-                groups[-1][values.snake_case(key)] = values.optional(value)
+        elif key == "Nodes":
+            groups.append({"nodes": values.optional(value)})
+        elif key in REPEATED and groups:
+            groups[-1][values.snake_case(key)] = values.optional(value)
         else:
             unknown.append((key, value))
     if "resv_name" in slurm and slurm["resv_name"] is None:
@@ -241,9 +254,17 @@ def _document(
         slurm["alloc_groups"] = groups
     for key, value in unknown:
         name = values.snake_case(key)
-        slurm[f"slurm_{name}" if name in slurm else name] = _plain(value, zone)
-    return slurm if raw.is_utf8() else {key: _storable(value) for key, value in slurm.items()}
+        name = f"slurm_{name}" if name in names else name
+        if name in slurm:
+            raise DocumentError(f"{key}: another key is called {name} too")
+        slurm[name] = _plain(value, zone)
+    return slurm if raw.is_utf8() else _storable(slurm)
 
 
 def _storable(value: Any) -> Any:
+    """*value* with every text in it as UTF-8 can hold it."""
+    if isinstance(value, dict):
+        return {key: _storable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
     return values.storable(value) if isinstance(value, str) else value

@@ -19,8 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-KEY = r"[A-Z][A-Za-z0-9_/:()\-]*"
+KEY = r"[A-Z][A-Za-z0-9_/:()\-]{0,63}"
 """What a key looks like: ``CPUs/Task``, ``AllocNode:Sid``, ``NtasksPerN:B:S:C``."""
+
+LONGEST_BOUNDARY = 400
+"""No place where a record can begin, its id included, is longer than this, in bytes."""
 
 _JOB_TABLE = """
 JobId! ArrayJobId ArrayTaskId ArrayTaskThrottle HetJobId HetJobOffset PackJobId PackJobOffset \
@@ -119,6 +122,8 @@ class Grammar:
     """(rank, key) of the keys that every record has, in order."""
     hostile: bool
     """Ordinary users choose the free text of these records."""
+    start: re.Pattern[bytes]
+    """Where the first record begins."""
     boundary: re.Pattern[bytes]
     """Where another record can begin in the multi-line form: jobs only behind a blank line."""
     boundary_o: re.Pattern[bytes]
@@ -154,18 +159,19 @@ def _table_keys(table: str) -> dict[str, Key]:
 
 def _grammar(kind: str, first_key: str, id_pattern: str, table: str, *, hostile: bool) -> Grammar:
     keys = _table_keys(table)
-    line_start = rf"\n(?={first_key}={id_pattern}[ \n])".encode()
-    blank_line = rb"\n *"
+    record = rf"(?={first_key}={id_pattern}[ \n])".encode()
+    blank_line = rb"\n {0,16}"
     return Grammar(
         kind=kind,
         first_key=first_key,
         keys=MappingProxyType(keys),
         mandatory=tuple((key.rank, name) for name, key in keys.items() if key.mandatory),
         hostile=hostile,
-        boundary=re.compile((blank_line if hostile else b"") + line_start),
-        boundary_o=re.compile(line_start),
+        start=re.compile(rb"(?:\A|\n)" + record),
+        boundary=re.compile((blank_line if hostile else b"") + rb"\n" + record),
+        boundary_o=re.compile(rb"\n" + record),
     )
 
 
-JOB = _grammar("job", "JobId", "[0-9]+", _JOB_TABLE, hostile=True)
-NODE = _grammar("node", "NodeName", "[^ \\n=]+", _NODE_TABLE, hostile=False)
+JOB = _grammar("job", "JobId", "[0-9]{1,20}", _JOB_TABLE, hostile=True)
+NODE = _grammar("node", "NodeName", "[!-<>-~]{1,255}", _NODE_TABLE, hostile=False)

@@ -17,7 +17,8 @@ a user's free text it may be a part of that text: it is taken only if it is *vou
 """
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -35,7 +36,7 @@ _PAIR = rf"(?:({KEY})(=)|(NtasksPerTRES)(:))"
 _INDENT = r"(?: {5,6}(?=Nodes=)| {3})"
 _PLACE = re.compile(rf"(\A|\n{_INDENT}| ){_PAIR}")
 # Late versions print an empty line in the middle of a node's record.
-_PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n)*{_INDENT}| ){_PAIR}")
+_PLACE_IN_NODE = re.compile(rf"(\A|\n(?: {{0,3}}\n){{0,3}}{_INDENT}| ){_PAIR}")
 _END = re.compile(r"(?:\n {3})?\n{0,2}\Z")
 _NO_TEXT = "(null)"  # what Slurm prints where a user gave no text
 
@@ -104,10 +105,11 @@ def read_pairs(
     places = _places(body, grammar, seal)
     known = [place for place in places if place.known]
     chain = _chain(known, grammar, multi_line, vouched)
+    starts = [place.start for place in places]
     pairs: list[Pair] = []
     for number, place in enumerate(chain):
         stop = chain[number + 1].start if number + 1 < len(chain) else len(body)
-        inside = [other for other in places if place.start < other.start < stop]
+        inside = places[bisect_right(starts, place.start) : bisect_left(starts, stop)]
         segment = _Segment(body, place, stop, inside, last=number + 1 == len(chain))
         pairs += segment.pairs(chain, multi_line, vouched)
     _check(pairs, grammar)
@@ -132,6 +134,15 @@ class _Place:
     @property
     def starts_line(self) -> bool:
         return self.lead.startswith("\n")
+
+    @property
+    def is_text(self) -> bool:
+        return self.known is not None and self.known.text
+
+    @property
+    def is_free(self) -> bool:
+        """Whether other places can stand inside the value."""
+        return self.known is not None and self.known.text and not self.known.one_line
 
 
 def _places(body: str, grammar: Grammar, seal: str) -> list[_Place]:
@@ -202,8 +213,15 @@ class _Order:
     def __init__(self, grammar: Grammar, lines: bool) -> None:
         self.mandatory = grammar.mandatory
         self.lines = lines
+        self._known: dict[tuple[str, str, bool], bool] = {}
 
     def can_follow(self, before: _Place, after: _Place) -> bool:
+        which = (before.name, after.name, after.starts_line)
+        if which not in self._known:
+            self._known[which] = self._can_follow(before, after)
+        return self._known[which]
+
+    def _can_follow(self, before: _Place, after: _Place) -> bool:
         assert before.known is not None  # noqa: S101 - chains hold known keys alone
         assert after.known is not None  # noqa: S101
         if after.known.rank < before.known.rank or after.name == before.name:
@@ -219,46 +237,74 @@ class _Order:
 
 def _longest(places: list[_Place], order: _Order) -> list[_Place]:
     """The longest chain, when it is the only one and no key could stand elsewhere."""
-    count = len(places)
-    after: list[list[int]] = []
-    for index, place in enumerate(places):
-        assert place.known is not None  # noqa: S101
-        free = place.known.text and not place.known.one_line
-        reach = range(index + 1, count if free else min(index + 2, count))
-        after.append([other for other in reach if order.can_follow(place, places[other])])
-    reached = [index == 0 for index in range(count)]
-    for index in range(count):
-        if reached[index]:
-            for other in after[index]:
-                reached[other] = True
-    length = [0] * count
-    ways = [0] * count
-    for index in reversed(range(count)):
-        place = places[index]
-        assert place.known is not None  # noqa: S101
-        if order.can_end(place) and (place.known.text or index + 1 == count):
-            length[index], ways[index] = 1, 1
-        for other in after[index]:
-            if length[other] and length[other] + 1 > length[index]:
-                length[index], ways[index] = length[other] + 1, ways[other]
-            elif length[other] and length[other] + 1 == length[index]:
-                ways[index] += ways[other]
-    if not length[0]:
+    ways = _ways_to_the_end(places, order)
+    if not ways[0][0]:
         raise Unreadable("its keys are not in the order in which scontrol prints them")
     chain, index = [places[0]], 0
-    while length[index] > 1:
-        index = next(other for other in after[index] if length[other] == length[index] - 1)
+    for length in range(ways[0][0] - 1, 0, -1):
+        while ways[index][0] != length or not order.can_follow(chain[-1], places[index]):
+            index += 1
         chain.append(places[index])
+    reached = _reached(places, order)
     possible = [
-        place.name for index, place in enumerate(places) if reached[index] and length[index]
+        place.name
+        for place, (length, _), is_reached in zip(places, ways, reached, strict=True)
+        if is_reached and length
     ]
     doubled = sorted({name for name in possible if possible.count(name) > 1})
-    if doubled or ways[0] > 1 or len({place.name for place in chain}) < len(chain):
+    if doubled or ways[0][1] > 1 or len({place.name for place in chain}) < len(chain):
         raise Unreadable(
             f"{', '.join(doubled) or 'a key'} could stand in more than one place: "
             "text that a user wrote looks like a part of the record"
         )
     return chain
+
+
+_Ways = tuple[int, int]
+"""How many keys the longest chain from a place to the end holds, and how many chains hold so many.
+
+(0, 0) where no chain leads to the end.
+"""
+
+
+def _ways_to_the_end(places: list[_Place], order: _Order) -> list[_Ways]:
+    ways: list[_Ways] = [(0, 0)] * len(places)
+    # The best of the places behind the one in hand: one for each name and kind of place, as that
+    # is all that the order looks at.
+    behind: dict[tuple[str, bool], tuple[_Place, _Ways]] = {}
+    for index in reversed(range(len(places))):
+        place = places[index]
+        last = index + 1 == len(places)
+        found = (1, 1) if order.can_end(place) and (place.is_text or last) else (0, 0)
+        nexts: Iterable[tuple[_Place, _Ways]] = behind.values()
+        if not place.is_free:
+            nexts = [] if last else [(places[index + 1], ways[index + 1])]
+        for other, (length, number) in nexts:
+            if length and order.can_follow(place, other):
+                found = _best(found, (length + 1, number))
+        ways[index] = found
+        which = (place.name, place.starts_line)
+        _, known = behind.get(which, (place, (0, 0)))
+        behind[which] = (place, _best(known, found))
+    return ways
+
+
+def _best(one: _Ways, other: _Ways) -> _Ways:
+    if one[0] == other[0]:
+        return one[0], one[1] + other[1]
+    return max(one, other)
+
+
+def _reached(places: list[_Place], order: _Order) -> list[bool]:
+    """Which places a chain from the first one can come to."""
+    reached = [True]
+    free: dict[str, _Place] = {places[0].name: places[0]} if places[0].is_free else {}
+    for before, place in pairwise(places):
+        straight = reached[-1] and order.can_follow(before, place)
+        reached.append(straight or any(order.can_follow(each, place) for each in free.values()))
+        if reached[-1] and place.is_free:
+            free.setdefault(place.name, place)
+    return reached
 
 
 # --- what stands between two keys of the chain -----------------------------------------------
@@ -324,10 +370,9 @@ class _Segment:
         stops = [place.start for place in new] + [self.stop]
         for place, stop in zip([self.place, *new], stops, strict=True):
             value = self.body[place.value_start : stop]
-            text = place.known is not None and place.known.text
-            if "\n" in value and not (text and place.known and not place.known.one_line):
+            if "\n" in value and not place.is_free:
                 raise Unreadable(f"{place.name} is followed by a line that holds no key")
-            if place.known is not None and not text and " " in value.rstrip(" "):
+            if place.known is not None and not place.is_text and " " in value.rstrip(" "):
                 raise Unreadable(f"{place.name} holds a space: {value[:80]!r}")
             yield Pair(place.lead, place.name, place.sign, value)
 

@@ -12,11 +12,11 @@ What can't be read for certain is set aside with its text and the reason, and th
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from ingest.grammar import Grammar
+from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
 
 MAX_RECORD_BYTES = 1 << 20
@@ -24,10 +24,10 @@ MAX_RECORD_BYTES = 1 << 20
 KEPT_BYTES = 64 << 10
 MAX_DEFERRED = 1000
 """Records that wait for a key to be vouched for; more are set aside at once."""
+MAX_KEYS_OF_AN_OWNER = 100
+"""Unknown keys that one user can be the first to show: his texts can hold any number of them."""
 
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
-_OVERLAP = 600  # longer than any place where a record begins, so none is missed between chunks
-_USER_ID = re.compile(r"[\n ]UserId=(\S+)")
 _SPOOL_BYTES = 8 << 20
 
 
@@ -62,16 +62,28 @@ class SealMissing(Exception):
 class Vouching:
     """Which keys unknown to the grammar are Slurm's own: records of two users have shown them."""
 
-    owners: dict[str, set[str]] = field(default_factory=dict)
+    _owners: dict[str, set[str]] = field(default_factory=dict)
+    _firsts: Counter[str] = field(default_factory=Counter)
+    """How many keys each owner was the first to show."""
 
     def note(self, key: str, owner: str) -> None:
         """*owner*'s record shows *key*."""
-        owners = self.owners.setdefault(key, set())
-        if len(owners) < 2 and len(self.owners) <= 1000:
+        owners = self._owners.get(key)
+        if owners is not None and len(owners) < 2:
             owners.add(owner)
+        elif owners is None and self._firsts[owner] < MAX_KEYS_OF_AN_OWNER:
+            self._firsts[owner] += 1
+            self._owners[key] = {owner}
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and len(self.owners.get(key, ())) > 1
+        return isinstance(key, str) and len(self._owners.get(key, ())) > 1
+
+
+class _AllVouchedFor:
+    """Every key: to see what a record would say if its unknown keys were Slurm's own."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
 
 
 def read_records(
@@ -125,7 +137,10 @@ def _read(
 ) -> Iterator[Record | SetAside]:
     output = _Output(chunks, grammar, seal, max_bytes)
     deferred: list[bytes] = []
-    for piece in output.pieces():
+    pieces = output.pieces()
+    if seal and grammar.hostile:
+        pieces = _sealed(pieces, seal.encode())
+    for piece in pieces:
         if isinstance(piece, SetAside):
             yield piece
             continue
@@ -146,24 +161,49 @@ def _read(
             yield _set_aside(piece, str(error), grammar)
 
 
+def _sealed(pieces: Iterator[bytes | SetAside], seal: bytes) -> Iterator[bytes | SetAside]:
+    """*pieces*, which wait for the first that bears *seal*. Raises `SealMissing` if none does.
+
+    One that lacks it says nothing: it may be a part of a user's text.
+    """
+    first = []
+    for piece in pieces:
+        first.append(piece)
+        if seal in (piece.text if isinstance(piece, SetAside) else piece):
+            break
+    else:
+        if first:
+            raise SealMissing
+    yield from first
+    yield from pieces
+
+
 def _record(piece: bytes, output: "_Output", vouching: Vouching) -> Record:
     text = piece.decode("utf-8", "surrogateescape")
     grammar, seal = output.grammar, output.seal
-    owner = _USER_ID.search(text)
+
+    def read(vouched: Container[str]) -> RawPairs:
+        return read_pairs(text, grammar, multi_line=output.multi_line, seal=seal, vouched=vouched)
+
     try:
-        raw = read_pairs(text, grammar, multi_line=output.multi_line, seal=seal, vouched=vouching)
+        raw = read(vouching)
     except Unreadable as error:
-        for key in error.unknown:
-            vouching.note(key, owner[1] if owner else "")
+        if error.unknown:
+            owner = _owner(read(_AllVouchedFor()))
+            for key in error.unknown:
+                vouching.note(key, owner)
         raise
     for pair in raw.pairs:
         if pair.key not in grammar.keys and pair.key not in REPEATED:
-            vouching.note(pair.key, owner[1] if owner else "")
+            vouching.note(pair.key, _owner(raw))
     if seal:
-        piece = piece.replace(seal.encode(), b"")
         pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
         raw = RawPairs(pairs, raw.end)
-    return Record(piece, raw)
+    return Record(raw.text().encode("utf-8", "surrogateescape"), raw)
+
+
+def _owner(raw: RawPairs) -> str:
+    return next((pair.value for pair in raw.pairs if pair.key == "UserId"), "")
 
 
 def _set_aside(piece: bytes, reason: str, grammar: Grammar) -> SetAside:
@@ -174,11 +214,16 @@ def _ids(piece: bytes, grammar: Grammar) -> tuple[str, ...]:
     """The ids that *piece* may stand for: its own, and those of records that begin inside it."""
     starts = [0, *(match.end() for match in grammar.boundary_o.finditer(piece))]
     offset = len(grammar.first_key) + 1
-    ids = (re.match(rb"[^ \n]*", piece[start + offset : start + offset + 300]) for start in starts)
-    return tuple(dict.fromkeys(found[0].decode("utf-8", "replace") for found in ids if found))
+    ids = (re.match(rb"[!-~]*", piece[start + offset : start + offset + 300]) for start in starts)
+    return tuple(dict.fromkeys(found[0].decode() for found in ids if found))
 
 
 # --- pieces ----------------------------------------------------------------------------------
+
+# What a piece can show beside keys.
+_SEAL = "seal"
+_BATCH = "batch job"
+_BATCH_END = "end of a batch job"
 
 
 class _Output:
@@ -190,59 +235,75 @@ class _Output:
         self.grammar = grammar
         self.seal = seal
         self.multi_line = True
-        """Its form; known from the first piece on."""
+        """Its form; known from the first piece on. A scrape, which has a seal, asks for this."""
         self._chunks = _with_end(chunks)
         self._max_bytes = max_bytes
+        self._needed = {key for _, key in grammar.mandatory[1:]}
+        """What a piece must show to be a record."""
+        if seal and grammar.hostile:
+            self._needed.add(_SEAL)
 
     def pieces(self) -> Iterator[bytes | SetAside]:
         """A piece a record; what only looked like the start of one is joined to its record."""
-        held = b""
+        held: list[bytes] = []  # what makes up one record, and what all of it shows
+        size = 0
+        shown: set[str] = set()
         dropping = False  # what is left of a record that was too long
         for piece in self._cut():
             if isinstance(piece, SetAside):
                 if held:
-                    yield held
-                held, dropping = b"", piece.ids != ()
+                    yield b"".join(held)
+                held, dropping = [], piece.ids != ()
                 yield piece
-            elif dropping and not self._can_begin(piece):
                 continue
-            elif not held:
-                held, dropping = piece, False
-            elif self._can_end(held) and self._can_begin(piece):
-                yield held
-                held = piece
-            else:
-                held += piece
-                if len(held) > self._max_bytes:
-                    yield self._too_long(held)
-                    held, dropping = b"", True
+            signs = self._signs(piece)
+            begins = self._can_begin(signs)
+            if dropping and not begins:
+                continue
+            if held and not (begins and self._can_end(shown)):
+                held.append(piece)
+                size += len(piece)
+                shown |= signs
+                if size > self._max_bytes:
+                    yield self._too_long(b"".join(held))
+                    held, dropping = [], True
+                continue
+            if held:
+                yield b"".join(held)
+            held, size, shown, dropping = [piece], len(piece), signs, False
         if held:
-            yield held
+            yield b"".join(held)
 
-    def _can_begin(self, piece: bytes) -> bool:
-        """Whether *piece* holds every key that a record must have, each in its kind of place."""
+    def _signs(self, piece: bytes) -> set[str]:
+        """What *piece* shows: keys that every record has, each in its kind of place, and more."""
+        signs = set()
         for _, key in self.grammar.mandatory[1:]:
             opens = self.multi_line and self.grammar.keys[key].opens_line
-            if b"%s%s=" % (b"\n   " if opens else b" ", key.encode()) not in piece:
-                return False
-        if self.seal and self.grammar.hostile:
-            return re.search(rb"[ \n]SubmitTime=\S*" + self.seal.encode(), piece) is not None
-        return True
+            if b"%s%s=" % (b"\n   " if opens else b" ", key.encode()) in piece:
+                signs.add(key)
+        if self.seal and re.search(rb"[ \n]SubmitTime=\S*" + self.seal.encode(), piece):
+            signs.add(_SEAL)
+        if b" BatchFlag=1 " in piece:
+            signs.add(_BATCH)
+        if (b"\n   " if self.multi_line else b" ") + b"StdOut=" in piece:
+            signs.add(_BATCH_END)
+        return signs
 
-    def _can_end(self, piece: bytes) -> bool:
-        """Whether nothing is missing at the end of *piece*: its rest would be in the next one."""
-        if not self._can_begin(piece):
-            return False
+    def _can_begin(self, signs: set[str]) -> bool:
+        """Whether what shows *signs* can be a record, perhaps without its end."""
+        return self._needed <= signs
+
+    def _can_end(self, signs: set[str]) -> bool:
+        """Whether nothing is missing at its end: its rest would be in the next piece."""
         if self.seal or not self.grammar.hostile:
-            return True  # the next piece has a SubmitTime of its own, so it is no rest of this one
-        separator = b"\n   " if self.multi_line else b" "
-        return b" BatchFlag=1 " not in piece or separator + b"StdOut=" in piece
+            return self._needed <= signs  # the next piece, with its own SubmitTime, is no rest
+        return self._needed <= signs and (_BATCH not in signs or _BATCH_END in signs)
 
     def _cut(self) -> Iterator[bytes | SetAside]:
         """The output cut wherever a record could begin; what is no record is set aside."""
         buffer, noise = self._first_record()
-        if noise is not None:
-            yield noise
+        if noise.strip():
+            yield SetAside(noise[:KEPT_BYTES], "it stands before the first record", ())
         if not buffer:
             return
         boundary = self.grammar.boundary if self.multi_line else self.grammar.boundary_o
@@ -252,47 +313,50 @@ class _Output:
             buffer += chunk
             begin = 0
             for match in boundary.finditer(buffer, scanned):
-                piece = too_long or buffer[begin : match.end()]
+                piece = too_long or bytes(buffer[begin : match.end()])
                 begin = match.end()
                 whole = not too_long and len(piece) <= self._max_bytes
-                yield piece if whole else self._too_long(piece)
+                yield piece if whole else self._too_long(piece[:KEPT_BYTES])
                 too_long = b""
-            buffer = buffer[begin:]
+            del buffer[:begin]
             if len(buffer) > self._max_bytes and not too_long:
-                too_long = buffer[:KEPT_BYTES]
+                too_long = bytes(buffer[:KEPT_BYTES])
             if too_long:
-                buffer = buffer[-_OVERLAP:]
-            scanned = max(0, len(buffer) - _OVERLAP)
-        yield self._too_long(too_long) if too_long else buffer
+                del buffer[:-LONGEST_BOUNDARY]
+            scanned = max(0, len(buffer) - LONGEST_BOUNDARY)
+        yield self._too_long(too_long) if too_long else bytes(buffer)
 
-    def _first_record(self) -> tuple[bytes, SetAside | None]:
+    def _first_record(self) -> tuple[bytearray, bytes]:
         """The output from its first record on, enough to tell its form; what stood before that."""
-        buffer = b""
-        first = None
+        _, last_key = self.grammar.mandatory[-1]
+        steps = (
+            self.grammar.start,
+            re.compile(rb"[ \n]%s=" % last_key.encode()),  # a start before this is a user's text
+            self.grammar.boundary_o,
+        )
+        found: list[int] = []  # where each step was found
+        buffer = bytearray()
         for chunk in self._chunks:
+            scanned = max(0, len(buffer) - LONGEST_BOUNDARY)
             buffer += chunk
-            first = re.search(rb"(?:\A|\n)(?=%s=)" % self.grammar.first_key.encode(), buffer)
-            second = first and self.grammar.boundary_o.search(buffer, first.end())
-            if second or len(buffer) > self._max_bytes:
+            for step in steps[len(found) :]:
+                match = step.search(buffer, max([scanned, *found]))
+                if match is None:
+                    break
+                found.append(match.end())
+            if len(found) == len(steps) or len(buffer) > self._max_bytes:
                 break
-        if first is None:
+        if not found:
             if _EMPTY.fullmatch(buffer):
-                return b"", None
-            raise NoAnswer(f"no record in the output, which begins {buffer[:200]!r}")
-        noise, buffer = buffer[: first.end()], buffer[first.end() :]
-        self._look_at(buffer)
-        if not noise.strip():
-            return buffer, None
-        return buffer, SetAside(noise[:KEPT_BYTES], "it stands before the first record", ())
-
-    def _look_at(self, buffer: bytes) -> None:
-        """Tell the form from the first record, and whether scontrol printed the seal."""
-        end = self.grammar.boundary_o.search(buffer)
-        record = buffer[: end.start()] if end else buffer
-        key = b"UserId" if self.grammar.hostile else b"[A-Z][A-Za-z]*"
-        self.multi_line = re.search(rb"\n {3}%s=" % key, record) is not None
-        if self.seal and self.grammar.hostile and self.seal.encode() not in buffer:
-            raise SealMissing
+                return bytearray(), b""
+            raise NoAnswer(f"no record in the output, which begins {bytes(buffer[:200])!r}")
+        if not self.seal:
+            record = buffer[found[0] : found[2] if len(found) == len(steps) else None]
+            key = b"UserId" if self.grammar.hostile else b"[A-Z][A-Za-z]*"
+            self.multi_line = re.search(rb"\n {3}%s=" % key, record) is not None
+        noise = bytes(buffer[: found[0]])
+        del buffer[: found[0]]
+        return buffer, noise
 
     def _too_long(self, piece: bytes) -> SetAside:
         return _set_aside(piece, f"it is longer than {self._max_bytes} bytes", self.grammar)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 ABSENT = frozenset({"", "(null)", "N/A", "None", "n/a", "n/s", '"None"'})
 """What scontrol prints for a value that there is none of."""
 
-_DURATION = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,19})-)?(?:(?:(\d{1,19}):)?(\d{1,19}):)?(\d{1,19})", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]\d{4})?", re.ASCII)
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,18})", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
@@ -54,7 +54,6 @@ def decimal(value: str) -> float | int | str | None:
     return float(value) if _DECIMAL.fullmatch(value) else integer(value)
 
 
-@lru_cache(maxsize=1 << 16)
 def time(value: str, zone: ZoneInfo) -> str | None:
     """ISO 8601 with the offset of *zone* at that time: ``2021-11-13T00:56:47-05:00``.
 
@@ -64,16 +63,19 @@ def time(value: str, zone: ZoneInfo) -> str | None:
     that is no time.
     """
     match = _TIME.fullmatch(value.strip(" "))
-    if match is None:
-        return None
+    return _iso(match[1], match[2], zone) if match else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _iso(local: str, printed_offset: str | None, zone: ZoneInfo) -> str | None:
     try:
-        moment = datetime.fromisoformat(match[1])
-        if match[2] is None:
+        moment = datetime.fromisoformat(local)
+        if printed_offset is None:
             moment = moment.replace(tzinfo=zone)
         else:
-            hours, minutes = int(match[2][1:3]), int(match[2][3:])
+            hours, minutes = int(printed_offset[1:3]), int(printed_offset[3:])
             offset = timedelta(hours=hours, minutes=minutes)
-            fixed = timezone(-offset if match[2][0] == "-" else offset)
+            fixed = timezone(-offset if printed_offset[0] == "-" else offset)
             moment = moment.replace(tzinfo=fixed).astimezone(zone)
         return moment.isoformat(timespec="seconds")
     except (ValueError, OverflowError):

@@ -486,6 +486,17 @@ def test_a_long_text_is_replaced_in_one_pass_and_too_long_a_record_left_out() ->
     assert list(report.left_out) == ["it is longer than 209715 bytes"]
 
 
+def test_hosts_that_are_numbers_or_addresses_do_not_stand_as_they_were() -> None:
+    values = {"NodeList": "1234,[77-78],10.1.2.3", "AllocNode:Sid": "192.168.1.143:1440"}
+    text = printed(JOB_LAYOUTS[0], {**values, "WorkDir": "/data/192.168.1.143"})
+    (raw,) = raws(read(anonymised(text.encode())[0], JOB))
+    new = {pair.key: pair.value for pair in raw.pairs}
+    assert re.fullmatch(r"([a-z]{8})1234,\1\[77-78\],[0-9.]{7,15}", new["NodeList"])
+    assert "10.1.2.3" not in new["NodeList"]
+    assert new["WorkDir"].endswith(f"/{new['AllocNode:Sid'].partition(':')[0]}")
+    assert "192.168" not in new["WorkDir"]
+
+
 @given(st.text(st.sampled_from("cn-a[]01,. b:"), max_size=15))
 def test_any_node_list_stays_one(value: str) -> None:
     text = printed(JOB_LAYOUTS[0], {"NodeList": value}).encode()
