@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
 from clockwork import commands
@@ -73,7 +73,13 @@ def _store(settings: Settings) -> Iterator[Store]:
 
 
 def _ready(uri: str, settings: Settings) -> Store:
-    store = connect(uri, settings.mongo.database)
+    try:
+        store = connect(uri, settings.mongo.database)
+    except (InvalidURI, ValueError):  # whose messages can quote a part of the password
+        raise ConfigurationError(
+            "mongo.uri is not a URI that Mongo's clients understand: expected mongodb://USER:"
+            "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
+        ) from None
     store.ensure_indexes()
     return store
 
@@ -207,13 +213,17 @@ def _parser() -> argparse.ArgumentParser:
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
     add.set_defaults(run=_user_add)
-    add.add_argument("email", metavar="EMAIL")
-    add.add_argument("--mila-cluster-username", metavar="U")
-    add.add_argument("--cc-account-username", metavar="U")
+    add.add_argument("email", metavar="EMAIL", help="names the account: an e-mail address")
+    add.add_argument(
+        "--mila-cluster-username", metavar="U", help="the user's name on Mila's cluster"
+    )
+    add.add_argument(
+        "--cc-account-username", metavar="U", help="the user's name on Compute Canada's clusters"
+    )
     listing = actions.add_parser("list", help="list the accounts and the names of their tokens")
     listing.set_defaults(run=_user_list)
     revoke = actions.add_parser("revoke", help="revoke an account's tokens")
     revoke.set_defaults(run=_user_revoke)
-    revoke.add_argument("email", metavar="EMAIL")
+    revoke.add_argument("email", metavar="EMAIL", help="names the account")
     revoke.add_argument("token_name", nargs="?", metavar="TOKEN_NAME", help="this one alone")
     return parser

@@ -23,7 +23,7 @@ from clockwork.embedded_folder import EmbeddedError
 from clockwork.metrics_port import metrics_port
 from clockwork.processes import api_process, check_port, scraper_process
 from clockwork.supervise import Supervisor
-from config import ClusterSettings, Settings
+from config import ClusterSettings, ConfigurationError, Settings
 from ingest.anonymise import Report, anonymise
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
 from ingest.records import NoAnswer, Record, SetAside, read_records
@@ -98,14 +98,19 @@ def scrape_once(settings: Settings, store: Store) -> int:
             results.append(log_round(scraper, kind))  # noqa: PERF401
         scraper.close()
 
+    scrapers = _scrapers(settings, store)
     threads = [  # daemons, so that Ctrl-C need not wait for a cluster that hangs
-        threading.Thread(target=one, args=(scraper,), daemon=True)
-        for scraper in _scrapers(settings, store)
+        threading.Thread(target=one, args=(scraper,), daemon=True) for scraper in scrapers
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        for scraper in scrapers:
+            scraper.lease.release()  # or the next scrape would wait until it runs out
+        raise
     return 0 if results and all(results) else 1
 
 
@@ -280,7 +285,7 @@ def _line(what: str, look: Callable[[], str], *, ok: bool = True) -> bool:
         found = look()
     except ScrapeError as error:
         ok, found = False, error.message
-    except (PyMongoError, EmbeddedError, NoAnswer) as error:
+    except (ConfigurationError, PyMongoError, EmbeddedError, NoAnswer) as error:
         ok, found = False, str(error)
     sys.stdout.write(f"{'ok    ' if ok else 'FAILED'} {what}: {printable(found)}\n")
     sys.stdout.flush()

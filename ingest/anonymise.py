@@ -12,10 +12,10 @@ What is replaced, the same by the same wherever it stands in the dump (see `inge
 - ids of jobs, moved by one number, so that arrays, heterogeneous jobs and dependencies still agree.
 
 What stays: states, Slurm's own reasons, durations, priorities, amounts; the numbers in names of
-nodes; names of partitions, QOS, features, licences and GRES, but not one that is or holds a name
-that is replaced; kernel versions; the users of `SYSTEM_NAMES` and the words of `KEPT_WORDS`, unless
-somebody's name has them; a key's own name, so keys that are new are told to be looked at; what has
-neither a letter nor a digit.
+nodes, of ``ip-10-0-0-7`` too; names of partitions, QOS, features, licences and GRES, but not one
+that is or holds a name that is replaced; kernel versions; 127.0.0.1; the users of `SYSTEM_NAMES`,
+and the words of `KEPT_WORDS` unless somebody's name has them; a key's own name, so keys that are
+new are told to be looked at; what has neither a letter nor a digit.
 
 A record that can't be read for certain is left out.  The dump is read twice, once for its names.
 """
@@ -32,7 +32,7 @@ from ingest.dump_names import HOSTS, PEOPLE, SYSTEM_NAMES, DumpNames
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.hostlists import HostlistError, parse
 from ingest.pairs import REPEATED, RawPairs
-from ingest.pseudonyms import GROWTH, Pseudonyms, is_address, length, names_within, words
+from ingest.pseudonyms import GROWTH, Pseudonyms, length, names_within, words
 from ingest.records import MAX_RECORD_BYTES, NoAnswer, Record, SetAside, read_records
 
 KEPT_WORDS = SYSTEM_NAMES | frozenset(
@@ -250,16 +250,17 @@ class _Rewriter:
     def hosts(self, value: str) -> str:
         """A hostlist, one name, or an address."""
         try:
-            parts = parse(value)
+            parse(value)
         except HostlistError:
-            return self.text(value)
-        if ":" in value or (len(parts) == 1 and is_address(value.strip(" "))):
             return self.text(value)
         return _PART.sub(lambda part: self._host(part[0]), value)
 
     def _host(self, part: str) -> str:
-        # A name that is a number alone would stand as it was.
-        return ("" if words(part) else self._new.word("")) + self._new.letters(part)
+        if words(part) and ":" not in part:
+            return self._new.letters(part)
+        if "." in part or ":" in part:
+            return self.text(part)  # an address
+        return self._new.word("") + part  # a number, which must not stand as it was
 
     def host_and_sid(self, value: str) -> str:
         """``login-2:20721``."""

@@ -247,11 +247,6 @@ def length(name: str) -> int:
     return len(_PIECE.findall(name))
 
 
-def is_address(text: str) -> bool:
-    """Whether *text* is an IPv4 address."""
-    return _WHOLE.fullmatch(text) is not None and ":" not in text
-
-
 def is_utf8(text: str) -> bool:
     """Whether *text*, decoded with surrogateescape, was UTF-8."""
     try:

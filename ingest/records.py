@@ -109,7 +109,8 @@ def read_records(
         yield from _read(chunks, grammar, seal, vouching, max_bytes, frozenset())
         return
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
-        spool.writelines(chunks)
+        for chunk in chunks:  # writelines would look at the spool's size at its end alone
+            spool.write(chunk)
         spool.seek(0)
         counts = Counter(
             record_id

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: it parses, and asks for nothing that /metrics does not have."""
+"""The Grafana dashboard and the manual name no metric that /metrics does not have."""
 
 import json
 import re
@@ -52,6 +52,14 @@ def test_every_metric_and_label_exists(store: Store) -> None:
             grouped = re.findall(r"by \(([^)]*)\)", query)
             for label in [*chosen, *", ".join(grouped).split(", ")]:
                 assert label in known[name] | {""}, query
+
+
+def test_every_metric_of_the_manual_exists(store: Store) -> None:
+    _, _, rest = (REPOSITORY / "README.md").read_text().partition("## Watching it\n")
+    names = set(METRIC.findall(rest.partition("\n## ")[0]))
+
+    assert names
+    assert names <= labels_of_metrics(store).keys()
 
 
 def test_legends_name_labels_that_are_left(store: Store) -> None:
