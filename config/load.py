@@ -22,6 +22,8 @@ else:  # pragma: no cover - the same library under its older name
 
 CONFIG_VARIABLE = "CLOCKWORK_CONFIG"
 MONGO_URI_VARIABLE = "CLOCKWORK_MONGO_URI"
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+"""Set by systemd for a unit with LoadCredential=."""
 PLACES = (Path("clockwork.toml"), Path("/etc/clockwork/clockwork.toml"))
 
 
@@ -57,7 +59,8 @@ def _existing(path: Path, given_by: str) -> Path:
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings in the TOML file *path*, secrets from *environment* or their files filled in.
 
-    Relative paths in the file are taken from the file's folder.  Raises `ConfigurationError`.
+    Relative paths in the file are taken from the file's folder; of a key or a secret, from
+    ``$CREDENTIALS_DIRECTORY`` where it lies there.  Raises `ConfigurationError`.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +74,8 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     except ValidationError as error:
         lines = [f"{path}: {_explain(detail)}" for detail in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
-    return _with_secrets(_with_folder(settings, path.resolve().parent), path, environment)
+    settings = _with_folder(settings, path.resolve().parent, environment)
+    return _with_secrets(settings, path, environment)
 
 
 def _name_clusters(table: dict[str, Any], path: Path) -> None:
@@ -90,22 +94,33 @@ def _name_clusters(table: dict[str, Any], path: Path) -> None:
         cluster["name"] = name
 
 
-def _with_folder(settings: Settings, folder: Path) -> Settings:
+def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Settings:
     embedded = settings.embedded.model_copy(update={"path": folder / settings.embedded.path})
     update: dict[str, Any] = {"embedded": embedded}
     if settings.mongo.uri_file is not None:
-        uri_file = folder / settings.mongo.uri_file
+        uri_file = _secret(settings.mongo.uri_file, folder, environment)
         update["mongo"] = settings.mongo.model_copy(update={"uri_file": uri_file})
+    if settings.retention.archive is not None:
+        archive = folder / settings.retention.archive.expanduser()
+        update["retention"] = settings.retention.model_copy(update={"archive": archive})
     clusters = {}
     for name, cluster in settings.clusters.items():
         # A default stays one: what the ssh configuration file says goes before it.
         paths: dict[str, Any] = {
-            key: folder / getattr(cluster.ssh, key).expanduser()
+            key: _secret(getattr(cluster.ssh, key).expanduser(), folder, environment)
             for key in ("key_file", "known_hosts", "config_file")
             if key in cluster.ssh.model_fields_set
         }
         clusters[name] = cluster.model_copy(update={"ssh": cluster.ssh.model_copy(update=paths)})
     return settings.model_copy(update={**update, "clusters": clusters})
+
+
+def _secret(path: Path, folder: Path, environment: Mapping[str, str]) -> Path:
+    """Where the file *path* is: among the credentials that systemd hands over, else in *folder*."""
+    handed_over = environment.get(CREDENTIALS_VARIABLE)
+    if handed_over and (Path(handed_over) / path).is_file():
+        return Path(handed_over) / path
+    return folder / path
 
 
 def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]) -> Settings:

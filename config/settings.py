@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -61,6 +61,29 @@ class ScraperSettings(_Frozen):
     """How often a record is written of which only run time, priority, load and the like changed."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Where the scraper serves /metrics itself, on 127.0.0.1; 0 is nowhere."""
+
+
+class RetentionSettings(_Frozen):
+    """How long finished jobs stay in the database, and where they go then."""
+
+    after_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Age at which a finished job that is gone from its cluster leaves; 0 keeps all for ever."""
+    archive: Path | None = Field(default=None, strict=False)
+    """The folder of the archive files that such jobs move to."""
+    delete: bool = False
+    """Delete them without an archive."""
+    keep_annotated: bool = True
+    """Jobs whose owner wrote into their user dict stay."""
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "03:15"
+    """When the scraper does it, every day; in UTC."""
+
+    @model_validator(mode="after")
+    def _archive_or_delete(self) -> "RetentionSettings":
+        if self.archive is not None and self.delete:
+            raise ValueError("archive (a folder) or delete = true, not both")
+        if self.after_days and self.archive is None and not self.delete:
+            raise ValueError("archive (a folder) or delete = true beside after_days")
+        return self
 
 
 class LogSettings(_Frozen):
@@ -132,5 +155,6 @@ class Settings(_Frozen):
     embedded: EmbeddedSettings = EmbeddedSettings()
     api: ApiSettings = ApiSettings()
     scraper: ScraperSettings = ScraperSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     clusters: dict[str, ClusterSettings] = Field(default_factory=dict)
