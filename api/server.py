@@ -1,15 +1,11 @@
 """The API under waitress: where it listens, how much it takes in, and how it stops."""
 
 import errno
-import logging
-import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from types import FrameType
 from typing import Any
 
 from waitress import create_server, wasyncore
@@ -20,8 +16,6 @@ from waitress.task import ErrorTask, WSGITask
 from api.arguments import MAX_BODY_BYTES, too_large_body
 from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
 from config.settings import ApiSettings
-
-logger = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 << 10
 """The request line with its query, and all header fields."""
@@ -54,6 +48,7 @@ class Server:
         self, app: WsgiApplication, settings: ApiSettings, key: str = "api.host or api.port"
     ) -> None:
         self._stopping = threading.Event()
+        self._turned: Callable[[], None] = lambda: None
         self._channels: dict[int, Any] = {}
         self._waitress = create_server(
             app,
@@ -75,8 +70,12 @@ class Server:
         for listener in self._listeners:
             listener.channel_class = _Connection
 
-    def run(self) -> None:
-        """Answer requests until `stop`; then take no new ones, finish the answers, return."""
+    def run(self, turned: Callable[[], None] = lambda: None) -> None:
+        """Answer requests until `stop`; then take no new ones, finish the answers, return.
+
+        *turned* is called again and again meanwhile, at least every second or so.
+        """
+        self._turned = turned
         while not self._stopping.is_set():
             self._turn()
         for listener in self._listeners:
@@ -95,6 +94,7 @@ class Server:
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
+        self._turned()
 
     def _answers_under_way(self) -> bool:
         return any(
@@ -102,30 +102,6 @@ class Server:
             for channel in list(self._channels.values())
             if isinstance(channel, HTTPChannel)
         )
-
-
-def serve(app: WsgiApplication, settings: ApiSettings) -> None:
-    """Answer requests until SIGTERM or SIGINT, then return. To be called in the main thread.
-
-    Raises ServerError where it can't listen.
-    """
-    server = Server(app, settings)
-    with _signals_stop(server):
-        logger.info("the API listens on http://%s:%d", settings.host, settings.port)
-        server.run()
-
-
-@contextmanager
-def _signals_stop(server: Server) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.stop()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:

@@ -23,6 +23,7 @@ NUDGE_SECONDS = 0.2
 
 _POLL_SECONDS = 0.05
 _LAST_WORDS_BYTES = 2000
+_LAST_GASP_SECONDS = 1.0
 
 
 class ChildFailed(Exception):
@@ -43,6 +44,9 @@ class ProcessSpec:
     """Asked again and again until it is true; None when the program counts as ready at once."""
     ready_seconds: float = 60.0
     """How long it may take to become ready."""
+    notifies_every: float | None = None
+    """It says by itself that it is ready, and then gives a sign of life at least every so many
+    seconds (`clockwork.notify`); for a supervisor. None for a program that says nothing."""
     stop_seconds: float = 10.0
     """How long after SIGTERM it may take to end; then it is killed."""
     nudge: Callable[[], object] | None = None
@@ -143,6 +147,17 @@ class Child:
     def ask_to_stop(self) -> None:
         """Send SIGTERM."""
         self._process.terminate()
+
+    def reload(self) -> None:
+        """Send SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+
+    def abort(self) -> None:
+        """Send SIGABRT, at which ours say where they hang, and `kill` it a moment later."""
+        self._process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_GASP_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
         """Send SIGKILL to it and to what it started itself, and wait for its end."""

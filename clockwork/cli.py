@@ -20,9 +20,16 @@ from clockwork.embedded import EmbeddedDatabase
 from clockwork.embedded_folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
+from ingest.archive import ArchiveError
+from ingest.retention import AnotherRun, RetentionStopped
 from ingest.store import Store, connect
 from ingest.users import AccountError
 from scraper.errors import printable
+
+_FAILURES = (
+    *(AccountError, AnotherRun, ArchiveError, DemoError, EmbeddedError),
+    *(RetentionStopped, ServerError, commands.FileError),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigurationError, commands.CommandError) as error:
         _complain(str(error))
         return 2
-    except (AccountError, DemoError, EmbeddedError, ServerError, commands.FileError) as error:
+    except _FAILURES as error:
         _complain(str(error))
         return 1
     except PyMongoError as error:
@@ -98,19 +105,19 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _scrape(options: argparse.Namespace) -> int:
-    _, settings = _settings(options)
+    path, settings = _settings(options)
     with _store(settings) as store:
         return (
             commands.scrape_once(settings, store)
             if options.once
-            else commands.scrape(settings, store)
+            else commands.scrape(path, settings, store)
         )
 
 
 def _serve(options: argparse.Namespace) -> int:
-    _, settings = _settings(options)
+    path, settings = _settings(options)
     with _store(settings) as store:
-        return commands.serve_api(settings, store)
+        return commands.serve_api(path, settings, store)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -126,9 +133,21 @@ def _anonymise(options: argparse.Namespace) -> int:
     return commands.anonymise_dump(options.file)
 
 
+def _retain(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.retain(settings, store)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.restore_archive(store, options.file)
+
+
 def _check(options: argparse.Namespace) -> int:
     path, settings = _settings(options)
-    return commands.check(path, settings, _store)
+    return commands.check(path, settings, _store, offline=options.offline)
 
 
 def _user_add(options: argparse.Namespace) -> int:
@@ -137,6 +156,12 @@ def _user_add(options: argparse.Namespace) -> int:
         return commands.user_add(
             store, options.email, options.mila_cluster_username, options.cc_account_username
         )
+
+
+def _user_import(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.user_import(store, options.file, dry_run=options.dry_run)
 
 
 def _user_list(options: argparse.Namespace) -> int:
@@ -208,7 +233,11 @@ def _parser() -> argparse.ArgumentParser:
     anonymised.add_argument(
         "file", metavar="FILE", help="of `scontrol show job` or `show node`; - is standard input"
     )
-    command("check", _check, "Check the configuration, the database and every cluster.")
+    command("retain", _retain, "Take old finished jobs out of the database, as [retention] says.")
+    restored = command("restore", _restore, "Put jobs back from an archive file of the retention.")
+    restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
+    check = command("check", _check, "Check the configuration, the database and every cluster.")
+    check.add_argument("--offline", action="store_true", help="the configuration alone")
     user = command("user", lambda _: 2, "Accounts and their tokens.")
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
@@ -219,6 +248,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument(
         "--cc-account-username", metavar="U", help="the user's name on Compute Canada's clusters"
+    )
+    importing = actions.add_parser("import", help="add and change the accounts of a CSV file")
+    importing.set_defaults(run=_user_import)
+    importing.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="with the columns email, mila_cluster_username, cc_account_username",
+    )
+    importing.add_argument(
+        "--dry-run", action="store_true", help="say what would change, and write nothing"
     )
     listing = actions.add_parser("list", help="list the accounts and the names of their tokens")
     listing.set_defaults(run=_user_list)

@@ -5,7 +5,6 @@ Results go to standard output, all else to standard error through the log.
 
 import logging
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -16,23 +15,24 @@ from pathlib import Path
 import orjson
 from pymongo.errors import PyMongoError
 
-from api.app import build_app
-from api.server import serve
+from clockwork.api_daemon import ApiDaemon
 from clockwork.embedded import EmbeddedDatabase
 from clockwork.embedded_folder import EmbeddedError
-from clockwork.metrics_port import metrics_port
 from clockwork.processes import api_process, check_port, scraper_process
+from clockwork.reloading import require_clusters
+from clockwork.scrape_daemon import ScrapeDaemon
 from clockwork.supervise import Supervisor
 from config import ClusterSettings, ConfigurationError, Settings
 from ingest.anonymise import Report, anonymise
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
 from ingest.records import NoAnswer, Record, SetAside, read_records
+from ingest.retention import restore, run_retention
 from ingest.store import Store
-from ingest.users import add_user, list_users, revoke
+from ingest.user_import import do_import, plan_import
+from ingest.users import Names, add_user, list_users, revoke
 from scraper.commands import new_seal, show_command
 from scraper.errors import ScrapeError, printable
 from scraper.rounds import ClusterScraper, log_round
-from scraper.schedule import Schedule
 from scraper.ssh import connect
 
 SOME_SET_ASIDE = 3
@@ -54,9 +54,9 @@ class FileError(Exception):
 
 def up(path: Path, settings: Settings) -> int:
     """Database (embedded unless there is a URI), scraper and API, until a signal to stop."""
-    _some_clusters(settings)
+    require_clusters(settings)
     check_port(settings.api)
-    processes = [scraper_process(path), api_process(path, settings)]
+    processes = [scraper_process(path), api_process(path)]
     if settings.mongo.uri is not None:
         return Supervisor(processes).run()
     with EmbeddedDatabase(settings.embedded) as database:
@@ -65,26 +65,23 @@ def up(path: Path, settings: Settings) -> int:
             [
                 database.process(),
                 scraper_process(path, database.uri),
-                api_process(path, settings, database.uri),
+                api_process(path, database.uri),
             ]
         ).run()
 
 
-def scrape(settings: Settings, store: Store) -> int:
+def scrape(path: Path, settings: Settings, store: Store) -> int:
     """Scrape every cluster on its intervals until SIGTERM or SIGINT; the rounds in hand finish."""
-    _some_clusters(settings)
-    schedule = Schedule(_scrapers(settings, store))
-    with metrics_port(settings, store), _stop_signal() as stopped:
-        schedule.start()
-        stopped.wait()
-        schedule.stop()
+    require_clusters(settings)
+    ScrapeDaemon(path, settings, store).run()
     return 0
 
 
 def scrape_once(settings: Settings, store: Store) -> int:
     """One round of nodes and jobs of every cluster, side by side; 0 only if all answered."""
-    _some_clusters(settings)
+    require_clusters(settings)
     results: list[bool] = []
+    interrupted = threading.Event()
 
     def one(scraper: ClusterScraper) -> None:
         if not _take_lease(scraper):
@@ -95,7 +92,8 @@ def scrape_once(settings: Settings, store: Store) -> int:
             return
         for kind in (NODES, JOBS):
             # No comprehension: a round's failure must not keep the next from running.
-            results.append(log_round(scraper, kind))  # noqa: PERF401
+            if not interrupted.is_set():
+                results.append(log_round(scraper, kind))  # noqa: PERF401
         scraper.close()
 
     scrapers = _scrapers(settings, store)
@@ -108,6 +106,7 @@ def scrape_once(settings: Settings, store: Store) -> int:
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
+        interrupted.set()
         for scraper in scrapers:
             scraper.lease.release()  # or the next scrape would wait until it runs out
         raise
@@ -124,10 +123,9 @@ def _take_lease(scraper: ClusterScraper) -> bool:
     return True
 
 
-def serve_api(settings: Settings, store: Store) -> int:
+def serve_api(path: Path, settings: Settings, store: Store) -> int:
     """The REST API until SIGTERM or SIGINT."""
-    clusters, is_open = settings.clusters.values(), settings.api.metrics == "open"
-    serve(build_app(store, clusters=clusters, open_metrics=is_open), settings.api)
+    ApiDaemon(path, settings, store).run()
     return 0
 
 
@@ -135,24 +133,6 @@ def _scrapers(settings: Settings, store: Store) -> list[ClusterScraper]:
     return [
         ClusterScraper(cluster, settings.scraper, store) for cluster in settings.clusters.values()
     ]
-
-
-def _some_clusters(settings: Settings) -> None:
-    if not settings.clusters:
-        raise CommandError("the configuration names no cluster: add a table [clusters.NAME]")
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set."""
-    stopped = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
-    try:
-        yield stopped
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 # --- replay ---------------------------------------------------------------------------------------
@@ -267,13 +247,42 @@ def anonymise_dump(file: str) -> int:
     return SOME_SET_ASIDE if left_out else 0
 
 
+# --- retention ------------------------------------------------------------------------------------
+
+
+def retain(settings: Settings, store: Store) -> int:
+    """Take what is older than the configuration allows out of the database, now."""
+    if not settings.retention.after_days:
+        raise CommandError("retention.after_days is 0: everything stays for ever")
+    for departure in run_retention(store, settings.retention, settings.scraper.lease):
+        changed = departure.found - departure.deleted
+        _say(
+            f"{departure.collection}: {departure.found} due, {departure.deleted} deleted"
+            + (f", {changed} changed meanwhile and stay" if changed else "")
+            + (f"; archived in {departure.archive}" if departure.archive else "")
+        )
+    return 0
+
+
+def restore_archive(store: Store, path: Path) -> int:
+    """Put the documents of an archive file back where nothing is in their place."""
+    held, restored = restore(store, path)
+    _say(f"{path}: {held} documents, {restored} put back, {held - restored} were there")
+    return 0
+
+
 # --- check ----------------------------------------------------------------------------------------
 
 
-def check(path: Path, settings: Settings, store_of: StoreOf) -> int:
-    """A line for the configuration, the database and each cluster; 1 if any of them fails."""
+def check(path: Path, settings: Settings, store_of: StoreOf, *, offline: bool) -> int:
+    """A line for the configuration, the database and each cluster; 1 if any of them fails.
+
+    *offline*, for the configuration alone.
+    """
     clusters = ", ".join(settings.clusters) or "no cluster"
     lines = [_line(f"configuration {path}", lambda: clusters, ok=bool(settings.clusters))]
+    if offline:
+        return 0 if all(lines) else 1
     lines.append(_line("database", lambda: _check_database(settings, store_of)))
     for cluster in settings.clusters.values():
         lines.append(_line(f"cluster {cluster.name}", lambda c=cluster: _check_cluster(c)))  # type: ignore[misc] # noqa: PERF401
@@ -322,12 +331,30 @@ def user_add(store: Store, email: str, mila: str | None, cc: str | None) -> int:
     return 0
 
 
+def user_import(store: Store, path: Path, *, dry_run: bool) -> int:
+    """Add and change the accounts that a CSV file names; a line for each of them."""
+    plan = plan_import(store, path)
+    if not dry_run:
+        do_import(store, plan)
+    for names in plan.added:
+        _print(["added", *_cells(names)])
+    for change in plan.changed:
+        _print(["changed", *_cells(change.after)])
+    counts = f"{len(plan.added)} added, {len(plan.changed)} changed, {plan.unchanged} unchanged"
+    _say(f"{path}: {counts}" + (" (dry run: nothing was written)" if dry_run else ""))
+    return 0
+
+
+def _cells(names: Names) -> list[str]:
+    fields = ("mila_email_username", "mila_cluster_username", "cc_account_username")
+    return [names[field] or "-" for field in fields]
+
+
 def user_list(store: Store) -> int:
     """A line for each account: e-mail, the other usernames, the names of its tokens."""
     for user in list_users(store):
         tokens = ",".join(token.name for token in user.tokens) or "-"
-        row = [user.mila_email_username, user.mila_cluster_username or "-"]
-        _print([*row, user.cc_account_username or "-", tokens])
+        _print([*_cells(user.names), tokens])
     return 0
 
 

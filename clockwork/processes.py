@@ -7,33 +7,36 @@ from pathlib import Path
 
 from api.server import ServerError
 from clockwork.child import ProcessSpec
-from config import ApiSettings, Settings
+from config import ApiSettings
 from config.load import MONGO_URI_VARIABLE
 
 _FINISH_SECONDS = 30.0
-"""What a round or an answer in hand has after SIGTERM."""
+"""What a round or an answer in hand has after SIGTERM; both end themselves a little sooner."""
+_SIGN_OF_LIFE_SECONDS = 60.0
 
 
 def scraper_process(config: Path, mongo_uri: str | None = None) -> ProcessSpec:
     """``clockwork scrape``, against *mongo_uri* or the configuration's Mongo."""
-    return ProcessSpec(
-        "scraper", _argv(config, "scrape"), _environment(mongo_uri), stop_seconds=_FINISH_SECONDS
-    )
+    return _process("scraper", "scrape", config, mongo_uri)
 
 
-def api_process(config: Path, settings: Settings, mongo_uri: str | None = None) -> ProcessSpec:
-    """``clockwork serve``, ready when it takes connections. `check_port` belongs before it."""
+def api_process(config: Path, mongo_uri: str | None = None) -> ProcessSpec:
+    """``clockwork serve``, likewise."""
+    return _process("api", "serve", config, mongo_uri)
+
+
+def _process(name: str, command: str, config: Path, mongo_uri: str | None) -> ProcessSpec:
     return ProcessSpec(
-        "api",
-        _argv(config, "serve"),
+        name,
+        _argv(config, command),
         _environment(mongo_uri),
-        ready=lambda: listens(settings.api),
+        notifies_every=_SIGN_OF_LIFE_SECONDS,
         stop_seconds=_FINISH_SECONDS,
     )
 
 
 def check_port(api: ApiSettings) -> None:
-    """Raise ServerError if another program listens where the API will: it would pass for it."""
+    """Raise ServerError if another program listens where the API will, before anything starts."""
     if listens(api):
         raise ServerError(
             f"another program listens on {api.host}:{api.port} already: stop it, or give the API "

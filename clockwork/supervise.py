@@ -5,23 +5,38 @@ order.  One that dies is started again after 1 s, then 2, 4, and so on up to 60 
 health bring that back to 1 s.  Only one that has never been ready is given up: whatever is wrong
 with it is for the operator, and the supervisor stops the rest and ends with exit status 1.
 
-SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal closed) stop everything: each process in its turn
-gets SIGTERM, and SIGKILL when it has not ended within its ``stop_seconds``.  A second such signal
-kills all of them at once.  When the supervisor itself is killed, so are its processes
-(`clockwork.die_with_parent`).
+A process that gives signs of life (`ProcessSpec.notifies_every`) and falls silent is ended and
+started again likewise.
+
+SIGTERM and SIGINT (Ctrl-C) stop everything: each process in its turn gets SIGTERM, and SIGKILL when
+it has not ended within its ``stop_seconds``.  A second such signal kills all of them at once.  When
+the supervisor itself is killed, so are its processes (`clockwork.die_with_parent`).  SIGHUP goes on
+to those that give signs of life, which read their configuration again; from a terminal that closes
+it stops everything (`clockwork.signals`).
 """
 
 import contextlib
 import logging
+import os
 import select
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from clockwork.child import NUDGE_SECONDS, Child, ProcessSpec
+from clockwork.notify import (
+    Inbox,
+    Watchdog,
+    tell_ready,
+    tell_reloading,
+    tell_stopping,
+    without_notification,
+)
+from clockwork.signals import signals
 
 FIRST_DELAY = 1.0
 """Seconds between a process's death and its next start."""
@@ -30,7 +45,6 @@ HEALTHY_SECONDS = 300.0
 """A process that ran this long starts again after FIRST_DELAY."""
 
 _POLL_SECONDS = 0.1
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +64,23 @@ class _Watched:
     """One process under supervision: its present run, if any, and when the next one is due."""
 
     spec: ProcessSpec
+    inbox: Inbox | None = None
     child: Child | None = None
     ready: bool = False
     was_ready: bool = False
+    reload_due: bool = False
     delay: float | None = None
     due: float = 0.0
+
+    def reloads(self) -> bool:
+        """Whether it was told, or is still to be told, to read its settings, and has not yet."""
+        if self.inbox is None or self.child is None or not self.ready:
+            return False
+        return self.reload_due or not self.inbox.ready
+
+    def silent_at(self) -> float:
+        """When it counts as hanging unless it gives a sign before, by the monotonic clock."""
+        return float("inf") if self.inbox is None else self.inbox.heard_at + self.inbox.silence
 
 
 class _GivenUp(Exception):
@@ -66,7 +92,10 @@ class Supervisor:
 
     def __init__(self, processes: Sequence[ProcessSpec]) -> None:
         self._watched = [_Watched(spec) for spec in processes]
-        self._signals_seen = 0
+        self._stops_asked = 0
+        self._reload_asked = False
+        self._told_ready = False
+        self._watchdog = Watchdog()
 
     def run(self) -> int:
         """Start the processes and keep them running; returns the exit status.
@@ -74,20 +103,37 @@ class Supervisor:
         0 after a signal to stop, 1 when a process never became ready.  What a ``ready`` or a
         ``started`` of a process raises ends the supervision too, after the processes are stopped.
         """
-        with self._listening() as wait:
+        with self._hearing(), self._listening() as wait:
             try:
-                while not self._signals_seen:
+                while not self._stops_asked:
+                    self._pass_reload_on()
                     for watched in self._watched:
                         self._look_after(watched)
                         if not watched.was_ready:
                             break  # the ones after it wait for it
+                    self._tell_ready()
                     wait(self._seconds_to_next())
             except _GivenUp as reason:
                 logger.error("%s", reason)  # noqa: TRY400 - the reason says it all
                 return 1
             finally:
+                tell_stopping()
                 self._stop(wait)
         return 0
+
+    def _pass_reload_on(self) -> None:
+        if self._reload_asked:
+            tell_reloading()
+            self._reload_asked = self._told_ready = False
+            for watched in self._watched:
+                watched.reload_due = watched.inbox is not None
+
+    def _tell_ready(self) -> None:
+        """Tell who runs this process when all of its own are ready, or have read their settings."""
+        busy = [watched for watched in self._watched if not watched.was_ready or watched.reloads()]
+        if not self._told_ready and not busy:
+            self._told_ready = True
+            tell_ready(f"running {', '.join(watched.spec.name for watched in self._watched)}")
 
     def _look_after(self, watched: _Watched) -> None:
         """One look at a process: start it, see it become ready, or note its death."""
@@ -100,7 +146,7 @@ class Supervisor:
         if how is not None:
             self._bury(watched, child, how)
         elif not watched.ready:
-            if watched.spec.ready is None or watched.spec.ready():
+            if self._is_ready(watched):
                 watched.ready = watched.was_ready = True
                 logger.info("%s is ready (pid %d)", name, child.pid)
             elif child.late():
@@ -108,14 +154,39 @@ class Supervisor:
                     raise _GivenUp(child.silence())
                 logger.error("%s; it is killed", child.silence())
                 child.kill()
+        elif watched.inbox is not None:
+            self._watch(watched, watched.inbox, child)
+
+    def _is_ready(self, watched: _Watched) -> bool:
+        if watched.inbox is not None:
+            return watched.inbox.ready
+        return watched.spec.ready is None or watched.spec.ready()
+
+    def _watch(self, watched: _Watched, inbox: Inbox, child: Child) -> None:
+        inbox.read()
+        if time.monotonic() > watched.silent_at():
+            logger.error(
+                "%s (pid %d) gives no sign of life for %g s; it is killed",
+                *(watched.spec.name, child.pid, inbox.silence),
+            )
+            child.abort()
+        elif watched.reload_due:
+            watched.reload_due = inbox.ready = False
+            child.reload()
 
     def _start(self, watched: _Watched) -> None:
+        spec = watched.spec
+        environment = without_notification(os.environ if spec.env is None else spec.env)
+        if watched.inbox is not None:
+            watched.inbox.open_for_new_process()
+            environment |= watched.inbox.environment
         try:
-            watched.child = Child(watched.spec)
+            watched.child = Child(replace(spec, env=environment))
         except OSError as error:
-            self._put_off(watched, f"{watched.spec.name} can't be started: {error}", lived=0.0)
+            self._put_off(watched, f"{spec.name} can't be started: {error}", lived=0.0)
             return
         watched.ready = False
+        watched.reload_due = False
         self._look_after(watched)
 
     def _bury(self, watched: _Watched, child: Child, how: str) -> None:
@@ -135,8 +206,12 @@ class Supervisor:
         """How long the supervisor may sleep; None when only a signal is worth waking for."""
         if any(watched.child is not None and not watched.ready for watched in self._watched):
             return _POLL_SECONDS
-        dues = [watched.due for watched in self._watched if watched.child is None]
-        return max(0.0, min(dues) - time.monotonic()) if dues else None
+        dues = [
+            watched.silent_at() if watched.child is not None else watched.due
+            for watched in self._watched
+        ]
+        seconds = max(0.0, min(dues) - time.monotonic())
+        return None if seconds == float("inf") else seconds
 
     def _stop(self, wait: Callable[[float | None], None]) -> None:
         """Stop the processes in reverse order; kill them all at a second signal to stop."""
@@ -150,7 +225,7 @@ class Supervisor:
             deadline = time.monotonic() + seconds
             while child.ended() is None:
                 left = deadline - time.monotonic()
-                if self._signals_seen > 1:
+                if self._stops_asked > 1:
                     self._kill_all()
                 elif left <= 0:
                     logger.warning("%s has not ended after %g s; it is killed", name, seconds)
@@ -166,13 +241,36 @@ class Supervisor:
                 watched.child.kill()
 
     @contextlib.contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """An inbox for each process that gives signs of life, in a folder that is ours alone."""
+        with contextlib.ExitStack() as undo:
+            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="clockwork-")))
+            for watched in self._watched:
+                if watched.spec.notifies_every is not None:
+                    inbox = Inbox(folder / watched.spec.name, watched.spec.notifies_every)
+                    undo.callback(inbox.close)
+                    watched.inbox = inbox
+            yield
+
+    @contextlib.contextmanager
     def _listening(self) -> Iterator[Callable[[float | None], None]]:
-        """Signals are counted; yields a function that sleeps until one, or so many seconds."""
+        """Signals are noted; yields a function that sleeps until one, a message, or so long."""
 
         def wait(seconds: float | None) -> None:
-            if select.select([woken], [], [], seconds)[0]:
+            limits = [limit for limit in (seconds, self._watchdog.interval) if limit is not None]
+            self._watchdog.look()
+            heard, _, _ = select.select([woken, *inboxes], [], [], min(limits, default=None))
+            if woken in heard:
                 woken.recv(4096)
+            for inbox in heard:
+                if inbox is not woken:
+                    inboxes[inbox].read()
 
+        inboxes = {
+            watched.inbox.socket: watched.inbox
+            for watched in self._watched
+            if watched.inbox is not None
+        }
         woken, waker = socket.socketpair()
         with woken, waker, contextlib.ExitStack() as undo:
             waker.setblocking(False)
@@ -181,13 +279,11 @@ class Supervisor:
             # A child's death only has to wake the loop; a handler makes Python see the signal.
             undo.callback(signal.signal, signal.SIGCHLD, signal.getsignal(signal.SIGCHLD))
             signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-            for number in _STOP_SIGNALS:
-                handler = signal.getsignal(number)
-                if number == signal.SIGHUP and handler == signal.SIG_IGN:
-                    continue  # run under nohup
-                undo.callback(signal.signal, number, handler)
-                signal.signal(number, self._count)
+            undo.enter_context(signals(self._count, self._ask_to_reload, self._count))
             yield wait
 
-    def _count(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals_seen += 1
+    def _count(self) -> None:
+        self._stops_asked += 1
+
+    def _ask_to_reload(self) -> None:
+        self._reload_asked = True

@@ -60,6 +60,7 @@ class Lease:
         self._lock = threading.Lock()
         self._observed: tuple[Any, Any] | None = None
         self._observed_at = 0.0
+        self._let_go = False
         self.term = 0
         """How often this daemon has taken the lease; 0 before the first time."""
         self.held = False
@@ -71,6 +72,8 @@ class Lease:
         not held, and is logged.
         """
         with self._lock:
+            if self._let_go:
+                return False
             try:
                 held = self._renew() if self.held else self._take()
             except PyMongoError as error:
@@ -84,8 +87,9 @@ class Lease:
             return held
 
     def release(self) -> None:
-        """Let the lease go at once, for a clean stop."""
+        """Let the lease go at once and for good, for a clean stop. Raises pymongo's errors."""
         with self._lock:
+            self._let_go = True
             if self.held:
                 self.held = False
                 self._store.leases.delete_one({"_id": self._name, "holder": self._me})

@@ -252,7 +252,7 @@ def _longest(places: list[_Place], order: _Order) -> list[_Place]:
         if is_reached and length
     ]
     doubled = sorted({name for name in possible if possible.count(name) > 1})
-    if doubled or ways[0][1] > 1 or len({place.name for place in chain}) < len(chain):
+    if doubled or ways[0][1] > 1:
         raise Unreadable(
             f"{', '.join(doubled) or 'a key'} could stand in more than one place: "
             "text that a user wrote looks like a part of the record"
@@ -298,7 +298,7 @@ def _best(one: _Ways, other: _Ways) -> _Ways:
 def _reached(places: list[_Place], order: _Order) -> list[bool]:
     """Which places a chain from the first one can come to."""
     reached = [True]
-    free: dict[str, _Place] = {places[0].name: places[0]} if places[0].is_free else {}
+    free: dict[str, _Place] = {}
     for before, place in pairwise(places):
         straight = reached[-1] and order.can_follow(before, place)
         reached.append(straight or any(order.can_follow(each, place) for each in free.values()))

@@ -14,7 +14,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
@@ -310,7 +309,7 @@ class _Output:
         boundary = self.grammar.boundary if self.multi_line else self.grammar.boundary_o
         too_long = b""
         scanned = 0
-        for chunk in chain([b""], self._chunks):
+        for chunk in self._chunks:
             buffer += chunk
             begin = 0
             for match in boundary.finditer(buffer, scanned):

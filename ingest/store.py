@@ -14,7 +14,8 @@ clusters    how a cluster's rounds go            ``_id``: cluster and kind
 ==========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
-two writers of one record can only ever meet in one document.  The unique indexes begin with the
+two writers of one record can only ever meet in one document.  What is long over in jobs,
+former_jobs and set_aside leaves as `ingest.retention` says.  The unique indexes begin with the
 id: it serves a request that gives no cluster, and a collection sharded on the same two keys.
 """
 

@@ -102,7 +102,7 @@ def add_user(
         "cc_account_username": cc_account_username,
     }
     usernames = {
-        field: _checked_username(name, field) for field, name in given.items() if name is not None
+        field: checked_username(name, field) for field, name in given.items() if name is not None
     }
     token = "cw_" + secrets.token_urlsafe(32)
     digest = _digest(token)
@@ -112,7 +112,7 @@ def add_user(
         before = store.users.find_one_and_update(
             # An account that has a token of this name is not matched: the insert that follows
             # instead collides with it.
-            {EMAIL_FIELD: _checked_email(email), "tokens.name": {"$ne": name}},
+            {EMAIL_FIELD: checked_email(email), "tokens.name": {"$ne": name}},
             _addition(usernames, entry),
             upsert=True,
             return_document=ReturnDocument.BEFORE,
@@ -194,9 +194,33 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     if owner is not None:
         names = _user(owner).names
     store.jobs.update_many(
-        {f"slurm.{field}": username},
+        # What Slurm said stands in cw too, and that is indexed.
+        {f"cw.{field}": username, f"slurm.{field}": username},
         {"$set": {f"cw.{name_field}": name for name_field, name in names.items()}},
     )
+
+
+def refresh_outdated_jobs(store: Store) -> None:
+    """`refresh_jobs` for every name whose jobs show something else than the accounts.
+
+    Reads all jobs once, in the database.  Raises pymongo's errors.
+    """
+    shown = {name_field: f"$cw.{name_field}" for name_field in NAME_FIELDS}
+    for field in USERNAME_FIELDS:
+        accounts = username_map(store, field)
+        groups = store.jobs.aggregate(
+            [{"$group": {"_id": {**shown, "username": f"$slurm.{field}"}}}], allowDiskUse=True
+        )
+        outdated = set()
+        for group in groups:
+            username = group["_id"].get("username")
+            names = accounts.get(username) or dict.fromkeys(NAME_FIELDS) | {field: username}
+            if username is not None and any(
+                group["_id"].get(name_field) != name for name_field, name in names.items()
+            ):
+                outdated.add(username)
+        for username in outdated:
+            refresh_jobs(store, field, username)
 
 
 def _user(document: Mapping[str, Any]) -> User:
@@ -235,7 +259,8 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
-def _checked_email(email: str) -> str:
+def checked_email(email: str) -> str:
+    """*email*, if it is an e-mail address; else raises AccountError."""
     if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
         raise AccountError(f"{email!r} is not an e-mail address: expected NAME@HOST")
     return email
@@ -250,7 +275,8 @@ def _checked_name(name: str, what: str) -> str:
     return name
 
 
-def _checked_username(name: str, field: str) -> str:
+def checked_username(name: str, field: str) -> str:
+    """*name*, if somebody's *field* can be that; else raises AccountError."""
     if name == NOBODY:
         raise AccountError(f"{name!r} can't be anyone's {field}: Slurm gives it to lost accounts")
     return _checked_name(name, field)

@@ -53,6 +53,10 @@ class RoundTooLong(ScrapeError):
     """The whole round, from the connection to the last write, did not end within its limit."""
 
 
+class RoundAbandoned(ScrapeError):
+    """The scraper was told to stop and could not wait for the round's end."""
+
+
 class CommandFailed(ScrapeError):
     """The command ended, but not with exit status 0."""
 

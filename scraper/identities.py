@@ -117,6 +117,14 @@ def _agent_identities(agent: _Agent, hop: Hop, from_files: list[Identity]) -> li
     ]
 
 
+def _is_handed_over(file: Path) -> bool:
+    """Whether systemd keeps the key for this service alone (LoadCredential=).
+
+    It lets the service in by an access list, which looks like a mode that is open to the group.
+    """
+    return str(file.parent) == os.environ.get("CREDENTIALS_DIRECTORY")
+
+
 def _public_blob(file: Path) -> bytes | None:
     """Return the public key of the key *file*: beside it in ``.pub``, or *file* itself."""
     for public in (Path(f"{file}.pub"), file):
@@ -135,7 +143,7 @@ def _load_key(file: Path) -> paramiko.PKey:
     """
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
-        if mode & 0o077:
+        if mode & 0o077 and not _is_handed_over(file):
             raise _Unusable(
                 f"key file {file} is open to others (mode {mode:04o}), who may have copied the "
                 f"key: chmod 600 {file}, and make a new key if they could have"

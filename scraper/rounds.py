@@ -22,9 +22,9 @@ from ingest.store import Store
 from scraper.commands import ends_command, list_command, new_seal, show_command
 from scraper.deadline import Deadline
 from scraper.errors import (
-    CommandFailed,
     ConnectionLost,
     NotAnswered,
+    RoundAbandoned,
     RoundTooLong,
     ScrapeError,
     printable,
@@ -66,6 +66,7 @@ class ClusterScraper:
         self._connect_to = connect_to
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
+        self._abandoned = False
         self.lease = Lease(store, cluster.name, scraper.lease)
         self.scrapes = ScrapeLog(store, cluster.name)
         self._term = 0
@@ -100,6 +101,11 @@ class ClusterScraper:
                     self._settle(counts.unseen_ends)
             except BaseException as error:
                 self._disconnect()
+                if self._abandoned:
+                    raise RoundAbandoned(
+                        self.cluster.name,
+                        "the scraper stopped before its end; nothing was marked as gone",
+                    ) from error
                 if deadline.passed:
                     raise RoundTooLong(
                         self.cluster.name,
@@ -109,6 +115,11 @@ class ClusterScraper:
                     ) from error
                 raise
             return RoundReport(counts, size, time.monotonic() - started)
+
+    def abandon(self) -> None:
+        """Give up the round in hand, from any thread; no further one asks the cluster anything."""
+        self._abandoned = True
+        self._abort()
 
     def close(self) -> None:
         """End the connection and let the lease go, once the round in hand is done."""
@@ -145,6 +156,8 @@ class ClusterScraper:
 
     def _ask(self, connection: Connection, kind: Kind) -> tuple[RoundCounts, int]:
         """Run the commands of one round and take their answers in."""
+        if self._abandoned:  # while the connection was made
+            raise RoundAbandoned(self.cluster.name, "the scraper stops")
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
         command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
@@ -190,7 +203,7 @@ class ClusterScraper:
         try:
             output = b"".join(self._connection.run(command))
             ends = read_ends(output, self.cluster.zone)
-        except (AccountingUnreadable, CommandFailed) as error:
+        except (AccountingUnreadable, ScrapeError) as error:  # what was taken in stays taken in
             logger.warning("sacct: %s", error, extra={"cluster": self.cluster.name})
             ends = []
         self._intakes[JOBS.plural].settle(ends)

@@ -5,68 +5,207 @@ each other; a round that is due while the one before still waits is left out, an
 a cluster that keeps failing (`scraper.backoff`).  Leases are renewed beside all that.
 """
 
+import logging
 import threading
+import time
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from pymongo.errors import PyMongoError
 
 from ingest.intake import JOBS, NODES, Kind
 from scraper.backoff import Backoff
 from scraper.rounds import ClusterScraper, log_round
 
+FINISH_SECONDS = 20.0
+"""What rounds in hand have to finish when the schedule stops; then they are abandoned."""
+ABANDON_SECONDS = 5.0
+"""What an abandoned round has to end, and a lease to be let go."""
+OVERRUN_SECONDS = 300.0
+"""A round this much longer than its ``round_timeout`` hangs where no limit reaches."""
+SILENT_SECONDS = 60.0
+"""A scheduler that started nothing for so long hangs."""
+
 _STAGGER = timedelta(milliseconds=200)
 """Between the first rounds of two clusters, so that they don't all start in one instant."""
+_BEAT_SECONDS = 5.0
+_SCHEDULER_THREAD = " scheduler"
+_LEASES = " leases"
+"""With a space, as no cluster's name has."""
+
+logger = logging.getLogger(__name__)
 
 
 class Schedule:
     """Runs the rounds of *scrapers* from `start` to `stop`."""
 
-    def __init__(self, scrapers: list[ClusterScraper]) -> None:
-        self._scrapers = scrapers
-        self._backoffs = {scraper.cluster.name: Backoff() for scraper in scrapers}
+    def __init__(self, scrapers: Iterable[ClusterScraper]) -> None:
+        self._scrapers = {scraper.cluster.name: scraper for scraper in scrapers}
+        self._open: dict[ClusterScraper, Backoff] = {}
+        """Those that may have a connection or a lease; a replaced one for as long as it has."""
+        self._running: dict[ClusterScraper, float] = {}
+        """When the round in hand began, by the monotonic clock."""
+        self._executors: dict[str, ThreadPoolExecutor] = {}
         self._stopping = threading.Event()
+        self._beat = time.monotonic()
         self._scheduler = BackgroundScheduler(
             timezone=timezone.utc,
             job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None},
         )
 
+    @property
+    def scrapers(self) -> list[ClusterScraper]:
+        """Those whose rounds are run."""
+        return list(self._scrapers.values())
+
     def start(self) -> None:
         """Start the first rounds at once."""
-        now = datetime.now(timezone.utc)
-        for number, scraper in enumerate(self._scrapers):
-            cluster = scraper.cluster
-            self._scheduler.add_executor(ThreadPoolExecutor(1), alias=cluster.name)
-            for kind, seconds in (
-                (NODES, cluster.nodes_interval),
-                (JOBS, cluster.jobs_interval),
-            ):
-                self._scheduler.add_job(
-                    self._round,
-                    IntervalTrigger(seconds=seconds, timezone=timezone.utc),
-                    args=(scraper, kind),
-                    id=f"{cluster.name} {kind.plural}",
-                    executor=cluster.name,
-                    next_run_time=now + number * _STAGGER,
-                )
-            self._scheduler.add_job(
-                scraper.lease.keep,
-                IntervalTrigger(seconds=scraper.lease.seconds / 4, timezone=timezone.utc),
-                id=f"{cluster.name} lease",
-            )
+        self._add_threads(_LEASES, 10)
+        for number, scraper in enumerate(self.scrapers):
+            self._add(scraper, number * _STAGGER)
+        self._scheduler.add_executor(DebugExecutor(), alias=_SCHEDULER_THREAD)
+        self._scheduler.add_job(
+            self._note_beat,
+            IntervalTrigger(seconds=_BEAT_SECONDS, timezone=timezone.utc),
+            id="beat",
+            executor=_SCHEDULER_THREAD,
+        )
+        self._beat = time.monotonic()
         self._scheduler.start()
 
-    def _round(self, scraper: ClusterScraper, kind: Kind) -> None:
-        cluster = scraper.cluster
-        backoff = self._backoffs[cluster.name]
-        if not self._stopping.is_set() and backoff.is_over():
-            ok = log_round(scraper, kind)
-            backoff.note(ok=ok, interval=cluster.jobs_interval)
+    def change(self, scrapers: Iterable[ClusterScraper]) -> None:
+        """Go on with *scrapers*: those that run already are left alone, the others begin at once.
 
-    def stop(self) -> None:
-        """Let the rounds in hand finish, drop those that wait, and end the connections."""
+        One that is not among them, or has another one in its place, ends its round in hand first.
+        """
+        wanted = {scraper.cluster.name: scraper for scraper in scrapers}
+        before, self._scrapers = self._scrapers, wanted
+        for name, old in before.items():
+            if wanted.get(name) is not old:
+                self._remove(old)
+                # Behind its rounds, on their thread: the next one must not begin beside them.
+                self._scheduler.add_job(
+                    self._hand_over, args=(old, wanted.get(name)), executor=name
+                )
+        added = [scraper for name, scraper in wanted.items() if name not in before]
+        for number, scraper in enumerate(added):
+            self._add(scraper, number * _STAGGER)
+
+    def _add(self, scraper: ClusterScraper, delay: timedelta = timedelta()) -> None:
+        cluster = scraper.cluster
+        self._open[scraper] = Backoff()
+        self._add_threads(cluster.name, 1)
+        for kind, seconds in ((NODES, cluster.nodes_interval), (JOBS, cluster.jobs_interval)):
+            self._scheduler.add_job(
+                self._round,
+                IntervalTrigger(seconds=seconds, timezone=timezone.utc),
+                args=(scraper, kind),
+                id=_job_id(scraper, kind.plural),
+                executor=cluster.name,
+                next_run_time=datetime.now(timezone.utc) + delay,
+            )
+        self._scheduler.add_job(
+            scraper.lease.keep,
+            IntervalTrigger(seconds=scraper.lease.seconds / 4, timezone=timezone.utc),
+            id=_job_id(scraper, "lease"),
+            executor=_LEASES,
+        )
+
+    def _add_threads(self, name: str, count: int) -> None:
+        if name not in self._executors:
+            self._executors[name] = ThreadPoolExecutor(count)
+            self._scheduler.add_executor(self._executors[name], alias=name)
+
+    def _remove(self, scraper: ClusterScraper) -> None:
+        for what in (NODES.plural, JOBS.plural, "lease"):
+            if self._scheduler.get_job(_job_id(scraper, what)) is not None:
+                self._scheduler.remove_job(_job_id(scraper, what))
+
+    def _hand_over(self, old: ClusterScraper, new: ClusterScraper | None) -> None:
+        _close(old)
+        self._open.pop(old, None)
+        if new is not None and self._is_current(new):
+            self._add(new)
+
+    def _is_current(self, scraper: ClusterScraper) -> bool:
+        return self._scrapers.get(scraper.cluster.name) is scraper and not self._stopping.is_set()
+
+    def _round(self, scraper: ClusterScraper, kind: Kind) -> None:
+        if not (self._is_current(scraper) and self._open[scraper].is_over()):
+            return
+        self._running[scraper] = time.monotonic()
+        try:
+            ok = log_round(scraper, kind)
+        finally:
+            del self._running[scraper]
+        self._open[scraper].note(ok=ok, interval=scraper.cluster.jobs_interval)
+
+    def _note_beat(self) -> None:
+        self._beat = time.monotonic()
+
+    def stuck(self) -> str | None:
+        """What hangs for good, in words; None while rounds are started and end within limits."""
+        now = time.monotonic()
+        if now - self._beat > SILENT_SECONDS:
+            return f"the scheduler has started nothing for {now - self._beat:.0f} s"
+        for scraper, began in list(self._running.items()):
+            cluster = scraper.cluster
+            if now - began > cluster.round_timeout + OVERRUN_SECONDS:
+                return f"{cluster.name}: a round runs for {now - began:.0f} s"
+        return None
+
+    def stop(self) -> bool:
+        """Let the rounds in hand finish, drop those that wait, and end connections and leases.
+
+        Rounds that go on for `FINISH_SECONDS` are abandoned: nothing is marked as gone.  Whether
+        all threads have ended; when not, after another `ABANDON_SECONDS`, something hangs that
+        only the end of the process ends.
+        """
         self._stopping.set()
-        self._scheduler.shutdown(wait=True)
-        for scraper in self._scrapers:
-            scraper.close()
+        self._scheduler.shutdown(wait=False)
+        closers = [
+            threading.Thread(target=_close, args=(scraper,), daemon=True)
+            for scraper in list(self._open)
+        ]
+        enders = [
+            threading.Thread(target=executor.shutdown, daemon=True)
+            for executor in self._executors.values()
+        ]
+        for thread in closers + enders:
+            thread.start()
+        _join(closers, FINISH_SECONDS)
+        for scraper in list(self._running):
+            logger.warning(
+                "the round in hand has not ended within %g s and is abandoned",
+                FINISH_SECONDS,
+                extra={"cluster": scraper.cluster.name},
+            )
+            scraper.abandon()
+        _join(closers + enders, ABANDON_SECONDS)
+        return not any(thread.is_alive() for thread in closers + enders)
+
+
+def _close(scraper: ClusterScraper) -> None:
+    try:
+        scraper.close()
+    except PyMongoError as error:
+        logger.warning(
+            "the lease was not let go, so that the next daemon waits until it runs out: %s",
+            error,
+            extra={"cluster": scraper.cluster.name},
+        )
+
+
+def _job_id(scraper: ClusterScraper, what: str) -> str:
+    return f"{scraper.cluster.name} {what} {id(scraper)}"
+
+
+def _join(threads: Iterable[threading.Thread], seconds: float) -> None:
+    """Wait for all *threads* together, no longer than so many *seconds*."""
+    ends_at = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, ends_at - time.monotonic()))

@@ -84,7 +84,7 @@ def run_demo(port: int) -> int:
                     [
                         database.process(),
                         scraper_process(path, database.uri),
-                        api_process(path, settings, database.uri),
+                        api_process(path, database.uri),
                     ]
                 ).run()
 

@@ -212,8 +212,8 @@ def test_a_host_that_is_not_here(client: Client) -> None:
 
 
 SERVE = """
-import logging, os, signal, socket, sys
-from api.server import serve
+import os, signal, socket, sys
+from api.server import Server
 from config.settings import ApiSettings
 
 port = int(sys.argv[1])
@@ -228,20 +228,23 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield from [b"x" * 1000] * 10_000
 
-logging.basicConfig(stream=sys.stdout, level="INFO", format="%(message)s")
-serve(app, ApiSettings(port=port))
+server = Server(app, ApiSettings(port=port))
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: server.stop())
+print("listens", flush=True)
+server.run()
 print("returned", flush=True)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_server_after_its_last_answer(number: signal.Signals) -> None:
+def test_stopped_by_a_signals_handler_it_gives_its_last_answer(number: signal.Signals) -> None:
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-c", SERVE, str(port)], stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
-        assert server.stdout.readline() == f"the API listens on http://127.0.0.1:{port}\n"
+        assert server.stdout.readline() == "listens\n"
         connection = HTTPConnection(LOOPBACK, port, timeout=60)
         connection.request("GET", f"/{number.name}")
         assert len(connection.getresponse().read()) == 10_000_000

@@ -133,7 +133,8 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 def test_every_command_and_option_stands_in_the_manual(name: str) -> None:
     """In a row of the table: ``| `clockwork demo [--port PORT]` | what it does |``."""
     rows = [row for row in README.read_text().splitlines() if row.startswith(f"| `{name}")]
-    [row] = [row for row in rows if re.match(rf"\| `{name}[ `]", row)]
+    row = next((row for row in rows if re.match(rf"\| `{name}[ `]", row)), "")
+    assert row, f"README.md has no row that begins with | `{name}"
     usage, what_it_does = row.split("`", 2)[1:]
     assert len(what_it_does.strip(" |")) > 5
     for argument in arguments(COMMANDS[name]):
@@ -355,15 +356,26 @@ def test_what_can_not_be_replayed(
     assert store.jobs.count_documents({}) == store.nodes.count_documents({}) == 0
 
 
+def opened_by(process: "subprocess.Popen[bytes]", fifo: Path) -> int:
+    """The other end of *fifo*, once *process* has opened it to read."""
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            threading.Event().wait(0.02)
+    raise AssertionError(process.communicate())
+
+
 def test_ctrl_c(clusters: Path, place: Path) -> None:
     os.mkfifo(place / "fifo")
     with subprocess.Popen(
         clockwork("replay", "--dry-run", "--cluster", "mila", "--jobs", "fifo"),
         stderr=subprocess.PIPE,
     ) as process:
-        with (place / "fifo").open("wb"):  # returns when the command has opened it too
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 130
+        writer = opened_by(process, place / "fifo")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        os.close(writer)
         assert process.stderr is not None
         assert process.stderr.read() == b""
 

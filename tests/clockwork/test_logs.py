@@ -40,7 +40,7 @@ def _fail(text: str) -> None:
 def logging_put_back() -> Iterator[None]:
     """What ``set_up_logging`` changes is as before afterwards."""
     root = logging.getLogger()
-    loggers = [root, logging.getLogger("apscheduler"), logging.getLogger("paramiko")]
+    loggers = [root, *(logging.getLogger(name) for name in ("apscheduler", "paramiko", "pymongo"))]
     handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     root.handlers = []  # or they would be closed
     yield
@@ -172,10 +172,11 @@ def test_the_format_that_the_settings_ask_for(
 def test_the_level_that_the_settings_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
-    set_up_logging(LogSettings(format="json", level="warning"))
-    logging.getLogger("scraper.rounds").info("not this")
+    set_up_logging(LogSettings(format="json", level="info"))
+    logging.getLogger("scraper.rounds").debug("not this")
     logging.getLogger("apscheduler.scheduler").info("nor this")
+    logging.getLogger("pymongo.command").info("nor this, which holds documents")
     logging.getLogger("paramiko.transport").error("nor this: the round says it better")
-    logging.getLogger("scraper.rounds").warning("this")
+    logging.getLogger("scraper.rounds").info("this")
     [line] = written.getvalue().splitlines()
     assert json.loads(line)["message"] == "this"

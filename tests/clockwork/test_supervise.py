@@ -5,10 +5,12 @@ of them have ended.
 """
 
 import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -16,6 +18,7 @@ from typing import IO
 import pytest
 
 from clockwork.supervise import FIRST_DELAY, HEALTHY_SECONDS, LONGEST_DELAY, next_delay
+from tests.clockwork.manager import manager
 
 # Says its name and id, waits for a signal, says which one came, ends on SIGTERM.
 PROGRAM = """
@@ -33,6 +36,30 @@ while True:
         break
 """
 
+# Says over sd_notify that it is ready, then gives signs of life; says which signals come.
+NOTIFIER = """
+import os, queue, signal
+from clockwork.notify import Watchdog, tell_ready, tell_reloading
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+asked = queue.SimpleQueue()
+for number in (signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, lambda number, _: asked.put(number))
+say("notifier up", os.getpid(), os.environ.get("WATCHDOG_PID", "-"))
+tell_ready("ready")
+watchdog = Watchdog()
+number = None
+while number != signal.SIGTERM:
+    watchdog.look()
+    try:
+        number = asked.get(timeout=watchdog.interval)
+    except queue.Empty:
+        continue
+    say("notifier", signal.Signals(number).name)
+    tell_reloading()
+    tell_ready("ready again")
+"""
+
 # Runs the supervisor over the processes that its argument, a Python expression, makes.
 SUPERVISOR = """
 import logging, os, sys
@@ -40,11 +67,13 @@ from pathlib import Path
 from clockwork.child import ProcessSpec
 from clockwork.supervise import Supervisor
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
-PROGRAM, folder = sys.argv[1], Path(sys.argv[2])
+PROGRAM, folder, NOTIFIER = sys.argv[1], Path(sys.argv[2]), sys.argv[4]
 def program(name, *words, **keys):
     return ProcessSpec(name, [sys.executable, "-c", PROGRAM, name, *words], **keys)
 def command(name, code, **keys):
     return ProcessSpec(name, [sys.executable, "-c", code], **keys)
+def notifier(silence=600):
+    return command("notifier", NOTIFIER, notifies_every=silence)
 sys.exit(Supervisor(eval(sys.argv[3])).run())
 """
 
@@ -86,14 +115,21 @@ class Supervised:
 
 
 @contextmanager
-def supervised(processes: str, folder: Path) -> Iterator[Supervised]:
+def supervised(
+    processes: str,
+    folder: Path,
+    before: Sequence[str] = (),
+    stdin: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Supervised]:
     with subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, PROGRAM, str(folder), processes],
+        [*before, sys.executable, "-c", SUPERVISOR, PROGRAM, str(folder), processes, NOTIFIER],
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "GIVEN": "from outside"},
+        env={**environment, "GIVEN": "from outside"},
     ) as process:
         try:
             yield Supervised(process)
@@ -217,17 +253,137 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
         assert service.process.wait() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_terminals_signal_reaches_the_supervisor_alone(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_a_terminals_ctrl_c_reaches_the_supervisor_alone(tmp_path: Path) -> None:
     with supervised("[program('one')]", tmp_path) as service:
         service.up("one")
-        os.killpg(service.process.pid, number)  # as a terminal does
+        os.killpg(service.process.pid, signal.SIGINT)  # as a terminal does
         said = service.rest()
         assert "one SIGTERM" in said
-        assert number.name not in said
+        assert "SIGINT" not in said
         assert service.process.wait() == 0
+
+
+# Makes standard input the terminal that controls its session, and becomes the program.
+ON_TERMINAL = [
+    sys.executable,
+    "-c",
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])",
+]
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """A terminal's own end, and the one for programs; the first is for the test to close."""
+    own, for_programs = pty.openpty()
+    try:
+        yield own, for_programs
+    finally:
+        os.close(for_programs)
+
+
+def test_sighup_goes_on_to_those_that_can_reload(tmp_path: Path) -> None:
+    with supervised("[program('one'), notifier()]", tmp_path) as service:
+        service.up("one")
+        service.up("notifier")
+        service.line("INFO notifier is ready")
+        for _ in range(2):
+            service.process.send_signal(signal.SIGHUP)
+            service.line("notifier SIGHUP")
+        service.process.send_signal(signal.SIGTERM)
+        said = service.rest()
+        assert "one SIGTERM" in said
+        assert "one SIGHUP" not in said
+        assert service.process.wait() == 0
+
+
+def test_a_terminal_that_closes_stops_all(tmp_path: Path) -> None:
+    with (
+        terminal() as (own, for_programs),
+        supervised("[notifier()]", tmp_path, ON_TERMINAL, for_programs) as service,
+    ):
+        service.up("notifier")
+        service.line("INFO notifier is ready")
+        os.close(own)
+        assert "notifier SIGTERM" in service.rest()
+        assert service.process.wait() == 0
+
+
+def test_sighup_with_the_terminal_open_reloads(tmp_path: Path) -> None:
+    with (
+        terminal() as (own, for_programs),
+        supervised("[notifier()]", tmp_path, ON_TERMINAL, for_programs) as service,
+    ):
+        service.up("notifier")
+        service.line("INFO notifier is ready")
+        service.process.send_signal(signal.SIGHUP)
+        service.line("notifier SIGHUP")
+        service.process.send_signal(signal.SIGTERM)
+        service.rest()
+        assert service.process.wait() == 0
+        os.close(own)
+
+
+@pytest.mark.skipif(not shutil.which("nohup"), reason="there is no nohup")
+def test_under_nohup_sighup_does_nothing(tmp_path: Path) -> None:
+    with supervised("[notifier()]", tmp_path, ["nohup"]) as service:
+        service.up("notifier")
+        service.line("INFO notifier is ready")
+        service.process.send_signal(signal.SIGHUP)
+        service.process.send_signal(signal.SIGTERM)
+        assert "SIGHUP" not in service.rest()
+        assert service.process.wait() == 0
+
+
+def test_a_process_is_ready_when_it_says_so_and_not_before(tmp_path: Path) -> None:
+    processes = "[command('mute', 'import time; time.sleep(600)', notifies_every=600," + (
+        " ready_seconds=0.2)]"
+    )
+    with supervised(processes, tmp_path) as service:
+        assert "mute runs but is not ready after 0.2 s" in service.rest()
+        assert service.process.wait() == 1
+
+
+def test_a_process_that_falls_silent_is_killed_and_started_again(tmp_path: Path) -> None:
+    with supervised("[notifier(silence=2)]", tmp_path) as service:
+        pid = service.up("notifier")
+        service.line("INFO notifier is ready")
+        os.kill(pid, signal.SIGSTOP)
+        said = service.line("ERROR notifier (pid")
+        assert said == f"ERROR notifier (pid {pid}) gives no sign of life for 2 s; it is killed"
+        assert "notifier starts again" in service.line("ERROR notifier ended")
+        assert service.up("notifier") != pid
+
+
+def test_the_manager_above_hears_when_all_are_ready_reload_and_stop(tmp_path: Path) -> None:
+    processes = "[program('one', ready=(folder / 'go').exists), notifier()]"
+    with manager() as systemd:
+        environment = {**systemd.environment(watchdog_seconds=1), "WATCHDOG_PID": "1"}
+        with supervised(processes, tmp_path, environment=environment) as service:
+            service.up("one")
+            assert systemd.rest() == []
+            (tmp_path / "go").touch()
+            # Its own manager's watchdog is none of a process's business.
+            assert service.line("notifier up").endswith(" -")
+            assert systemd.message() == ["READY=1", "STATUS=running one, notifier"]
+            service.process.send_signal(signal.SIGHUP)
+            assert systemd.message()[0] == "RELOADING=1"
+            assert systemd.message()[0] == "READY=1"
+            service.line("notifier SIGHUP")
+            service.process.send_signal(signal.SIGTERM)
+            assert systemd.message()[0] == "STOPPING=1"
+            service.rest()
+
+
+def test_the_manager_above_is_given_signs_of_life(tmp_path: Path) -> None:
+    with (
+        manager() as systemd,
+        supervised(
+            "[program('one')]", tmp_path, environment=systemd.environment(watchdog_seconds=0.2)
+        ),
+    ):
+        for _ in range(3):
+            systemd.wait_for("WATCHDOG=1")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")

@@ -60,6 +60,7 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     assert example.api == default.api
     assert example.scraper == default.scraper
     assert example.log == default.log
+    assert example.retention == default.retention
     assert example.mongo == default.mongo
 
 
@@ -95,6 +96,10 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[mongo]\ndatabase = 'a/b'", "mongo.database"),
         ("[scraper]\nmax_record_bytes = 1", "scraper.max_record_bytes"),
+        ("[retention]\nafter_days = 90", "retention"),
+        ("[retention]\narchive = 'old'\ndelete = true", "retention"),
+        ("[retention]\nafter_days = -1\ndelete = true", "retention.after_days"),
+        ("[retention]\nat = '24:00'", "retention.at"),
         ("[clusters.'a b']", "clusters.a b.name"),
     ],
 )
@@ -143,7 +148,10 @@ def test_a_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
 
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     ssh = "key_file = 'keys/id'\nknown_hosts = '~/hosts'\n"
-    settings = load(tmp_path, CLUSTER + ssh + "[embedded]\npath = 'data'\n")
+    settings = load(
+        tmp_path, CLUSTER + ssh + "[embedded]\npath = 'data'\n[retention]\narchive = 'old'\n"
+    )
+    assert settings.retention.archive == tmp_path / "old"
     assert settings.embedded.path == tmp_path / "data"
     assert settings.clusters["mila"].ssh.key_file == tmp_path / "keys/id"
     assert settings.clusters["mila"].ssh.known_hosts == Path("~/hosts").expanduser()

@@ -77,3 +77,4 @@ def test_a_finished_job_counts_from_its_end(state: str) -> None:
     assert finished_at(slurm, NOW) == NOW - timedelta(hours=6)
     assert finished_at({"job_state": state, "end_time": "Unknown"}, NOW) == NOW
     assert finished_at({"job_state": state}, NOW) == NOW
+    assert finished_at({"job_state": state, "end_time": "0001-01-01T00:00:00+01:00"}, NOW) == NOW

@@ -183,3 +183,97 @@ def test_a_nodes_keys_may_come_in_another_order() -> None:
     text = "NodeName=a\n   State=IDLE\n   RealMemory=1\n   Gres=(null)\n\n"
     raw = read_pairs(text, NODE, multi_line=True)
     assert [pair.key for pair in raw.pairs] == ["NodeName", "State", "RealMemory", "Gres"]
+
+
+# --- more than one reading ------------------------------------------------------------------------
+
+
+def without_outputs(**texts: str) -> str:
+    """A job without StdErr, StdIn, StdOut, as salloc makes it; Comment is its last key but one."""
+    text = job("1", ALICE, sealed=False, **texts).replace("BatchFlag=1", "BatchFlag=0")
+    for key, value in {"StdErr": "/home/err", "StdIn": "/dev/null", "StdOut": "/home/out"}.items():
+        text = text.replace(f"\n   {key}={value}", "")
+    return text.replace("\n   Power=", "")
+
+
+def test_a_known_key_inside_a_line_can_not_open_a_line() -> None:
+    command = "/r WorkDir=/y Comment=z"
+    text = job("1", ALICE, sealed=False, command=command)
+    assert values(text)["Command"] == command
+    assert "WorkDir could stand" in str(refusal(one_line(text), one_line=True))
+
+
+def test_a_submit_time_without_the_seal_is_text_of_its_value() -> None:
+    name = "x\n   SubmitTime=2000-01-01T00:00:00"
+    found = values(job("1", ALICE, sealed=True, name=name), seal=SEAL)
+    assert found["JobName"] == name
+    assert found["SubmitTime"].startswith("2026-11-23")
+
+
+def test_a_record_may_end_in_its_last_mandatory_key() -> None:
+    text = without_outputs(command="/r JobState=x").replace("\n   Comment=hello", "")
+    assert values(text)["Command"] == "/r JobState=x"
+    assert values(text)["WorkDir"] == "/home"
+
+
+def test_two_keys_that_can_not_both_be_are_refused() -> None:
+    text = job("1", ALICE, sealed=False, comment="x StdIn=/a StdErr=/b")
+    for key in ("StdErr=/home/err", "StdIn=/dev/null"):
+        text = text.replace(f"\n   {key}", "")
+    error = refusal(one_line(text), one_line=True)
+    assert str(error).startswith("a key could stand in more than one place: ")
+
+
+def test_keys_out_of_order_are_refused_in_the_o_form_too() -> None:
+    text = one_line(job("1", ALICE, sealed=False))
+    moved = text.replace(" Partition=main", "", 1).replace(
+        " Priority=", " Partition=main Priority="
+    )
+    error = refusal(moved, one_line=True)
+    assert str(error) == "its keys are not in the order in which scontrol prints them"
+    assert not error.unknown
+
+
+@pytest.mark.parametrize(
+    ("field", "key"), [("work_dir", "WorkDir"), ("comment", "Comment"), ("command", "Command")]
+)
+def test_in_the_o_form_a_new_key_inside_a_text_is_text(field: str, key: str) -> None:
+    text = one_line(job("1", ALICE, sealed=False, **{field: "/home Future=1"}))
+    assert values(text, one_line=True)[key] == "/home Future=1"
+
+
+@pytest.mark.parametrize("stdout", ["/o Future=1 word", "/o a Future=1", "/o word Future=1 b=c"])
+def test_in_the_o_form_a_last_path_with_words_is_text(stdout: str) -> None:
+    text = one_line(job("1", ALICE, sealed=False, stdout=stdout)).replace(" Power=", "")
+    assert values(text, one_line=True)["StdOut"] == stdout
+
+
+def test_in_the_o_form_a_last_text_of_the_users_is_text() -> None:
+    text = one_line(without_outputs(comment="x Future=1"))
+    assert values(text, one_line=True)["Comment"] == "x Future=1"
+
+
+def test_empty_lines_at_the_end_of_a_jobs_text_are_its_own() -> None:
+    comment = "x\n\n"
+    assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
+
+
+def test_a_set_of_a_pack_belongs_to_a_pack() -> None:
+    text = job("1", ALICE, sealed=False).replace("\n   UserId", "\n   PackJobIdSet=1-2\n   UserId")
+    assert "not heterogeneous" in str(refusal(text))
+    whole = text.replace("JobId=1 ", "JobId=1 PackJobId=1 PackJobOffset=0 ", 1)
+    assert values(whole)["PackJobIdSet"] == "1-2"
+
+
+def test_a_known_key_of_no_text_out_of_its_order_is_refused_with_the_text_it_stands_in() -> None:
+    text = job("1", ALICE, sealed=False, comment="x\n   Scheduler=Main\n   JobState=y")
+    assert str(refusal(text)) == (
+        "Scheduler stands out of its order, perhaps inside the text of Comment"
+    )
+
+
+def test_raw_pairs_know_whether_they_are_utf_8() -> None:
+    text = job("1", ALICE, sealed=False, name="é")
+    assert read_pairs(text, JOB, multi_line=True).is_utf8()
+    text = job("1", ALICE, sealed=False, name="\udcff")
+    assert not read_pairs(text, JOB, multi_line=True).is_utf8()

@@ -1,9 +1,11 @@
 """A stream of output to records: cut where records begin, whole, and never more than there are."""
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 
+from ingest import records
 from ingest.grammar import JOB, NODE
 from ingest.records import (
     KEPT_BYTES,
@@ -135,12 +137,12 @@ def test_a_record_behind_one_without_an_end_is_not_believed() -> None:
 
 
 def test_a_record_that_is_too_long_is_set_aside_and_the_others_are_read() -> None:
-    records = [
+    outputs = [
         job("1", ALICE, sealed=True),
         job("2", ALICE, sealed=True, comment="x" * 200_000),
         job("3", ALICE, sealed=True),
     ]
-    text = "".join(records).encode()
+    text = "".join(outputs).encode()
     for size in (100, 4096, 1 << 20):
         chunks = [text[start : start + size] for start in range(0, len(text), size)]
         found = list(read_records(chunks, JOB, seal=SEAL, max_bytes=100_000))
@@ -211,3 +213,124 @@ def test_the_time_for_many_places_that_look_like_keys_stays_small() -> None:
     found = read(text, seal=SEAL)
     assert ids(found) == []
     assert "places look like keys" in aside(found)[0].reason
+
+
+# --- what is a record of its own ------------------------------------------------------------------
+
+CRUDE = "x\n\nJobId=9 JobName=y UserId=b(2) JobState=F SubmitTime=1 Partition=p WorkDir=/"
+
+
+def interactive(job_id: str, **texts: str) -> str:
+    return job(job_id, ALICE, sealed=False, **texts).replace("BatchFlag=1", "BatchFlag=0")
+
+
+def test_no_seal_is_the_default() -> None:
+    assert ids(list(read_records([job("1", ALICE, sealed=False).encode()], JOB))) == ["1"]
+
+
+def test_keys_in_a_line_make_no_record() -> None:
+    (record,) = read(interactive("1", comment=CRUDE))
+    assert isinstance(record, Record)
+    assert CRUDE in record.raw.text()
+
+
+def test_a_piece_without_a_name_is_no_record() -> None:
+    forged = interactive("9", end="").replace(" JobName=train", "")
+    forged = forged[: forged.index("\n   StdErr=")]
+    (item,) = read(interactive("1", comment=f"x\n\n{forged}"))
+    assert isinstance(item, SetAside)
+
+
+def test_an_end_inside_a_line_is_no_end() -> None:
+    cut = job("1", ALICE, sealed=False, comment="x StdOut=/forged")
+    cut = cut[: cut.index("\n   StdErr=")] + "\n\n"
+    found = read(cut + job("2", BOB, sealed=False) + job("3", BOB, sealed=False))
+    assert ids(found) == ["3"]
+
+
+def test_a_record_begins_behind_a_blank_line_alone() -> None:
+    forged = interactive("77", end="")
+    (item,) = read(interactive("1", comment=f"x\n{forged}"))
+    assert isinstance(item, SetAside)
+    assert item.ids == ("1", "77")
+
+
+def test_with_the_seal_a_record_without_an_end_hurts_itself_alone() -> None:
+    cut = job("1", ALICE, sealed=True)
+    cut = cut[: cut.index("\n   StdErr=")] + "\n\n"
+    found = read(cut + job("2", BOB, sealed=True), seal=SEAL)
+    assert ids(found) == ["2"]
+    assert [item.ids for item in aside(found)] == [("1",)]
+
+
+def test_pieces_are_joined_without_anything_between_them() -> None:
+    name = "x\n\nJobId=8 y\n\nJobId=7 z"
+    broken = job("1", ALICE, sealed=True, name=name, command="/r\n\nJobId=9 " + "x" * 5000)
+    first, second = read(broken, seal=SEAL, max_bytes=4000)
+    assert isinstance(first, SetAside)
+    assert broken.encode().startswith(first.text)
+    assert isinstance(second, SetAside)
+    many = job("1", ALICE, sealed=True, comment="x\n\nJobId=9 y" * 100)
+    (joined,) = read(many, seal=SEAL, max_bytes=len(many) - 1)
+    assert isinstance(joined, SetAside)
+    assert many.encode().startswith(joined.text)
+
+
+@pytest.mark.parametrize("comment", ["x", "x\n\nJobId=9 y"])
+def test_a_record_of_just_the_limit_is_read(comment: str) -> None:
+    text = job("1", ALICE, sealed=True, comment=comment)
+    after = job("2", BOB, sealed=True)
+    assert ids(read(text, seal=SEAL, max_bytes=len(text))) == ["1"]
+    assert ids(read(text, seal=SEAL, max_bytes=len(text) - 1)) == []
+    assert ids(read(text + after, seal=SEAL, max_bytes=len(text))) == ["1", "2"]
+    chunks = [text[:100].encode(), text[100:].encode(), after.encode()]
+    assert ids(list(read_records(chunks, JOB, seal=SEAL, max_bytes=len(text)))) == ["1", "2"]
+
+
+def test_a_key_that_slurm_showed_behind_paths_is_believed_behind_a_users_text() -> None:
+    def behind_path(job_id: str, owner: str) -> str:
+        text = job(job_id, owner, sealed=True)
+        return text.replace("\n   Power=", "\n   FutureKey=7\n   Power=")
+
+    behind_text = job("3", ALICE, sealed=True, comment="x\n   FutureKey=7")
+    one = behind_path("1", ALICE) + behind_path("2", ALICE) + behind_text
+    assert ids(read(one, seal=SEAL)) == ["1", "2"]
+    two = behind_path("1", ALICE) + behind_path("2", BOB) + behind_text
+    assert ids(read(two, seal=SEAL)) == ["1", "2", "3"]
+
+
+def test_no_answer_shows_how_the_output_begins() -> None:
+    with pytest.raises(NoAnswer, match=r"no record in the output, which begins b'Welcome!\\n'$"):
+        read("Welcome!\n")
+
+
+def test_a_nodes_lines_may_come_in_another_order() -> None:
+    text = "NodeName=a\n   State=IDLE\n   RealMemory=1\n   Gres=(null)\n\n"
+    (record,) = read_records([text.encode()], NODE)
+    assert isinstance(record, Record)
+    assert [pair.key for pair in record.raw.pairs] == ["NodeName", "State", "RealMemory", "Gres"]
+
+
+def test_an_endless_record_takes_little_memory() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield job("1", ALICE, sealed=True, end="").encode()
+        for _ in range(320):
+            yield b"x" * 100_000
+        yield ("\n\n" + job("2", BOB, sealed=True)).encode()
+
+    tracemalloc.start()
+    try:
+        found = list(read_records(chunks(), JOB, seal=SEAL, max_bytes=1_000_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert ids(found) == ["2"]
+    assert peak < 8_000_000
+
+
+def test_how_many_records_wait_for_a_key_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_DEFERRED", 1)
+    text = with_future("1", ALICE) + with_future("2", ALICE) + with_future("3", BOB)
+    found = read(text, seal=SEAL)
+    assert ids(found) == ["1"]
+    assert [item.ids for item in aside(found)] == [("2",), ("3",)]

@@ -1,12 +1,14 @@
 """When rounds run: clusters whose rounds last as long as a test wants them to."""
 
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pymongo.errors import ServerSelectionTimeoutError
 
 from config import ClusterSettings, SshSettings
 from ingest.intake import Kind, RoundCounts
@@ -77,7 +79,12 @@ class FakeScraper(ClusterScraper):
         return RoundReport(RoundCounts(), 0, 0.0)
 
     def close(self) -> None:
-        self.events.append("closed")
+        with self._busy:
+            self.events.append("closed")
+
+    def abandon(self) -> None:
+        self.events.append("abandoned")
+        self.gate.set()
 
     def next_round(self) -> str:
         """The kind of the next round, once it has begun."""
@@ -187,3 +194,101 @@ def test_a_cluster_that_failed_is_asked_again() -> None:
         for _ in range(6):
             scraper.next_round()
     assert scraper.overlaps == 0
+
+
+def test_a_schedule_that_does_its_work_is_not_stuck() -> None:
+    scraper = FakeScraper("mila", 0.05, HOUR)
+    with running(scraper) as schedule:
+        for _ in range(3):
+            scraper.next_round()
+            assert schedule.stuck() is None
+
+
+def test_a_round_far_over_its_limit_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.schedule.OVERRUN_SECONDS", -600.0)  # all of round_timeout's
+    scraper = FakeScraper("mila", HOUR, HOUR)
+    scraper.gate.clear()
+    with running(scraper) as schedule:
+        scraper.next_round()
+        assert re.fullmatch("mila: a round runs for [0-9]+ s", schedule.stuck() or "")
+        scraper.gate.set()
+        scraper.next_round()
+
+
+def test_a_scheduler_that_starts_nothing_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.schedule.SILENT_SECONDS", 0.0)
+    with running() as schedule:
+        assert "the scheduler has started nothing for 0 s" in (schedule.stuck() or "")
+
+
+def test_a_round_that_does_not_finish_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.schedule.FINISH_SECONDS", 0.05)
+    scraper, other = FakeScraper("mila", HOUR, HOUR), FakeScraper("beluga", HOUR, HOUR)
+    scraper.gate.clear()
+    schedule = Schedule([scraper, other])
+    schedule.start()
+    kind = scraper.next_round()
+    other.next_round()
+    other.next_round()
+    assert schedule.stop()
+    assert scraper.events == [f"{kind} begin", "abandoned", f"{kind} end", "closed"]
+    assert "abandoned" not in other.events
+
+
+def test_a_round_that_hangs_for_good_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.schedule.FINISH_SECONDS", 0.05)
+    monkeypatch.setattr("scraper.schedule.ABANDON_SECONDS", 0.05)
+    monkeypatch.setattr(FakeScraper, "abandon", lambda _: None)
+    scraper = FakeScraper("mila", HOUR, HOUR)
+    scraper.gate.clear()
+    schedule = Schedule([scraper])
+    schedule.start()
+    scraper.next_round()
+    assert not schedule.stop()
+    scraper.gate.set()
+
+
+def test_a_lease_that_can_not_be_let_go_keeps_nobody_from_stopping() -> None:
+    class Failing(FakeScraper):
+        def close(self) -> None:
+            raise ServerSelectionTimeoutError("no primary")
+
+    scraper = Failing("mila", HOUR, HOUR)
+    with running(scraper) as schedule:
+        scraper.next_round()
+        scraper.next_round()
+        new = FakeScraper("mila", HOUR, HOUR)
+        schedule.change([new])
+        new.next_round()
+
+
+def test_a_replaced_cluster_begins_when_the_old_one_is_closed() -> None:
+    events: list[str] = []
+    old, new = FakeScraper("mila", 0.05, 0.05), FakeScraper("mila", HOUR, HOUR)
+    old.events = new.events = events
+    old.gate.clear()
+    with running(old) as schedule:
+        kind = old.next_round()
+        schedule.change([new])
+        assert schedule.scrapers == [new]
+        old.gate.set()
+        first = new.next_round()
+        assert events[:4] == [f"{kind} begin", f"{kind} end", "closed", f"{first} begin"]
+
+
+def test_a_cluster_that_is_let_go_while_it_waits_for_its_turn_never_runs() -> None:
+    old, between, new = (FakeScraper("mila", HOUR, HOUR) for _ in range(3))
+    other = FakeScraper("beluga", 0.05, HOUR)
+    old.gate.clear()
+    with running(old, other) as schedule:
+        old.next_round()
+        schedule.change([between, other])
+        schedule.change([other])
+        schedule.change([new, other])
+        old.gate.set()
+        new.next_round()
+        new.next_round()
+        assert between.began.empty()
+        assert old.began.empty()
+        assert other.events.count("closed") == 0
+    assert new.events[-1] == "closed"

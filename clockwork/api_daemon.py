@@ -1,0 +1,84 @@
+"""``clockwork serve``: the API from its start to its stop.
+
+SIGHUP reads the configuration again, for the log and for what /metrics shows and to whom; where the
+API listens, with how many threads, and over which database, is settled at the start.
+"""
+
+import faulthandler
+import logging
+import queue
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from api.app import build_app
+from api.server import Server, WsgiApplication
+from clockwork.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
+from clockwork.reloading import read_again, take
+from clockwork.signals import signals
+from config import Settings
+from ingest.store import Store
+
+_FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads")
+
+logger = logging.getLogger(__name__)
+
+
+class ApiDaemon:
+    """Serves *store* as the configuration *path* says, whose *settings* were just read.
+
+    Listens from the start. Raises `ServerError` where it can't.
+    """
+
+    def __init__(self, path: Path, settings: Settings, store: Store) -> None:
+        self._path = path
+        self._settings = settings
+        self._store = store
+        self._address = f"{settings.api.host}:{settings.api.port}"
+        self._app = self._build_app()
+        self._server = Server(self._answer, settings.api)
+        self._watchdog = Watchdog()
+        self._hung_up: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Answer requests until SIGTERM or SIGINT, then return. To be called in the main thread."""
+        faulthandler.enable()  # a watchdog's SIGABRT then shows where every thread is
+        with signals(self._stop, lambda: self._hung_up.put(None)):
+            logger.info("the API listens on http://%s", self._address)
+            self._tell_ready()
+            self._server.run(self._turned)
+
+    def _stop(self) -> None:
+        tell_stopping()
+        self._server.stop()
+
+    def _turned(self) -> None:
+        """What is done besides at every turn of the server's loop."""
+        self._watchdog.look()
+        if not self._hung_up.empty():
+            self._hung_up.get()
+            self._reload()
+
+    def _reload(self) -> None:
+        tell_reloading()
+        settings = read_again(self._path)
+        if settings is not None:
+            take(settings, self._settings, _FIXED)
+            self._settings = settings
+            self._app = self._build_app()
+            logger.info("reloaded")
+        self._tell_ready()
+
+    def _tell_ready(self) -> None:
+        tell_ready(f"listening on {self._address}")
+
+    def _build_app(self) -> WsgiApplication:
+        app: WsgiApplication = build_app(
+            self._store,
+            clusters=self._settings.clusters.values(),
+            open_metrics=self._settings.api.metrics == "open",
+        )
+        return app
+
+    def _answer(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        return self._app(environ, start)

@@ -1,0 +1,72 @@
+"""The retention as a part of the scraper daemon: every day at ``retention.at``, on its own thread.
+
+A daemon that was not running at that time does it on the next day.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, time, timedelta, timezone
+
+from config import Settings
+from ingest.retention import log_retention
+from ingest.store import Store
+
+LOOK_SECONDS = 20.0
+"""How often the clock is looked at: one that is put forward or back is followed."""
+FINISH_SECONDS = 3.0
+"""What a run in hand has to come to a stop; it loses nothing when it is cut short."""
+
+
+def next_run(at: str, now: datetime) -> datetime:
+    """The first moment after *now* at which it is *at* (``03:15``, in UTC)."""
+    today = now.astimezone(timezone.utc).date()
+    moment = datetime.combine(today, time.fromisoformat(at), timezone.utc)
+    return moment if moment > now else moment + timedelta(days=1)
+
+
+class DailyRetention:
+    """Runs the retention every day from `start` to `stop`, as the newest settings say."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._look_seconds = look_seconds
+        self._due = next_run(settings.retention.at, clock())
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait for the time."""
+        self._thread.start()
+
+    def change(self, settings: Settings) -> None:
+        """Go on with *settings*; a run in hand ends with those that it began with."""
+        self._settings = settings
+        self._due = next_run(settings.retention.at, self._clock())
+
+    def stop(self) -> None:
+        """End the thread; a run in hand stops at its next batch. Does not wait for one that hangs.
+
+        To be called after `start`.
+        """
+        self._stopping.set()
+        self._thread.join(FINISH_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._look_seconds):
+            now = self._clock()
+            if now < self._due:
+                continue
+            settings = self._settings
+            self._due = next_run(settings.retention.at, now)
+            if settings.retention.after_days:
+                log_retention(
+                    self._store, settings.retention, settings.scraper.lease, self._stopping.is_set
+                )
