@@ -8,7 +8,7 @@ table, so it is asked once at a time.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from config import ClusterSettings, ScraperSettings
@@ -22,6 +22,7 @@ from ingest.store import Store
 from scraper.commands import ends_command, list_command, new_seal, show_command
 from scraper.deadline import Deadline
 from scraper.errors import (
+    CommandFailed,
     ConnectionLost,
     NotAnswered,
     RoundAbandoned,
@@ -162,7 +163,7 @@ class ClusterScraper:
         seal = new_seal() if self._sealed else ""
         command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
         run = connection.run(command)
-        records = self._records(run, kind, seal)
+        records = self._records(run, kind, seal, lambda: self._true_ids(connection))
         if listed is not None:
             records = hold_against(records, listed, lambda: self._list_again(connection, listed))
         try:
@@ -220,12 +221,27 @@ class ClusterScraper:
         self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
         return self._connection
 
-    def _records(self, run: Iterable[bytes], kind: Kind, seal: str) -> Iterator[Record | SetAside]:
+    def _true_ids(self, connection: Connection) -> Container[str]:
+        """The ids of all jobs, for the rare text that does not say where a record begins."""
+        try:
+            return self._list(connection)
+        except (CommandFailed, NotAnswered) as error:
+            logger.warning(
+                "records are set aside that squeue's list would tell apart: %s",
+                error.message,
+                extra={"cluster": self.cluster.name},
+            )
+            return ()
+
+    def _records(
+        self, run: Iterable[bytes], kind: Kind, seal: str, listed: Callable[[], Container[str]]
+    ) -> Iterator[Record | SetAside]:
         return read_records(
             run,
             kind.grammar,
             seal=seal,
             vouching=self._vouching[kind.plural],
+            listed=listed,
             max_bytes=self._settings.max_record_bytes,
         )
 

@@ -105,6 +105,8 @@ def attacks() -> Iterator[Attack]:
     yield Attack(
         "another id and owner, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=x{head}"
     )
+    yield Attack("another id, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=y")
+    yield Attack("that of a job that exists", "name", f"x\n\nJobId={VICTIM} JobName=y")
     yield Attack("another owner, by the comment", "comment", "x" + head)
     yield Attack("another end of the own record", "comment", "x" + own_end.rstrip())
     yield Attack("a record without an end before it", "comment", f"x\n\n{whole_77}")
@@ -122,18 +124,15 @@ def _by_network(job_id: str) -> str:
     return f"{own}\n   Power={_END}{forged_record(job_id, tail_from='Command')}"
 
 
-def output(attack: Attack, *, sealed: bool, one_line: bool) -> bytes:
-    """scontrol's output with the carrier and the true victim in it."""
-    records = [
-        job(CARRIER, "alice(1001)", sealed=sealed, **{attack.field: attack.text}),
-        job(VICTIM, "bob(1002)", sealed=sealed),
-        job("21", "carol(1003)", sealed=sealed),
-    ]
+def output(attack: Attack, *, sealed: bool, one_line: bool, place: int = 0) -> bytes:
+    """scontrol's output with the carrier, in this *place* of three, and the true victim in it."""
+    carrier = job(CARRIER, "alice(1001)", sealed=sealed, **{attack.field: attack.text})
+    records = [job(VICTIM, "bob(1002)", sealed=sealed), job("21", "carol(1003)", sealed=sealed)]
+    records.insert(place, carrier)
     if not one_line:
         return "".join(records).encode()
     return "".join(
-        _one_line(attack.text if number == 0 else "", record)
-        for number, record in enumerate(records)
+        _one_line(attack.text if record is carrier else "", record) for record in records
     ).encode()
 
 

@@ -13,6 +13,7 @@ from config import ClusterSettings, SshSettings
 from config.settings import UsernameField
 from ingest.intake import JOBS, NODES, Kind, documents
 from ingest.records import NoAnswer, SetAside, read_records
+from ingest.second_list import read_list
 
 FOLDER = Path(__file__).parents[2] / "fake_slurm_outputs"
 DUMPS = sorted((*FOLDER.glob("*/jobs_*.txt"), *FOLDER.glob("*/nodes_*.txt")))
@@ -40,11 +41,25 @@ def seal_of(dump: Path) -> str:
     return SEAL if dump.stem.endswith("_sealed") else ""
 
 
+def listed_of(dump: Path) -> frozenset[str]:
+    """The ids that squeue listed when the dump was made; none where it was not asked."""
+    group = dump.stem.removeprefix("jobs_").removesuffix("_sealed")
+    listed = dump.with_name(f"squeue_{group}.txt")
+    return frozenset(read_list(listed.read_bytes()) if listed.exists() else ())
+
+
 def read(dump: Path) -> list[Any]:
     """What the dump gives, as its golden file has it."""
     kind = kind_of(dump)
     try:
-        records = list(read_records([dump.read_bytes()], kind.grammar, seal=seal_of(dump)))
+        records = list(
+            read_records(
+                [dump.read_bytes()],
+                kind.grammar,
+                seal=seal_of(dump),
+                listed=lambda: listed_of(dump),
+            )
+        )
     except NoAnswer as error:
         return [{"no answer": str(error)}]
     return [

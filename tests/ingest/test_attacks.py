@@ -25,13 +25,17 @@ LISTED = {CARRIER: "1001", VICTIM: "1002", "21": "1003"}
 RIGHT, ASIDE, OWN, FOOLED = "read right", "set aside", "own job misread", "**fooled**"
 
 
-def records(attack: Attack, *, sealed: bool, one_line: bool) -> list[Record | SetAside]:
-    text = output(attack, sealed=sealed, one_line=one_line)
-    return list(read_records([text], JOB, seal=SEAL if sealed else ""))
+def records(
+    attack: Attack, *, sealed: bool, one_line: bool, place: int = 0, listed: bool = True
+) -> list[Record | SetAside]:
+    """What is read; a scrape, which has a seal, asks for the list of ids where it needs it."""
+    text = output(attack, sealed=sealed, one_line=one_line, place=place)
+    seal = SEAL if sealed else ""
+    return list(read_records([text], JOB, seal=seal, listed=lambda: LISTED if listed else ()))
 
 
-def with_list(attack: Attack) -> list[Record | SetAside]:
-    plain = records(attack, sealed=False, one_line=False)
+def with_list(attack: Attack, place: int = 0) -> list[Record | SetAside]:
+    plain = records(attack, sealed=False, one_line=False, place=place)
     return list(hold_against(plain, LISTED, lambda: LISTED))
 
 
@@ -58,14 +62,14 @@ def same(read: dict[str, str], truth: dict[str, str]) -> bool:
 
 
 def rows() -> Iterator[str]:
-    yield "| forgery | carried by | `-o` | structure | structure and squeue | seal |"
+    yield "| forgery | carried by | `-o` | structure | structure and squeue | scrape |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for attack in ATTACKS:
         outcomes = [
-            outcome(attack, records(attack, sealed=False, one_line=True)),
-            outcome(attack, records(attack, sealed=False, one_line=False)),
-            outcome(attack, with_list(attack)),
-            outcome(attack, records(attack, sealed=True, one_line=False)),
+            outcome(attack, records(attack, sealed=False, one_line=True, place=1)),
+            outcome(attack, records(attack, sealed=False, one_line=False, place=1)),
+            outcome(attack, with_list(attack, place=1)),
+            outcome(attack, records(attack, sealed=True, one_line=False, place=1)),
         ]
         yield f"| {attack.name} | {attack.field} | {' | '.join(outcomes)} |"
 
@@ -74,17 +78,61 @@ def test_the_table_in_the_documentation_is_what_happens() -> None:
     assert "\n".join(rows()) in DOCUMENT.read_text()
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_with_the_seal_nobody_is_fooled_and_no_other_job_suffers(attack: Attack) -> None:
-    found = records(attack, sealed=True, one_line=False)
+def test_with_the_seal_nobody_is_fooled_and_no_other_job_suffers(
+    attack: Attack, place: int
+) -> None:
+    found = records(attack, sealed=True, one_line=False, place=place)
     assert outcome(attack, found) != FOOLED
     read = {item.raw.pairs[0].value for item in found if isinstance(item, Record)}
     assert {VICTIM, "21"} <= read
+    if attack.text.endswith("JobName=y"):
+        assert CARRIER in read
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_with_the_seal_alone_nobody_is_fooled_and_no_job_is_lost(
+    attack: Attack, place: int
+) -> None:
+    found = records(attack, sealed=True, one_line=False, place=place, listed=False)
+    assert outcome(attack, found) != FOOLED
+    read = {item.raw.pairs[0].value for item in found if isinstance(item, Record)}
+    aside = {job_id for item in found if isinstance(item, SetAside) for job_id in item.ids}
+    assert LISTED.keys() <= read | aside
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_with_squeues_list_no_job_is_invented(attack: Attack) -> None:
-    found = with_list(attack)
+def test_with_the_seal_a_job_that_is_gone_is_not_kept_by_a_text(attack: Attack) -> None:
+    text = output(attack, sealed=True, one_line=False)
+    victims = text.index(f"\nJobId={VICTIM} JobName=train\n".encode(), len(attack.text))
+    without = text[: victims + 1] + text[text.rindex(b"JobId=21 ") :]
+    found = list(read_records([without], JOB, seal=SEAL, listed=lambda: {CARRIER, "21"}))
+    names = {
+        job_id
+        for item in found
+        for job_id in (item.ids if isinstance(item, SetAside) else (item.raw.pairs[0].value,))
+    }
+    assert names == {CARRIER, "21"}
+
+
+def test_the_list_is_asked_for_only_when_it_is_needed() -> None:
+    plain = Attack("none", "comment", "hello")
+
+    def listed() -> set[str]:
+        raise AssertionError
+
+    found = list(
+        read_records([output(plain, sealed=True, one_line=False)], JOB, seal=SEAL, listed=listed)
+    )
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_with_squeues_list_no_job_is_invented(attack: Attack, place: int) -> None:
+    found = with_list(attack, place)
     read = {item.raw.pairs[0].value for item in found if isinstance(item, Record)}
     assert read <= LISTED.keys()
 

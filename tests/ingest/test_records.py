@@ -334,3 +334,44 @@ def test_how_many_records_wait_for_a_key_has_a_limit(monkeypatch: pytest.MonkeyP
     found = read(text, seal=SEAL)
     assert ids(found) == ["1"]
     assert [item.ids for item in aside(found)] == [("2",), ("3",)]
+
+
+# --- where one record ends and the next begins ---------------------------------------------------
+
+SPLIT = "x\n\nJobId=9 JobName=y"
+"""A name that holds the start of a record, so that its own record seems to be job 9's."""
+
+
+@pytest.mark.parametrize("comment", ["x" * 30_000, f"{SPLIT}{'x' * 3000}" * 8])
+def test_behind_a_record_that_is_too_long_a_start_in_a_name_is_not_believed(comment: str) -> None:
+    text = (
+        job("1", ALICE, sealed=True, comment=comment)
+        + job("2", ALICE, sealed=True, name=SPLIT)
+        + job("3", BOB, sealed=True)
+    )
+    found = read(text, seal=SEAL, max_bytes=20_000)
+    assert ids(found) == ["3"]
+    assert {"1", "2"} <= {name for item in aside(found) for name in item.ids}
+
+
+def test_a_record_that_is_too_long_together_with_parts_of_the_next_is_set_aside_with_it() -> None:
+    text = (
+        job("1", ALICE, sealed=True, comment="x" * 19_000)
+        + job("2", ALICE, sealed=True, name="x" * 900 + SPLIT)
+        + job("3", BOB, sealed=True)
+    )
+    found = read(text, seal=SEAL, max_bytes=20_000)
+    assert ids(found) == ["3"]
+    assert {"1", "2"} <= {name for item in aside(found) for name in item.ids}
+
+
+def test_another_kind_of_job_can_not_seem_to_lack_its_end() -> None:
+    allocation = job("1", ALICE, sealed=True, name="a BatchFlag=1 b")
+    allocation = allocation.replace(" BatchFlag=1 Reboot", " BatchFlag=0 Reboot")
+    allocation = "".join(line for line in allocation.splitlines(True) if "   Std" not in line)
+    text = allocation + job("2", ALICE, sealed=True, name=SPLIT) + job("3", BOB, sealed=True)
+    assert ids(read(text, seal=SEAL)) == ["3"]
+    listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3", "9"})
+    assert ids(list(listed)) == ["3"]
+    listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3"})
+    assert ids(list(listed)) == ["3", "1", "2"]

@@ -65,7 +65,7 @@ def new_scraper(home: Home, port: int, store: Store, **options: bool) -> Cluster
         username_field="mila_cluster_username",
         ssh=home.settings(port),
         scontrol="/opt/slurm/bin/scontrol",
-        **options,  # type: ignore[arg-type]
+        **options,
     )
     return ClusterScraper(settings, ScraperSettings(), store)
 
