@@ -1,7 +1,8 @@
 """The command line: thin, each command a few lines over the rooms that do the work.
 
 Exit status: 0 done; 1 it failed, as the message says; 2 the command or the configuration is
-wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.
+wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.  Those
+that run on (``up``, ``scrape``, ``serve``) end with 0 when a signal stops them.
 """
 
 import argparse
@@ -62,9 +63,9 @@ def _complain(message: str) -> None:
 # --- what the commands share --------------------------------------------------------------------
 
 
-def _settings(options: argparse.Namespace) -> tuple[Path, Settings]:
+def _settings(options: argparse.Namespace, *, secrets: bool = True) -> tuple[Path, Settings]:
     path = find_settings_file(options.config, os.environ)
-    settings = load_settings(path)
+    settings = load_settings(path, secrets=secrets)
     set_up_logging(settings.log)
     return path, settings
 
@@ -146,7 +147,7 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    path, settings = _settings(options)
+    path, settings = _settings(options, secrets=not options.offline)
     return commands.check(path, settings, _store, offline=options.offline)
 
 
@@ -237,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
     restored = command("restore", _restore, "Put jobs back from an archive file of the retention.")
     restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
     check = command("check", _check, "Check the configuration, the database and every cluster.")
-    check.add_argument("--offline", action="store_true", help="the configuration alone")
+    check.add_argument("--offline", action="store_true", help="the configuration file alone")
     user = command("user", lambda _: 2, "Accounts and their tokens.")
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")

@@ -56,11 +56,14 @@ def _existing(path: Path, given_by: str) -> Path:
     return path
 
 
-def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(
+    path: Path, environment: Mapping[str, str] = os.environ, *, secrets: bool = True
+) -> Settings:
     """The settings in the TOML file *path*, secrets from *environment* or their files filled in.
 
     Relative paths in the file are taken from the file's folder; of a key or a secret, from
-    ``$CREDENTIALS_DIRECTORY`` where it lies there.  Raises `ConfigurationError`.
+    ``$CREDENTIALS_DIRECTORY`` where it lies there.  Without *secrets* no other file is looked at.
+    Raises `ConfigurationError`.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -75,7 +78,7 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
         lines = [f"{path}: {_explain(detail)}" for detail in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
     settings = _with_folder(settings, path.resolve().parent, environment)
-    return _with_secrets(settings, path, environment)
+    return _with_secrets(settings, path, environment) if secrets else settings
 
 
 def _name_clusters(table: dict[str, Any], path: Path) -> None:
@@ -118,7 +121,7 @@ def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str
 def _secret(path: Path, folder: Path, environment: Mapping[str, str]) -> Path:
     """Where the file *path* is: among the credentials that systemd hands over, else in *folder*."""
     handed_over = environment.get(CREDENTIALS_VARIABLE)
-    if handed_over and (Path(handed_over) / path).is_file():
+    if handed_over and os.access(Path(handed_over) / path, os.R_OK):
         return Path(handed_over) / path
     return folder / path
 

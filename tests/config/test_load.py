@@ -158,6 +158,30 @@ def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     assert "config_file" not in settings.clusters["mila"].ssh.model_fields_set
 
 
+def test_what_systemd_hands_over_goes_before_the_files_folder(tmp_path: Path) -> None:
+    handed_over = tmp_path / "credentials"
+    handed_over.mkdir()
+    for name in ("key", "uri"):
+        (handed_over / name).write_text("mongodb://handed-over")
+    (tmp_path / "uri").write_text("mongodb://here")
+    text = f"{CLUSTER}key_file = 'key'\nknown_hosts = 'hosts'\n[mongo]\nuri_file = 'uri'\n"
+    settings = load(tmp_path, text, {"CREDENTIALS_DIRECTORY": str(handed_over)})
+    assert settings.mongo.uri is not None
+    assert settings.mongo.uri.get_secret_value() == "mongodb://handed-over"
+    assert settings.clusters["mila"].ssh.key_file == handed_over / "key"
+    assert settings.clusters["mila"].ssh.known_hosts == tmp_path / "hosts"
+    settings = load(tmp_path, text)
+    assert settings.mongo.uri is not None
+    assert settings.mongo.uri.get_secret_value() == "mongodb://here"
+    assert settings.clusters["mila"].ssh.key_file == tmp_path / "key"
+
+
+def test_without_secrets_no_other_file_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "clockwork.toml"
+    path.write_text("[mongo]\nuri_file = 'nowhere'\n")
+    assert load_settings(path, {}, secrets=False).mongo.uri is None
+
+
 def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     named, other = tmp_path / "named.toml", tmp_path / "other.toml"

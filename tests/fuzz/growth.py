@@ -103,6 +103,11 @@ def _unfinished(piece: str) -> Callable[[int], bytes]:
     return make
 
 
+def _long_key(letter: str) -> Callable[[int], bytes]:
+    """A path behind which stands one key that is as long as that."""
+    return lambda size: _in("stdout", f"\n   A{letter * (size - 6)}=")(size)
+
+
 _WHOLE = job("7", _ALICE, sealed=False)
 _WITHOUT_END = "\n\n" + _WHOLE[: _WHOLE.index("\n   StdErr=")]
 
@@ -143,10 +148,8 @@ def hard_outputs() -> Iterator[Hard]:
         "many jobs with a thousand false keys each",
         _jobs(comment="\n   Comment=\n   Extra=" * 440),
     )
-    yield Hard("one long new key", lambda size: _in("stdout", "\n   A" + "b" * size + "=1")(size))
-    yield Hard(
-        "one long capital key", lambda size: _in("stdout", "\n   " + "A" * size + "=1")(size)
-    )
+    yield Hard("one long new key", _long_key("b"))
+    yield Hard("one long capital key", _long_key("A"))
     yield Hard("beginnings behind a job without an end", _unfinished("\n\nJobId=9 "))
     yield Hard("jobs without an end, no seal", _unfinished(_WITHOUT_END), seal="")
     yield Hard("spaces before the first record", lambda size: b" " * size + b"\n" + _only("x")(9))

@@ -277,3 +277,21 @@ def test_raw_pairs_know_whether_they_are_utf_8() -> None:
     assert read_pairs(text, JOB, multi_line=True).is_utf8()
     text = job("1", ALICE, sealed=False, name="\udcff")
     assert not read_pairs(text, JOB, multi_line=True).is_utf8()
+
+
+def test_a_forged_middle_without_the_seal_is_text_of_its_value() -> None:
+    label = (
+        "x\n   Priority=1\n   JobState=FAILED Reason=None\n   SubmitTime=2000-01-01T00:00:00"
+        "\n   Partition=p\n   Command=/r"
+    )
+    found = values(job("1", ALICE, sealed=True, label=label), seal=SEAL)
+    assert found["MCS_label"] == label
+    assert found["JobState"] == "RUNNING"
+    assert "could stand in more than one place" in str(
+        refusal(job("1", ALICE, sealed=False, label=label))
+    )
+
+
+def test_keys_behind_a_key_that_can_not_be_can_not_be_either() -> None:
+    name = "x\n   Comment=a\n   StdErr=/b"
+    assert values(job("1", ALICE, sealed=False, name=name))["JobName"] == name

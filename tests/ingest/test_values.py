@@ -144,3 +144,18 @@ def test_no_text_is_more_than_the_functions_can_take(text: str) -> None:
     for function in (values.duration, values.integer, values.decimal, values.user, values.optional):
         function(text)
     values.time(text, MONTREAL)
+
+
+def test_nothing_but_spaces_is_taken_off() -> None:
+    assert values.optional(" XN/AX ") == "XN/AX"
+    assert values.optional("\nN/A") == "\nN/A"
+    assert values.integer("X1X") == "X1X"
+    for ends in ("X", "\n"):
+        assert values.decimal(f"{ends}1.5{ends}") == f"{ends}1.5{ends}"
+        assert values.duration(f"{ends}22{ends}") is None
+        assert values.time(f"{ends}2021-11-13T00:56:47{ends}", MONTREAL) is None
+        assert values.user(f"{ends}alice(1){ends}") is None
+        assert not values.is_no_time(f"{ends}N/A{ends}")
+    assert values.time(" 2021-11-13T00:56:47 ", MONTREAL) == "2021-11-13T00:56:47-05:00"
+    assert values.user(" alice(1) ") == ("alice", "1")
+    assert values.is_no_time(" Unknown ")

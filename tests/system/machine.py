@@ -16,6 +16,7 @@ PACKAGES = {
     "sbatch": "slurm-client",
     "sshd": "openssh-server",
     "ssh-keygen": "openssh-client",
+    "systemd-analyze": "systemd",
 }
 """Each program that the tests start, and the Debian package that brings it."""
 
