@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 PORT ?= 8080
+FUZZ_SECONDS ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format fuzz lock clean
 
 help:
 	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -14,6 +15,7 @@ help:
 	@echo "make test    every test that this machine can run (as root on Debian: all of them)"
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"
+	@echo "make fuzz    try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
 	@echo "make lock    write the lock files anew from pyproject.toml"
 	@echo "make clean   remove .venv and what the tools have left"
 
@@ -31,6 +33,10 @@ lint: $(VENV)/development
 format: $(VENV)/development
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(VENV)/development
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
 
 # Each stamp says that .venv holds what its lock file names; development holds runtime too.
 $(VENV)/runtime: requirements.lock pyproject.toml | $(BIN)/python
@@ -58,7 +64,11 @@ lock: $(VENV)/development
 	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
 	  --extra embedded --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	  --extra embedded --extra build --extra test -c requirements.lock pyproject.toml \
+	  -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
+	  --extra embedded --extra build --extra test --extra fuzz -c requirements-dev.lock \
+	  pyproject.toml -o requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
