@@ -64,10 +64,10 @@ lock: $(VENV)/development
 	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
 	  --extra embedded --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --extra embedded --extra build --extra test -c requirements.lock pyproject.toml \
+	  --extra embedded --extra build --extra test --extra bench -c requirements.lock pyproject.toml \
 	  -o requirements-dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --extra embedded --extra build --extra test --extra fuzz -c requirements-dev.lock \
+	  --extra embedded --extra build --extra test --extra bench --extra fuzz -c requirements-dev.lock \
 	  pyproject.toml -o requirements-fuzz.lock
 
 clean:
