@@ -16,7 +16,7 @@ has the figures for Prometheus (`api.metrics`); it wants a token unless it is op
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -28,7 +28,7 @@ from pymongo.errors import PyMongoError
 from api import jobs, metrics, nodes, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
-from api.call import Call
+from api.call import Answer, Call
 from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from config import ClusterSettings
@@ -50,7 +50,7 @@ class Endpoint:
     method: str
     read_arguments: Callable[[Environ, Sequence[str]], Arguments]
     arguments: Sequence[str]
-    answer: Callable[[Call], bytes | Iterator[bytes]]
+    answer: Callable[[Call], Answer]
 
 
 ENDPOINTS = (
@@ -151,8 +151,9 @@ def _answer(
 ) -> bottle.HTTPResponse:
     user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    body = endpoint.answer(Call(store, user, arguments, clock()))
-    return bottle.HTTPResponse(body, HTTPStatus.OK, {"Content-Type": "application/json"})
+    answer = endpoint.answer(Call(store, user, arguments, clock(), environ))
+    headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
+    return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 
 def _answer_metrics(figures: Metrics, guard: Store | None, environ: Environ) -> bottle.HTTPResponse:

@@ -1,11 +1,16 @@
-"""One authenticated request with its arguments read: what an endpoint is handed."""
+"""One authenticated request with its arguments read, and its answer: what an endpoint is handed and
+what it gives back."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 
-from api.arguments import Arguments
+from api.arguments import Arguments, Environ
 from ingest.store import Store
 from ingest.users import User
+
+JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -16,3 +21,15 @@ class Call:
     user: User
     arguments: Arguments
     now: datetime
+    environ: Environ
+    """The request itself, for its header fields."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back: a body, whole or in chunks, and what the header says of it."""
+
+    body: bytes | Iterator[bytes]
+    headers: Mapping[str, str] | None = None
+    status: int = HTTPStatus.OK
+    content_type: str = JSON

@@ -1,10 +1,8 @@
 """``jobs/list`` and ``jobs/one``: the jobs as a scrape left them, with their owners' dicts."""
 
-from collections.abc import Iterator
-
 from api import queries
 from api.arguments import required_argument, seconds_argument, text_argument
-from api.call import Call
+from api.call import Answer, Call
 from api.documents import JOB_KEYS, json_bytes, json_list, only_one, shaped
 
 LIST_ARGUMENTS = ("user", "time", "relative_time", "cluster_name")
@@ -13,7 +11,7 @@ ONE_ARGUMENTS = ("job_id", "cluster_name")
 _WITHOUT_HISTORY = {"cw.history": 0}
 
 
-def list_jobs(call: Call) -> Iterator[bytes]:
+def list_jobs(call: Call) -> Answer:
     """A list of jobs: of a user, of a cluster, not finished for longer than so many seconds.
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
@@ -24,10 +22,10 @@ def list_jobs(call: Call) -> Iterator[bytes]:
         cluster_name=text_argument(call.arguments, "cluster_name"),
         now=call.now,
     )
-    return json_list(call.store.jobs.find(wanted, _WITHOUT_HISTORY), JOB_KEYS)
+    return Answer(json_list(call.store.jobs.find(wanted, _WITHOUT_HISTORY), JOB_KEYS))
 
 
-def one_job(call: Call) -> bytes:
+def one_job(call: Call) -> Answer:
     """The job of this id, an empty object where there is none.
 
     Raises Problem 400 for a bad argument, 500 for an id that several clusters have.
@@ -36,4 +34,4 @@ def one_job(call: Call) -> bytes:
     cluster_name = text_argument(call.arguments, "cluster_name")
     found = call.store.jobs.find(queries.job(job_id, cluster_name), _WITHOUT_HISTORY)
     job = only_one(found, f"job {job_id!r}")
-    return json_bytes({} if job is None else shaped(job, JOB_KEYS))
+    return Answer(json_bytes({} if job is None else shaped(job, JOB_KEYS)))

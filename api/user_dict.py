@@ -12,7 +12,7 @@ import bson
 
 from api import queries
 from api.arguments import required_argument, text_argument
-from api.call import Call
+from api.call import Answer, Call
 from api.documents import Document, json_bytes, only_one
 from api.problems import Problem
 from api.update_pairs import MOST_BYTES, Pairs, checked_pairs, too_large
@@ -23,7 +23,7 @@ UPDATE_ARGUMENTS = ("job_id", "cluster_name", "update_pairs")
 _ATTEMPTS = 5
 
 
-def update_user_dict(call: Call) -> bytes:
+def update_user_dict(call: Call) -> Answer:
     """Merge the pairs key by key; answers the whole new user dict.
 
     Raises Problem 400 for a bad argument or a dict that would grow too large, 403 for a job that
@@ -41,7 +41,7 @@ def update_user_dict(call: Call) -> bytes:
         if now is None:
             raise _no_job(name)
         if written.modified_count or _has_already(now, pairs, call.user, name):
-            return json_bytes(now["user"])
+            return Answer(json_bytes(now["user"]))
     raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} is being changed: try again")
 
 
