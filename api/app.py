@@ -11,7 +11,8 @@ GET       nodes/one, node/one           node_name (or name), cluster_name
 ========  ============================  ============================================
 
 Every one of them wants a user's token; every error is a problem (`api.problems`).  ``/metrics``
-has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.
+has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.  ``/`` is the
+page for people (`api.page_files`).
 """
 
 import logging
@@ -30,6 +31,7 @@ from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
 from api.metrics import Metrics
+from api.page_files import add_page
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from config import ClusterSettings
 from ingest.store import Store
@@ -93,6 +95,7 @@ def build_app(
         )
     guard = None if open_metrics else store
     _add_metrics(app, Metrics(store, clusters, clock), guard)
+    add_page(app)
     return app
 
 

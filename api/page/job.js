@@ -1,0 +1,124 @@
+// One job: what matters, where it has been, what its owner wrote, and all that Slurm said.
+
+import { element } from "./elements.js";
+import { timeline } from "./drawing.js";
+import { facts, keyTable, linkTo, stateBadge } from "./parts.js";
+import { runTime, userOf } from "./job_facts.js";
+import { jobTone } from "./states.js";
+import { clusterTime, length, moment, none, plain, relative, shown } from "./text.js";
+
+export function jobView(args) {
+  const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };
+  const content = element("article", { class: "job" });
+  return {
+    title: `Job ${plain(asked.job_id)}`,
+    tab: "jobs",
+    content,
+    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked] },
+    show({ job, history }) {
+      if (!job.body.slurm) {
+        content.replaceChildren(...absent(asked));
+        return "There is no such job.";
+      }
+      content.replaceChildren(...sections(job.body, history.body));
+      return `Job ${plain(asked.job_id)} is ${plain(job.body.slurm.job_state)}`;
+    },
+  };
+}
+
+function absent({ job_id: id, cluster_name: cluster }) {
+  return [
+    element("h1", {}, "Job ", shown(id)),
+    element(
+      "p",
+      { class: "card" },
+      cluster === "" ? "No cluster has a job of this id." : ["There is no job of this id on ", shown(cluster), "."]
+    ),
+  ];
+}
+
+function sections(job, steps) {
+  const { slurm, cw, user } = job;
+  return [
+    element(
+      "header",
+      { class: "job-title" },
+      element("p", { class: "muted" }, "Job ", shown(slurm.job_id), " on ", shown(slurm.cluster_name)),
+      element("h1", {}, shown(slurm.name)),
+      element("p", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw))
+    ),
+    section("In short", inShort(slurm)),
+    section("History", ...historyOf(slurm, steps)),
+    section("Written by its owner", ownersPart(user)),
+    section("All that Slurm said", keyTable(slurm, "All that Slurm said of this job")),
+    section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this job")),
+  ];
+}
+
+function section(title, ...content) {
+  const id = title.toLowerCase().replaceAll(" ", "-");
+  return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), ...content);
+}
+
+function gone(cw) {
+  return cw.vanished
+    ? element("span", { class: "muted" }, " Gone from the cluster since ", relative(cw.vanished), ".")
+    : null;
+}
+
+function inShort(slurm) {
+  const cluster = slurm.cluster_name;
+  const filtered = (key, value) =>
+    value ? linkTo("jobs", { cluster_name: cluster, [key]: value }, value) : none();
+  const time = (text) =>
+    moment(text) === null ? shown(text) : [clusterTime(text), " ", element("small", {}, relative(text))];
+  const pending = slurm.job_state === "PENDING";
+  const running = slurm.job_state === "RUNNING";
+  const took = runTime(slurm, Date.now());
+  return facts([
+    ["User", filtered("user", userOf(slurm))],
+    ["Account", filtered("account", slurm.account)],
+    ["Partition", filtered("partition", slurm.partition)],
+    ["Nodes", shown(slurm.nodes)],
+    ["Submitted", time(slurm.submit_time)],
+    [pending ? "Expected to start" : "Started", time(slurm.start_time)],
+    [running ? "Will end by" : "Ended", time(slurm.end_time)],
+    ["Run time", took === null ? none() : length(took)],
+    ["Time limit", slurm.time_limit === null ? "none" : length(slurm.time_limit)],
+    [pending ? "Waits for" : "Reason", shown(slurm.reason)],
+    ["Exit code", shown(slurm.exit_code)],
+    ["Command", shown(slurm.command)],
+  ]);
+}
+
+function historyOf(slurm, steps) {
+  if (steps.length === 0) return [element("p", { class: "muted" }, "No change of state was seen yet.")];
+  const line = spans(steps, slurm, Date.now());
+  const told = line.map((step) => `${plain(step.state)} ${length((step.to - step.from) / 1000)}`).join(", ");
+  return [
+    timeline(line, told),
+    element(
+      "ol",
+      { class: "steps" },
+      steps.map((step) =>
+        element("li", {}, stateBadge(step.job_state, jobTone(step.job_state)), " ", relative(step.at))
+      )
+    ),
+  ];
+}
+
+/** The steps of a history as lengths of time, each until the next; the last until `now`. */
+export function spans(steps, now) {
+  return steps.map((step, index) => ({
+    state: step.job_state,
+    tone: jobTone(step.job_state),
+    from: moment(step.at) ?? now,
+    to: moment(steps[index + 1]?.at) ?? now,
+  }));
+}
+
+function ownersPart(user) {
+  return Object.keys(user).length === 0
+    ? element("p", { class: "muted" }, "Nothing yet. The owner of a job can write to it with jobs/user_dict_update.")
+    : keyTable(user, "Written by the job's owner");
+}
