@@ -29,6 +29,7 @@ from api import jobs, metrics, nodes, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
+from api.census import Clusters
 from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from config import ClusterSettings
@@ -92,7 +93,7 @@ def build_app(
             BASE + endpoint.path, method=endpoint.method, callback=_callback(endpoint.path, answer)
         )
     guard = None if open_metrics else store
-    _add_metrics(app, Metrics(store, clusters, clock), guard)
+    _add_metrics(app, Metrics(Clusters(store, clusters, clock)), guard)
     return app
 
 
@@ -101,7 +102,7 @@ def build_metrics_app(
 ) -> bottle.Bottle:
     """/metrics alone, for everyone, as a WSGI application."""
     app = _new_app([METRICS])
-    _add_metrics(app, Metrics(store, clusters, clock), None)
+    _add_metrics(app, Metrics(Clusters(store, clusters, clock)), None)
     return app
 
 
