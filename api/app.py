@@ -8,11 +8,14 @@ GET       jobs/one                      job_id, cluster_name
 PUT       jobs/user_dict_update         job_id, cluster_name, update_pairs
 GET       nodes/list                    cluster_name
 GET       nodes/one, node/one           node_name (or name), cluster_name
+GET       jobs/history                  job_id, cluster_name
+GET       clusters/list                 none
 ========  ============================  ============================================
 
 Every one of them wants a user's token; every error is a problem (`api.problems`).  ``/metrics``
-has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.  ``/`` is the
-page for people (`api.page_files`).
+has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.  ``/healthz``
+and ``/readyz`` (`api.health`) are for everyone, and so is ``/``, the page for people
+(`api.page_files`).
 """
 
 import logging
@@ -26,10 +29,12 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import jobs, metrics, nodes, user_dict
+from api import clusters, history, jobs, metrics, nodes, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
+from api.census import Clusters
+from api.health import HEALTHZ, READYZ, Health
 from api.metrics import Metrics
 from api.page_files import add_page
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
@@ -68,6 +73,10 @@ ENDPOINTS = (
     Endpoint("nodes/list", "GET", query_arguments, nodes.LIST_ARGUMENTS, nodes.list_nodes),
     Endpoint("nodes/one", "GET", query_arguments, nodes.ONE_ARGUMENTS, nodes.one_node),
     Endpoint("node/one", "GET", query_arguments, nodes.ONE_ARGUMENTS, nodes.one_node),
+    Endpoint("jobs/history", "GET", query_arguments, history.ARGUMENTS, history.job_history),
+    Endpoint(
+        "clusters/list", "GET", query_arguments, clusters.LIST_ARGUMENTS, clusters.list_clusters
+    ),
 )
 
 
@@ -87,14 +96,23 @@ def build_app(
 
     /metrics has the figures of *clusters*, for everyone when *open_metrics*.
     """
-    app = _new_app([*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS])
+    state = Clusters(store, clusters, clock)
+    health = Health(store, state)
+    open_addresses: dict[str, Callable[[Environ], Answer]] = {
+        HEALTHZ: health.alive,
+        READYZ: health.ready,
+    }
+    described = [*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS, *open_addresses]
+    app = _new_app(described)
     for endpoint in ENDPOINTS:
-        answer = partial(_answer, endpoint, store, clock)
+        answer = partial(_answer, endpoint, store, clock, state)
         app.route(
             BASE + endpoint.path, method=endpoint.method, callback=_callback(endpoint.path, answer)
         )
+    for path, answer_all in open_addresses.items():
+        app.route(path, callback=_callback(path, partial(_answer_everyone, answer_all)))
     guard = None if open_metrics else store
-    _add_metrics(app, Metrics(store, clusters, clock), guard)
+    _add_metrics(app, Metrics(state), guard)
     add_page(app)
     return app
 
@@ -104,7 +122,7 @@ def build_metrics_app(
 ) -> bottle.Bottle:
     """/metrics alone, for everyone, as a WSGI application."""
     app = _new_app([METRICS])
-    _add_metrics(app, Metrics(store, clusters, clock), None)
+    _add_metrics(app, Metrics(Clusters(store, clusters, clock)), None)
     return app
 
 
@@ -150,11 +168,18 @@ def _response(name: str, answer: Callable[[Environ], bottle.HTTPResponse]) -> bo
 
 
 def _answer(
-    endpoint: Endpoint, store: Store, clock: Clock, environ: Environ
+    endpoint: Endpoint, store: Store, clock: Clock, state: Clusters, environ: Environ
 ) -> bottle.HTTPResponse:
     user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    answer = endpoint.answer(Call(store, user, arguments, clock(), environ))
+    return _sent(endpoint.answer(Call(store, user, arguments, clock(), environ, state)))
+
+
+def _answer_everyone(answer: Callable[[Environ], Answer], environ: Environ) -> bottle.HTTPResponse:
+    return _sent(answer(environ))
+
+
+def _sent(answer: Answer) -> bottle.HTTPResponse:
     headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 

@@ -51,7 +51,9 @@ def _answer(content: bytes, content_type: str) -> Callable[[], bottle.HTTPRespon
     def answer() -> bottle.HTTPResponse:
         if _holds(bottle.request.get_header("If-None-Match", ""), etag):
             return bottle.HTTPResponse(b"", HTTPStatus.NOT_MODIFIED, headers)
-        return bottle.HTTPResponse(content, HTTPStatus.OK, {**headers, "Content-Type": content_type})
+        return bottle.HTTPResponse(
+            content, HTTPStatus.OK, {**headers, "Content-Type": content_type}
+        )
 
     return answer
 

@@ -24,8 +24,8 @@ export class Client {
   }
 
   /**
-   * GET `path` with the arguments, empty ones left out: {body, headers, changed}, where `changed` is
-   * false when it is what the last answer to the same question was.
+   * GET `path` with the arguments, empty ones left out: {body, headers}, the very object that was
+   * given before where the answer is the same.
    *
    * Throws Problem, Away, and an AbortError when `signal` says so.
    */
@@ -33,13 +33,12 @@ export class Client {
     const address = addressOf(path, args);
     const known = this.#known.get(address);
     const response = await this.#fetch(address, known?.etag, signal);
-    if (response.status === 304 && known) return { ...known.answer, changed: false };
+    if (response.status === 304 && known) return known.answer;
     const text = await read(response, signal);
     if (!response.ok) throw problemOf(response, text);
     const answer = { body: parsed(text), headers: response.headers };
-    const changed = known?.text !== text;
-    this.#known.set(address, { etag: response.headers.get("ETag"), text, answer });
-    return { ...answer, changed };
+    this.#known.set(address, { etag: response.headers.get("ETag"), answer });
+    return answer;
   }
 
   /** Keep no former answers but those to `questions`, [[path, args]]. */

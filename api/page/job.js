@@ -1,9 +1,9 @@
 // One job: what matters, where it has been, what its owner wrote, and all that Slurm said.
 
-import { element } from "./elements.js";
 import { timeline } from "./drawing.js";
-import { facts, keyTable, linkTo, stateBadge } from "./parts.js";
+import { element } from "./elements.js";
 import { runTime, userOf } from "./job_facts.js";
+import { facts, keyTable, linkTo, section, stateBadge } from "./parts.js";
 import { jobTone } from "./states.js";
 import { clusterTime, length, moment, none, plain, relative, shown } from "./text.js";
 
@@ -37,27 +37,24 @@ function absent({ job_id: id, cluster_name: cluster }) {
   ];
 }
 
-function sections(job, steps) {
+function sections(job, known) {
   const { slurm, cw, user } = job;
   return [
     element(
       "header",
-      { class: "job-title" },
+      {},
       element("p", { class: "muted" }, "Job ", shown(slurm.job_id), " on ", shown(slurm.cluster_name)),
       element("h1", {}, shown(slurm.name)),
       element("p", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw))
     ),
     section("In short", inShort(slurm)),
-    section("History", ...historyOf(slurm, steps)),
+    section("History", ...historyOf(known)),
     section("Written by its owner", ownersPart(user)),
+    accountingOf(known.accounting),
+    formerJobs(known.former_jobs),
     section("All that Slurm said", keyTable(slurm, "All that Slurm said of this job")),
     section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this job")),
-  ];
-}
-
-function section(title, ...content) {
-  const id = title.toLowerCase().replaceAll(" ", "-");
-  return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), ...content);
+  ].filter((part) => part !== null);
 }
 
 function gone(cw) {
@@ -91,31 +88,47 @@ function inShort(slurm) {
   ]);
 }
 
-function historyOf(slurm, steps) {
-  if (steps.length === 0) return [element("p", { class: "muted" }, "No change of state was seen yet.")];
-  const line = spans(steps, slurm, Date.now());
-  const told = line.map((step) => `${plain(step.state)} ${length((step.to - step.from) / 1000)}`).join(", ");
+// --- history --------------------------------------------------------------------------------------
+
+function historyOf(known) {
+  const steps = known.history;
+  if (steps.length === 0) return [element("p", { class: "muted" }, "No state of it was seen yet.")];
+  const until = moment(known.finished_at) ?? moment(known.vanished) ?? Date.now();
+  const line = spans(steps, until);
+  const told = line.map(({ state, from, to }) => `${plain(state)} ${length((to - from) / 1000)}`).join(", ");
   return [
     timeline(line, told),
-    element(
-      "ol",
-      { class: "steps" },
-      steps.map((step) =>
-        element("li", {}, stateBadge(step.job_state, jobTone(step.job_state)), " ", relative(step.at))
-      )
-    ),
+    element("ol", { class: "steps" }, steps.map(step)),
+    element("p", { class: "muted" }, "Each time is that of the scrape which first showed the state."),
   ];
 }
 
-/** The steps of a history as lengths of time, each until the next; the last until `now`. */
-export function spans(steps, now) {
-  return steps.map((step, index) => ({
-    state: step.job_state,
-    tone: jobTone(step.job_state),
-    from: moment(step.at) ?? now,
-    to: moment(steps[index + 1]?.at) ?? now,
-  }));
+function step({ state, seen }) {
+  return element("li", {}, stateBadge(state, jobTone(state)), " ", element("small", {}, relative(seen)));
 }
+
+/** The states of a history, [{state, seen}], as lengths of time: each until the next, the last until `end`. */
+export function spans(steps, end) {
+  return steps.map(({ state, seen }, index) => {
+    const from = moment(seen) ?? end;
+    const to = moment(steps[index + 1]?.seen) ?? Math.max(end, from);
+    return { state: state ?? "unknown", tone: jobTone(state), from, to };
+  });
+}
+
+function accountingOf(accounting) {
+  return accounting === null ? null : section("What sacct says of its end", keyTable(accounting, "What sacct says"));
+}
+
+function formerJobs(jobs) {
+  if (jobs.length === 0) return null;
+  const lines = jobs.map(({ slurm }) =>
+    element("li", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), " ", shown(slurm.name), " ", element("small", {}, "submitted ", relative(slurm.submit_time)))
+  );
+  return section("Former jobs of this id", element("ol", { class: "steps" }, lines));
+}
+
+// --- the owner's part -----------------------------------------------------------------------------
 
 function ownersPart(user) {
   return Object.keys(user).length === 0

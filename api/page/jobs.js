@@ -6,10 +6,10 @@ import { meter } from "./drawing.js";
 import { element } from "./elements.js";
 import { choice, field, filterForm, filtersIn, pills } from "./filters.js";
 import { runTime, userOf } from "./job_facts.js";
-import { linkTo, pager, stateBadge } from "./parts.js";
+import { clipped, linkTo, pager, stateBadge } from "./parts.js";
 import { COMMON_JOB_STATES, jobTone } from "./states.js";
 import { table } from "./table.js";
-import { clusterTime, counted, length, none, plain, shown } from "./text.js";
+import { clusterTime, counted, length, none, shown } from "./text.js";
 
 const FILTERS = [
   ...["cluster_name", "job_state", "user", "account", "partition", "name", "node"],
@@ -99,12 +99,6 @@ const COLUMNS = [
 
 function jobLink(slurm) {
   return linkTo("job", { cluster_name: slurm.cluster_name, job_id: slurm.job_id }, slurm.job_id);
-}
-
-function clipped(text) {
-  return text === null || text === undefined
-    ? none()
-    : element("span", { class: "clip", title: plain(text) }, shown(text));
 }
 
 function state(slurm) {

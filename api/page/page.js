@@ -1,7 +1,7 @@
 // The page: who is signed in, which view is open, and the turn that keeps it fresh.
 
 import { hashOf, readHash } from "./address.js";
-import { Client, Problem } from "./client.js";
+import { Away, Client, Problem } from "./client.js";
 import { element, refill } from "./elements.js";
 import { jobView } from "./job.js";
 import { jobsView } from "./jobs.js";
@@ -15,6 +15,7 @@ import { tick } from "./text.js";
 const SECONDS_BETWEEN_TURNS = 15;
 const MOST_SECONDS_BETWEEN_TURNS = 120;
 const SECONDS_BETWEEN_TICKS = 5;
+const SECONDS_SHOWN = 60; // then lengths of time are told anew though nothing has changed
 
 // A view is made of the arguments in the address:
 //   title      of the document
@@ -82,7 +83,10 @@ function navigate() {
   const former = visit?.name;
   leave();
   const view = (VIEWS[name] ?? lostView)(args, goTo);
-  visit = { name, view, moved: former !== name, shown: false, failures: 0, leaving: new AbortController() };
+  visit = {
+    ...{ name, view, moved: former !== name, leaving: new AbortController() },
+    ...{ answers: null, shown: 0, failures: 0, asking: false },
+  };
   document.title = `${view.title} · Clockwork`;
   for (const link of document.querySelectorAll("#views a")) {
     if (link.dataset.view === view.tab) link.setAttribute("aria-current", "page");
@@ -118,13 +122,15 @@ function lostView() {
 // --- keeping it fresh -----------------------------------------------------------------------------
 
 async function turn(current) {
+  if (current.asking) return;
   clearTimeout(current.timer);
+  current.asking = true;
   let wait = SECONDS_BETWEEN_TURNS;
   try {
     const answers = await answersTo(current);
     if (current !== visit) return;
-    current.failures = 0;
     settle(current, answers);
+    current.failures = 0;
     trouble.replaceChildren();
     showFreshness("live", `Checked ${new Date().toLocaleTimeString()}`);
   } catch (error) {
@@ -138,6 +144,8 @@ async function turn(current) {
     wait = Math.max(secondsAfter(current.failures), error.retryAfter ?? 0);
     place(current);
     complain(error);
+  } finally {
+    current.asking = false;
   }
   current.timer = setTimeout(() => turnWhenSeen(current), wait * 1000);
 }
@@ -150,15 +158,16 @@ async function answersTo(current) {
   return Object.fromEntries(questions.map(([name], index) => [name, answers[index]]));
 }
 
+/** Show the answers, where they are others than those that are shown or these are a minute old. */
 function settle(current, answers) {
-  const changed = Object.values(answers).some((answer) => answer.changed);
-  const first = !current.shown;
-  if (!first && !changed && !current.waiting) return;
+  const first = current.answers === null;
+  const same = !first && Object.keys(answers).every((name) => answers[name] === current.answers[name]);
+  const fresh = Date.now() - current.shown < SECONDS_SHOWN * 1000;
   // What someone is selecting to copy is not pulled from under the pointer.
-  current.waiting = !first && selecting();
-  if (current.waiting) return;
+  if ((same && fresh) || (!first && selecting())) return;
   const said = current.view.show(answers);
-  current.shown = true;
+  current.answers = answers;
+  current.shown = Date.now();
   if (!first) return;
   place(current);
   document.getElementById("said").textContent = said;
@@ -189,11 +198,11 @@ function turnWhenSeen(current) {
 }
 
 function complain(error) {
-  const known = error instanceof Problem ? "" : " What is shown is from before; the page goes on trying.";
+  if (!(error instanceof Problem || error instanceof Away)) console.error(error);
+  const rest = error instanceof Away ? " The page goes on trying; what it shows is from before." : "";
   const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, "Try now");
   again.addEventListener("click", () => visit && turn(visit));
-  if (!(error instanceof Error && error.message)) console.error(error);
-  refill(trouble, element("p", {}, error.message + known), again);
+  refill(trouble, element("p", {}, error.message + rest), again);
   showFreshness("stale", "Not fresh");
 }
 

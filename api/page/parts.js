@@ -17,6 +17,19 @@ export function linkTo(view, args, text) {
   return element("a", { href: hashOf(view, args) }, shown(text));
 }
 
+/** Text on one line; what does not fit is in its title. */
+export function clipped(text) {
+  return text === null || text === undefined
+    ? none()
+    : element("span", { class: "clip", title: plain(text) }, shown(text));
+}
+
+/** A part of a page under a title of its own. */
+export function section(title, ...content) {
+  const id = title.toLowerCase().replaceAll(" ", "-");
+  return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), ...content);
+}
+
 /** A <dl> of [[term, description]]. */
 export function facts(pairs) {
   return element(

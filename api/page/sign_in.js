@@ -20,12 +20,10 @@ export function signInForm(refusal, signIn) {
 
   function refuse(sentence) {
     error.textContent = sentence ?? "";
-    field.toggleAttribute("aria-invalid", sentence !== null);
-    if (sentence !== null) {
-      field.setAttribute("aria-invalid", "true");
-      field.select();
-      field.focus();
-    }
+    if (sentence === null) return;
+    field.setAttribute("aria-invalid", "true");
+    field.select();
+    field.focus();
   }
 
   async function submitted(event) {
