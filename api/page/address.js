@@ -20,10 +20,13 @@ export function only(args, names) {
   return Object.fromEntries(names.filter((name) => name in args).map((name) => [name, args[name]]));
 }
 
-/** The values of an argument that holds several, with commas between them. */
-export function several(text) {
-  return (text ?? "")
-    .split(",")
-    .map((value) => value.trim())
-    .filter((value) => value !== "");
+/** One value of an argument that takes several with commas between them. */
+export function oneValue(text) {
+  return String(text).replace(/[\\,]/g, "\\$&");
+}
+
+/** The values of an argument that holds several. */
+export function severalValues(text) {
+  const values = (text ?? "").match(/(?:[^\\,]|\\.)+/gsu) ?? [];
+  return values.map((value) => value.replace(/\\(.)/gsu, "$1"));
 }

@@ -1,5 +1,6 @@
 // The form of a list's filters: fields whose names are the API's arguments.
 
+import { oneValue } from "./address.js";
 import { element } from "./elements.js";
 import { shown } from "./text.js";
 
@@ -11,6 +12,16 @@ export function field(title, name, filters) {
     ...{ autocomplete: "off", autocapitalize: "off", spellcheck: "false" },
   });
   return element("div", {}, element("label", { for: id }, title), input);
+}
+
+/** Let the fields named in {name: values} suggest these values. */
+export function suggest(form, values) {
+  for (const [name, each] of Object.entries(values)) {
+    const id = `suggested-${name}`;
+    const list = form.querySelector(`#${id}`) ?? form.appendChild(element("datalist", { id }));
+    list.replaceChildren(...each.map((value) => element("option", { value })));
+    form.elements[name].setAttribute("list", id);
+  }
 }
 
 /** A choice of one of [[value, words]]; a value of the address that is none of them is offered too. */
@@ -30,7 +41,7 @@ export function choice(title, name, filters, options) {
 export function pills(title, name, values, chosen) {
   const boxes = values.map((value) => {
     const box = element("input", {
-      ...{ type: "checkbox", name, value, checked: chosen.includes(value) },
+      ...{ type: "checkbox", name, value: oneValue(value), checked: chosen.includes(value) },
       ...{ "data-at-once": true, "data-key": `${name} ${value}` },
     });
     return element("label", {}, box, shown(value));
@@ -63,8 +74,8 @@ export function filterForm(fields, apply, cleared) {
 
 /** {argument: value} of what the form holds; the values of boxes with commas between them. */
 export function filtersIn(form) {
-  const names = new Set(new FormData(form).keys());
-  const values = [...names].map((name) => [name, new FormData(form).getAll(name)]);
+  const held = new FormData(form);
+  const values = [...new Set(held.keys())].map((name) => [name, held.getAll(name)]);
   return Object.fromEntries(
     values.map(([name, each]) => [name, each.map((value) => value.trim()).filter(Boolean).join(",")])
   );

@@ -1,5 +1,6 @@
 // One job: what matters, where it has been, what its owner wrote, and all that Slurm said.
 
+import { oneValue } from "./address.js";
 import { timeline } from "./drawing.js";
 import { element } from "./elements.js";
 import { runTime, userOf } from "./job_facts.js";
@@ -65,15 +66,15 @@ function gone(cw) {
 
 function inShort(slurm) {
   const cluster = slurm.cluster_name;
-  const filtered = (key, value) =>
-    value ? linkTo("jobs", { cluster_name: cluster, [key]: value }, value) : none();
+  const filtered = (key, value, written = oneValue(value)) =>
+    value ? linkTo("jobs", { cluster_name: cluster, [key]: written }, value) : none();
   const time = (text) =>
     moment(text) === null ? shown(text) : [clusterTime(text), " ", element("small", {}, relative(text))];
   const pending = slurm.job_state === "PENDING";
   const running = slurm.job_state === "RUNNING";
   const took = runTime(slurm, Date.now());
   return facts([
-    ["User", filtered("user", userOf(slurm))],
+    ["User", filtered("user", userOf(slurm), userOf(slurm))],
     ["Account", filtered("account", slurm.account)],
     ["Partition", filtered("partition", slurm.partition)],
     ["Nodes", shown(slurm.nodes)],

@@ -1,13 +1,13 @@
 // The table of jobs, with the filters of jobs/list.
 
-import { hashOf, only, several } from "./address.js";
+import { hashOf, only, severalValues } from "./address.js";
 import { nextPage } from "./client.js";
 import { meter } from "./drawing.js";
-import { element } from "./elements.js";
-import { choice, field, filterForm, filtersIn, pills } from "./filters.js";
+import { element, refill } from "./elements.js";
+import { choice, field, filterForm, filtersIn, pills, suggest } from "./filters.js";
 import { runTime, userOf } from "./job_facts.js";
 import { clipped, linkTo, pager, stateBadge } from "./parts.js";
-import { COMMON_JOB_STATES, jobTone } from "./states.js";
+import { COMMON_JOB_STATES, isFinished, jobTone } from "./states.js";
 import { table } from "./table.js";
 import { clusterTime, counted, length, none, shown } from "./text.js";
 
@@ -20,7 +20,7 @@ const FIELDS = [
   ...["mila_cluster_username", "cc_account_username", "account", "partition", "nodes"],
   ...["submit_time", "start_time", "end_time", "time_limit"],
 ].map((key) => `slurm.${key}`);
-const NEWEST_FIRST = "-slurm.submit_time";
+const NEWEST_FIRST = "-submit_time";
 const LIMIT = "50";
 
 const FINISHED = [
@@ -30,14 +30,26 @@ const FINISHED = [
   ["86400", "not yet, or in the last day"],
   ["604800", "not yet, or in the last week"],
 ];
+const ORDERS = [
+  ["", "latest submitted first"],
+  ["submit_time", "earliest submitted first"],
+  ["-finished_at", "unfinished, then latest ended"],
+  ["finished_at", "earliest ended first"],
+  ["name", "name, A to Z"],
+  ["-name", "name, Z to A"],
+];
+const LIMITS = [
+  ["", LIMIT],
+  ["100", "100"],
+  ["500", "500"],
+];
 
 export function jobsView(args, goTo) {
-  const filters = only(args, FILTERS);
+  const { cursor, ...kept } = only(args, [...FILTERS, "sort", "limit", "cursor"]);
+  const filters = only(kept, FILTERS);
   const sort = args.sort ?? NEWEST_FIRST;
-  const limit = args.limit ?? LIMIT;
-  const kept = { ...filters, ...only(args, ["sort", "limit"]) };
-  const apply = (changed) => goTo("jobs", { ...only(args, ["sort", "limit"]), ...changed });
-  const form = filterForm(fieldsFor(filters), () => apply(filtersIn(form)), hashOf("jobs"));
+  const page = { ...filters, sort, limit: args.limit ?? LIMIT, cursor: cursor ?? "", fields: FIELDS.join(",") };
+  const form = filterForm(fieldsFor(kept), () => goTo("jobs", filtersIn(form)), hashOf("jobs"));
   const list = table({
     caption: "Jobs",
     columns: COLUMNS,
@@ -53,45 +65,55 @@ export function jobsView(args, goTo) {
     tab: "jobs",
     content: element("div", {}, title, form, list.node, pages),
     questions: {
-      jobs: ["jobs/list", { ...filters, sort, limit, cursor: args.cursor ?? "", fields: FIELDS.join(",") }],
-      count: ["jobs/list", { ...filters, count: "true" }],
+      jobs: ["jobs/list", page],
+      number: ["jobs/list", { ...filters, count: "true" }],
       clusters: ["clusters/list", {}],
     },
-    show({ jobs, count: number, clusters }) {
+    show({ jobs, number, clusters }) {
       list.fill(jobs.body.map((job) => job.slurm));
-      const said = counted(number.body.count, "job");
-      count.textContent = said;
-      pages.replaceChildren(pager("jobs", kept, args.cursor, nextPage(jobs.headers.get("Link"))));
-      return `${said}, ${jobs.body.length} shown`;
+      suggest(form, suggestions(clusters.body));
+      count.textContent = counted(number.body.count, "job");
+      refill(pages, pager("jobs", kept, cursor, nextPage(jobs.headers.get("Link"))));
+      return `${count.textContent}, ${jobs.body.length} shown`;
     },
   };
 }
 
-function fieldsFor(filters) {
-  const states = several(filters.job_state);
+function fieldsFor(kept) {
+  const states = severalValues(kept.job_state);
   return [
     pills("State", "job_state", [...new Set([...COMMON_JOB_STATES, ...states])], states),
-    field("Cluster", "cluster_name", filters),
-    field("User", "user", filters),
-    field("Account", "account", filters),
-    field("Partition", "partition", filters),
-    field("Job name", "name", filters),
-    field("Node", "node", filters),
-    field("Array job id", "array_job_id", filters),
-    choice("Finished", "time", filters, FINISHED),
+    field("Cluster", "cluster_name", kept),
+    field("User", "user", kept),
+    field("Account", "account", kept),
+    field("Partition", "partition", kept),
+    field("Job name", "name", kept),
+    field("Node", "node", kept),
+    field("Array job id", "array_job_id", kept),
+    choice("Finished", "time", kept, FINISHED),
+    choice("Order", "sort", kept, ORDERS),
+    choice("On a page", "limit", kept, LIMITS),
   ];
+}
+
+function suggestions(clusters) {
+  return {
+    cluster_name: clusters.map((cluster) => cluster.name),
+    partition: [...new Set(clusters.flatMap((cluster) => Object.keys(cluster.partitions)))],
+  };
 }
 
 // --- what stands in the table ---------------------------------------------------------------------
 
 const COLUMNS = [
-  { title: "Job", sort: "slurm.job_id", class: "id", cell: jobLink },
-  { title: "Name", sort: "slurm.name", class: "name", cell: (slurm) => clipped(slurm.name) },
-  { title: "State", sort: "slurm.job_state", cell: state },
+  { title: "Job", class: "id", cell: jobLink },
+  { title: "Name", sort: "name", class: "name", cell: (slurm) => clipped(slurm.name) },
+  { title: "State", cell: state },
   { title: "User", class: "nowrap", cell: (slurm) => shown(userOf(slurm)) },
-  { title: "Account", sort: "slurm.account", cell: (slurm) => shown(slurm.account) },
-  { title: "Partition", sort: "slurm.partition", cell: (slurm) => shown(slurm.partition) },
-  { title: "Submitted", sort: "slurm.submit_time", class: "nowrap", cell: (slurm) => clusterTime(slurm.submit_time) ?? none() },
+  { title: "Account", cell: (slurm) => shown(slurm.account) },
+  { title: "Partition", cell: (slurm) => shown(slurm.partition) },
+  { title: "Submitted", sort: "submit_time", class: "nowrap", cell: (slurm) => clusterTime(slurm.submit_time) ?? none() },
+  { title: "Ended", sort: "finished_at", class: "nowrap", cell: ended },
   { title: "Run time of limit", class: "measure", cell: runTimeOfLimit },
   { title: "Nodes", class: "name", cell: (slurm) => clipped(slurm.nodes) },
   { title: "Cluster", cell: (slurm) => shown(slurm.cluster_name) },
@@ -104,6 +126,10 @@ function jobLink(slurm) {
 function state(slurm) {
   const why = slurm.job_state === "PENDING" && slurm.reason ? [element("small", { class: "clip" }, shown(slurm.reason))] : [];
   return [stateBadge(slurm.job_state, jobTone(slurm.job_state)), ...why];
+}
+
+function ended(slurm) {
+  return (isFinished(slurm.job_state) ? clusterTime(slurm.end_time) : null) ?? none();
 }
 
 function runTimeOfLimit(slurm) {

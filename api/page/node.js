@@ -1,5 +1,6 @@
 // One node: its state, the jobs on it, and all that Slurm said.
 
+import { oneValue } from "./address.js";
 import { element } from "./elements.js";
 import { keyTable, linkTo, section, stateBadge } from "./parts.js";
 import { nodeTone } from "./states.js";
@@ -27,7 +28,7 @@ function absent({ node_name: name, cluster_name: cluster }) {
 }
 
 function sections(slurm, cw) {
-  const here = { cluster_name: slurm.cluster_name, node: slurm.name };
+  const here = { cluster_name: slurm.cluster_name, node: oneValue(slurm.name) };
   return [
     element(
       "header",

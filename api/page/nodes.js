@@ -1,34 +1,35 @@
 // The table of nodes, with the filters of nodes/list.
 
-import { hashOf, only } from "./address.js";
+import { hashOf, only, severalValues } from "./address.js";
 import { nextPage } from "./client.js";
 import { meter } from "./drawing.js";
-import { element } from "./elements.js";
-import { field, filterForm, filtersIn } from "./filters.js";
+import { element, refill } from "./elements.js";
+import { choice, field, filterForm, filtersIn, pills, suggest } from "./filters.js";
 import { clipped, linkTo, pager, stateBadge } from "./parts.js";
 import { nodeTone } from "./states.js";
 import { table } from "./table.js";
 import { counted, grouped, memory, none, shown } from "./text.js";
 import { readTres } from "./tres.js";
 
-const FILTERS = ["cluster_name", "name", "state", "partition"];
+const FILTERS = ["cluster_name", "name", "state", "partition", "feature"];
 const FIELDS = [
   ...["name", "cluster_name", "state", "cfg_tres", "alloc_tres", "cpu_load", "partitions"],
   ...["features", "reason"],
 ].map((key) => `slurm.${key}`);
-const BY_NAME = "slurm.name";
+const BY_NAME = "name";
 const LIMIT = "100";
+const STATES = ["IDLE", "MIXED", "ALLOCATED", "DRAIN", "DOWN", "RESERVED", "POWERED_DOWN"];
+const LIMITS = [
+  ["", LIMIT],
+  ["500", "500"],
+];
 
 export function nodesView(args, goTo) {
-  const filters = only(args, FILTERS);
+  const { cursor, ...kept } = only(args, [...FILTERS, "sort", "limit", "cursor"]);
+  const filters = only(kept, FILTERS);
   const sort = args.sort ?? BY_NAME;
-  const limit = args.limit ?? LIMIT;
-  const kept = { ...filters, ...only(args, ["sort", "limit"]) };
-  const form = filterForm(
-    fieldsFor(filters),
-    () => goTo("nodes", { ...only(args, ["sort", "limit"]), ...filtersIn(form) }),
-    hashOf("nodes")
-  );
+  const page = { ...filters, sort, limit: args.limit ?? LIMIT, cursor: cursor ?? "", fields: FIELDS.join(",") };
+  const form = filterForm(fieldsFor(kept), () => goTo("nodes", filtersIn(form)), hashOf("nodes"));
   const list = table({
     caption: "Nodes",
     columns: COLUMNS,
@@ -44,33 +45,37 @@ export function nodesView(args, goTo) {
     tab: "nodes",
     content: element("div", {}, title, form, list.node, pages),
     questions: {
-      nodes: ["nodes/list", { ...filters, sort, limit, cursor: args.cursor ?? "", fields: FIELDS.join(",") }],
-      count: ["nodes/list", { ...filters, count: "true" }],
+      nodes: ["nodes/list", page],
+      number: ["nodes/list", { ...filters, count: "true" }],
+      clusters: ["clusters/list", {}],
     },
-    show({ nodes, count: number }) {
+    show({ nodes, number, clusters }) {
       list.fill(nodes.body.map((node) => node.slurm));
-      const said = counted(number.body.count, "node");
-      count.textContent = said;
-      pages.replaceChildren(pager("nodes", kept, args.cursor, nextPage(nodes.headers.get("Link"))));
-      return `${said}, ${nodes.body.length} shown`;
+      suggest(form, { cluster_name: clusters.body.map((cluster) => cluster.name) });
+      count.textContent = counted(number.body.count, "node");
+      refill(pages, pager("nodes", kept, cursor, nextPage(nodes.headers.get("Link"))));
+      return `${count.textContent}, ${nodes.body.length} shown`;
     },
   };
 }
 
-function fieldsFor(filters) {
+function fieldsFor(kept) {
+  const states = severalValues(kept.state);
   return [
-    field("Cluster", "cluster_name", filters),
-    field("Node", "name", filters),
-    field("State", "state", filters),
-    field("Partition", "partition", filters),
+    pills("State", "state", [...new Set([...STATES, ...states])], states),
+    field("Cluster", "cluster_name", kept),
+    field("Node", "name", kept),
+    field("Partition", "partition", kept),
+    field("Feature", "feature", kept),
+    choice("On a page", "limit", kept, LIMITS),
   ];
 }
 
 // --- what stands in the table ---------------------------------------------------------------------
 
 const COLUMNS = [
-  { title: "Node", sort: "slurm.name", class: "id", cell: nodeLink },
-  { title: "State", sort: "slurm.state", cell: (slurm) => stateBadge(slurm.state, nodeTone(slurm.state)) },
+  { title: "Node", sort: "name", class: "id", cell: nodeLink },
+  { title: "State", cell: (slurm) => stateBadge(slurm.state, nodeTone(slurm.state)) },
   { title: "CPUs", class: "measure", cell: (slurm) => used(slurm, "cpus", grouped) },
   { title: "Memory", class: "measure", cell: (slurm) => used(slurm, "memory", memory) },
   { title: "GPUs", class: "measure", cell: (slurm) => used(slurm, "gpus", grouped) },

@@ -1,6 +1,7 @@
 // The clusters: how fresh what is known of each is, and what it holds, in pictures.
 
-import { stackedBar } from "./drawing.js";
+import { oneValue } from "./address.js";
+import { meter, stackedBar } from "./drawing.js";
 import { element, refill } from "./elements.js";
 import { linkTo } from "./parts.js";
 import { jobTone, nodeTone, toneOrdered } from "./states.js";
@@ -36,7 +37,8 @@ function cluster(found) {
     troubles(found.rounds),
     jobsByState(found),
     jobsByPartition(found),
-    nodesByState(found)
+    nodesByState(found),
+    allocated(found.tres)
   );
 }
 
@@ -77,14 +79,14 @@ function troubles(rounds) {
 function jobsByState(found) {
   const parts = toneOrdered(found.unfinished_jobs, jobTone);
   return figure("Unfinished jobs by state", parts, "job", (part) =>
-    linkTo("jobs", { cluster_name: found.name, job_state: part.state }, part.state)
+    linkTo("jobs", { cluster_name: found.name, job_state: oneValue(part.state) }, part.state)
   );
 }
 
 function nodesByState(found) {
   const parts = toneOrdered(found.nodes, nodeTone);
   return figure("Nodes by state", parts, "node", (part) =>
-    linkTo("nodes", { cluster_name: found.name, state: part.state }, part.state)
+    linkTo("nodes", { cluster_name: found.name, state: oneValue(part.state) }, part.state)
   );
 }
 
@@ -136,9 +138,30 @@ function partitionRow(clusterName, { name, parts, jobs }, most) {
   return element(
     "li",
     {},
-    name === "" ? none() : linkTo("jobs", { cluster_name: clusterName, partition: name, time: "0" }, name),
+    name === "" ? none() : linkTo("jobs", { cluster_name: clusterName, partition: oneValue(name), time: "0" }, name),
     stackedBar(parts, { label: told, most, height: 10 }),
     element("span", { class: "number" }, grouped(jobs))
+  );
+}
+
+/** How much of a cluster's CPUs and GPUs is allocated to jobs. */
+function allocated(tres) {
+  const kinds = [
+    ["CPUs", tres.allocated_cpus, tres.cpus],
+    ["GPUs", tres.allocated_gpus, tres.gpus],
+  ].filter(([, , all]) => all > 0);
+  return element(
+    "div",
+    { class: "allocated" },
+    kinds.map(([name, part, all]) => {
+      const said = `${grouped(part)} of ${grouped(all)}`;
+      return element(
+        "section",
+        { class: "figure", "aria-label": `${name} allocated` },
+        element("header", {}, element("h3", {}, `${name} allocated`), element("small", {}, said)),
+        meter(part, all, `${name} allocated: ${said}`)
+      );
+    })
   );
 }
 

@@ -1,4 +1,4 @@
-// Slurm's states of jobs and nodes: in which order they are told, and in which of six tones drawn.
+// Slurm's states of jobs and nodes: which are ends, and in which of six tones they are drawn.
 //
 // A tone is a class of page.css: go, wait, good, bad, odd, off. It never stands alone: the state's
 // own word is always beside it.
@@ -30,14 +30,21 @@ const JOB_TONES = {
   REVOKED: "off",
 };
 
-/** The states of jobs that Slurm knows, in the order in which they are told. */
-export const JOB_STATES = Object.keys(JOB_TONES);
-
 /** The states that a filter offers even where no job has them now. */
 export const COMMON_JOB_STATES = [
   ...["RUNNING", "PENDING", "COMPLETING", "SUSPENDED"],
   ...["COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "CANCELLED", "PREEMPTED", "NODE_FAIL"],
 ];
+
+const FINISHED = new Set([
+  ...["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"],
+  ...["OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"],
+]);
+
+/** Whether a job of this state has ended; until then, the end that Slurm gives is a forecast. */
+export function isFinished(state) {
+  return FINISHED.has(firstWord(state));
+}
 
 /** The tone of a job's state; Slurm may join a state and its flags: "RUNNING+COMPLETING". */
 export function jobTone(state) {
