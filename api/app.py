@@ -29,13 +29,15 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import clusters, history, jobs, metrics, nodes, user_dict
+from api import clusters, history, jobs, metrics, nodes, openapi, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
 from api.census import Clusters
+from api.documents import json_bytes
 from api.health import HEALTHZ, READYZ, Health
 from api.metrics import Metrics
+from api.openapi import OPENAPI
 from api.page_files import add_page
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from config import ClusterSettings
@@ -98,12 +100,13 @@ def build_app(
     """
     state = Clusters(store, clusters, clock)
     health = Health(store, state)
+    described = openapi.description(BASE, ENDPOINTS, open_metrics=open_metrics)
     open_addresses: dict[str, Callable[[Environ], Answer]] = {
         HEALTHZ: health.alive,
         READYZ: health.ready,
+        OPENAPI: partial(_fixed, json_bytes(described)),
     }
-    described = [*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS, *open_addresses]
-    app = _new_app(described)
+    app = _new_app(list(described["paths"]))
     for endpoint in ENDPOINTS:
         answer = partial(_answer, endpoint, store, clock, state)
         app.route(
@@ -177,6 +180,11 @@ def _answer(
 
 def _answer_everyone(answer: Callable[[Environ], Answer], environ: Environ) -> bottle.HTTPResponse:
     return _sent(answer(environ))
+
+
+def _fixed(body: bytes, environ: Environ) -> Answer:
+    query_arguments(environ, ())
+    return Answer(body)
 
 
 def _sent(answer: Answer) -> bottle.HTTPResponse:

@@ -1,0 +1,158 @@
+"""What each argument of the API means and which values it takes, as JSON Schema and parameters.
+
+An argument means the same wherever it is known, unless `OF_ENDPOINT` has another word on it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.call import JSON
+from api.json_text import MOST_LEVELS
+from api.schemas import Schema, described, reference
+from api.update_pairs import LONGEST_KEY, MOST_BYTES
+
+_LARGEST = 2**63 - 1
+_MOST_SECONDS = 10**18 - 1
+
+WORD: Schema = {"type": "string", "minLength": 1}
+_SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": _MOST_SECONDS}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What an argument means, the values it takes in a query, and one that serves as an example."""
+
+    description: str
+    schema: Schema
+    example: Any = None
+    older: bool = False
+    """An older name of another argument."""
+    as_json: bool = False
+    """In a query and in a form its value is JSON."""
+    in_json: Schema | None = None
+    """The values it takes in a JSON body, where there are others."""
+
+
+_CLUSTER_NAME = Argument(
+    "A cluster's name in the configuration, such as `mila`.",
+    WORD,
+    "mila",
+    in_json={**WORD, "type": ["string", "null"]},
+)
+_JOB_ID = Argument(
+    "The job's id as Slurm has it. `cluster_name` may be left out where only one cluster has it.",
+    WORD,
+    "233874",
+    in_json={**WORD, "type": ["string", "integer"]},
+)
+
+ARGUMENTS = {
+    "cluster_name": _CLUSTER_NAME,
+    "job_id": _JOB_ID,
+    "user": Argument("The jobs of the user who bears this name: any of the three.", WORD),
+    "time": Argument(
+        "Jobs that are not finished, and those finished within so many seconds; a job that is gone"
+        " counts as finished when it was found gone.",
+        _SECONDS,
+        3600,
+    ),
+    "relative_time": Argument("An older name of `time`.", _SECONDS, older=True),
+    "node_name": Argument("The node's name as Slurm has it.", WORD, "cn-a002"),
+    "name": Argument("The same as `node_name`.", WORD),
+    "update_pairs": Argument(
+        "The keys to write, each value replacing what is there whole. A key is not empty, does not"
+        f" start with `$`, holds no `.` and no NUL, is not `__proto__`, and has {LONGEST_KEY} bytes"
+        f" at most, at every depth; {MOST_LEVELS} levels of nesting at most; the whole `user` dict"
+        f" has {MOST_BYTES} bytes of BSON at most.",
+        reference("UpdatePairs"),
+        {"train_loss": 0.2},
+        as_json=True,
+        in_json={"anyOf": [reference("UpdatePairs"), reference("UpdatePairsText")]},
+    ),
+}
+OF_ENDPOINT: dict[tuple[str, str], Argument] = {}
+"""Arguments that mean something else at one endpoint, by its path and their name."""
+
+SCHEMAS: Schema = {
+    "UpdatePairs": {
+        "type": "object",
+        "propertyNames": reference("UserKey"),
+        "additionalProperties": reference("UserValue"),
+    },
+    "UpdatePairsText": {
+        "description": "The JSON of an object.",
+        "type": "string",
+        "contentMediaType": JSON,
+        "contentSchema": reference("UpdatePairs"),
+    },
+    "UserKey": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_KEY,
+        "pattern": r"^[^$.\u0000][^.\u0000]*$",
+        "not": {"const": "__proto__"},
+    },
+    "UserValue": {
+        "description": "Any JSON; integers fit 64 bits.",
+        "anyOf": [
+            {"type": ["string", "boolean", "null"]},
+            {"type": "integer", "minimum": -_LARGEST - 1, "maximum": _LARGEST},
+            {"type": "number", "not": {"type": "integer"}},
+            {"type": "array", "items": reference("UserValue")},
+            reference("UpdatePairs"),
+        ],
+    },
+}
+"""Schemas that the arguments refer to, by their names."""
+
+
+def argument(path: str, name: str) -> Argument:
+    """The argument *name* of the endpoint at *path*. Raises KeyError for one that is not here."""
+    return OF_ENDPOINT.get((path, name)) or ARGUMENTS[name]
+
+
+def parameter(path: str, name: str, *, required: bool) -> Schema:
+    """The argument as a parameter in a query."""
+    known = argument(path, name)
+    found: Schema = {"name": name, "in": "query", "description": known.description}
+    if required:
+        found["required"] = True
+    if known.older:
+        found["deprecated"] = True
+    value: Schema = {"schema": known.schema}
+    if known.example is not None:
+        value["example"] = known.example
+    return found | ({"content": {JSON: value}} if known.as_json else value)
+
+
+def json_body(path: str, names: Sequence[str]) -> Schema:
+    """A JSON object with the arguments as its keys."""
+    return _object(
+        {
+            name: described(_of_json(argument(path, name)), argument(path, name).description)
+            for name in names
+        }
+    )
+
+
+def form(path: str, names: Sequence[str]) -> Schema:
+    """A form with the arguments as its fields, which are all text."""
+    return _object(
+        {
+            name: described(_of_text(argument(path, name)), argument(path, name).description)
+            for name in names
+        }
+    )
+
+
+def _object(properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _of_json(known: Argument) -> Schema:
+    return known.in_json or known.schema
+
+
+def _of_text(known: Argument) -> Schema:
+    return reference("UpdatePairsText") if known.as_json else known.schema
