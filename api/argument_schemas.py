@@ -71,6 +71,29 @@ ARGUMENTS = {
         in_json={"anyOf": [reference("UpdatePairs"), reference("UpdatePairsText")]},
     ),
 }
+ARGUMENTS |= {
+    name: Argument(f"{what}; several with commas between them.", WORD)
+    for name, what in {
+        "array_job_id": "The tasks of the job array of this id",
+        "node": "Jobs that run, or ran, on this node",
+        "job_state": "A state as Slurm prints it, or one word of it",
+        "account": "Jobs of this account",
+        "partition": "Jobs, or nodes, of this partition",
+        "state": "A node's state as Slurm prints it, or one word of it",
+        "feature": "Nodes that have this feature",
+        "fields": "What to answer of each document: parts, or keys of parts",
+    }.items()
+}
+ARGUMENTS |= {
+    "sort": Argument("What the list is sorted by; `-` before it: downwards.", WORD),
+    "limit": Argument(
+        "At most so many, with a `Link` to the next page.",
+        {"type": "integer", "minimum": 1, "maximum": 1000},
+    ),
+    "cursor": Argument("Where a page begins; part of the `Link` to it.", WORD),
+    "format": Argument("How the list is written.", {"enum": ["json", "ndjson"]}),
+    "count": Argument("`true`: only how many there are.", {"enum": ["false", "true"]}),
+}
 OF_ENDPOINT: dict[tuple[str, str], Argument] = {}
 """Arguments that mean something else at one endpoint, by its path and their name."""
 

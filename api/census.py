@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 
 from api.fresh import Fresh
 from config import ClusterSettings
+from ingest.filters import NOT_FINISHED
 from ingest.store import Document, Store
 
 FRESH = timedelta(seconds=10)
@@ -111,7 +112,7 @@ def _names_in(collection: Collection[Document]) -> set[str]:
 
 
 def _unfinished_jobs(store: Store, name: str) -> Counts:
-    unfinished = {"slurm.cluster_name": name, "cw.finished_at": None}
+    unfinished = {"slurm.cluster_name": name, "cw.filters.finished_at": NOT_FINISHED}
     return _counted(store.jobs, unfinished, "job_state", "partition")
 
 

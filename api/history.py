@@ -19,7 +19,8 @@ from pymongo import DESCENDING
 from api import queries
 from api.arguments import required_argument, text_argument
 from api.call import Answer, Call
-from api.documents import JOB_KEYS, Document, json_bytes, only_one, shaped
+from api.documents import Document, json_bytes, only_one
+from api.fields import JOB_FIELDS
 
 ARGUMENTS = ("job_id", "cluster_name")
 
@@ -48,5 +49,5 @@ def _history(call: Call, job: Document) -> dict[str, Any]:
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
         "history": cw.get("history", []),
         "accounting": cw.get("accounting"),
-        "former_jobs": [shaped(each, JOB_KEYS) for each in newest],
+        "former_jobs": [JOB_FIELDS.shown(each) for each in newest],
     }

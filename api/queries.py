@@ -1,12 +1,15 @@
 """Mongo filters and the one update: no operator in them can come from a request.
 
-Filters hold plain strings and dates, the update holds what the client sent as literals.
+Filters hold plain strings, numbers and dates, the update holds what the client sent as literals.
+Filters are flat, ``{path: condition}``, the most telling condition first: every database finds its
+index for such a filter, the embedded one for no other.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ingest.users import NAME_FIELDS, User
+from ingest.users import User
 
 Filter = dict[str, Any]
 
@@ -35,18 +38,39 @@ def node(name: str, cluster_name: str | None) -> Filter:
     return {"slurm.name": name, **of_cluster(cluster_name)}
 
 
-def jobs(user: str | None, seconds: int | None, cluster_name: str | None, now: datetime) -> Filter:
-    """The jobs of the user who bears this name, of this cluster, that are not finished or
-    finished within so many seconds before *now*. None leaves a condition out."""
-    conditions: list[Filter] = []
-    if user is not None:
-        conditions.append({"$or": [{f"cw.{field}": user} for field in NAME_FIELDS]})
-    if seconds is not None:
-        cutoff = _before(now, seconds)
-        conditions.append({"$or": [{"cw.finished_at": None}, {"cw.finished_at": {"$gte": cutoff}}]})
-    if not conditions:
-        return of_cluster(cluster_name)
-    return {**of_cluster(cluster_name), "$and": conditions}
+def any_of(path: str, values: Sequence[Any] | None) -> Filter:
+    """The documents that have one of *values* at *path*, or in the list there; all for None."""
+    if values is None:
+        return {}
+    return {path: values[0] if len(values) == 1 else {"$in": list(values)}}
+
+
+def not_long_finished(seconds: int | None, now: datetime) -> Filter:
+    """The jobs that are not finished or finished within so many seconds before *now*."""
+    if seconds is None:
+        return {}
+    return {"cw.filters.finished_at": {"$gte": before(now, seconds)}}
+
+
+def visible_to(_user: User) -> Filter:
+    """The jobs that a user may see; everyone sees all. Part of every filter of jobs."""
+    return {}
+
+
+def all_of(*filters: Filter) -> Filter:
+    """The documents that every one of *filters* holds for; flat, if their conditions can be."""
+    merged: Filter = {}
+    apart: list[Filter] = []
+    for path, condition in (item for each in filters for item in each.items()):
+        if path not in merged:
+            merged[path] = condition
+            continue
+        both, other = _operators(merged[path]), _operators(condition)
+        if any(both[operator] != other[operator] for operator in both.keys() & other.keys()):
+            apart.append({path: condition})
+        else:
+            merged[path] = both | other
+    return {**merged, "$and": apart} if apart else merged
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
@@ -65,8 +89,13 @@ def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[F
     return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
 
 
-def _before(now: datetime, seconds: int) -> datetime:
+def before(now: datetime, seconds: int) -> datetime:
+    """The moment so many seconds before *now*, or the first that there is."""
     try:
         return now - timedelta(seconds=seconds)
     except OverflowError:
         return _EARLIEST
+
+
+def _operators(condition: Any) -> Filter:
+    return condition if isinstance(condition, dict) else {"$eq": condition}

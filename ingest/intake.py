@@ -30,6 +30,7 @@ from ingest.changes import (
     is_finished,
 )
 from ingest.documents import DocumentError, SlurmDict, job_document, node_document
+from ingest.filters import NOT_FINISHED, job_filters, node_filters
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.pairs import RawPairs
 from ingest.records import Record, SetAside
@@ -209,7 +210,11 @@ class Intake:
             finished = finished_at(
                 {"job_state": end.state, "end_time": end.end_time}, self._clock()
             )
-            values = {"cw.accounting": end.document(), "cw.finished_at": finished}
+            values = {
+                "cw.accounting": end.document(),
+                "cw.finished_at": finished,
+                "cw.filters.finished_at": finished or NOT_FINISHED,
+            }
             operations.append(UpdateOne(self._identity(end.job_id), {"$set": values}))
         if operations:
             self._bulk_write(self._collection, operations)
@@ -296,8 +301,10 @@ class Intake:
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         if self._kind is not JOBS:
-            return {}
-        return job_cw(slurm, self._cluster, users) | {"finished_at": finished_at(slurm, now)}
+            return {"filters": node_filters(slurm)}
+        names, finished = job_cw(slurm, self._cluster, users), finished_at(slurm, now)
+        filters = job_filters(slurm, names.values(), finished)
+        return {**names, "finished_at": finished, "filters": filters}
 
     def _update(
         self,
@@ -404,7 +411,8 @@ class Intake:
             ]
         cw: Document = {"cw.vanished": now}
         if self._kind is JOBS:
-            cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}
+            finished = {"$ifNull": ["$cw.finished_at", now]}
+            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
             self._bulk_write(

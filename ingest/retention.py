@@ -35,6 +35,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from config import RetentionSettings
 from ingest.archive import ArchiveError, read_archive, write_archive
+from ingest.fill_filters import fill_filters
 from ingest.intake import DUPLICATE_KEY
 from ingest.leases import Lease
 from ingest.store import Document, Store
@@ -130,6 +131,7 @@ def restore(store: Store, path: Path) -> tuple[int, int]:
         held += len(batch)
         restored += _insert_missing(collection, batch)
     if collection.name == store.jobs.name:
+        fill_filters(store)
         refresh_outdated_jobs(store)
     return held, restored
 
@@ -186,7 +188,7 @@ def _take(lease: Lease, stop: Stop) -> None:
 def _due(name: str, cutoff: datetime, settings: RetentionSettings) -> Document:
     if name == "set_aside":
         return {"last_seen": {"$lt": cutoff}}
-    due: Document = {"cw.finished_at": {"$lt": cutoff}, "cw.vanished": {"$ne": None}}
+    due: Document = {"cw.filters.finished_at": {"$lt": cutoff}, "cw.vanished": {"$ne": None}}
     if name == "former_jobs":  # replaced while it ran, a job was never seen to end
         due = {"cw.last_changed": {"$lt": cutoff}, "cw.finished_at": {"$not": {"$gte": cutoff}}}
     return {**due, "user": {"$eq": {}}} if settings.keep_annotated else due

@@ -26,6 +26,7 @@ from typing import Any
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from ingest.filters import names_filter
 from ingest.store import Store
 
 EMAIL_FIELD = "mila_email_username"
@@ -194,9 +195,14 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     if owner is not None:
         names = _user(owner).names
     store.jobs.update_many(
-        # What Slurm said stands in cw too, and that is indexed.
-        {f"cw.{field}": username, f"slurm.{field}": username},
-        {"$set": {f"cw.{name_field}": name for name_field, name in names.items()}},
+        # What Slurm said stands among the names, and those are indexed.
+        {"cw.filters.names": username, f"slurm.{field}": username},
+        {
+            "$set": {
+                **{f"cw.{name_field}": name for name_field, name in names.items()},
+                "cw.filters.names": names_filter(names.values()),
+            }
+        },
     )
 
 
