@@ -1,5 +1,8 @@
 // The API: asks with the token, knows what has not changed (ETag), and says in words what failed.
 
+/** Of a question whose first answer will do for as long as its view is open. */
+export const ONCE = true;
+
 const BASE = "api/v1/cluster/"; // relative: the service may live under a proxy's path
 const SECONDS_TO_ANSWER = 60;
 

@@ -49,7 +49,14 @@ export function pills(title, name, values, chosen) {
   return element("fieldset", { class: "pills whole" }, element("legend", {}, title), boxes);
 }
 
-/** The form: what is chosen applies at once, what is typed when Enter or the button is pressed. */
+const WIDE = "(min-width: 701px)";
+let unfolded = null;
+
+/**
+ * The form: what is chosen applies at once, what is typed when Enter or the button is pressed.
+ *
+ * It is folded on a narrow screen until somebody opens it; {node, form}.
+ */
 export function filterForm(fields, apply, cleared) {
   const form = element(
     "form",
@@ -59,7 +66,7 @@ export function filterForm(fields, apply, cleared) {
       "div",
       { class: "actions" },
       element("button", { type: "submit", class: "primary", "data-key": "apply" }, "Apply"),
-      element("a", { class: "quiet button", href: cleared, "data-key": "clear" }, "Clear")
+      element("a", { class: "quiet", href: cleared, "data-key": "clear" }, "Clear")
     )
   );
   form.addEventListener("submit", (event) => {
@@ -69,7 +76,16 @@ export function filterForm(fields, apply, cleared) {
   form.addEventListener("change", (event) => {
     if (event.target.dataset.atOnce !== undefined) apply();
   });
-  return form;
+  const node = element(
+    "details",
+    { class: "fold", open: unfolded ?? matchMedia(WIDE).matches },
+    element("summary", { "data-key": "filters" }, "Filters"),
+    form
+  );
+  node.addEventListener("toggle", () => {
+    unfolded = node.open;
+  });
+  return { node, form };
 }
 
 /** {argument: value} of what the form holds; the values of boxes with commas between them. */

@@ -4,9 +4,9 @@ import { oneValue } from "./address.js";
 import { timeline } from "./drawing.js";
 import { element } from "./elements.js";
 import { runTime, userOf } from "./job_facts.js";
-import { facts, keyTable, linkTo, section, stateBadge } from "./parts.js";
-import { jobTone } from "./states.js";
-import { clusterTime, length, moment, none, plain, relative, shown } from "./text.js";
+import { column, facts, gone, keyTable, linkTo, section, stateBadge } from "./parts.js";
+import { isFinished, isWaiting, jobTone } from "./states.js";
+import { clusterTime, length, moment, none, plain, relative, shown, utc } from "./text.js";
 
 export function jobView(args) {
   const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };
@@ -48,42 +48,39 @@ function sections(job, known) {
       element("h1", {}, shown(slurm.name)),
       element("p", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw))
     ),
-    section("In short", inShort(slurm)),
-    section("History", ...historyOf(known)),
-    section("Written by its owner", ownersPart(user)),
-    accountingOf(known.accounting),
-    formerJobs(known.former_jobs),
-    section("All that Slurm said", keyTable(slurm, "All that Slurm said of this job")),
-    section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this job")),
-  ].filter((part) => part !== null);
+    column(
+      section("In short", inShort(job)),
+      section("History", ...historyOf(known)),
+      section("Written by its owner", ownersPart(user)),
+      accountingOf(known.accounting),
+      formerJobs(known.former_jobs),
+      section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this job"))
+    ),
+    column(section("All that Slurm said", keyTable(slurm, "All that Slurm said of this job"))),
+  ];
 }
 
-function gone(cw) {
-  return cw.vanished
-    ? element("span", { class: "muted" }, " Gone from the cluster since ", relative(cw.vanished), ".")
-    : null;
-}
-
-function inShort(slurm) {
+function inShort(job) {
+  const { slurm } = job;
   const cluster = slurm.cluster_name;
   const filtered = (key, value, written = oneValue(value)) =>
     value ? linkTo("jobs", { cluster_name: cluster, [key]: written }, value) : none();
   const time = (text) =>
     moment(text) === null ? shown(text) : [clusterTime(text), " ", element("small", {}, relative(text))];
-  const pending = slurm.job_state === "PENDING";
-  const running = slurm.job_state === "RUNNING";
-  const took = runTime(slurm, Date.now());
+  const waiting = isWaiting(slurm.job_state);
+  const finished = isFinished(slurm.job_state);
+  const took = runTime(job, Date.now());
   return facts([
     ["User", filtered("user", userOf(slurm), userOf(slurm))],
     ["Account", filtered("account", slurm.account)],
     ["Partition", filtered("partition", slurm.partition)],
     ["Nodes", shown(slurm.nodes)],
     ["Submitted", time(slurm.submit_time)],
-    [pending ? "Expected to start" : "Started", time(slurm.start_time)],
-    [running ? "Will end by" : "Ended", time(slurm.end_time)],
+    [waiting ? "Expected to start" : "Started", time(slurm.start_time)],
+    [finished ? "Ended" : "Ends by", time(slurm.end_time)],
     ["Run time", took === null ? none() : length(took)],
-    ["Time limit", slurm.time_limit === null ? "none" : length(slurm.time_limit)],
-    [pending ? "Waits for" : "Reason", shown(slurm.reason)],
+    ["Time limit", (slurm.time_limit ?? null) === null ? "none" : length(slurm.time_limit)],
+    [waiting ? "Waits for" : "Reason", shown(slurm.reason)],
     ["Exit code", shown(slurm.exit_code)],
     ["Command", shown(slurm.command)],
   ]);
@@ -105,7 +102,7 @@ function historyOf(known) {
 }
 
 function step({ state, seen }) {
-  return element("li", {}, stateBadge(state, jobTone(state)), " ", element("small", {}, relative(seen)));
+  return element("li", {}, stateBadge(state, jobTone(state)), " ", element("small", {}, relative(seen), " · ", utc(seen)));
 }
 
 /** The states of a history, [{state, seen}], as lengths of time: each until the next, the last until `end`. */

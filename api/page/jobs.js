@@ -1,12 +1,12 @@
 // The table of jobs, with the filters of jobs/list.
 
 import { hashOf, only, severalValues } from "./address.js";
-import { nextPage } from "./client.js";
+import { ONCE, nextPage } from "./client.js";
 import { meter } from "./drawing.js";
 import { element, refill } from "./elements.js";
 import { choice, field, filterForm, filtersIn, pills, suggest } from "./filters.js";
 import { runTime, userOf } from "./job_facts.js";
-import { clipped, linkTo, pager, stateBadge } from "./parts.js";
+import { besideId, clipped, linkTo, pager, stateBadge } from "./parts.js";
 import { COMMON_JOB_STATES, isFinished, jobTone } from "./states.js";
 import { table } from "./table.js";
 import { clusterTime, counted, length, none, shown } from "./text.js";
@@ -20,6 +20,7 @@ const FIELDS = [
   ...["mila_cluster_username", "cc_account_username", "account", "partition", "nodes"],
   ...["submit_time", "start_time", "end_time", "time_limit"],
 ].map((key) => `slurm.${key}`);
+const ASKED = [...FIELDS, "cw.vanished"].join(",");
 const NEWEST_FIRST = "-submit_time";
 const LIMIT = "50";
 
@@ -48,8 +49,12 @@ export function jobsView(args, goTo) {
   const { cursor, ...kept } = only(args, [...FILTERS, "sort", "limit", "cursor"]);
   const filters = only(kept, FILTERS);
   const sort = args.sort ?? NEWEST_FIRST;
-  const page = { ...filters, sort, limit: args.limit ?? LIMIT, cursor: cursor ?? "", fields: FIELDS.join(",") };
-  const form = filterForm(fieldsFor(kept), () => goTo("jobs", filtersIn(form)), hashOf("jobs"));
+  const page = { ...filters, sort, limit: args.limit ?? LIMIT, cursor: cursor ?? "", fields: ASKED };
+  const { node: filterFold, form } = filterForm(
+    fieldsFor(kept),
+    () => goTo("jobs", filtersIn(form)),
+    hashOf("jobs")
+  );
   const list = table({
     caption: "Jobs",
     columns: COLUMNS,
@@ -63,14 +68,14 @@ export function jobsView(args, goTo) {
   return {
     title: "Jobs",
     tab: "jobs",
-    content: element("div", {}, title, form, list.node, pages),
+    content: element("div", {}, title, filterFold, list.node, pages),
     questions: {
       jobs: ["jobs/list", page],
       number: ["jobs/list", { ...filters, count: "true" }],
-      clusters: ["clusters/list", {}],
+      clusters: ["clusters/list", {}, ONCE],
     },
     show({ jobs, number, clusters }) {
-      list.fill(jobs.body.map((job) => job.slurm));
+      list.fill(jobs.body);
       suggest(form, suggestions(clusters.body));
       count.textContent = counted(number.body.count, "job");
       refill(pages, pager("jobs", kept, cursor, nextPage(jobs.headers.get("Link"))));
@@ -107,36 +112,42 @@ function suggestions(clusters) {
 
 const COLUMNS = [
   { title: "Job", class: "id", cell: jobLink },
-  { title: "Name", sort: "name", class: "name", cell: (slurm) => clipped(slurm.name) },
-  { title: "State", cell: state },
-  { title: "User", class: "nowrap", cell: (slurm) => shown(userOf(slurm)) },
-  { title: "Account", cell: (slurm) => shown(slurm.account) },
-  { title: "Partition", cell: (slurm) => shown(slurm.partition) },
-  { title: "Submitted", sort: "submit_time", class: "nowrap", cell: (slurm) => clusterTime(slurm.submit_time) ?? none() },
-  { title: "Ended", sort: "finished_at", class: "nowrap", cell: ended },
+  { title: "State", class: "status", cell: state },
+  { title: "Name", sort: "name", class: "name", cell: ({ slurm }) => clipped(slurm.name) },
+  { title: "User", cell: ({ slurm }) => clipped(userOf(slurm)) },
+  { title: "Account", class: "minor", cell: ({ slurm }) => clipped(slurm.account) },
+  { title: "Partition", cell: ({ slurm }) => clipped(slurm.partition) },
+  { title: "Submitted", sort: "submit_time", class: "nowrap", cell: ({ slurm }) => clusterTime(slurm.submit_time) ?? none() },
+  { title: "Ended", sort: "finished_at", class: "nowrap minor", cell: ended },
   { title: "Run time of limit", class: "measure", cell: runTimeOfLimit },
-  { title: "Nodes", class: "name", cell: (slurm) => clipped(slurm.nodes) },
-  { title: "Cluster", cell: (slurm) => shown(slurm.cluster_name) },
+  { title: "Nodes", class: "minor", cell: ({ slurm }) => clipped(slurm.nodes) },
+  { title: "Cluster", class: "minor", cell: ({ slurm }) => clipped(slurm.cluster_name) },
 ];
 
-function jobLink(slurm) {
-  return linkTo("job", { cluster_name: slurm.cluster_name, job_id: slurm.job_id }, slurm.job_id);
+function jobLink({ slurm }) {
+  const link = linkTo("job", { cluster_name: slurm.cluster_name, job_id: slurm.job_id }, slurm.job_id);
+  return [link, besideId(slurm.cluster_name)];
 }
 
-function state(slurm) {
-  const why = slurm.job_state === "PENDING" && slurm.reason ? [element("small", { class: "clip" }, shown(slurm.reason))] : [];
-  return [stateBadge(slurm.job_state, jobTone(slurm.job_state)), ...why];
+function state({ slurm, cw }) {
+  const finished = isFinished(slurm.job_state);
+  const why = slurm.job_state === "PENDING" && slurm.reason ? shown(slurm.reason) : null;
+  const note = !finished && cw.vanished ? "when last seen; gone since" : why;
+  return [
+    stateBadge(slurm.job_state, jobTone(slurm.job_state)),
+    note === null ? null : element("small", { class: "clip" }, note),
+  ];
 }
 
-function ended(slurm) {
+function ended({ slurm }) {
   return (isFinished(slurm.job_state) ? clusterTime(slurm.end_time) : null) ?? none();
 }
 
-function runTimeOfLimit(slurm) {
-  const seconds = runTime(slurm, Date.now());
-  const limit = slurm.time_limit ?? null;
+function runTimeOfLimit(job) {
+  const seconds = runTime(job, Date.now());
+  const limit = job.slurm.time_limit ?? null;
   if (limit === null) return seconds === null ? none() : length(seconds);
   if (seconds === null) return element("span", { class: "muted" }, `– of ${length(limit)}`);
   const said = `${length(seconds)} of ${length(limit)}`;
-  return [said, slurm.job_state === "RUNNING" ? meter(seconds, limit, said) : null];
+  return [said, isFinished(job.slurm.job_state) ? null : meter(seconds, limit, said)];
 }

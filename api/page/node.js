@@ -2,7 +2,7 @@
 
 import { oneValue } from "./address.js";
 import { element } from "./elements.js";
-import { keyTable, linkTo, section, stateBadge } from "./parts.js";
+import { column, gone, keyTable, linkTo, section, stateBadge } from "./parts.js";
 import { nodeTone } from "./states.js";
 import { plain, shown } from "./text.js";
 
@@ -35,10 +35,10 @@ function sections(slurm, cw) {
       {},
       element("p", { class: "muted" }, "Node on ", shown(slurm.cluster_name)),
       element("h1", {}, shown(slurm.name)),
-      element("p", {}, stateBadge(slurm.state, nodeTone(slurm.state))),
+      element("p", {}, stateBadge(slurm.state, nodeTone(slurm.state)), gone(cw)),
       element("p", {}, linkTo("jobs", { ...here, time: "0" }, "Unfinished jobs on this node"))
     ),
-    section("All that Slurm said", keyTable(slurm, "All that Slurm said of this node")),
-    section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this node")),
+    column(section("All that Slurm said", keyTable(slurm, "All that Slurm said of this node"))),
+    column(section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this node"))),
   ];
 }

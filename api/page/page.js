@@ -21,7 +21,7 @@ const SECONDS_SHOWN = 60; // then lengths of time are told anew though nothing h
 //   title      of the document
 //   tab        which link of the navigation is the current one
 //   content    an element, complete but for what the API says
-//   questions  {name: [path, arguments]} for the API, asked at every turn
+//   questions  {name: [path, arguments]} for the API, asked at every turn; [..., ONCE] only at first
 //   show       puts the answers, {name: {body, headers}}, into the content; returns what to say aloud
 const VIEWS = {
   overview,
@@ -71,8 +71,7 @@ function enter(newClient) {
 }
 
 function showSignedIn(yes) {
-  document.getElementById("views").hidden = !yes;
-  document.getElementById("session").hidden = !yes;
+  for (const id of ["views", "find", "session"]) document.getElementById(id).hidden = !yes;
 }
 
 // --- going to a view ------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ async function turn(current) {
     settle(current, answers);
     current.failures = 0;
     trouble.replaceChildren();
-    showFreshness("live", `Checked ${new Date().toLocaleTimeString()}`);
+    showFreshness("live", new Date().toTimeString().slice(0, 8));
   } catch (error) {
     if (current !== visit) return;
     if (error.status === 401) {
@@ -153,7 +152,9 @@ async function turn(current) {
 async function answersTo(current) {
   const questions = Object.entries(current.view.questions);
   const answers = await Promise.all(
-    questions.map(([, [path, args]]) => client.ask(path, args, current.leaving.signal))
+    questions.map(([name, [path, args, once]]) =>
+      once && current.answers ? current.answers[name] : client.ask(path, args, current.leaving.signal)
+    )
   );
   return Object.fromEntries(questions.map(([name], index) => [name, answers[index]]));
 }
@@ -209,6 +210,7 @@ function complain(error) {
 function showFreshness(state, text) {
   freshness.className = `freshness ${state}`;
   freshness.textContent = text;
+  freshness.title = state === "live" ? "When the API was last asked" : "";
 }
 
 // --- the start ------------------------------------------------------------------------------------
@@ -220,6 +222,11 @@ document.addEventListener("visibilitychange", () => {
 document.getElementById("sign-out").addEventListener("click", () => {
   forget();
   signedOut();
+});
+document.getElementById("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [, cluster = "", id] = /^(?:(.*)\/)?(.*)$/su.exec(document.getElementById("find-job").value.trim());
+  if (id !== "") goTo("job", { cluster_name: cluster, job_id: id });
 });
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // "#main" is not a view

@@ -24,10 +24,27 @@ export function clipped(text) {
     : element("span", { class: "clip", title: plain(text) }, shown(text));
 }
 
+/** The name of a cluster, on narrow screens alone, where its column has no room. */
+export function besideId(clusterName) {
+  return element("small", { class: "narrow" }, " ", shown(clusterName));
+}
+
+/** Since when a job or a node is gone, if it is. */
+export function gone(cw) {
+  return cw.vanished
+    ? element("span", { class: "muted" }, " when last seen; gone from the cluster since ", relative(cw.vanished))
+    : null;
+}
+
 /** A part of a page under a title of its own. */
 export function section(title, ...content) {
   const id = title.toLowerCase().replaceAll(" ", "-");
   return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), ...content);
+}
+
+/** Parts of a page, one above the other; those that are null are left out. */
+export function column(...parts) {
+  return element("div", { class: "column" }, parts);
 }
 
 /** A <dl> of [[term, description]]. */

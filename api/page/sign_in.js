@@ -14,6 +14,8 @@ export function signInForm(refusal, signIn) {
     ...{ id: "token", name: "token", type: "password", required: true, spellcheck: "false" },
     ...{ autocomplete: "current-password", autocapitalize: "off", "aria-describedby": "token-help" },
   });
+  // For a keeper of passwords, which wants a name beside it.
+  const name = element("input", { type: "text", autocomplete: "username", value: "Clockwork", hidden: true });
   const stay = element("input", { id: "stay", name: "stay", type: "checkbox" });
   const button = element("button", { type: "submit", class: "primary" }, "Sign in");
   const error = element("p", { id: "refusal", class: "error", role: "alert" });
@@ -49,6 +51,7 @@ export function signInForm(refusal, signIn) {
       { id: "token-help", class: "muted" },
       "Clockwork shows the jobs and nodes of your clusters. Your token is the one that its operator gave you."
     ),
+    name,
     element("label", { for: "token" }, "Token"),
     field,
     error,

@@ -46,6 +46,11 @@ export function isFinished(state) {
   return FINISHED.has(firstWord(state));
 }
 
+/** Whether a job of this state waits; its start, if it has one, is a forecast. */
+export function isWaiting(state) {
+  return jobTone(state) === "wait";
+}
+
 /** The tone of a job's state; Slurm may join a state and its flags: "RUNNING+COMPLETING". */
 export function jobTone(state) {
   return JOB_TONES[firstWord(state)] ?? "off";

@@ -79,6 +79,7 @@ export function memory(mib) {
 // --- times ----------------------------------------------------------------------------------------
 
 const UNITS = [
+  ["y", 365 * 86400],
   ["d", 86400],
   ["h", 3600],
   ["min", 60],
@@ -102,6 +103,11 @@ export function length(seconds) {
 /** A time of day as Slurm's cluster prints it, to the minute: "2021-11-13 00:56"; null for none. */
 export function clusterTime(text) {
   return moment(text) === null ? null : text.slice(0, 16).replace("T", " ");
+}
+
+/** A moment of Clockwork's own clock, "2026-11-24 18:55:19 UTC". */
+export function utc(text) {
+  return moment(text) === null ? "" : `${new Date(text).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
 /** The milliseconds since 1970 of an ISO 8601 text; null for "Unknown", null and the like. */
