@@ -7,8 +7,9 @@ from api import queries
 from api.arguments import required_argument, seconds_argument, text_argument
 from api.call import Answer, Call
 from api.documents import json_bytes, only_one
+from api.entity_tags import tagged
 from api.fields import JOB_FIELDS
-from api.listing import Kind, ListFilter, chosen, list_answer
+from api.listing import Kind, ListFilter, Question, chosen, list_answer
 from api.paging import SortKey
 
 _ARRAY_JOB_ID = re.compile(r"[0-9]{1,18}")
@@ -51,15 +52,19 @@ def list_jobs(call: Call) -> Answer:
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
     user = text_argument(call.arguments, "user")
+    cluster_name = text_argument(call.arguments, "cluster_name")
     seconds = seconds_argument(call.arguments, "time", "relative_time")
+    cutoff = None if seconds is None else queries.before(call.now, seconds)
+    visible = queries.visible_to(call.user)
     wanted = queries.all_of(
         queries.any_of("cw.filters.names", None if user is None else [user]),
-        queries.not_long_finished(seconds, call.now),
+        queries.not_finished_before(cutoff),
         *chosen(call.arguments, JOBS),
-        queries.of_cluster(text_argument(call.arguments, "cluster_name")),
-        queries.visible_to(call.user),
+        queries.of_cluster(cluster_name),
+        visible,
     )
-    return list_answer(call, call.store.jobs, JOBS, wanted)
+    question = Question(wanted, cluster_name, visible, cutoff)
+    return list_answer(call, call.store.jobs, JOBS, question)
 
 
 def one_job(call: Call) -> Answer:
@@ -71,4 +76,4 @@ def one_job(call: Call) -> Answer:
     cluster_name = text_argument(call.arguments, "cluster_name")
     wanted = queries.all_of(queries.job(job_id, cluster_name), queries.visible_to(call.user))
     job = only_one(call.store.jobs.find(wanted, JOB_FIELDS.projection()), f"job {job_id!r}")
-    return Answer(json_bytes({} if job is None else JOB_FIELDS.shown(job)))
+    return tagged(call.environ, json_bytes({} if job is None else JOB_FIELDS.shown(job)))

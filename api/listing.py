@@ -3,12 +3,17 @@
 What jobs/list and nodes/list have in common; what the arguments mean stands in `api.app`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from pymongo import ASCENDING
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from api import queries
 from api.arguments import (
     Arguments,
     choice_argument,
@@ -18,6 +23,7 @@ from api.arguments import (
 )
 from api.call import JSON, Answer, Call
 from api.documents import DOCUMENTS_PER_CHUNK, Document, json_bytes, json_lines, json_list
+from api.entity_tags import Cutoffs, digest, milliseconds, tag_headers, unchanged
 from api.fields import Fields, read_fields
 from api.paging import (
     MOST_ON_A_PAGE,
@@ -31,8 +37,12 @@ from api.paging import (
 )
 from api.problems import bad_request
 from api.queries import Filter, all_of, any_of
+from ingest.marks import read_marks
 
 NDJSON = "application/x-ndjson"
+
+LOOK_AHEAD = timedelta(minutes=10)
+"""A tag of a list with ``time`` holds for so long at most."""
 
 ARGUMENTS = ("fields", "sort", "limit", "cursor", "format", "count")
 """Of every list."""
@@ -72,7 +82,30 @@ class Listing:
     limit: int | None
     place: Place | None
     """Behind which document the list begins."""
-    content_type: str
+    in_lines: bool
+
+    @property
+    def content_type(self) -> str:
+        """What the answer is."""
+        return NDJSON if self.in_lines else JSON
+
+    def write(self, documents: Iterable[Document]) -> Iterator[bytes]:
+        """What goes out, in chunks."""
+        write = json_lines if self.in_lines else json_list
+        return write(documents, self.fields.shown)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which documents are asked for, and on what the answer depends beside the arguments."""
+
+    wanted: Filter
+    cluster_name: str | None
+    """Of all of them; None for any."""
+    visible: Filter
+    """What the user may see of them; part of *wanted*."""
+    cutoff: datetime | None = None
+    """Where jobs that finished earlier are left out: it moves with the time."""
 
 
 def chosen(arguments: Arguments, kind: Kind) -> list[Filter]:
@@ -80,25 +113,57 @@ def chosen(arguments: Arguments, kind: Kind) -> list[Filter]:
     return [any_of(each.path, _values(arguments, each)) for each in kind.filters]
 
 
-def list_answer(call: Call, collection: Collection[Document], kind: Kind, wanted: Filter) -> Answer:
-    """The documents that *wanted* holds for, or their number, as the arguments of the call say.
+def list_answer(
+    call: Call, collection: Collection[Document], kind: Kind, question: Question
+) -> Answer:
+    """The documents that are asked for, or their number, as the arguments of the call say; 304
+    where the client has the same already.
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
-    if choice_argument(call.arguments, "count", ("false", "true")) == "true":
-        return _count(call.arguments, collection, wanted)
     listing = _read_listing(call.arguments, kind)
-    write = json_lines if listing.content_type == NDJSON else json_list
-    if listing.limit is None:
-        documents = _found(collection, listing, wanted)
-        return Answer(write(documents, listing.fields.shown), content_type=listing.content_type)
-    page = list(_found(collection, listing, wanted))
-    headers = {}
-    if len(page) > listing.limit:
+    cutoff = question.cutoff
+    with ExitStack() as ending:
+        session = ending.enter_context(call.store.database.client.start_session())
+        marks = read_marks(call.store, session, collection.name, question.cluster_name)
+        value = digest(collection.name, marks, sorted(call.arguments.items()), question.visible)
+        same = unchanged(call.environ, value, None if cutoff is None else milliseconds(cutoff))
+        if same is not None:
+            return same
+        cutoffs = None if cutoff is None else _cutoffs(collection, session, question, cutoff)
+        headers = tag_headers(value, cutoffs)
+        if listing is None:
+            number = collection.count_documents(question.wanted, session=session)
+            return Answer(json_bytes({"count": number}), headers)
+        found = _found(collection, session, listing, question.wanted)
+        if listing.limit is not None:
+            return _page(call, listing, listing.limit, found, headers)
+        stream = listing.write(found)
+        ending.pop_all()  # it ends the session
+        return Answer(stream, headers, content_type=listing.content_type)
+
+
+def _page(
+    call: Call, listing: Listing, limit: int, found: Iterator[Document], headers: dict[str, str]
+) -> Answer:
+    page = list(found)
+    if len(page) > limit:
         page.pop()
-        headers["Link"] = _link(call, listing.order, page[-1])
-    body = b"".join(write(page, listing.fields.shown))
+        headers |= {"Link": _link(call, listing.order, page[-1])}
+    body = b"".join(listing.write(page))
     return Answer(body, headers, content_type=listing.content_type)
+
+
+def _cutoffs(
+    collection: Collection[Document], session: ClientSession, question: Question, cutoff: datetime
+) -> Cutoffs:
+    """For how long no job drops out of the list by itself, looking a few minutes ahead."""
+    path = "cw.filters.finished_at"
+    ahead = cutoff + LOOK_AHEAD
+    ending = {**queries.of_cluster(question.cluster_name), path: {"$gte": cutoff, "$lt": ahead}}
+    found = collection.find_one(ending, {path: 1}, sort=[(path, ASCENDING)], session=session)
+    last = ahead if found is None else found["cw"]["filters"]["finished_at"]
+    return Cutoffs(milliseconds(cutoff), milliseconds(last))
 
 
 def _values(arguments: Arguments, wanted: ListFilter) -> list[Any] | None:
@@ -111,45 +176,49 @@ def _values(arguments: Arguments, wanted: ListFilter) -> list[Any] | None:
         raise bad_request(f"{wanted.argument}: {error}") from error
 
 
-def _count(arguments: Arguments, collection: Collection[Document], wanted: Filter) -> Answer:
-    useless = [name for name in ARGUMENTS if name != "count" and name in arguments]
-    if useless:
-        raise bad_request(f"count=true answers a number: leave out {', '.join(useless)}")
-    return Answer(json_bytes({"count": collection.count_documents(wanted)}))
-
-
-def _read_listing(arguments: Arguments, kind: Kind) -> Listing:
+def _read_listing(arguments: Arguments, kind: Kind) -> Listing | None:
+    """How the list is wanted; None where only the number is."""
+    if choice_argument(arguments, "count", ("false", "true")) == "true":
+        useless = [name for name in ARGUMENTS if name != "count" and name in arguments]
+        if useless:
+            raise bad_request(f"count=true answers a number: leave out {', '.join(useless)}")
+        return None
     order = read_order(text_argument(arguments, "sort"), kind.sort_keys)
     limit = number_argument(arguments, "limit", 1, MOST_ON_A_PAGE)
     cursor = text_argument(arguments, "cursor")
     if cursor is not None and limit is None:
         raise bad_request("cursor goes with limit: give the limit of the page before")
-    written = choice_argument(arguments, "format", ("json", "ndjson"))
+    in_lines = choice_argument(arguments, "format", ("json", "ndjson")) == "ndjson"
     return Listing(
         fields=read_fields(listed_argument(arguments, "fields"), kind.fields),
         order=order,
         limit=limit,
         place=None if cursor is None else read_cursor(cursor, order),
-        content_type=NDJSON if written == "ndjson" else JSON,
+        in_lines=in_lines,
     )
 
 
 def _found(
-    collection: Collection[Document], listing: Listing, wanted: Filter
+    collection: Collection[Document], session: ClientSession, listing: Listing, wanted: Filter
 ) -> Iterator[Document]:
-    """The documents behind the listing's place, one more than its limit where there are so many."""
+    """The documents behind the listing's place, one more than its limit where there are so many.
+
+    The session ends with them.
+    """
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
     projection = listing.fields.projection(order.key.path if missing else None)
-    for rest in [{}] if listing.place is None else order.behind(listing.place):
-        # On disk, where there are more documents than the database likes to sort in memory.
-        found = collection.find(
-            all_of(wanted, rest), projection, limit=missing, allow_disk_use=True
-        )
-        for document in found.sort(order.sort).batch_size(DOCUMENTS_PER_CHUNK):
-            yield document
-            missing -= 1
-        if not missing:
-            return
+    with session:
+        for rest in [{}] if listing.place is None else order.behind(listing.place):
+            found = collection.find(
+                all_of(wanted, rest), projection, limit=missing, session=session
+            )
+            # On disk, where there are more documents than the database likes to sort in memory.
+            found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_CHUNK)
+            for document in found:
+                yield document
+                missing -= 1
+            if not missing:
+                return
 
 
 def _link(call: Call, order: Order, last: Document) -> str:

@@ -4,8 +4,9 @@ from api import queries
 from api.arguments import one_of_two, text_argument
 from api.call import Answer, Call
 from api.documents import json_bytes, only_one
+from api.entity_tags import tagged
 from api.fields import NODE_FIELDS
-from api.listing import Kind, ListFilter, chosen, list_answer
+from api.listing import Kind, ListFilter, Question, chosen, list_answer
 from api.paging import SortKey
 from api.problems import bad_request
 
@@ -29,11 +30,9 @@ def list_nodes(call: Call) -> Answer:
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
-    wanted = queries.all_of(
-        *chosen(call.arguments, NODES),
-        queries.of_cluster(text_argument(call.arguments, "cluster_name")),
-    )
-    return list_answer(call, call.store.nodes, NODES, wanted)
+    cluster_name = text_argument(call.arguments, "cluster_name")
+    wanted = queries.all_of(*chosen(call.arguments, NODES), queries.of_cluster(cluster_name))
+    return list_answer(call, call.store.nodes, NODES, Question(wanted, cluster_name, visible={}))
 
 
 def one_node(call: Call) -> Answer:
@@ -47,4 +46,4 @@ def one_node(call: Call) -> Answer:
     cluster_name = text_argument(call.arguments, "cluster_name")
     wanted = queries.node(name, cluster_name)
     node = only_one(call.store.nodes.find(wanted, NODE_FIELDS.projection()), f"node {name!r}")
-    return Answer(json_bytes({} if node is None else NODE_FIELDS.shown(node)))
+    return tagged(call.environ, json_bytes({} if node is None else NODE_FIELDS.shown(node)))

@@ -45,11 +45,9 @@ def any_of(path: str, values: Sequence[Any] | None) -> Filter:
     return {path: values[0] if len(values) == 1 else {"$in": list(values)}}
 
 
-def not_long_finished(seconds: int | None, now: datetime) -> Filter:
-    """The jobs that are not finished or finished within so many seconds before *now*."""
-    if seconds is None:
-        return {}
-    return {"cw.filters.finished_at": {"$gte": before(now, seconds)}}
+def not_finished_before(cutoff: datetime | None) -> Filter:
+    """The jobs that are not finished or finished at *cutoff* or later; all for None."""
+    return {} if cutoff is None else {"cw.filters.finished_at": {"$gte": cutoff}}
 
 
 def visible_to(_user: User) -> Filter:

@@ -10,6 +10,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 
 from ingest.filters import job_filters, node_filters
+from ingest.marks import bulk_write
 from ingest.store import Document, Store
 from ingest.users import NAME_FIELDS
 
@@ -21,8 +22,8 @@ def fill_filters(store: Store) -> int:
 
     Two queries by index where all have them.  What a scrape writes meanwhile stays as it is.
     """
-    return _fill(store.jobs, "cw.filters.finished_at", _of_job) + _fill(
-        store.nodes, "cw.filters.states", lambda node: node_filters(node["slurm"])
+    return _fill(store, store.jobs, "cw.filters.finished_at", _of_job) + _fill(
+        store, store.nodes, "cw.filters.states", lambda node: node_filters(node["slurm"])
     )
 
 
@@ -34,21 +35,23 @@ def _of_job(job: Document) -> Document:
 
 
 def _fill(
-    collection: Collection[Document], path: str, filters: Callable[[Document], dict[str, Any]]
+    store: Store,
+    collection: Collection[Document],
+    path: str,
+    filters: Callable[[Document], dict[str, Any]],
 ) -> int:
     filled = 0
     while True:
         batch = list(collection.find({path: None}, limit=BATCH))
         if not batch:
             return filled
-        collection.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": document["_id"], path: None},
-                    {"$set": {"cw.filters": filters(document)}},
-                )
-                for document in batch
-            ],
-            ordered=False,
-        )
+        operations = [
+            UpdateOne(
+                {"_id": document["_id"], path: None},
+                {"$set": {"cw.filters": filters(document)}},
+            )
+            for document in batch
+        ]
+        names = [document["slurm"]["cluster_name"] for document in batch]
+        bulk_write(store, collection, operations, names)
         filled += len(batch)

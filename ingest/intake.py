@@ -32,6 +32,7 @@ from ingest.changes import (
 from ingest.documents import DocumentError, SlurmDict, job_document, node_document
 from ingest.filters import NOT_FINISHED, job_filters, node_filters
 from ingest.grammar import JOB, NODE, Grammar
+from ingest.marks import bulk_write
 from ingest.pairs import RawPairs
 from ingest.records import Record, SetAside
 from ingest.store import Document, Store
@@ -127,11 +128,9 @@ def _batches(
 BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
 
 
-def plain_bulk_write(
-    collection: Collection[Document], operations: Sequence[Any]
-) -> BulkWriteResult:
-    """Write *operations* in any order, by whoever holds the cluster's lease or none."""
-    return collection.bulk_write(operations, ordered=False)
+def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
+    """Writes operations all or none, in any order, whoever holds the cluster's lease."""
+    return lambda collection, operations: bulk_write(store, collection, operations, [cluster.name])
 
 
 def _step(slurm: SlurmDict, now: datetime) -> Document:
@@ -149,14 +148,14 @@ class Intake:
         kind: Kind,
         *,
         volatile_interval: float,
-        bulk_write: BulkWrite = plain_bulk_write,
+        bulk_write: BulkWrite | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._kind = kind
         self._volatile_interval = volatile_interval
-        self._bulk_write = bulk_write
+        self._bulk_write = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]

@@ -11,6 +11,7 @@ leases      which daemon scrapes a cluster       see `ingest.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
 scrapes     how one round went                   nothing; a week is kept
 clusters    how a cluster's rounds go            ``_id``: cluster and kind
+marks       whether jobs or nodes have changed   see `ingest.marks`
 ==========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
@@ -93,6 +94,7 @@ class Store:
         self.set_aside: Collection[Document] = self.database["set_aside"]
         self.scrapes: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
+        self.marks: Collection[Document] = self.database["marks"]
 
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing. Raises pymongo's errors."""

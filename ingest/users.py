@@ -24,9 +24,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from ingest.filters import names_filter
+from ingest.marks import in_transaction, mark
 from ingest.store import Store
 
 EMAIL_FIELD = "mila_email_username"
@@ -194,16 +196,23 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
         names = _user(owner).names
-    store.jobs.update_many(
-        # What Slurm said stands among the names, and those are indexed.
-        {"cw.filters.names": username, f"slurm.{field}": username},
-        {
-            "$set": {
-                **{f"cw.{name_field}": name for name_field, name in names.items()},
-                "cw.filters.names": names_filter(names.values()),
-            }
-        },
-    )
+
+    def write(session: ClientSession) -> None:
+        changed = store.jobs.update_many(
+            # What Slurm said stands among the names, and those are indexed.
+            {"cw.filters.names": username, f"slurm.{field}": username},
+            {
+                "$set": {
+                    **{f"cw.{name_field}": name for name_field, name in names.items()},
+                    "cw.filters.names": names_filter(names.values()),
+                }
+            },
+            session=session,
+        )
+        if changed.modified_count:
+            mark(store, session, "jobs")
+
+    in_transaction(store, write)
 
 
 def refresh_outdated_jobs(store: Store) -> None:

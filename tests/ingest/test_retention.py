@@ -374,7 +374,7 @@ def test_what_changed_since_it_was_archived_is_not_deleted(
     store.jobs.update_one({"_id": "mila/2"}, change)
     changed = store.jobs.find_one({"_id": "mila/2"})
 
-    assert delete_unchanged(store.jobs, read_archive(path)) == (3, 2)
+    assert delete_unchanged(store, store.jobs, read_archive(path)) == (3, 2)
 
     assert list(store.jobs.find()) == [changed]
 
