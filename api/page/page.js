@@ -60,6 +60,7 @@ async function signIn(value, stay) {
       : error.message;
   }
   keep(value, stay);
+  main.focus();
   enter(candidate);
   return null;
 }
@@ -81,9 +82,9 @@ function navigate() {
   const { view: name, args } = readHash(location.hash);
   const former = visit?.name;
   leave();
-  const view = (VIEWS[name] ?? lostView)(args, goTo);
+  const view = (Object.hasOwn(VIEWS, name) ? VIEWS[name] : lostView)(args, goTo);
   visit = {
-    ...{ name, view, moved: former !== name, leaving: new AbortController() },
+    ...{ name, view, moved: former !== undefined && former !== name, leaving: new AbortController() },
     ...{ answers: null, shown: 0, failures: 0, asking: false },
   };
   document.title = `${view.title} · Clockwork`;

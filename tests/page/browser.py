@@ -52,6 +52,15 @@ class Browser:
         self.driver.get("about:blank")
         self.driver.get(address)
 
+    def go(self, place: str) -> None:
+        """Go to another *place* on the page, as a link does; until its content is there."""
+        self.driver.execute_async_script(
+            "addEventListener('hashchange', () => setTimeout(arguments[1]), { once: true });"
+            "location.hash = arguments[0]",
+            place,
+        )
+        self.one("main:not([aria-busy])")
+
     def forget(self, address: str) -> None:
         """Nobody is signed in any longer; the screen is wide and light."""
         self.screen(1280)
@@ -117,7 +126,7 @@ class Browser:
                 return
         raise AssertionError(f"Tab does not come to {name!r}")
 
-    # --- what went wrong ----------------------------------------------------------------------
+    # --- the console and the network ----------------------------------------------------------
 
     def complaints(self) -> list[str]:
         """What the console has said since it was last asked: errors, violations of the policy."""
@@ -125,12 +134,28 @@ class Browser:
 
     def requested(self) -> list[str]:
         """The addresses that were asked for since this was last asked, but for blank pages."""
-        addresses = []
-        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                addresses.append(message["params"]["request"]["url"])
+        sent = self._network("Network.requestWillBeSent")
+        addresses = [params["request"]["url"] for params in sent]
         return [address for address in addresses if urlsplit(address).scheme in {"http", "https"}]
+
+    def answers(self) -> list[tuple[str, int]]:
+        """The addresses that answered since then, and with which status."""
+        received = self._network("Network.responseReceived")
+        answers = [params["response"] for params in received]
+        return [(answer["url"], answer["status"]) for answer in answers]
+
+    def _network(self, method: str) -> list[dict[str, Any]]:
+        entries = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        return [message["params"] for message in messages if message["method"] == method]
+
+    def offline(self, *, yes: bool) -> None:
+        """Cut the browser off the network, or connect it again."""
+        conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd(
+            "Network.emulateNetworkConditions", {"offline": yes, **conditions}
+        )
 
 
 _FOCUS_IS_VISIBLE = """

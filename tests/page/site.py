@@ -77,9 +77,9 @@ class Site:
         with urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
             return json.load(answer)
 
-    def new_token(self) -> str:
+    def new_token(self, name: str) -> str:
         """A further token for the same user."""
-        return add_user(self.store, EMAIL, "milauser12", "ccuser01", uuid.uuid4().hex)[1]
+        return add_user(self.store, EMAIL, token_name=name)[1]
 
 
 @contextmanager
