@@ -15,13 +15,15 @@ export function segments(parts, most, full = 100) {
   const counted = parts.filter((part) => part.count > 0);
   const total = counted.reduce((sum, part) => sum + part.count, 0);
   if (total === 0) return [];
-  const room = (full * total) / Math.max(most, total) - GAP * (counted.length - 1);
+  const line = (full * total) / Math.max(most, total);
+  const gap = Math.min(GAP, line / 4 / counted.length);
+  const room = line - gap * (counted.length - 1);
   const wanted = counted.map((part) => Math.max((room * part.count) / total, THINNEST));
-  const scale = Math.max(room, THINNEST) / wanted.reduce((sum, width) => sum + width, 0);
+  const scale = room / wanted.reduce((sum, width) => sum + width, 0);
   let x = 0;
   return counted.map((part, index) => {
     const place = { ...part, x, width: wanted[index] * scale };
-    x += place.width + GAP;
+    x += place.width + gap;
     return place;
   });
 }
