@@ -47,6 +47,7 @@ const LIMITS = [
 
 export function jobsView(args, goTo) {
   const { cursor, ...kept } = only(args, [...FILTERS, "sort", "limit", "cursor"]);
+  if (kept.sort === NEWEST_FIRST) delete kept.sort;
   const filters = only(kept, FILTERS);
   const sort = args.sort ?? NEWEST_FIRST;
   const page = { ...filters, sort, limit: args.limit ?? LIMIT, cursor: cursor ?? "", fields: ASKED };

@@ -137,7 +137,7 @@ function partitionRow(clusterName, { name, parts, jobs }, most) {
   const told = parts.map((part) => `${plain(part.state)} ${grouped(part.count)}`).join(", ");
   return element(
     "li",
-    {},
+    { title: plain(name) },
     name === "" ? none() : linkTo("jobs", { cluster_name: clusterName, partition: oneValue(name), time: "0" }, name),
     stackedBar(parts, { label: told, most, height: 10 }),
     element("span", { class: "number" }, grouped(jobs))

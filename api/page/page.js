@@ -45,6 +45,7 @@ function signedOut(refusal = null) {
   client = null;
   showSignedIn(false);
   document.title = "Sign in · Clockwork";
+  document.getElementById("find").reset();
   trouble.replaceChildren();
   main.replaceChildren(signInForm(refusal, signIn));
   document.getElementById("token").focus();
@@ -132,7 +133,7 @@ async function turn(current) {
     settle(current, answers);
     current.failures = 0;
     trouble.replaceChildren();
-    showFreshness("live", new Date().toTimeString().slice(0, 8));
+    showFreshness("live", "The API was last asked at ", new Date().toTimeString().slice(0, 8));
   } catch (error) {
     if (current !== visit) return;
     if (error.status === 401) {
@@ -205,13 +206,14 @@ function complain(error) {
   const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, "Try now");
   again.addEventListener("click", () => visit && turn(visit));
   refill(trouble, element("p", {}, error.message + rest), again);
-  showFreshness("stale", "Not fresh");
+  showFreshness("stale", "", "Not fresh");
 }
 
-function showFreshness(state, text) {
+/** A mark of how fresh the page is, with `words`; what they mean is for those who hear the page. */
+function showFreshness(state, meaning, words) {
   freshness.className = `freshness ${state}`;
-  freshness.textContent = text;
-  freshness.title = state === "live" ? "When the API was last asked" : "";
+  freshness.title = meaning + words;
+  freshness.replaceChildren(element("span", { class: "unseen-but-read" }, meaning), words);
 }
 
 // --- the start ------------------------------------------------------------------------------------
@@ -223,6 +225,9 @@ document.addEventListener("visibilitychange", () => {
 document.getElementById("sign-out").addEventListener("click", () => {
   forget();
   signedOut();
+});
+addEventListener("storage", () => {
+  if (client !== null && token() === null) signedOut(); // in another tab
 });
 document.getElementById("find").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -1,6 +1,6 @@
-// Slurm's states of jobs and nodes: which are ends, and in which of six tones they are drawn.
+// Slurm's states of jobs and nodes: which are ends, and in which of seven tones they are drawn.
 //
-// A tone is a class of page.css: go, wait, good, bad, odd, off. It never stands alone: the state's
+// A tone is a class of page.css: go, half, wait, good, bad, odd, off. It never stands alone: the state's
 // own word is always beside it.
 
 const JOB_TONES = {
@@ -62,7 +62,8 @@ const NODE_TONES = [
   [/DRAIN|MAINT|REBOOT|BLOCKED/, "odd"],
   [/POWER(ED|ING)_DOWN|POWERED_OFF|~|%/, "off"],
   [/POWERING_UP|RESERVED|PLANNED|FUTURE|#|-/, "wait"],
-  [/ALLOC|MIX|COMP/, "go"],
+  [/ALLOC|COMP/, "go"],
+  [/MIX/, "half"],
   [/IDLE/, "good"],
 ];
 
@@ -73,7 +74,7 @@ export function nodeTone(state) {
   return NODE_TONES.find(([pattern]) => pattern.test(text))?.[1] ?? "off";
 }
 
-const TONE_ORDER = ["go", "wait", "good", "odd", "bad", "off"];
+const TONE_ORDER = ["go", "half", "wait", "good", "odd", "bad", "off"];
 
 /** Counts by state, {state: count}, as [{state, count, tone}] in the order of the tones, large first. */
 export function toneOrdered(counts, toneOf) {

@@ -46,7 +46,7 @@ export function shown(text) {
 
 /** What stands where nothing is. */
 export function none() {
-  return element("span", { class: "none", "aria-label": "none" }, "–");
+  return element("span", { class: "none" }, "–");
 }
 
 // --- numbers --------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_states(browser: Browser) -> None:
     assert tones == ["go", "bad", "off", "off"]
     nodes = {
         "IDLE": "good",
-        "MIXED": "go",
+        "MIXED": "half",
         "ALLOCATED+COMPLETING": "go",
         "IDLE+DRAIN": "odd",
         "DOWN*": "bad",
