@@ -61,7 +61,7 @@ export function jobsView(args, goTo) {
     columns: COLUMNS,
     sort,
     onSort: (key) => goTo("jobs", { ...kept, sort: key }),
-    empty: "No job is like this.",
+    empty: "No job matches.",
   });
   const count = element("span", { class: "muted" });
   const pages = element("div");

@@ -40,7 +40,7 @@ export function nodesView(args, goTo) {
     columns: COLUMNS,
     sort,
     onSort: (key) => goTo("nodes", { ...kept, sort: key }),
-    empty: "No node is like this.",
+    empty: "No node matches.",
   });
   const count = element("span", { class: "muted" });
   const pages = element("div");

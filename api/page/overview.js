@@ -3,7 +3,7 @@
 import { oneValue } from "./address.js";
 import { meter, stackedBar } from "./drawing.js";
 import { element, refill } from "./elements.js";
-import { linkTo } from "./parts.js";
+import { linkTo, stateBadge } from "./parts.js";
 import { jobTone, nodeTone, toneOrdered } from "./states.js";
 import { counted, grouped, none, plain, relative, shown } from "./text.js";
 
@@ -33,7 +33,7 @@ function cluster(found) {
   return element(
     "section",
     { class: "card cluster", "aria-label": `Cluster ${plain(found.name)}` },
-    element("header", {}, element("h2", {}, shown(found.name)), standing(found.up), ages(found.rounds)),
+    element("header", {}, element("h2", {}, shown(found.name)), standing(found), ages(found.rounds)),
     troubles(found.rounds),
     jobsByState(found),
     jobsByPartition(found),
@@ -44,9 +44,11 @@ function cluster(found) {
 
 // --- freshness ------------------------------------------------------------------------------------
 
-function standing(up) {
-  const [tone, words] = { true: ["good", "fresh"], false: ["bad", "not fresh"] }[up] ?? ["off", "not scraped here"];
-  return element("span", { class: `state ${tone}` }, words);
+function standing({ up, rounds }) {
+  if (up === null) return stateBadge("not configured here", "off");
+  if (up) return stateBadge("fresh", "good");
+  const never = Object.values(rounds).every((round) => round.last_attempt === null);
+  return never ? stateBadge("no round yet", "wait") : stateBadge("not fresh", "bad");
 }
 
 function ages(rounds) {
@@ -66,7 +68,7 @@ function troubles(rounds) {
       element(
         "p",
         { class: "trouble" },
-        `The last round of ${kind} that failed, `,
+        `A round of ${kind} failed `,
         relative(last.at),
         ": ",
         shown(last.error)
