@@ -25,17 +25,19 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import jobs, metrics, nodes, user_dict
+from api import jobs, metrics, nodes, queries, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
 from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
-from config import ClusterSettings
+from config import ApiSettings, ClusterSettings
 from ingest.store import Store
 
 BASE = "/api/v1/cluster/"
 METRICS = "/metrics"
+
+_DEFAULTS = ApiSettings()
 
 logger = logging.getLogger(__name__)
 
@@ -78,20 +80,19 @@ def build_app(
     store: Store,
     clock: Clock = utc_now,
     clusters: Iterable[ClusterSettings] = (),
-    *,
-    open_metrics: bool = False,
+    settings: ApiSettings = _DEFAULTS,
 ) -> bottle.Bottle:
     """The API of the store, as a WSGI application; *clock* tells the time in UTC.
 
-    /metrics has the figures of *clusters*, for everyone when *open_metrics*.
+    /metrics has the figures of *clusters*.
     """
     app = _new_app([*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS])
     for endpoint in ENDPOINTS:
-        answer = partial(_answer, endpoint, store, clock)
+        answer = partial(_answer, endpoint, store, clock, settings)
         app.route(
             BASE + endpoint.path, method=endpoint.method, callback=_callback(endpoint.path, answer)
         )
-    guard = None if open_metrics else store
+    guard = None if settings.metrics == "open" else store
     _add_metrics(app, Metrics(store, clusters, clock), guard)
     return app
 
@@ -147,11 +148,12 @@ def _response(name: str, answer: Callable[[Environ], bottle.HTTPResponse]) -> bo
 
 
 def _answer(
-    endpoint: Endpoint, store: Store, clock: Clock, environ: Environ
+    endpoint: Endpoint, store: Store, clock: Clock, settings: ApiSettings, environ: Environ
 ) -> bottle.HTTPResponse:
     user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    answer = endpoint.answer(Call(store, user, arguments, clock(), environ))
+    visible = queries.visible_to(user, settings.jobs_visible)
+    answer = endpoint.answer(Call(store, user, visible, arguments, clock(), environ))
     headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 

@@ -22,7 +22,8 @@ def list_jobs(call: Call) -> Answer:
         cluster_name=text_argument(call.arguments, "cluster_name"),
         now=call.now,
     )
-    return Answer(json_list(call.store.jobs.find(wanted, _WITHOUT_HISTORY), JOB_KEYS))
+    seen = queries.both(wanted, call.visible)
+    return Answer(json_list(call.store.jobs.find(seen, _WITHOUT_HISTORY), JOB_KEYS))
 
 
 def one_job(call: Call) -> Answer:
@@ -32,6 +33,7 @@ def one_job(call: Call) -> Answer:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    found = call.store.jobs.find(queries.job(job_id, cluster_name), _WITHOUT_HISTORY)
+    wanted = queries.both(queries.job(job_id, cluster_name), call.visible)
+    found = call.store.jobs.find(wanted, _WITHOUT_HISTORY)
     job = only_one(found, f"job {job_id!r}")
     return Answer(json_bytes({} if job is None else shaped(job, JOB_KEYS)))

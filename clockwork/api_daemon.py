@@ -74,9 +74,7 @@ class ApiDaemon:
 
     def _build_app(self) -> WsgiApplication:
         app: WsgiApplication = build_app(
-            self._store,
-            clusters=self._settings.clusters.values(),
-            open_metrics=self._settings.api.metrics == "open",
+            self._store, clusters=self._settings.clusters.values(), settings=self._settings.api
         )
         return app
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
+JobsVisible = Literal["all", "own"]
 
 ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
 
@@ -47,7 +48,9 @@ class ApiSettings(_Frozen):
     threads: Annotated[int, Field(ge=1, le=256)] = 8
     """Requests answered at the same time by one process."""
     metrics: Literal["token", "open"] = "token"
-    """Who may read /metrics: who has a user's token, or everyone."""
+    """Who may read /metrics: whose token lets them see all jobs, or everyone."""
+    jobs_visible: JobsVisible = "all"
+    """Which jobs users see; admins and services see all."""
 
 
 class ScraperSettings(_Frozen):

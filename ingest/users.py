@@ -5,6 +5,7 @@ A user document::
     {mila_email_username: str,                      the account's key
      mila_cluster_username: str or null,
      cc_account_username: str or null,
+     role: "user", "admin" or "service"              absent: "user"
      tokens: [{name: str, sha256: str, created: date}]}
 
 No two users share a name.  A token is 256 random bits that its owner alone keeps: only its SHA-256
@@ -31,6 +32,10 @@ from ingest.store import Store
 EMAIL_FIELD = "mila_email_username"
 USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
 NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
+
+ROLES = ("user", "admin", "service")
+"""What an account may do: a user reads, and writes the user dicts of their own jobs; an admin does
+the same and sees all jobs, whatever the setting; a service sees all jobs and writes nothing."""
 
 NOBODY = "nobody"
 """The name that Slurm gives to an account that is gone: it is no one's."""
@@ -64,6 +69,7 @@ class User:
     mila_cluster_username: str | None = None
     cc_account_username: str | None = None
     tokens: tuple[Token, ...] = ()
+    role: str = "user"
 
     @property
     def names(self) -> Names:
@@ -75,6 +81,16 @@ class User:
         """Those of the names that Slurm gives to jobs, by their field."""
         given = {field: getattr(self, field) for field in USERNAME_FIELDS}
         return {field: name for field, name in given.items() if name not in (None, NOBODY)}
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the user may write at all; what, is another question."""
+        return self.role in ("user", "admin")
+
+    @property
+    def always_sees_all(self) -> bool:
+        """Whether the user sees all jobs even where users see their own."""
+        return self.role in ("admin", "service")
 
     def owns(self, slurm: Mapping[str, Any]) -> bool:
         """Whether the job with this ``slurm`` dict is the user's."""
@@ -231,6 +247,7 @@ def _user(document: Mapping[str, Any]) -> User:
         tokens=tuple(
             Token(token["name"], token["created"]) for token in document.get("tokens", ())
         ),
+        role=document.get("role", "user"),
     )
 
 
