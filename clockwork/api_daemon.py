@@ -1,7 +1,8 @@
 """``clockwork serve``: the API from its start to its stop.
 
-SIGHUP reads the configuration again, for the log and for what /metrics shows and to whom; where the
-API listens, with how many threads, and over which database, is settled at the start.
+SIGHUP reads the configuration again, for the log, for who may see what and how often, and for what
+/metrics shows; where the API listens, behind which proxy, with how many threads, and over which
+database, is settled at the start.
 """
 
 import faulthandler
@@ -19,7 +20,7 @@ from clockwork.signals import signals
 from config import Settings
 from ingest.store import Store
 
-_FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads")
+_FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads", "api.trusted_proxy")
 
 logger = logging.getLogger(__name__)
 
