@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from limits import parse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
@@ -21,6 +20,7 @@ JobsVisible = Literal["all", "own"]
 ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
 
 
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
 
@@ -70,8 +70,8 @@ class ApiSettings(_Frozen):
     @field_validator("rate_limit", "failed_rate_limit")
     @classmethod
     def _limit(cls, value: str | None) -> str | None:
-        if value is not None and not _is_limit(value):
-            raise ValueError('requests in a time, such as "600/minute", "10/second" or "5000/hour"')
+        if value is not None and not _LIMIT.fullmatch(value):
+            raise ValueError('requests per second, minute, hour or day, such as "600/minute"')
         return value
 
     @field_validator("trusted_proxy")
@@ -94,14 +94,6 @@ class ApiSettings(_Frozen):
                     " is the scheme's own, and no *"
                 )
         return values
-
-
-def _is_limit(value: str) -> bool:
-    try:
-        limit = parse(value)
-    except ValueError:
-        return False
-    return limit.amount > 0 and limit.multiples > 0
 
 
 class ScraperSettings(_Frozen):
