@@ -51,6 +51,7 @@ ARGUMENTS = {
     "cluster_name": _CLUSTER_NAME,
     "job_id": _JOB_ID,
     "user": Argument("The jobs of the user who bears this name: any of the three.", WORD),
+    "username": Argument("An older name of `user`.", WORD, older=True),
     "time": Argument(
         "Jobs that are not finished, and those finished within so many seconds; a job that is gone"
         " counts as finished when it was found gone.",

@@ -17,6 +17,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from api.fresh import Fresh
+from api.queries import Filter, both
 from config import ClusterSettings
 from ingest.store import Document, Store
 
@@ -94,6 +95,15 @@ class Clusters:
 def read_standings(store: Store) -> Standings:
     """How the rounds of every cluster go, now. Raises pymongo's errors."""
     return {found["_id"]: found for found in store.clusters.find()}
+
+
+def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
+    """The unfinished jobs that *visible* lets through, by cluster and (job_state,), counted now."""
+    counts: dict[str, Counts] = {}
+    wanted = both({"cw.finished_at": None}, visible)
+    for (name, state), count in _counted(store.jobs, wanted, "cluster_name", "job_state").items():
+        counts.setdefault(name, Counter())[state,] += count
+    return counts
 
 
 def _names_in(collection: Collection[Document]) -> set[str]:

@@ -77,7 +77,7 @@ OPERATIONS = {
         "Jobs",
         listed("Job"),
         "In a stream, ordered by cluster and id.",
-        at_most_one_of=(("time", "relative_time"),),
+        at_most_one_of=(("time", "relative_time"), ("user", "username")),
     ),
     "jobs/one": Operation(
         "One job",
@@ -101,7 +101,7 @@ OPERATIONS = {
         " in a form or in a JSON body; one that is given twice has to be the same.",
         at_least_one_of=(("job_id",), ("update_pairs",)),
         problems={
-            HTTPStatus.FORBIDDEN: "The job is not yours.",
+            HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
             HTTPStatus.NOT_FOUND: "There is no such job.",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is neither JSON nor a form.",
@@ -131,7 +131,8 @@ Every request but those of the service's own addresses wants a user's token: as
 `application/problem+json` (RFC 9457), with a `detail` that says what to do. An argument that an
 address does not know is a 400, and so is one that is given twice. HEAD is answered wherever GET is.
 Text is UTF-8, percent-encoded in a query. Objects may hold more keys than are described here: new
-versions of Slurm print new ones.
+versions of Slurm print new ones. What is below `/api/v1/cluster/` is also at the older
+`/api/v1/clusters/`.
 """
 
 _RETRY_AFTER = {
@@ -195,7 +196,7 @@ def _operation(endpoint: Described) -> Schema:
             **_problems(
                 {
                     HTTPStatus.BAD_REQUEST: "An argument is missing, malformed or unknown.",
-                    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+                    **_WITH_TOKEN,
                     **_ANYWHERE,
                     **known.problems,
                 }
@@ -227,6 +228,10 @@ def _body(endpoint: Described) -> Schema:
     }
 
 
+_WITH_TOKEN = {
+    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests, where there is a limit to them.",
+}
 _ANYWHERE = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The address and the header fields are too long.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log says why.",
@@ -234,6 +239,7 @@ _ANYWHERE = {
 }
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": _CHALLENGE},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": _RETRY_AFTER},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": _RETRY_AFTER},
 }
 
@@ -258,7 +264,9 @@ def _service_paths(*, open_metrics: bool) -> Schema:
         "metrics",
         "The figures for Prometheus",
         _answer("text/plain", {"type": "string"}),
-        {HTTPStatus.UNAUTHORIZED: "No token that is known here."} if not open_metrics else {},
+        {}
+        if open_metrics
+        else {**_WITH_TOKEN, HTTPStatus.FORBIDDEN: "You see your own jobs alone."},
     )
     if not open_metrics:
         del metrics["get"]["security"]

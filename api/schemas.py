@@ -181,7 +181,9 @@ SCHEMAS: Schema = {
             ),
             "up": described(UP, "Both kinds of rounds go well; null: not configured here."),
             "rounds": _object({"jobs": reference("Rounds"), "nodes": reference("Rounds")}),
-            "unfinished_jobs": described(COUNTS, "By job_state, whoever may see which."),
+            "unfinished_jobs": described(
+                COUNTS, "By job_state, of the jobs that the user may see."
+            ),
             "nodes": described(COUNTS, "By state, without those that are gone."),
         }
     ),

@@ -14,6 +14,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "job_id": (MILA_JOB["job_id"], MILA_JOB["job_id"], BELUGA_JOB["job_id"]),
     "cluster_name": ("mila", "mila", "beluga"),
     "user": (MILA_JOB["mila_cluster_username"],),
+    "username": (MILA_JOB["mila_cluster_username"],),
     "node_name": (MILA_NODE["name"],),
     "name": (MILA_NODE["name"],),
     "update_pairs": ('{"a": 1}',),
