@@ -17,8 +17,9 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from api.fresh import Fresh
-from api.queries import Filter, both
+from api.queries import Filter, all_of
 from config import ClusterSettings
+from ingest.filters import NOT_FINISHED
 from ingest.store import Document, Store
 
 FRESH = timedelta(seconds=10)
@@ -100,7 +101,7 @@ def read_standings(store: Store) -> Standings:
 def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
     """The unfinished jobs that *visible* lets through, by cluster and (job_state,), counted now."""
     counts: dict[str, Counts] = {}
-    wanted = both({"cw.finished_at": None}, visible)
+    wanted = all_of({"cw.filters.finished_at": NOT_FINISHED}, visible)
     for (name, state), count in _counted(store.jobs, wanted, "cluster_name", "job_state").items():
         counts.setdefault(name, Counter())[state,] += count
     return counts
@@ -121,7 +122,7 @@ def _names_in(collection: Collection[Document]) -> set[str]:
 
 
 def _unfinished_jobs(store: Store, name: str) -> Counts:
-    unfinished = {"slurm.cluster_name": name, "cw.finished_at": None}
+    unfinished = {"slurm.cluster_name": name, "cw.filters.finished_at": NOT_FINISHED}
     return _counted(store.jobs, unfinished, "job_state", "partition")
 
 

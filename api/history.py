@@ -20,7 +20,8 @@ from pymongo import DESCENDING
 from api import queries
 from api.arguments import required_argument, text_argument
 from api.call import Answer, Call
-from api.documents import JOB_KEYS, Document, json_bytes, only_one, shaped
+from api.documents import Document, json_bytes, only_one
+from api.fields import JOB_FIELDS
 
 ARGUMENTS = ("job_id", "cluster_name")
 
@@ -34,7 +35,7 @@ def job_history(call: Call) -> Answer:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    wanted = queries.both(queries.job(job_id, cluster_name), call.visible)
+    wanted = queries.all_of(queries.job(job_id, cluster_name), call.visible)
     job = only_one(call.store.jobs.find(wanted, {"slurm": 1, "cw": 1}), f"job {job_id!r}")
     return Answer(json_bytes({} if job is None else _history(call, job)))
 
@@ -42,13 +43,16 @@ def job_history(call: Call) -> Answer:
 def _history(call: Call, job: Document) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    wanted = queries.both(queries.former_jobs(**names), call.visible)
-    former = call.store.former_jobs.find(wanted)
+    former = call.store.former_jobs.find(queries.former_jobs(**names))
     newest = former.sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
         "history": cw.get("history", []),
         "accounting": cw.get("accounting"),
-        "former_jobs": [shaped(each, JOB_KEYS) for each in newest],
+        "former_jobs": [
+            JOB_FIELDS.shown(each)
+            for each in newest
+            if not call.visible or call.user.owns(each["slurm"])
+        ],
     }

@@ -163,6 +163,7 @@ SCHEMAS: Schema = {
     },
     "Job": _whole("JobPart", {"slurm": ("job_id", "cluster_name"), "cw": _OWNER, "user": ()}),
     "Node": _whole("NodePart", {"slurm": ("name", "cluster_name"), "cw": ()}),
+    "Count": _object({"count": COUNT}),
     "Nothing": {
         "type": "object",
         "maxProperties": 0,
