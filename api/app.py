@@ -47,6 +47,9 @@ format        ``json``, or ``ndjson``: a document in each line (application/x-nd
 count         ``true``: only how many there are, ``{"count": 12}``; not together with the five above
 ============  ======================================================================================
 
+Lists and single documents come with an ``ETag``, and are 304 for whoever sends it back in
+``If-None-Match`` while nothing has changed (`api.entity_tags`); gzip is there for the asking.
+
 Every one of them wants a user's token; every error is a problem (`api.problems`).  ``/metrics``
 has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.
 """
@@ -66,6 +69,7 @@ from api import jobs, metrics, nodes, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.authentication import authenticated_user
 from api.call import Answer, Call
+from api.compression import compressed
 from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from config import ClusterSettings
@@ -73,6 +77,8 @@ from ingest.store import Store
 
 BASE = "/api/v1/cluster/"
 METRICS = "/metrics"
+VARY = "Authorization, Accept-Encoding"
+"""The header fields of a request by which one address has several answers."""
 
 logger = logging.getLogger(__name__)
 
@@ -188,8 +194,8 @@ def _answer(
 ) -> bottle.HTTPResponse:
     user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    answer = endpoint.answer(Call(store, user, arguments, clock(), environ))
-    headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
+    answer = compressed(endpoint.answer(Call(store, user, arguments, clock(), environ)), environ)
+    headers = {"Content-Type": answer.content_type, "Vary": VARY, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 
