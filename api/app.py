@@ -50,6 +50,9 @@ format        ``json``, or ``ndjson``: a document in each line (application/x-nd
 count         ``true``: only how many there are, ``{"count": 12}``; not together with the five above
 ============  ======================================================================================
 
+Lists and single documents come with an ``ETag``, and are 304 for whoever sends it back in
+``If-None-Match`` while nothing has changed (`api.entity_tags`); gzip is there for the asking.
+
 Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
 (`api.metrics`); it wants a token unless it is open.  ``/healthz`` and ``/readyz`` (`api.health`)
@@ -71,6 +74,7 @@ from api import clusters, history, jobs, metrics, nodes, openapi, queries, user_
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.call import Answer, Call
 from api.census import Clusters
+from api.compression import compressed
 from api.cors import with_cors
 from api.documents import json_bytes
 from api.gate import Gate
@@ -85,6 +89,8 @@ from ingest.store import Store
 BASE = "/api/v1/cluster/"
 OLDER_BASE = "/api/v1/clusters/"
 METRICS = "/metrics"
+VARY = "Authorization, Accept-Encoding"
+"""The header fields of a request by which one address has several answers."""
 
 _DEFAULTS = ApiSettings()
 
@@ -231,11 +237,11 @@ def _answer(service: _Service, endpoint: Endpoint, environ: Environ) -> bottle.H
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
     visible = queries.visible_to(user, service.settings.jobs_visible)
     call = Call(service.store, user, visible, arguments, service.clock(), environ, service.clusters)
-    return _sent(endpoint.answer(call))
+    return _sent(endpoint.answer(call), environ)
 
 
 def _answer_everyone(answer: Callable[[Environ], Answer], environ: Environ) -> bottle.HTTPResponse:
-    return _sent(answer(environ))
+    return _sent(answer(environ), environ)
 
 
 def _fixed(body: bytes, environ: Environ) -> Answer:
@@ -243,8 +249,9 @@ def _fixed(body: bytes, environ: Environ) -> Answer:
     return Answer(body)
 
 
-def _sent(answer: Answer) -> bottle.HTTPResponse:
-    headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
+def _sent(answer: Answer, environ: Environ) -> bottle.HTTPResponse:
+    answer = compressed(answer, environ)
+    headers = {"Content-Type": answer.content_type, "Vary": VARY, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 
