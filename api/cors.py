@@ -6,7 +6,6 @@ every address.  Cookies and the browser's own passwords stay out of it: no crede
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from api.server import WsgiApplication
@@ -20,6 +19,11 @@ _EXPOSED = "ETag, Link, Retry-After"
 """What a page may read of the header of an answer, beyond its Content-Type and the like."""
 _SECONDS_TO_REMEMBER = 600
 """How long a browser need not ask again."""
+_ANSWER_TO_PREFLIGHT = [
+    ("Access-Control-Allow-Methods", _METHODS),
+    ("Access-Control-Allow-Headers", _SENT),
+    ("Access-Control-Max-Age", str(_SECONDS_TO_REMEMBER)),
+]
 
 
 def with_cors(app: WsgiApplication, origins: Sequence[str]) -> WsgiApplication:
@@ -31,7 +35,7 @@ def with_cors(app: WsgiApplication, origins: Sequence[str]) -> WsgiApplication:
         origin: str = environ.get("HTTP_ORIGIN", "")
         allowed = _for(origin) if origin in origins else [("Vary", "Origin")]
         if origin in origins and _is_preflight(environ):
-            start(_status(HTTPStatus.NO_CONTENT), [*allowed, *_ANSWER_TO_PREFLIGHT])
+            start("204 No Content", [*allowed, *_ANSWER_TO_PREFLIGHT])
             return []
 
         def start_with(status: str, headers: list[Header], *rest: Any) -> Any:
@@ -50,18 +54,7 @@ def _for(origin: str) -> list[Header]:
     ]
 
 
-_ANSWER_TO_PREFLIGHT = [
-    ("Access-Control-Allow-Methods", _METHODS),
-    ("Access-Control-Allow-Headers", _SENT),
-    ("Access-Control-Max-Age", str(_SECONDS_TO_REMEMBER)),
-]
-
-
 def _is_preflight(environ: dict[str, Any]) -> bool:
     return (
         environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
     )
-
-
-def _status(status: HTTPStatus) -> str:
-    return f"{status.value} {status.phrase}"
