@@ -56,7 +56,7 @@ Lists and single documents come with an ``ETag``, and are 304 for whoever sends 
 Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
 (`api.metrics`); it wants a token unless it is open.  ``/healthz`` and ``/readyz`` (`api.health`)
-and the description of it all (`api.openapi`) are for everyone.
+and the description of it all (`api.openapi`, `api.docs_page`) are for everyone.
 """
 
 import logging
@@ -76,11 +76,10 @@ from api.call import Answer, Call
 from api.census import Clusters
 from api.compression import compressed
 from api.cors import with_cors
-from api.documents import json_bytes
 from api.gate import Gate
-from api.health import HEALTHZ, READYZ, Health
+from api.health import Health
 from api.metrics import Metrics
-from api.openapi import OPENAPI
+from api.open_addresses import open_addresses
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from api.server import WsgiApplication
 from config import ApiSettings, ClusterSettings
@@ -161,17 +160,12 @@ def build_app(
     )
     health = Health(store, service.clusters)
     described = openapi.description(BASE, ENDPOINTS, open_metrics=settings.metrics == "open")
-    open_addresses: dict[str, Callable[[Environ], Answer]] = {
-        HEALTHZ: health.alive,
-        READYZ: health.ready,
-        OPENAPI: partial(_fixed, json_bytes(described)),
-    }
     app = _new_app(list(described["paths"]))
     for endpoint in ENDPOINTS:
         answer = partial(_answer, service, endpoint)
         paths = [base + endpoint.path for base in (BASE, OLDER_BASE)]
         app.route(paths, method=endpoint.method, callback=_callback(endpoint.path, answer))
-    for path, answer_all in open_addresses.items():
+    for path, answer_all in open_addresses(health, described).items():
         app.route(path, callback=_callback(path, partial(_answer_everyone, answer_all)))
     _add_metrics(app, Metrics(service.clusters), partial(_check_reader, service))
     answers: WsgiApplication = app
@@ -242,11 +236,6 @@ def _answer(service: _Service, endpoint: Endpoint, environ: Environ) -> bottle.H
 
 def _answer_everyone(answer: Callable[[Environ], Answer], environ: Environ) -> bottle.HTTPResponse:
     return _sent(answer(environ), environ)
-
-
-def _fixed(body: bytes, environ: Environ) -> Answer:
-    query_arguments(environ, ())
-    return Answer(body)
 
 
 def _sent(answer: Answer, environ: Environ) -> bottle.HTTPResponse:

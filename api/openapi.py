@@ -21,6 +21,7 @@ from api.call import JSON
 from api.schemas import Schema, listed, reference
 
 OPENAPI = "/api/v1/openapi.json"
+DOCS = "/api/docs"
 
 Names = tuple[str, ...]
 
@@ -343,6 +344,12 @@ def _service_paths(*, open_metrics: bool) -> Schema:
             "openapi",
             "This description",
             _answer(JSON, {"type": "object"}),
+            {},
+        ),
+        DOCS: _service_path(
+            "docs",
+            "This description, as a page to read",
+            _answer("text/html", {"type": "string"}),
             {},
         ),
     }
