@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api import jobs, nodes
+from api.arguments import MOST_VALUES
 from api.call import JSON
+from api.fields import JOB_FIELDS, MOST_FIELDS, NODE_FIELDS, Fields, keys_of_cw
 from api.json_text import MOST_LEVELS
+from api.listing import Kind
+from api.paging import MOST_ON_A_PAGE
 from api.schemas import Schema, described, reference
 from api.update_pairs import LONGEST_KEY, MOST_BYTES
 
@@ -16,6 +21,7 @@ _LARGEST = 2**63 - 1
 _MOST_SECONDS = 10**18 - 1
 
 WORD: Schema = {"type": "string", "minLength": 1}
+_VALUE: Schema = {"type": "string", "pattern": r"^([^\\,]|\\[\\,])+$"}
 _SECONDS: Schema = {"type": "integer", "minimum": 0, "maximum": _MOST_SECONDS}
 
 
@@ -51,6 +57,7 @@ ARGUMENTS = {
     "cluster_name": _CLUSTER_NAME,
     "job_id": _JOB_ID,
     "user": Argument("The jobs of the user who bears this name: any of the three.", WORD),
+    "username": Argument("An older name of `user`.", WORD, older=True),
     "time": Argument(
         "Jobs that are not finished, and those finished within so many seconds; a job that is gone"
         " counts as finished when it was found gone.",
@@ -71,30 +78,87 @@ ARGUMENTS = {
         in_json={"anyOf": [reference("UpdatePairs"), reference("UpdatePairsText")]},
     ),
 }
+
+
+def _values(description: str, item: Schema, most: int, example: Any = None) -> Argument:
+    """An argument that takes several values with commas between them."""
+    schema = {"type": "array", "items": item, "minItems": 1, "maxItems": most}
+    return Argument(description, schema, example)
+
+
+def _filter(description: str, example: Any = None) -> Argument:
+    words = (
+        "; several with commas between them, any of which will do. `\\,` is a comma within a value."
+    )
+    return _values(description + words, _VALUE, MOST_VALUES, example)
+
+
+def _fields(fields: Fields, example: list[str]) -> Argument:
+    names = [*fields.parts, r"slurm\.[a-z0-9_]{1,64}", rf"cw\.({'|'.join(keys_of_cw(fields))})"]
+    if "user" in fields.parts:
+        names.append(r"user\.[^$.,\\\u0000][^.,\\\u0000]{0,254}")
+    return _values(
+        "What to answer of each document: whole parts, or keys of them with a dot before the key."
+        " A key that a document lacks is not there. `cw.history` comes only when it is asked for.",
+        {"type": "string", "pattern": f"^({'|'.join(names)})$"},
+        MOST_FIELDS,
+        example,
+    )
+
+
+def _sort(kind: Kind, words: str) -> Argument:
+    keys = [sign + key for key in kind.sort_keys for sign in ("", "-")]
+    return Argument(
+        f"The order; with a minus, the greatest first. {words}", {"enum": keys}, keys[-1]
+    )
+
+
+_STATE = "as Slurm prints it, or one word of it, in capitals or not"
 ARGUMENTS |= {
-    name: Argument(f"{what}; several with commas between them.", WORD)
-    for name, what in {
-        "array_job_id": "The tasks of the job array of this id",
-        "node": "Jobs that run, or ran, on this node",
-        "job_state": "A state as Slurm prints it, or one word of it",
-        "account": "Jobs of this account",
-        "partition": "Jobs, or nodes, of this partition",
-        "state": "A node's state as Slurm prints it, or one word of it",
-        "feature": "Nodes that have this feature",
-        "fields": "What to answer of each document: parts, or keys of parts",
-    }.items()
-}
-ARGUMENTS |= {
-    "sort": Argument("What the list is sorted by; `-` before it: downwards.", WORD),
-    "limit": Argument(
-        "At most so many, with a `Link` to the next page.",
-        {"type": "integer", "minimum": 1, "maximum": 1000},
+    "array_job_id": _values(
+        "The tasks of a job array, by the array's id; several with commas between them.",
+        {"type": "integer", "minimum": 0, "maximum": _MOST_SECONDS},
+        MOST_VALUES,
     ),
-    "cursor": Argument("Where a page begins; part of the `Link` to it.", WORD),
-    "format": Argument("How the list is written.", {"enum": ["json", "ndjson"]}),
-    "count": Argument("`true`: only how many there are.", {"enum": ["false", "true"]}),
+    "node": _filter("Jobs that run, or ran, on this node"),
+    "job_state": _filter(f"Jobs in this state, {_STATE}", ["RUNNING", "PENDING"]),
+    "account": _filter("Jobs of this account"),
+    "state": _filter(
+        f"Nodes in this state, {_STATE}, without signs such as `*`", ["DOWN", "DRAIN"]
+    ),
+    "feature": _filter("Nodes that have this feature available"),
+    "limit": Argument(
+        'At most so many. Where there are more, `Link: <...>; rel="next"` is the address of the'
+        " next page.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_ON_A_PAGE},
+        100,
+    ),
+    "cursor": Argument(
+        "Where a page begins: a part of the address in a `Link`, and nothing to make up. It goes"
+        " with `limit` and with the `sort` of the page that it comes from.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+    "format": Argument("`ndjson`: a document in each line.", {"enum": ["json", "ndjson"]}, "json"),
+    "count": Argument(
+        "Only how many there are. Not together with what says how a list is written.",
+        {"type": "boolean"},
+        False,
+    ),
 }
-OF_ENDPOINT: dict[tuple[str, str], Argument] = {}
+OF_ENDPOINT = {
+    ("jobs/list", "name"): _filter("Jobs of this name"),
+    ("jobs/list", "partition"): _filter("Jobs of this partition, or that wait for it"),
+    ("jobs/list", "fields"): _fields(JOB_FIELDS, ["slurm.job_id", "slurm.job_state"]),
+    ("jobs/list", "sort"): _sort(
+        jobs.JOBS,
+        "Jobs without a known submit time come before all others, unfinished jobs after the"
+        " finished ones.",
+    ),
+    ("nodes/list", "name"): _filter("Nodes of this name"),
+    ("nodes/list", "partition"): _filter("Nodes of this partition"),
+    ("nodes/list", "fields"): _fields(NODE_FIELDS, ["slurm.name", "slurm.state"]),
+    ("nodes/list", "sort"): _sort(nodes.NODES, "By name."),
+}
 """Arguments that mean something else at one endpoint, by its path and their name."""
 
 SCHEMAS: Schema = {
@@ -143,6 +207,8 @@ def parameter(path: str, name: str, *, required: bool) -> Schema:
         found["required"] = True
     if known.older:
         found["deprecated"] = True
+    if known.schema.get("type") == "array":
+        found |= {"style": "form", "explode": False}
     value: Schema = {"schema": known.schema}
     if known.example is not None:
         value["example"] = known.example

@@ -17,6 +17,7 @@ from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from api.fresh import Fresh
+from api.queries import Filter, all_of
 from config import ClusterSettings
 from ingest.filters import NOT_FINISHED
 from ingest.store import Document, Store
@@ -95,6 +96,17 @@ class Clusters:
 def read_standings(store: Store) -> Standings:
     """How the rounds of every cluster go, now. Raises pymongo's errors."""
     return {found["_id"]: found for found in store.clusters.find()}
+
+
+def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
+    """The unfinished jobs that *visible* lets through, by cluster and (job_state, partition),
+    counted now."""
+    counts: dict[str, Counts] = {}
+    wanted = all_of({"cw.filters.finished_at": NOT_FINISHED}, visible)
+    keys = ("cluster_name", "job_state", "partition")
+    for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
+        counts.setdefault(name, Counter())[tuple(group)] += count
+    return counts
 
 
 def _names_in(collection: Collection[Document]) -> set[str]:

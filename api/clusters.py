@@ -18,7 +18,7 @@
              "age": float or null,  seconds since the last success
              "last_error": {"at": time, "error": str} or null}   which a success may have followed
 
-The counts are of all jobs, whoever may see which: they name nobody.
+The counts are of the jobs that the user may see.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import Any
 
 from api.call import Answer, Call
-from api.census import KINDS, Clusters, Counts, Standings
+from api.census import KINDS, Clusters, Counts, Standings, unfinished_by_cluster
 from api.documents import json_bytes
 from api.sums import jobs_by_partition, tres_sums
 
@@ -36,6 +36,9 @@ LIST_ARGUMENTS = ()
 def list_clusters(call: Call) -> Answer:
     """Every cluster that is configured or known, by name. Raises pymongo's errors."""
     census = call.clusters.census()
+    jobs = census.jobs
+    if call.visible:
+        jobs = unfinished_by_cluster(call.store, call.visible)
     listed = []
     for name in sorted(census.jobs):
         rounds = {kind: _rounds(call, census.standings, name, kind) for kind in KINDS}
@@ -45,8 +48,8 @@ def list_clusters(call: Call) -> Answer:
                 "configured": name in call.clusters.configured,
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
-                "unfinished_jobs": _by_state(census.jobs[name]),
-                "partitions": _by_partition(census.jobs[name]),
+                "unfinished_jobs": _by_state(jobs.get(name, Counter())),
+                "partitions": _by_partition(jobs.get(name, Counter())),
                 "nodes": _by_state(census.nodes[name]),
                 "tres": tres_sums(census.nodes[name]),
             }

@@ -9,7 +9,8 @@
                                     the newest 20, oldest first; when a scrape first showed each
      "accounting": {"job_state", "exit_code", "start_time", "end_time": str or null} or null,
                                     what sacct says of its end, where that was asked
-     "former_jobs": [JOB]}          whole jobs, with their ``cw.history``, the newest 20 first
+     "former_jobs": [JOB]}          whole jobs, with their ``cw.history``, the newest 20 first,
+                                    of those that the user may see
 """
 
 from typing import Any
@@ -34,8 +35,8 @@ def job_history(call: Call) -> Answer:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    found = call.store.jobs.find(queries.job(job_id, cluster_name), {"slurm": 1, "cw": 1})
-    job = only_one(found, f"job {job_id!r}")
+    wanted = queries.all_of(queries.job(job_id, cluster_name), call.visible)
+    job = only_one(call.store.jobs.find(wanted, {"slurm": 1, "cw": 1}), f"job {job_id!r}")
     return Answer(json_bytes({} if job is None else _history(call, job)))
 
 
@@ -49,5 +50,9 @@ def _history(call: Call, job: Document) -> dict[str, Any]:
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
         "history": cw.get("history", []),
         "accounting": cw.get("accounting"),
-        "former_jobs": [JOB_FIELDS.shown(each) for each in newest],
+        "former_jobs": [
+            JOB_FIELDS.shown(each)
+            for each in newest
+            if not call.visible or call.user.owns(each["slurm"])
+        ],
     }

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timezone
 
 from api import queries
-from api.arguments import required_argument, seconds_argument, text_argument
+from api.arguments import one_of_two, required_argument, seconds_argument, text_argument
 from api.call import Answer, Call
 from api.documents import json_bytes, only_one
 from api.entity_tags import tagged
@@ -42,7 +42,7 @@ JOBS = Kind(
     fields=JOB_FIELDS,
 )
 
-LIST_ARGUMENTS = ("user", "time", "relative_time", "cluster_name", *JOBS.arguments)
+LIST_ARGUMENTS = ("user", "username", "time", "relative_time", "cluster_name", *JOBS.arguments)
 ONE_ARGUMENTS = ("job_id", "cluster_name")
 
 
@@ -51,19 +51,18 @@ def list_jobs(call: Call) -> Answer:
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
-    user = text_argument(call.arguments, "user")
+    user = one_of_two(call.arguments, "user", "username")
     cluster_name = text_argument(call.arguments, "cluster_name")
     seconds = seconds_argument(call.arguments, "time", "relative_time")
     cutoff = None if seconds is None else queries.before(call.now, seconds)
-    visible = queries.visible_to(call.user)
     wanted = queries.all_of(
         queries.any_of("cw.filters.names", None if user is None else [user]),
         queries.not_finished_before(cutoff),
         *chosen(call.arguments, JOBS),
         queries.of_cluster(cluster_name),
-        visible,
+        call.visible,
     )
-    question = Question(wanted, cluster_name, visible, cutoff)
+    question = Question(wanted, cluster_name, call.visible, cutoff)
     return list_answer(call, call.store.jobs, JOBS, question)
 
 
@@ -74,6 +73,6 @@ def one_job(call: Call) -> Answer:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    wanted = queries.all_of(queries.job(job_id, cluster_name), queries.visible_to(call.user))
+    wanted = queries.all_of(queries.job(job_id, cluster_name), call.visible)
     job = only_one(call.store.jobs.find(wanted, JOB_FIELDS.projection()), f"job {job_id!r}")
     return tagged(call.environ, json_bytes({} if job is None else JOB_FIELDS.shown(job)))

@@ -14,13 +14,14 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Protocol
 
-from api import argument_schemas, problems, schemas
+from api import argument_schemas, listing, problems, schemas
 from api.argument_schemas import parameter
 from api.arguments import FORM_TYPE, MULTIPART_TYPE
 from api.call import JSON
 from api.schemas import Schema, listed, reference
 
 OPENAPI = "/api/v1/openapi.json"
+DOCS = "/api/docs"
 
 Names = tuple[str, ...]
 
@@ -52,10 +53,28 @@ class Operation:
     """When it answers with errors beyond those of all endpoints."""
     body: bool = False
     """Its arguments may stand in a body too."""
+    tagged: bool = False
+    """It has an ETag, and answers 304."""
+    pages: str = ""
+    """Of what it is a list that comes in pages too, as JSON or in lines."""
 
 
 def _or_nothing(name: str) -> Schema:
     return {"anyOf": [reference(name), reference("Nothing")]}
+
+
+def _list_of(tag: str, part: str, order: str, at_most_one_of: tuple[Names, ...]) -> Operation:
+    written = tuple(("count", name) for name in listing.ARGUMENTS if name != "count")
+    return Operation(
+        f"{tag.capitalize()}, all or some",
+        {"anyOf": [listed(part), reference("Count")]},
+        f"{order} Without `limit` all of them come in one stream. A list that ends early was cut by"
+        " a database that failed meanwhile.",
+        tag=tag,
+        at_most_one_of=(*at_most_one_of, *written),
+        tagged=True,
+        pages=part,
+    )
 
 
 _SEVERAL = {
@@ -67,22 +86,24 @@ _ONE_NODE = Operation(
     _or_nothing("Node"),
     "The empty object where there is none. `node_name` and `name` are one argument.",
     tag="nodes",
+    tagged=True,
     at_most_one_of=(("node_name", "name"),),
     at_least_one_of=(("node_name", "name"),),
     problems=_SEVERAL,
 )
 
 OPERATIONS = {
-    "jobs/list": Operation(
-        "Jobs",
-        listed("Job"),
-        "In a stream, ordered by cluster and id.",
-        at_most_one_of=(("time", "relative_time"),),
+    "jobs/list": _list_of(
+        "jobs",
+        "JobPart",
+        "Ordered by cluster and id, as text, unless `sort` says otherwise.",
+        (("time", "relative_time"), ("user", "username")),
     ),
     "jobs/one": Operation(
         "One job",
         _or_nothing("Job"),
-        "The empty object where there is none.",
+        tagged=True,
+        description="The empty object where there is none.",
         required=("job_id",),
         problems=_SEVERAL,
     ),
@@ -101,7 +122,7 @@ OPERATIONS = {
         " in a form or in a JSON body; one that is given twice has to be the same.",
         at_least_one_of=(("job_id",), ("update_pairs",)),
         problems={
-            HTTPStatus.FORBIDDEN: "The job is not yours.",
+            HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
             HTTPStatus.NOT_FOUND: "There is no such job.",
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is neither JSON nor a form.",
@@ -109,8 +130,8 @@ OPERATIONS = {
         },
         body=True,
     ),
-    "nodes/list": Operation(
-        "Nodes", listed("Node"), "In a stream, ordered by cluster and name.", tag="nodes"
+    "nodes/list": _list_of(
+        "nodes", "NodePart", "Ordered by cluster and name, unless `sort` says otherwise.", ()
     ),
     "nodes/one": _ONE_NODE,
     "node/one": _ONE_NODE,
@@ -131,13 +152,29 @@ Every request but those of the service's own addresses wants a user's token: as
 `application/problem+json` (RFC 9457), with a `detail` that says what to do. An argument that an
 address does not know is a 400, and so is one that is given twice. HEAD is answered wherever GET is.
 Text is UTF-8, percent-encoded in a query. Objects may hold more keys than are described here: new
-versions of Slurm print new ones.
+versions of Slurm print new ones. What is below `/api/v1/cluster/` is also at the older
+`/api/v1/clusters/`.
 """
 
 _RETRY_AFTER = {
     "description": "Seconds to wait before the next attempt.",
     "schema": {"type": "integer", "minimum": 0},
 }
+_ETAG = {
+    "description": "Stands for this answer: to be sent back as If-None-Match.",
+    "schema": {"type": "string"},
+}
+_LINK = {
+    "description": 'With `limit`, where there are more: the address of the next page, rel="next".',
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The ETag of an answer that you have: 304 if it would be the same again.",
+    "schema": {"type": "string"},
+}
+_UNCHANGED = {"description": "It is what you have.", "headers": {"ETag": _ETAG}}
 _CHALLENGE = {
     "description": "The two ways to show a token.",
     "schema": {"type": "string"},
@@ -187,15 +224,19 @@ def _operation(endpoint: Described) -> Schema:
         "summary": known.summary,
         "description": known.description,
         "parameters": [
-            parameter(endpoint.path, name, required=name in known.required)
-            for name in endpoint.arguments
+            *(
+                parameter(endpoint.path, name, required=name in known.required)
+                for name in endpoint.arguments
+            ),
+            *([_IF_NONE_MATCH] if known.tagged else []),
         ],
         "responses": {
-            "200": _answer(JSON, known.answer),
+            "200": _found(known),
+            **({"304": _UNCHANGED} if known.tagged else {}),
             **_problems(
                 {
                     HTTPStatus.BAD_REQUEST: "An argument is missing, malformed or unknown.",
-                    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+                    **_WITH_TOKEN,
                     **_ANYWHERE,
                     **known.problems,
                 }
@@ -209,6 +250,22 @@ def _operation(endpoint: Described) -> Schema:
     if known.body:
         found["requestBody"] = _body(endpoint)
     return found
+
+
+def _found(known: Operation) -> Schema:
+    """The answer of an operation that has one."""
+    answer = _answer(JSON, known.answer)
+    if known.tagged:
+        answer["headers"] = {"ETag": _ETAG}
+    if known.pages:
+        answer["headers"]["Link"] = _LINK
+        answer["content"][listing.NDJSON] = {
+            "schema": {
+                "type": "string",
+                "description": f"With `format=ndjson`: in each line the JSON of a {known.pages}.",
+            }
+        }
+    return answer
 
 
 def _body(endpoint: Described) -> Schema:
@@ -227,6 +284,10 @@ def _body(endpoint: Described) -> Schema:
     }
 
 
+_WITH_TOKEN = {
+    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too many requests, where there is a limit to them.",
+}
 _ANYWHERE = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The address and the header fields are too long.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log says why.",
@@ -234,6 +295,7 @@ _ANYWHERE = {
 }
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": _CHALLENGE},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": _RETRY_AFTER},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": _RETRY_AFTER},
 }
 
@@ -258,7 +320,9 @@ def _service_paths(*, open_metrics: bool) -> Schema:
         "metrics",
         "The figures for Prometheus",
         _answer("text/plain", {"type": "string"}),
-        {HTTPStatus.UNAUTHORIZED: "No token that is known here."} if not open_metrics else {},
+        {}
+        if open_metrics
+        else {**_WITH_TOKEN, HTTPStatus.FORBIDDEN: "You see your own jobs alone."},
     )
     if not open_metrics:
         del metrics["get"]["security"]
@@ -280,6 +344,12 @@ def _service_paths(*, open_metrics: bool) -> Schema:
             "openapi",
             "This description",
             _answer(JSON, {"type": "object"}),
+            {},
+        ),
+        DOCS: _service_path(
+            "docs",
+            "This description, as a page to read",
+            _answer("text/html", {"type": "string"}),
             {},
         ),
     }

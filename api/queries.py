@@ -9,11 +9,29 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from config.settings import JobsVisible
 from ingest.users import User
 
 Filter = dict[str, Any]
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
+def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
+    """The jobs that the user may see: {} where that is all of them, else those that they own.
+
+    It goes into every query for jobs, by `all_of`: to the user, the others are not there.
+    """
+    if jobs_visible == "all" or user.always_sees_all:
+        return {}
+    owned: list[Filter] = [
+        {f"slurm.{field}": username} for field, username in user.usernames.items()
+    ]
+    if not owned:
+        return {"_id": {"$in": []}}
+    # What Slurm said stands among the names, and those are indexed.
+    indexed = any_of("cw.filters.names", sorted(set(user.usernames.values())))
+    return {**indexed, **(owned[0] if len(owned) == 1 else {"$or": owned})}
 
 
 def of_cluster(cluster_name: str | None) -> Filter:
@@ -48,11 +66,6 @@ def any_of(path: str, values: Sequence[Any] | None) -> Filter:
 def not_finished_before(cutoff: datetime | None) -> Filter:
     """The jobs that are not finished or finished at *cutoff* or later; all for None."""
     return {} if cutoff is None else {"cw.filters.finished_at": {"$gte": cutoff}}
-
-
-def visible_to(_user: User) -> Filter:
-    """The jobs that a user may see; everyone sees all. Part of every filter of jobs."""
-    return {}
 
 
 def all_of(*filters: Filter) -> Filter:

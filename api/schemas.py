@@ -6,6 +6,7 @@ Objects may hold more keys than are named here: new versions of Slurm print new 
 
 from typing import Any
 
+from api.sums import TRES_SUMS
 from ingest.documents import typed_keys
 from ingest.grammar import JOB, NODE, Grammar
 
@@ -163,6 +164,7 @@ SCHEMAS: Schema = {
     },
     "Job": _whole("JobPart", {"slurm": ("job_id", "cluster_name"), "cw": _OWNER, "user": ()}),
     "Node": _whole("NodePart", {"slurm": ("name", "cluster_name"), "cw": ()}),
+    "Count": _object({"count": COUNT}),
     "Nothing": {
         "type": "object",
         "maxProperties": 0,
@@ -181,8 +183,19 @@ SCHEMAS: Schema = {
             ),
             "up": described(UP, "Both kinds of rounds go well; null: not configured here."),
             "rounds": _object({"jobs": reference("Rounds"), "nodes": reference("Rounds")}),
-            "unfinished_jobs": described(COUNTS, "By job_state, whoever may see which."),
+            "unfinished_jobs": described(
+                COUNTS, "By job_state, of the jobs that the user may see."
+            ),
+            "partitions": described(
+                {"type": "object", "additionalProperties": COUNTS},
+                "The same jobs by partition and job_state; one that waits for several is in each.",
+            ),
             "nodes": described(COUNTS, "By state, without those that are gone."),
+            "tres": described(
+                _object(dict.fromkeys(TRES_SUMS, COUNT)),
+                "What these nodes have, and what of it is allocated; without those whose TRES"
+                " can't be read.",
+            ),
         }
     ),
     "Rounds": _ROUNDS,

@@ -8,22 +8,28 @@ from typing import Any
 import schemathesis
 from schemathesis import GenerationMode
 
+from api.paging import Order, Place, cursor_text
 from tests.api.examples import BELUGA_JOB, MILA_JOB, MILA_NODE
 
 KNOWN: dict[str, tuple[Any, ...]] = {
     "job_id": (MILA_JOB["job_id"], MILA_JOB["job_id"], BELUGA_JOB["job_id"]),
     "cluster_name": ("mila", "mila", "beluga"),
     "user": (MILA_JOB["mila_cluster_username"],),
+    "username": (MILA_JOB["mila_cluster_username"],),
     "node_name": (MILA_NODE["name"],),
     "name": (MILA_NODE["name"],),
+    "partition": (MILA_JOB["partition"],),
+    "job_state": ("RUNNING,PENDING",),
+    "fields": ("slurm",),
     "update_pairs": ('{"a": 1}',),
 }
 """Values of arguments for which there is something."""
+CURSOR = cursor_text(Order(), Place(None, "beluga/"))
 MOSTLY_KNOWN = KNOWN.keys() - {"update_pairs"}
 
 
 @schemathesis.hook
-def map_case(_context: Any, case: Any) -> Any:
+def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
     """Let valid arguments go together as the rules have it, and mostly name what there is."""
     if case.meta is None or case.meta.generation.mode is GenerationMode.POSITIVE:
         rules = case.operation.definition.raw
@@ -31,6 +37,9 @@ def map_case(_context: Any, case: Any) -> Any:
         body = case.body if isinstance(case.body, dict) else {}
         for names in rules.get("x-at-most-one-of", ()):
             _keep_one(query, names)
+        if "cursor" in query:  # is nothing to make up, and goes with a limit
+            query.pop("sort", None)
+            query |= {"cursor": CURSOR, "limit": 1}
         for name in body.keys() & query.keys():
             del query[name]
         for [name, *others] in rules.get("x-at-least-one-of", ()):
@@ -44,7 +53,6 @@ def map_case(_context: Any, case: Any) -> Any:
             if "update_pairs" in part:
                 part["update_pairs"] = _pairs(part["update_pairs"], in_query=part is query)
         case.query = query
-    return case
 
 
 def _keep_one(query: dict[str, Any], names: list[str]) -> None:

@@ -94,6 +94,7 @@ def test_former_jobs_of_an_id(client: Client, scrapes: Scrapes) -> None:
     assert [each["slurm"]["mila_cluster_username"] for each in former] == ["bob", "alice"]
     assert all(each.keys() == {"slurm", "cw", "user"} for each in former)
     assert all(each["slurm"]["job_id"] == "7" for each in former)
+    assert not any("filters" in each["cw"] for each in former)
     assert [len(each["cw"]["history"]) for each in former] == [1, 1]
     assert found["first_seen"] == "2026-11-24T12:02:00Z"
 

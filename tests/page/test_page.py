@@ -1,6 +1,7 @@
 """The page in a real browser, over the real API and a database that scrapes have filled."""
 
 import re
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,14 @@ def show(browser: Browser, site: Site, where: str, selector: str) -> None:
 
 def ids(browser: Browser) -> list[str]:
     return browser.texts("tbody .id a")
+
+
+def shows(browser: Browser, wanted: list[str]) -> bool:
+    return ids(browser) == wanted
+
+
+def differs(browser: Browser, before: list[str]) -> bool:
+    return not set(ids(browser)) & set(before)
 
 
 # --- signing in -----------------------------------------------------------------------------------
@@ -214,7 +223,7 @@ def test_pages_hold_every_job_once(signed_in: Browser, site: Site) -> None:
     seen: list[str] = ids(signed_in)
     for size in (50, SWEEP - 100):
         signed_in.one("a[rel=next]").click()
-        signed_in.wait(lambda last=seen[-1]: last not in ids(signed_in))
+        signed_in.wait(partial(differs, signed_in, seen[-50:]))
         assert len(ids(signed_in)) == size
         seen += ids(signed_in)
     assert signed_in.texts("a[rel=next]") == []
@@ -230,7 +239,7 @@ def test_sorting_by_a_column(signed_in: Browser, site: Site) -> None:
         signed_in.one(f"th[aria-sort={direction}]")
         found = site.ask("jobs/list", cluster_name="beluga", sort=sort)
         wanted = [job["slurm"]["job_id"] for job in found]
-        signed_in.wait(lambda wanted=wanted: ids(signed_in) == wanted)
+        signed_in.wait(partial(shows, signed_in, wanted))
         assert signed_in.focused().startswith("Name")
 
 
