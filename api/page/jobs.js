@@ -25,11 +25,11 @@ const NEWEST_FIRST = "-submit_time";
 const LIMIT = "50";
 
 const FINISHED = [
-  ["", "at any time"],
-  ["0", "not yet"],
-  ["3600", "not yet, or in the last hour"],
-  ["86400", "not yet, or in the last day"],
-  ["604800", "not yet, or in the last week"],
+  ["", "all of them"],
+  ["0", "none"],
+  ["3600", "of the last hour"],
+  ["86400", "of the last day"],
+  ["604800", "of the last week"],
 ];
 const ORDERS = [
   ["", "latest submitted first"],
@@ -96,7 +96,7 @@ function fieldsFor(kept) {
     field("Job name", "name", kept),
     field("Node", "node", kept),
     field("Array job id", "array_job_id", kept),
-    choice("Finished", "time", kept, FINISHED),
+    choice("Finished jobs", "time", kept, FINISHED),
     choice("Order", "sort", kept, ORDERS),
     choice("On a page", "limit", kept, LIMITS),
   ];
