@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+# More than there are cores: many tests wait for a process or a time limit.
+TEST_PROCESSES ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -23,7 +25,7 @@ demo: $(VENV)/runtime
 	@exec $(BIN)/clockwork demo --port $(PORT)
 
 test: $(VENV)/development
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
 
 lint: $(VENV)/development
 	$(BIN)/ruff format --check .
