@@ -10,8 +10,9 @@ GET       nodes/list                    cluster_name
 GET       nodes/one, node/one           node_name (or name), cluster_name
 ========  ============================  ============================================
 
-Every one of them wants a user's token; every error is a problem (`api.problems`).  ``/metrics``
-has the figures for Prometheus (`api.metrics`); it wants a token unless it is open.
+Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
+clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
+(`api.metrics`); it wants a token unless it is open.
 """
 
 import logging
@@ -25,17 +26,22 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import jobs, metrics, nodes, user_dict
+from api import jobs, metrics, nodes, queries, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
-from api.authentication import authenticated_user
 from api.call import Answer, Call
+from api.cors import with_cors
+from api.gate import Gate
 from api.metrics import Metrics
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
-from config import ClusterSettings
+from api.server import WsgiApplication
+from config import ApiSettings, ClusterSettings
 from ingest.store import Store
 
 BASE = "/api/v1/cluster/"
+OLDER_BASE = "/api/v1/clusters/"
 METRICS = "/metrics"
+
+_DEFAULTS = ApiSettings()
 
 logger = logging.getLogger(__name__)
 
@@ -78,31 +84,31 @@ def build_app(
     store: Store,
     clock: Clock = utc_now,
     clusters: Iterable[ClusterSettings] = (),
-    *,
-    open_metrics: bool = False,
-) -> bottle.Bottle:
+    settings: ApiSettings = _DEFAULTS,
+) -> WsgiApplication:
     """The API of the store, as a WSGI application; *clock* tells the time in UTC.
 
-    /metrics has the figures of *clusters*, for everyone when *open_metrics*.
+    /metrics has the figures of *clusters*.
     """
     app = _new_app([*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS])
+    gate = Gate(store, settings, clock)
     for endpoint in ENDPOINTS:
-        answer = partial(_answer, endpoint, store, clock)
-        app.route(
-            BASE + endpoint.path, method=endpoint.method, callback=_callback(endpoint.path, answer)
-        )
-    guard = None if open_metrics else store
-    _add_metrics(app, Metrics(store, clusters, clock), guard)
-    return app
+        answer = partial(_answer, endpoint, store, clock, settings, gate)
+        paths = [base + endpoint.path for base in (BASE, OLDER_BASE)]
+        app.route(paths, method=endpoint.method, callback=_callback(endpoint.path, answer))
+    _add_metrics(app, Metrics(store, clusters, clock), partial(_check_reader, gate, settings))
+    answers: WsgiApplication = app
+    return with_cors(answers, settings.cors_origins)
 
 
 def build_metrics_app(
     store: Store, clusters: Iterable[ClusterSettings], clock: Clock = utc_now
-) -> bottle.Bottle:
+) -> WsgiApplication:
     """/metrics alone, for everyone, as a WSGI application."""
     app = _new_app([METRICS])
-    _add_metrics(app, Metrics(store, clusters, clock), None)
-    return app
+    _add_metrics(app, Metrics(store, clusters, clock), lambda _: None)
+    answers: WsgiApplication = app
+    return answers
 
 
 def _new_app(addresses: Sequence[str]) -> bottle.Bottle:
@@ -112,9 +118,12 @@ def _new_app(addresses: Sequence[str]) -> bottle.Bottle:
     return app
 
 
-def _add_metrics(app: bottle.Bottle, figures: Metrics, guard: Store | None) -> None:
-    """Let *app* answer /metrics; to users of the store *guard* alone, if there is one."""
-    app.route(METRICS, callback=_callback("metrics", partial(_answer_metrics, figures, guard)))
+def _add_metrics(
+    app: bottle.Bottle, figures: Metrics, check_reader: Callable[[Environ], None]
+) -> None:
+    """Let *app* answer /metrics, unless *check_reader* raises a Problem."""
+    answer = partial(_answer_metrics, figures, check_reader)
+    app.route(METRICS, callback=_callback("metrics", answer))
 
 
 def _callback(
@@ -147,18 +156,38 @@ def _response(name: str, answer: Callable[[Environ], bottle.HTTPResponse]) -> bo
 
 
 def _answer(
-    endpoint: Endpoint, store: Store, clock: Clock, environ: Environ
+    endpoint: Endpoint,
+    store: Store,
+    clock: Clock,
+    settings: ApiSettings,
+    gate: Gate,
+    environ: Environ,
 ) -> bottle.HTTPResponse:
-    user = authenticated_user(store, environ.get("HTTP_AUTHORIZATION"))
+    user = gate.admit(environ)
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    answer = endpoint.answer(Call(store, user, arguments, clock(), environ))
+    visible = queries.visible_to(user, settings.jobs_visible)
+    answer = endpoint.answer(Call(store, user, visible, arguments, clock(), environ))
     headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 
-def _answer_metrics(figures: Metrics, guard: Store | None, environ: Environ) -> bottle.HTTPResponse:
-    if guard is not None:
-        authenticated_user(guard, environ.get("HTTP_AUTHORIZATION"))
+def _check_reader(gate: Gate, settings: ApiSettings, environ: Environ) -> None:
+    """Raise a Problem unless the figures, which count all jobs, are for who asks."""
+    if settings.metrics == "open":
+        return
+    user = gate.admit(environ)
+    if queries.visible_to(user, settings.jobs_visible):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "the figures count everyone's jobs, and you see your own: use the token of a service"
+            " (`clockwork user add EMAIL --role service`)",
+        )
+
+
+def _answer_metrics(
+    figures: Metrics, check_reader: Callable[[Environ], None], environ: Environ
+) -> bottle.HTTPResponse:
+    check_reader(environ)
     query_arguments(environ, ())
     headers = {"Content-Type": metrics.CONTENT_TYPE}
     return bottle.HTTPResponse(figures.text(), HTTPStatus.OK, headers)

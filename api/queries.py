@@ -6,11 +6,36 @@ Filters hold plain strings and dates, the update holds what the client sent as l
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from config.settings import JobsVisible
 from ingest.users import NAME_FIELDS, User
 
 Filter = dict[str, Any]
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
+def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
+    """The jobs that the user may see: {} where that is all of them, else those that they own.
+
+    It goes into every query for jobs, by `both`: to the user, the others are not there.
+    """
+    if jobs_visible == "all" or user.always_sees_all:
+        return {}
+    # What Slurm said stands in cw too, and that is indexed.
+    owned: list[Filter] = [
+        {f"cw.{field}": username, f"slurm.{field}": username}
+        for field, username in user.usernames.items()
+    ]
+    if not owned:
+        return {"_id": {"$in": []}}
+    return owned[0] if len(owned) == 1 else {"$or": owned}
+
+
+def both(wanted: Filter, visible: Filter) -> Filter:
+    """The documents that both filters let through; *wanted* itself where *visible* is all."""
+    if not visible:
+        return wanted
+    return {**wanted, "$and": [*wanted.get("$and", ()), visible]}
 
 
 def of_cluster(cluster_name: str | None) -> Filter:

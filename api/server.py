@@ -50,8 +50,16 @@ class Server:
         self._stopping = threading.Event()
         self._turned: Callable[[], None] = lambda: None
         self._channels: dict[int, Any] = {}
+        proxy = {}
+        if settings.trusted_proxy is not None:
+            # waitress then takes REMOTE_ADDR from what that proxy, and no other, put there.
+            proxy = {
+                "trusted_proxy": settings.trusted_proxy,
+                "trusted_proxy_headers": "x-forwarded-for",
+            }
         self._waitress = create_server(
             app,
+            **proxy,
             map=self._channels,
             sockets=_listening_sockets(settings.host, settings.port, key),
             threads=settings.threads,

@@ -2,8 +2,8 @@
 
 Who owns the job and how large its dict becomes are conditions inside the one write that merges, so
 that nothing can come between a check and the write; writes of different keys never lose each other.
-The filter of the write names the job alone, which every Mongo finds by its index.  What the write
-left as it was is looked at afterwards only to say why.
+The filter of the write names the job, which every Mongo finds by its index.  What the write left
+as it was is looked at afterwards only to say why.
 """
 
 from http import HTTPStatus
@@ -27,13 +27,13 @@ def update_user_dict(call: Call) -> Answer:
     """Merge the pairs key by key; answers the whole new user dict.
 
     Raises Problem 400 for a bad argument or a dict that would grow too large, 403 for a job that
-    is not the user's, 404 for none, 500 for an id that several clusters have.
+    is not the user's, 404 for none that they may see, 500 for an id that several clusters have.
     """
     pairs = checked_pairs(call.arguments.get("update_pairs"))
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name") or _its_cluster(call, job_id)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
-    job = queries.job(job_id, cluster_name)
+    job = queries.both(queries.job(job_id, cluster_name), call.visible)
     merge = queries.merge_by_owner(call.user, pairs, MOST_BYTES)
     for _ in range(_ATTEMPTS):
         written = call.store.jobs.update_one(job, merge)
@@ -46,7 +46,8 @@ def update_user_dict(call: Call) -> Answer:
 
 
 def _its_cluster(call: Call, job_id: str) -> str:
-    job = only_one(call.store.jobs.find(queries.job(job_id, None)), f"job {job_id!r}")
+    wanted = queries.both(queries.job(job_id, None), call.visible)
+    job = only_one(call.store.jobs.find(wanted), f"job {job_id!r}")
     if job is None:
         raise _no_job(f"job {job_id!r}")
     return str(job["slurm"]["cluster_name"])

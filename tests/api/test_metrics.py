@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from api.app import build_app, build_metrics_app
 from api.metrics import FRESH, Metrics
-from config import ClusterSettings, SshSettings
+from config import ApiSettings, ClusterSettings, SshSettings
 from ingest.intake import RoundCounts
 from ingest.scrapes import ScrapeLog
 from ingest.store import Store
@@ -288,7 +288,7 @@ def test_a_token_is_asked_for(store: Store, clock: Clock, authorization: Mapping
 
 
 def test_open_metrics_are_for_everyone_and_nothing_else_is(store: Store, clock: Clock) -> None:
-    app = build_app(store, clock, CLUSTERS, open_metrics=True)
+    app = build_app(store, clock, CLUSTERS, ApiSettings(metrics="open"))
 
     assert ask(app).status == 200
     assert_problem(Client(app).get("jobs/list"), 401)

@@ -37,9 +37,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[int]:
+def served(app: Any, settings: ApiSettings | None = None) -> Iterator[int]:
     """Run the server of *app* in a thread; yields its port."""
-    settings = ApiSettings(port=free_port())
+    settings = settings or ApiSettings(port=free_port())
     server = Server(app, settings)
     thread = threading.Thread(target=server.run)
     thread.start()
