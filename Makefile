@@ -4,10 +4,13 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+DAY_SECONDS ?= 3600
+# More than there are cores: many tests wait for a process or a time limit.
+TEST_PROCESSES ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format fuzz lock clean
+.PHONY: help demo test lint format fuzz day lock clean
 
 help:
 	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -16,6 +19,7 @@ help:
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"
 	@echo "make fuzz    try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
+	@echo "make day     real clusters come and go, daemons are killed, no job is lost (DAY_SECONDS=3600)"
 	@echo "make lock    write the lock files anew from pyproject.toml"
 	@echo "make clean   remove .venv and what the tools have left"
 
@@ -23,7 +27,7 @@ demo: $(VENV)/runtime
 	@exec $(BIN)/clockwork demo --port $(PORT)
 
 test: $(VENV)/development
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
 
 lint: $(VENV)/development
 	$(BIN)/ruff format --check .
@@ -37,6 +41,9 @@ format: $(VENV)/development
 fuzz: $(VENV)/development
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
+
+day: $(VENV)/development
+	DAY_SECONDS=$(DAY_SECONDS) $(BIN)/python -m pytest tests/system/test_day.py
 
 # Each stamp says that .venv holds what its lock file names; development holds runtime too.
 $(VENV)/runtime: requirements.lock pyproject.toml | $(BIN)/python
