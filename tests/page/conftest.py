@@ -57,3 +57,10 @@ def browser(chromium_browser: Browser, site: Site) -> Iterator[Browser]:
     yield chromium_browser
     assert chromium_browser.complaints() == []
     assert [each for each in chromium_browser.requested() if not each.startswith(site.url)] == []
+
+
+@pytest.fixture
+def signed_in(browser: Browser, site: Site) -> Browser:
+    """The browser, whose tab has a token."""
+    browser.run("sessionStorage.setItem('clockwork.token', arguments[0])", site.token)
+    return browser
