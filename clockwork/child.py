@@ -111,6 +111,10 @@ class Child:
         except ValueError:
             return f"killed by signal {-status}"
 
+    def was_killed(self) -> bool:
+        """Whether SIGKILL ended it: the kernel short of memory, or somebody; no fault of its own."""
+        return self._process.poll() == -signal.SIGKILL
+
     def last_words(self) -> str:
         """What it last wrote to its log file, to follow how it ended; empty without a log."""
         log = self.spec.log

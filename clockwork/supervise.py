@@ -2,8 +2,9 @@
 
 The processes are started in order, each when the ones before it are ready, and stopped in reverse
 order.  One that dies is started again after 1 s, then 2, 4, and so on up to 60 s; five minutes of
-health bring that back to 1 s.  Only one that has never been ready is given up: whatever is wrong
-with it is for the operator, and the supervisor stops the rest and ends with exit status 1.
+health bring that back to 1 s.  Only one that has never been ready is given up, unless somebody
+killed it: whatever is wrong with it is for the operator, and the supervisor stops the rest and ends
+with exit status 1.
 
 A process that gives signs of life (`ProcessSpec.notifies_every`) and falls silent is ended and
 started again likewise.
@@ -192,11 +193,17 @@ class Supervisor:
     def _bury(self, watched: _Watched, child: Child, how: str) -> None:
         watched.child = None
         what = f"{watched.spec.name} ended (pid {child.pid}, {how}{child.last_words()})"
-        self._put_off(watched, what, lived=time.monotonic() - child.started_at)
+        lived = time.monotonic() - child.started_at
+        self._put_off(watched, what, lived, hopeful=child.was_killed())
 
-    def _put_off(self, watched: _Watched, what: str, lived: float) -> None:
-        """Say *what* happened and when the process is started again. Raises `_GivenUp`."""
-        if not watched.was_ready:
+    def _put_off(
+        self, watched: _Watched, what: str, lived: float, *, hopeful: bool = False
+    ) -> None:
+        """Say *what* happened and when the process is started again.
+
+        Raises `_GivenUp` for one that was never ready, unless that need not happen again.
+        """
+        if not (watched.was_ready or hopeful):
             raise _GivenUp(f"{what}; it was never ready and is given up")
         watched.delay = next_delay(watched.delay, lived)
         watched.due = time.monotonic() + watched.delay

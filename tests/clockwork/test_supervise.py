@@ -214,6 +214,23 @@ def test_a_process_that_is_never_ready_ends_the_service(tmp_path: Path) -> None:
     assert "three up" not in said
 
 
+KILLED_ONCE = """
+import os, pathlib, sys
+first = pathlib.Path(sys.argv[1])
+if not first.exists():
+    first.touch()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_one_that_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", KILLED_ONCE + NOTIFIER, str(tmp_path / "first")]
+    processes = f"[ProcessSpec('one', {argv!r}, notifies_every=600)]"
+    with supervised(processes, tmp_path) as service:
+        assert service.line("ERROR one ended").endswith("one starts again in 1 s")
+        assert service.line("INFO one is ready")
+
+
 def test_a_process_that_takes_too_long_to_be_ready_ends_the_service(tmp_path: Path) -> None:
     processes = "[program('one', ready=lambda: False, ready_seconds=0.2)]"
     with supervised(processes, tmp_path) as service:
