@@ -4,10 +4,14 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+CHAOS_KILLS ?= 100
+CHAOS_MINUTES ?= 60
+CHAOS_SECONDS ?= 60
+CHAOS_SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint format fuzz lock clean
+.PHONY: help demo test lint format fuzz chaos audit lock clean
 
 help:
 	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -16,6 +20,9 @@ help:
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"
 	@echo "make fuzz    try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
+	@echo "make chaos   try to break the service; the figures go to docs/chaos.md. About 1.5 hours, 1 of"
+	@echo "             them of load (make chaos CHAOS_MINUTES=10 CHAOS_KILLS=20 for half an hour)"
+	@echo "make audit   look the locked packages up among the known vulnerabilities (needs the network)"
 	@echo "make lock    write the lock files anew from pyproject.toml"
 	@echo "make clean   remove .venv and what the tools have left"
 
@@ -37,6 +44,15 @@ format: $(VENV)/development
 fuzz: $(VENV)/development
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
+
+chaos: $(VENV)/development
+	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS) --minutes $(CHAOS_MINUTES) \
+	  --away $(CHAOS_SECONDS) --seed $(CHAOS_SEED)
+
+# Every package of the lock file, by its version alone. No answer from the service is no verdict.
+audit: $(VENV)/development
+	@$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.lock || { \
+	  echo "make: pip-audit found something, or could not reach its service: see above" >&2; exit 1; }
 
 # Each stamp says that .venv holds what its lock file names; development holds runtime too.
 $(VENV)/runtime: requirements.lock pyproject.toml | $(BIN)/python

@@ -47,6 +47,9 @@ class ProcessSpec:
     notifies_every: float | None = None
     """It says by itself that it is ready, and then gives a sign of life at least every so many
     seconds (`clockwork.notify`); for a supervisor. None for a program that says nothing."""
+    broken: Callable[[], bool] | None = None
+    """Asked now and then while it runs: whether it can't do its work any more and does not end by
+    itself; for a supervisor."""
     stop_seconds: float = 10.0
     """How long after SIGTERM it may take to end; then it is killed."""
     nudge: Callable[[], object] | None = None
@@ -112,7 +115,7 @@ class Child:
             return f"killed by signal {-status}"
 
     def was_killed(self) -> bool:
-        """Whether SIGKILL ended it: the kernel short of memory, or somebody; no fault of its own."""
+        """Whether SIGKILL ended it, which is no fault of its own."""
         return self._process.poll() == -signal.SIGKILL
 
     def last_words(self) -> str:

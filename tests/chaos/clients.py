@@ -21,9 +21,9 @@ _SECONDS = 70.0
 class Api:
     """A kept connection to the API, made anew when it broke. For one thread."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str = "") -> None:
         self._port = port
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.token = token
         self._connection: HTTPConnection | None = None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -32,7 +32,8 @@ class Api:
             self._connection = HTTPConnection("127.0.0.1", self._port, timeout=_SECONDS)
         try:
             content = None if body is None else json.dumps(body)
-            self._connection.request(method, BASE + path, content, self._headers)
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+            self._connection.request(method, BASE + path, content, headers)
             response = self._connection.getresponse()
             return response.status, json.loads(response.read())
         except BaseException:
@@ -56,11 +57,13 @@ class Clients:
         *,
         seed: int,
         pause: float,
+        padding: int = 0,
     ) -> None:
         self._api = api
         self._clusters = clusters
         self._seed = seed
         self._pause = pause
+        self._padding = "x" * padding
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.acknowledged: dict[tuple[str, str], dict[str, int]] = {}
@@ -119,7 +122,7 @@ class Clients:
         name = chance.choice(list(self._clusters))
         cluster = self._clusters[name]
         job_id = str(chance.choice(cluster.window(cluster.version)))
-        key = f"writer {number} write {done}"
+        key = f"writer {number} write {done} {self._padding}"
         arguments = {"job_id": job_id, "cluster_name": name, "update_pairs": {key: done}}
         status, answer = api.ask("PUT", "jobs/user_dict_update", arguments)
         self._note(status, answer)

@@ -21,8 +21,6 @@ from tests.chaos.report import Section, spread
 from tests.chaos.up import PROCESSES, SUPERVISOR, Up, running, wait_until
 
 HEAD = """\
-[embedded]
-path = "{database}"
 [api]
 port = {port}
 [scraper]
@@ -31,7 +29,7 @@ lease = 5
 format = "json"
 level = "warning"
 """
-LONGEST_RECOVERY = 180.0
+LONGEST_RECOVERY = 120.0
 
 
 @dataclass
@@ -42,12 +40,13 @@ class Scene:
     settings: Settings
     clusters: dict[str, ChangingCluster]
     api: Api
-    token: str
 
-    def clients(self, seed: int, pause: float) -> Clients:
-        """Clients of the service's API."""
-        port = self.settings.api.port
-        return Clients(lambda: Api(port, self.token), self.clusters, seed=seed, pause=pause)
+    def clients(self, seed: int, pause: float, padding: int = 0) -> Clients:
+        """Clients of the service's API; *padding* bytes make the writers' keys longer."""
+        port, token = self.settings.api.port, self.api.token
+        return Clients(
+            lambda: Api(port, token), self.clusters, seed=seed, pause=pause, padding=padding
+        )
 
     def new_versions(self) -> None:
         """Wait until rounds that begin from now on are in the database and in the answers."""
@@ -83,6 +82,13 @@ class Scene:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """The service's database."""
+        if self.settings.mongo.uri is not None:
+            store = connect(
+                self.settings.mongo.uri.get_secret_value(), self.settings.mongo.database
+            )
+            with closing(store.database.client):
+                yield store
+            return
         with EmbeddedDatabase.attach_or_start(self.settings.embedded) as database:
             store = connect(database.uri, self.settings.mongo.database)
             with closing(store.database.client):
@@ -95,20 +101,24 @@ def scene(
     clusters: Mapping[str, ChangingCluster] | None = None,
     *,
     database: str = "data",
+    uri: str = "",
     interval: float = 1.0,
 ) -> Iterator[Scene]:
-    """The service in *folder*, ready, against *clusters* (two small ones where none are given)."""
+    """The service in *folder*, ready, against *clusters* (two small ones where none are given).
+
+    Its database is that of *uri*, or an embedded one in the folder *database*.
+    """
     clusters = clusters or {"mila": ChangingCluster(), "beluga": ChangingCluster()}
-    head = HEAD.format(database=database, port=free_port())
+    head = HEAD.format(port=free_port())
+    head += f'[mongo]\nuri = "{uri}"\n' if uri else f'[embedded]\npath = "{database}"\n'
     with site(folder, clusters, head, interval) as place, running(place.path) as up:
         settings = load_settings(place.path, {})
-        wait_until(lambda: len(up.processes()) == 4, "all processes run")
-        with EmbeddedDatabase.attach_or_start(settings.embedded) as attached:
-            store = connect(attached.uri, settings.mongo.database)
-            _, token = add_user(store, "alice@mila.example", ALICE, ALICE)
-            store.database.client.close()
-        with closing(Api(settings.api.port, token)) as api:
-            yield Scene(up, settings, dict(clusters), api, token)
+        wait_until(lambda: len(up.processes()) == (3 if uri else 4), "all processes run")
+        with closing(Api(settings.api.port)) as api:
+            here = Scene(up, settings, dict(clusters), api)
+            with here.store() as store:
+                _, api.token = add_user(store, "alice@mila.example", ALICE, ALICE)
+            yield here
 
 
 def kill(folder: Path, kills: int, seed: int, *, writers: int = 4, dashboards: int = 4) -> Section:

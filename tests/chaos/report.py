@@ -33,7 +33,7 @@ class Section:
         return "\n\n".join(parts) + "\n"
 
 
-def document(sections: Iterable[Section], seed: int, command: str) -> str:
+def document(sections: Iterable[Section], seed: int) -> str:
     """docs/chaos.md: the whole report of one run."""
     machine = (
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
@@ -41,8 +41,9 @@ def document(sections: Iterable[Section], seed: int, command: str) -> str:
     )
     head = (
         "# What was tried to break Clockwork\n\n"
-        f"Written by `{command}` (seed {seed}; {machine}). Times are of that machine, under "
-        "whatever else it did.\n"
+        f"Written by `make chaos` (seed {seed}; {machine}). Times are of that machine, under "
+        "whatever else it did. `make test` runs a short form of every part; the modules of "
+        "tests/chaos say how each is done.\n"
     )
     return "\n".join([head, *(section.markdown() for section in sections)])
 
