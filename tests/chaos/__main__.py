@@ -21,7 +21,7 @@ from ingest.store import Store, connect
 from ingest.users import add_user
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, NOW, job_document
-from tests.chaos import away, hostile_http, killing, load, login_hosts
+from tests.chaos import away, clocks, hostile_http, hostile_input, killing, load, login_hosts
 from tests.chaos.report import Section, document
 from tests.mongo import secantus
 from tests.scraper.home import Home, new_key
@@ -49,13 +49,11 @@ def _home(folder: Path) -> Iterator[Home]:
         yield Home(folder, keys, {kind: new_key(kind).pkey for kind in kinds}, hosts)
 
 
-@contextmanager
-def _client(folder: Path) -> Iterator[Client]:
-    with _store(folder) as store:
-        store.jobs.insert_one(job_document(dict(MILA_JOB)))
-        _, token = add_user(store, "mila12@mila.example", "milauser12", "ccuser12")
-        app = build_app(store, clock=lambda: NOW)
-        yield Client(app, {"Authorization": f"Bearer {token}"})
+def _filled(store: Store) -> Client:
+    """The client of a user, over *store* with a job of theirs."""
+    store.jobs.insert_one(job_document(dict(MILA_JOB)))
+    _, token = add_user(store, "mila12@mila.example", "milauser12", "ccuser12")
+    return Client(build_app(store, clock=lambda: NOW), {"Authorization": f"Bearer {token}"})
 
 
 def _kills(folder: Path, options: argparse.Namespace) -> Section:
@@ -78,13 +76,37 @@ def _ssh(folder: Path, options: argparse.Namespace) -> Section:
 
 
 def _requests(folder: Path, _options: argparse.Namespace) -> Section:
-    with _client(folder) as client:
-        return hostile_http.run_requests(client)
+    with _store(folder) as store:
+        return hostile_http.run_requests(_filled(store))
 
 
 def _slow(folder: Path, options: argparse.Namespace) -> Section:
-    with _client(folder) as client:
-        return hostile_http.run_slow(client, attackers=100, seconds=options.away)
+    with _store(folder) as store:
+        return hostile_http.run_slow(_filled(store), attackers=100, seconds=options.away)
+
+
+def _records(folder: Path, _options: argparse.Namespace) -> Section:
+    with _store(folder) as store:
+        return hostile_input.run_records(store)
+
+
+def _arguments(folder: Path, _options: argparse.Namespace) -> Section:
+    with _store(folder) as store:
+        return hostile_input.run_arguments(_filled(store), store)
+
+
+def _tokens(folder: Path, _options: argparse.Namespace) -> Section:
+    with _store(folder) as store:
+        return hostile_input.run_tokens(_filled(store), times=500)
+
+
+def _clocks(folder: Path, _options: argparse.Namespace) -> Section:
+    with _store(folder) as store:
+        return clocks.run_injected(store)
+
+
+def _jumping(folder: Path, _options: argparse.Namespace) -> Section:
+    return clocks.run_faked(folder)
 
 
 def _load(folder: Path, options: argparse.Namespace) -> Section:
@@ -98,6 +120,11 @@ EXPERIMENTS: dict[str, Callable[[Path, argparse.Namespace], Section]] = {
     "ssh": _ssh,
     "requests": _requests,
     "slow": _slow,
+    "records": _records,
+    "arguments": _arguments,
+    "tokens": _tokens,
+    "clocks": _clocks,
+    "jumping": _jumping,
     "load": _load,
 }
 
@@ -111,11 +138,13 @@ def main() -> int:
     parser.add_argument("--away", type=float, default=60.0, help="seconds of each other misfortune")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if unknown := set(options.names) - EXPERIMENTS.keys():
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     SECTIONS.mkdir(parents=True, exist_ok=True)
     broken = False
     for name in options.names or EXPERIMENTS:
-        if name == "full_disk" and not away.is_root():
-            _say(f"{name}: left out, only root can make a small disk")
+        if reason := _why_not(name):
+            _say(f"{name}: left out, {reason}")
             continue
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="clockwork-chaos-") as folder:
@@ -128,6 +157,15 @@ def main() -> int:
     REPORT.write_text(document(sections, options.seed))
     _say(f"the report is in {REPORT}")
     return 1 if broken else 0
+
+
+def _why_not(name: str) -> str:
+    """Why this machine can't run an experiment; empty when it can."""
+    if name == "full_disk" and not away.is_root():
+        return "only root can make a small disk"
+    if name == "jumping" and not clocks.FAKETIME.exists():
+        return f"there is no {clocks.FAKETIME} (Debian: apt install libfaketime)"
+    return ""
 
 
 def _say(text: str) -> None:

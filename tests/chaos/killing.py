@@ -48,7 +48,7 @@ class Scene:
             lambda: Api(port, token), self.clusters, seed=seed, pause=pause, padding=padding
         )
 
-    def new_versions(self) -> None:
+    def new_versions(self, patience: float = LONGEST_RECOVERY) -> None:
         """Wait until rounds that begin from now on are in the database and in the answers."""
         before = {name: cluster.version for name, cluster in self.clusters.items()}
 
@@ -59,7 +59,7 @@ class Scene:
                 self._version(name) > version for name, version in before.items()
             )
 
-        wait_until(newer, "every cluster is scraped anew", LONGEST_RECOVERY)
+        wait_until(newer, "every cluster is scraped anew", patience)
 
     def _version(self, name: str) -> int:
         """The newest version of a cluster's jobs that the API shows; -1 for none."""
