@@ -14,7 +14,8 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
 
-ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
+# Refused below, not bound.
+ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 # nosec
 
 
 class _Frozen(BaseModel):

@@ -21,7 +21,16 @@ from ingest.store import Store, connect
 from ingest.users import add_user
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, NOW, job_document
-from tests.chaos import away, clocks, hostile_http, hostile_input, killing, load, login_hosts
+from tests.chaos import (
+    away,
+    clocks,
+    hostile_http,
+    hostile_input,
+    killing,
+    load,
+    login_hosts,
+    rights,
+)
 from tests.chaos.report import Section, document
 from tests.mongo import secantus
 from tests.scraper.home import Home, new_key
@@ -100,6 +109,10 @@ def _tokens(folder: Path, _options: argparse.Namespace) -> Section:
         return hostile_input.run_tokens(_filled(store), times=500)
 
 
+def _rights(folder: Path, _options: argparse.Namespace) -> Section:
+    return rights.run(folder)
+
+
 def _clocks(folder: Path, _options: argparse.Namespace) -> Section:
     with _store(folder) as store:
         return clocks.run_injected(store)
@@ -123,6 +136,7 @@ EXPERIMENTS: dict[str, Callable[[Path, argparse.Namespace], Section]] = {
     "records": _records,
     "arguments": _arguments,
     "tokens": _tokens,
+    "rights": _rights,
     "clocks": _clocks,
     "jumping": _jumping,
     "load": _load,
