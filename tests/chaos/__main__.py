@@ -31,6 +31,7 @@ from tests.chaos import (
     login_hosts,
     rights,
 )
+from tests.chaos.clusters import ChangingCluster
 from tests.chaos.report import Section, document
 from tests.mongo import secantus
 from tests.scraper.home import Home, new_key
@@ -66,7 +67,8 @@ def _filled(store: Store) -> Client:
 
 
 def _kills(folder: Path, options: argparse.Namespace) -> Section:
-    return killing.kill(folder, options.kills, options.seed, writers=6, dashboards=6)
+    with killing.scene(folder) as here:
+        return killing.kill(here, options.kills, options.seed, writers=6, dashboards=6)
 
 
 def _away(folder: Path, options: argparse.Namespace) -> Section:
@@ -110,7 +112,8 @@ def _tokens(folder: Path, _options: argparse.Namespace) -> Section:
 
 
 def _rights(folder: Path, _options: argparse.Namespace) -> Section:
-    return rights.run(folder)
+    with killing.scene(folder) as here:
+        return rights.run(here)
 
 
 def _clocks(folder: Path, _options: argparse.Namespace) -> Section:
@@ -119,11 +122,14 @@ def _clocks(folder: Path, _options: argparse.Namespace) -> Section:
 
 
 def _jumping(folder: Path, _options: argparse.Namespace) -> Section:
-    return clocks.run_faked(folder)
+    with secantus(folder / "mongo") as uri:
+        return clocks.run_faked(folder, f"{uri}?directConnection=true")
 
 
 def _load(folder: Path, options: argparse.Namespace) -> Section:
-    return load.run(folder, 60.0 * options.minutes)
+    clusters = {f"cluster{number}": ChangingCluster(100) for number in range(10)}
+    with killing.scene(folder, clusters, interval=5.0) as here:
+        return load.run(here, 60.0 * options.minutes, interval=5.0)
 
 
 EXPERIMENTS: dict[str, Callable[[Path, argparse.Namespace], Section]] = {

@@ -140,12 +140,12 @@ def _jumps(store: Store) -> Iterator[str]:
         yield "a lease is held twice"
 
 
-def run_faked(folder: Path, patience: float = 300.0) -> Section:
-    """The whole service under libfaketime, whose clock jumps while it runs."""
+def run_faked(folder: Path, uri: str, patience: float = 300.0) -> Section:
+    """The service under libfaketime, whose clock jumps while it runs; its database is at *uri*."""
     section = Section(
         "The clock of the whole service jumps",
-        "`clockwork up` with its embedded database under libfaketime; the wall clock of all "
-        "processes is set forward by 400 days, back by 800, and to rights again. APScheduler goes "
+        "`clockwork up` with a Mongo URI under libfaketime; the wall clock of all its processes "
+        "is set forward by 400 days, back by 800, and to rights again. APScheduler goes "
         "by the wall clock: set back, it starts no round, and the watchdog ends the scraper, which "
         "is started again.",
     )
@@ -161,7 +161,7 @@ def run_faked(folder: Path, patience: float = 300.0) -> Section:
     before = dict(os.environ)
     os.environ.update(fake)  # for the processes that are started
     try:
-        with scene(folder) as here:
+        with scene(folder, uri=uri) as here:
             here.new_versions()
             clients = here.clients(seed=4, pause=0.2)
             with clients.working(2, 2):

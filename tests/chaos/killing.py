@@ -121,7 +121,7 @@ def scene(
             yield here
 
 
-def kill(folder: Path, kills: int, seed: int, *, writers: int = 4, dashboards: int = 4) -> Section:
+def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -> Section:
     """Kill *kills* times at random moments; see that everything comes back and nothing is lost."""
     section = Section(
         "Killed at random moments",
@@ -135,37 +135,34 @@ def kill(folder: Path, kills: int, seed: int, *, writers: int = 4, dashboards: i
     targets: Counter[str] = Counter()
     recoveries: list[float] = []
     looks = 0
-    with scene(folder) as here:
-        here.new_versions()
-        clients = here.clients(seed, pause=0.05)
-        with clients.working(writers, dashboards):
-            done = 0
-            while done < kills and not section.problems:
-                threading.Event().wait(chance.uniform(0.0, 2.0))
-                killed = here.up.kill(_victims(chance))
-                here.up.start()
-                if not killed:
-                    continue
-                done += 1
-                targets[
-                    ", ".join(sorted(killed)) if SUPERVISOR not in killed else "supervisor"
-                ] += 1
-                if done < kills and chance.random() < 1 / 3:
-                    continue
-                began = time.monotonic()
-                here.new_versions()
-                recoveries.append(time.monotonic() - began)
-                section.problems += here.look(clients)
-                looks += 1
-        here.new_versions()
-        section.problems += here.look(clients)
-        with here.store() as store:
-            rounds = store.scrapes.count_documents({"ok": True})
-            section.problems += truth.wrongly_gone(store.jobs.find({}), here.clusters)
-            jobs = store.jobs.count_documents({})
-        status = here.up.stop()
-        if status != 0:
-            section.problems.append(f"stopped at the end, it ended with status {status}")
+    here.new_versions()
+    clients = here.clients(seed, pause=0.05)
+    with clients.working(writers, dashboards):
+        done = 0
+        while done < kills and not section.problems:
+            threading.Event().wait(chance.uniform(0.0, 2.0))
+            killed = here.up.kill(_victims(chance))
+            here.up.start()
+            if not killed:
+                continue
+            done += 1
+            targets[", ".join(sorted(killed)) if SUPERVISOR not in killed else "supervisor"] += 1
+            if done < kills and chance.random() < 1 / 3:
+                continue
+            began = time.monotonic()
+            here.new_versions()
+            recoveries.append(time.monotonic() - began)
+            section.problems += here.look(clients)
+            looks += 1
+    here.new_versions()
+    section.problems += here.look(clients)
+    with here.store() as store:
+        rounds = store.scrapes.count_documents({"ok": True})
+        section.problems += truth.wrongly_gone(store.jobs.find({}), here.clusters)
+        jobs = store.jobs.count_documents({})
+    status = here.up.stop()
+    if status != 0:
+        section.problems.append(f"stopped at the end, it ended with status {status}")
     section.figure("kills", done)
     section.figure("recoveries without a hand, all looked over", looks)
     section.figure("until every cluster was scraped anew and served", spread(recoveries))

@@ -2,18 +2,14 @@
 
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
 
-from tests.chaos.clusters import ChangingCluster
-from tests.chaos.killing import Scene, scene
+from tests.chaos.killing import Scene
 from tests.chaos.report import Section
 from tests.chaos.up import Up
 
-CLUSTERS = 10
-INTERVAL = 5.0
 SAMPLES = 40
 """Looks at each process, spread over the whole time."""
 MOST_GROWTH = 1.15
@@ -24,25 +20,29 @@ Sample = dict[str, tuple[int, int, int]]
 
 
 def run(
-    folder: Path, seconds: float, *, dashboards: int = 50, writers: int = 10, pause: float = 5.0
+    here: Scene,
+    seconds: float,
+    *,
+    interval: float,
+    dashboards: int = 50,
+    writers: int = 10,
+    pause: float = 5.0,
 ) -> Section:
     """Hold the load for so many *seconds*; *pause* is each client's between two requests."""
     section = Section(
         "Load held",
-        f"`clockwork up` with {CLUSTERS} clusters of 100 jobs on an interval of {INTERVAL:g} s, "
+        f"`clockwork up` with {len(here.clusters)} clusters on an interval of {interval:g} s, "
         f"{dashboards} dashboards and {writers} writers, each with {pause:g} s between two "
         f"requests, for {seconds / 60:.1f} minutes. Figures at the start are of the end of the "
         "first third, when caches are warm.",
     )
-    clusters = {f"cluster{number}": ChangingCluster(100) for number in range(CLUSTERS)}
-    with scene(folder, clusters, interval=INTERVAL) as here:
-        here.new_versions()
-        clients = here.clients(seed=1, pause=pause)
-        before = _rounds(here)
-        with clients.working(writers, dashboards):
-            samples = _watch(here.up, seconds)
-        after = _rounds(here)
-        section.problems += here.look(clients)
+    here.new_versions()
+    clients = here.clients(seed=1, pause=pause)
+    before = _rounds(here)
+    with clients.working(writers, dashboards):
+        samples = _watch(here.up, seconds)
+    after = _rounds(here)
+    section.problems += here.look(clients)
     wrong = {name: count for name, count in clients.answers.items() if name != "200"}
     if set(wrong) - {"404"}:  # a writer's job may not be in the database yet
         section.problems.append(f"not all was answered well: {wrong}, {clients.details}")

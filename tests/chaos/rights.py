@@ -8,7 +8,7 @@ import psutil
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from tests.chaos.killing import Scene, scene
+from tests.chaos.killing import Scene
 from tests.chaos.report import Section
 
 _COMMANDS = (
@@ -30,7 +30,7 @@ _REFUSALS = {13, 18, 59}
 """Unauthorized, AuthenticationFailed, CommandNotFound."""
 
 
-def run(folder: Path) -> Section:
+def run(here: Scene) -> Section:
     """Look at a running service from outside."""
     section = Section(
         "What the host's other users can reach",
@@ -38,22 +38,20 @@ def run(folder: Path) -> Section:
         f"which its processes listen, and {len(_COMMANDS)} commands to the database without a "
         "password and with a wrong one.",
     )
-    with scene(folder) as here:
-        here.new_versions()
-        files = list(_open_to_others(folder / "data"))
-        section.problems += files
-        section.figure("files and folders looked at", sum(1 for _ in (folder / "data").rglob("*")))
-        section.figure("open to others", len(files))
-        listening = sorted(_listening(here))
-        section.figure("processes listen on", ", ".join({address for _, address in listening}))
-        section.problems += [
-            f"the {name} listens on {address}"
-            for name, address in listening
-            if address != "127.0.0.1"
-        ]
-        answered = list(_answered(here))
-        section.problems += answered
-        section.figure("commands that were answered without the password", len(answered))
+    here.new_versions()
+    folder = here.settings.embedded.path
+    files = list(_open_to_others(folder))
+    section.problems += files
+    section.figure("files and folders looked at", sum(1 for _ in folder.rglob("*")))
+    section.figure("open to others", len(files))
+    listening = sorted(_listening(here))
+    section.figure("processes listen on", ", ".join({address for _, address in listening}))
+    section.problems += [
+        f"the {name} listens on {address}" for name, address in listening if address != "127.0.0.1"
+    ]
+    answered = list(_answered(here))
+    section.problems += answered
+    section.figure("commands that were answered without the password", len(answered))
     return section
 
 
