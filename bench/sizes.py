@@ -1,0 +1,44 @@
+"""How much is measured: the sizes that the targets speak of, and small ones for a quick look."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of records, and how often each thing is measured."""
+
+    jobs: int = 20_000
+    """Of the dump that is read and taken in."""
+    listed: int = 10_000
+    """Jobs of one answer of ``jobs/list``."""
+    collection: int = 200_000
+    """Jobs, and nodes, of the collection in which one is looked for."""
+    replayed: int = 200_000
+    transferred: int = 50_000
+    under_load: int = 20_000
+    """Jobs of the first round that is written meanwhile."""
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000, 200_000)
+    clusters: tuple[int, ...] = (1, 10, 50)
+    jobs_per_cluster: int = 1_000
+    turns: int = 5
+    """How often contenders meet."""
+    requests: int = 300
+    """Of one kind, one after the other."""
+    seconds: float = 10.0
+    """How long a server is kept busy, or a scraper is watched."""
+
+
+QUICK = Sizes(
+    jobs=300,
+    listed=500,
+    collection=2_000,
+    replayed=2_000,
+    transferred=2_000,
+    under_load=1_000,
+    growth=(100, 300, 1_000),
+    clusters=(1, 3),
+    jobs_per_cluster=100,
+    turns=2,
+    requests=50,
+    seconds=2.0,
+)

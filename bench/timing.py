@@ -1,0 +1,80 @@
+"""Contenders timed in turn, so that whatever else the machine does falls on all of them alike."""
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What was measured several times, all in one *unit* such as ``s``, ``MB`` or ``1/s``."""
+
+    values: tuple[float, ...]
+    unit: str = "s"
+
+    @property
+    def median(self) -> float:
+        """The one in the middle."""
+        return statistics.median(self.values)
+
+    @property
+    def minimum(self) -> float:
+        """The least, which other work on the machine has disturbed the least."""
+        return min(self.values)
+
+    def percentile(self, share: float) -> float:
+        """The least value that so large a *share* of them, from 0 to 1, does not exceed."""
+        ordered = sorted(self.values)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    def less(self, other: "Samples") -> "Samples":
+        """What is left when each of *other*, measured in the same turn, is taken off."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Samples(tuple(mine - theirs for mine, theirs in pairs), self.unit)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to do something. *prepare* goes before each run and is not timed."""
+
+    run: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+    turns: int | None = None
+    """It takes part in so many turns only, the first ones: what takes minutes."""
+
+
+def alternate(contenders: Mapping[str, Contender], turns: int) -> dict[str, Samples]:
+    """Seconds of each contender, by name: all of them once a turn, each turn another one first."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(turns):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            contender = contenders[name]
+            if contender.turns is not None and turn >= contender.turns:
+                continue
+            contender.prepare()
+            gc.collect()
+            seconds[name].append(timed(contender.run))
+    return {name: Samples(tuple(values)) for name, values in seconds.items()}
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that *run* takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """The k of the cost = c * size ** k that fits best: least squares of the logarithms.
+
+    Raises statistics.StatisticsError for fewer than two different sizes, ValueError for a size or
+    a cost that is not positive.
+    """
+    return statistics.linear_regression(
+        [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    ).slope
