@@ -37,7 +37,7 @@ def read(
 
 
 class Rounds:
-    """Rounds of one cluster and kind into a store, with what lasts from one to the next.
+    """Rounds of one cluster into a store, with what lasts from one to the next.
 
     They are written as a scraper's are: by whoever holds the cluster's lease.
     """
@@ -45,26 +45,28 @@ class Rounds:
     def __init__(
         self,
         store: Store,
-        kind: Kind = JOBS,
         cluster: ClusterSettings | None = None,
         volatile_interval: float | None = None,
     ) -> None:
         settings = ScraperSettings()
-        self._cluster = cluster or cluster_settings()
-        self._kind = kind
-        self._vouching = Vouching()
-        self._lease = Lease(store, self._cluster.name, settings.lease)
-        self._lease.keep()
-        self._intake = Intake(
-            store,
-            self._cluster,
-            kind,
-            volatile_interval=volatile_interval or settings.volatile_interval,
-            bulk_write=self._lease.bulk_write,
-        )
+        cluster = cluster or cluster_settings()
+        lease = Lease(store, cluster.name, settings.lease)
+        lease.keep()
+        self._vouching = {kind.plural: Vouching() for kind in (JOBS, NODES)}
+        self._intakes = {
+            kind.plural: Intake(
+                store,
+                cluster,
+                kind,
+                volatile_interval=volatile_interval or settings.volatile_interval,
+                bulk_write=lease.bulk_write,
+            )
+            for kind in (JOBS, NODES)
+        }
 
-    def take_in(self, chunks: Iterable[bytes], seal: str) -> RoundCounts:
+    def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
         """One round; its text in *chunks*."""
-        return self._intake.take_in(
-            read_records(chunks, self._kind.grammar, seal=seal, vouching=self._vouching)
+        records = read_records(
+            chunks, kind.grammar, seal=seal, vouching=self._vouching[kind.plural]
         )
+        return self._intakes[kind.plural].take_in(records)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from bench import reading, writing
+from bench import looking_up, reading, serving, under_load, writing
 from bench.databases import Databases
 from bench.results import Row, remarks, table
 from bench.setting import Setting
@@ -21,6 +21,9 @@ from bench.sizes import QUICK, Sizes
 GROUPS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "read": reading.rows,
     "rounds": writing.rows,
+    "list": serving.rows,
+    "one": looking_up.rows,
+    "load": under_load.rows,
 }
 """What can be asked for, by name, in the order in which it is measured."""
 
