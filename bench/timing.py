@@ -16,24 +16,29 @@ class Samples:
     unit: str = "s"
 
     @property
+    def more_is_better(self) -> bool:
+        """Whether these are rates."""
+        return self.unit.endswith("/s")
+
+    @property
     def median(self) -> float:
         """The one in the middle."""
         return statistics.median(self.values)
 
     @property
-    def minimum(self) -> float:
-        """The least, which other work on the machine has disturbed the least."""
-        return min(self.values)
+    def best(self) -> float:
+        """The one that other work on the machine has disturbed the least."""
+        return max(self.values) if self.more_is_better else min(self.values)
+
+    def times_better(self, other: "Samples") -> float:
+        """How many times faster, or smaller, than *other*, of the medians."""
+        mine, theirs = self.median, other.median
+        return _ratio(mine, theirs) if self.more_is_better else _ratio(theirs, mine)
 
     def percentile(self, share: float) -> float:
         """The least value that so large a *share* of them, from 0 to 1, does not exceed."""
         ordered = sorted(self.values)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    def less(self, other: "Samples") -> "Samples":
-        """What is left when each of *other*, measured in the same turn, is taken off."""
-        pairs = zip(self.values, other.values, strict=True)
-        return Samples(tuple(mine - theirs for mine, theirs in pairs), self.unit)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ def alternate(contenders: Mapping[str, Contender], turns: int) -> dict[str, Samp
             gc.collect()
             seconds[name].append(timed(contender.run))
     return {name: Samples(tuple(values)) for name, values in seconds.items()}
+
+
+def _ratio(one: float, other: float) -> float:
+    return one / other if other > 0 else math.inf
 
 
 def timed(run: Callable[[], object]) -> float:
