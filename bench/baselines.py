@@ -94,11 +94,15 @@ def _number(value: str, _zone: ZoneInfo) -> int | str:
     return int(value) if value.isdigit() else value
 
 
+def _snake(key: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|[/:]", "_", key).lower()
+
+
 _Reader = Callable[[str, ZoneInfo], Any]
 
 _FIELDS: dict[str, tuple[str, _Reader]] = {
     **{
-        key: (key.lower().replace("/", "_").replace(":", "_"), _or_none)
+        key: (_snake(key), _or_none)
         for key in (
             *("GroupId", "MCS_label", "QOS", "Reason", "Dependency", "AllocNode:Sid"),
             *("ReqNodeList", "ExcNodeList", "BatchHost", "ReqB:S:C:T", "TRES", "ReqTRES"),
@@ -108,14 +112,14 @@ _FIELDS: dict[str, tuple[str, _Reader]] = {
         )
     },
     **{
-        key: (key.lower().replace("/", "_"), _number)
+        key: (_snake(key), _number)
         for key in (
             *("Priority", "Nice", "Requeue", "Restarts", "BatchFlag", "Reboot", "NumNodes"),
             *("NumCPUs", "NumTasks", "CPUs/Task", "MinCPUsNode", "MinTmpDiskNode", "Contiguous"),
             *("SecsPreSuspend", "ArrayJobId", "ArrayTaskId", "ArrayTaskThrottle"),
         )
     },
-    **{key: (key.lower(), _seconds) for key in ("RunTime", "TimeLimit", "TimeMin", "DelayBoot")},
+    **{key: (_snake(key), _seconds) for key in ("RunTime", "TimeLimit", "TimeMin", "DelayBoot")},
     **{
         key: (name, _time)
         for key, name in (
