@@ -13,7 +13,7 @@ from bench.api_client import BASE, Wsgi
 from bench.dumps import FIRST_JOB_ID, Dump
 from bench.plots import log_log_plot
 from bench.reading import SEAL
-from bench.results import aligned, shown
+from bench.results import shown
 from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate, exponent
 from bench.writing import Series
@@ -46,18 +46,16 @@ class Growth:
             for what, costs in self.costs.items()
         }
 
-    def table(self) -> str:
-        """The table as text."""
+    def lines(self) -> list[list[str]]:
+        """The lines of the table, a heading first."""
         exponents = self.exponents()
-        return aligned(
-            [
-                ["", *(f"{size} {self.sized_by}" for size in self.sizes), "grows as"],
-                *(
-                    [what, *map(shown, costs), f"n^{exponents[what]:.2f}"]
-                    for what, costs in self.costs.items()
-                ),
-            ]
-        )
+        return [
+            ["", *(f"{size} {self.sized_by}" for size in self.sizes), "grows as"],
+            *(
+                [what, *map(shown, costs), f"n^{exponents[what]:.2f}"]
+                for what, costs in self.costs.items()
+            ),
+        ]
 
     def document(self) -> dict[str, Any]:
         """The table for JSON."""

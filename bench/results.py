@@ -90,7 +90,7 @@ HEADINGS = ("what", "ours", "baseline", "limit", "x baseline", "x limit", "targe
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as text: the median of each and, in brackets, the best."""
-    return aligned([HEADINGS, *(_cells(row) for row in rows)])
+    return aligned([HEADINGS, *(cells(row) for row in rows)])
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -118,7 +118,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     ).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
+    """The row's line in the table, as `HEADINGS` has it."""
     targets = "; ".join(
         f"{'met' if target.met else 'MISSED'}: {target.says} ({_number(target.found)})"
         for target in row.targets

@@ -6,6 +6,7 @@ import pytest
 
 from bench.growth import Growth
 from bench.plots import log_log_plot
+from bench.report import page
 from bench.results import Row, at_least_baseline, at_most_limit, remarks, table
 from bench.timing import Contender, Samples, alternate, exponent
 
@@ -71,11 +72,21 @@ def test_growth_as_a_table_and_as_a_plot() -> None:
         "<reading>": pytest.approx(1.0),
         "asking": pytest.approx(0.0, abs=1e-9),
     }
-    assert "n^1.00" in growth.table()
+    assert growth.lines()[1] == ["<reading>", *(growth.lines()[1][1:4]), "n^1.00"]
+    assert "| asking |" in page(
+        {"date": "", "python": "", "machine": {"cores": 2}, "versions": {}}, [row()], [growth]
+    )
     svg = ET.fromstring(growth.plot())  # noqa: S314 - our own
     lines = svg.findall("{http://www.w3.org/2000/svg}polyline")
     assert [len(line.attrib["points"].split()) for line in lines] == [3, 3]
     assert any(text.text == "<reading>: n^1.00" for text in svg.iter())
+
+
+def test_the_page_tells_how_many_targets_are_met() -> None:
+    about = {"date": "today", "python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
+    written = page(about, [row()], [])
+    assert "Of 2 targets, 1 are met." in written
+    assert "| a thing | 2 (2) s | 10 (10) s | 1 (1) s |" in written
 
 
 def test_what_is_not_positive_has_no_place_on_a_logarithmic_axis() -> None:
