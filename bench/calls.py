@@ -14,7 +14,7 @@ from bench.setting import Setting
 from bench.timing import Samples
 from config.load import MONGO_URI_VARIABLE
 
-JOBS_INTERVAL, NODES_INTERVAL = 2, 4
+JOBS_INTERVAL, NODES_INTERVAL = 1, 2
 _JOBS, _NODES = 1_000, 100
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30

@@ -13,7 +13,6 @@ class Sizes:
     """Jobs of one answer of ``jobs/list``."""
     collection: int = 200_000
     """Jobs, and nodes, of the collection in which one is looked for."""
-    replayed: int = 200_000
     transferred: int = 50_000
     under_load: int = 20_000
     """Jobs of the first round that is written meanwhile."""
@@ -29,16 +28,15 @@ class Sizes:
 
 
 QUICK = Sizes(
-    jobs=300,
-    listed=500,
-    collection=2_000,
-    replayed=2_000,
-    transferred=2_000,
-    under_load=1_000,
-    growth=(100, 300, 1_000),
+    jobs=200,
+    listed=300,
+    collection=1_000,
+    transferred=500,
+    under_load=300,
+    growth=(100, 400),
     clusters=(1, 3),
-    jobs_per_cluster=100,
+    jobs_per_cluster=50,
     turns=2,
-    requests=50,
-    seconds=2.0,
+    requests=30,
+    seconds=1.0,
 )
