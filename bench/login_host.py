@@ -73,7 +73,9 @@ class LoginHost:
         )
         return product.cluster_settings(name).model_copy(update={"ssh": ssh})
 
-    def configuration(self, names: Sequence[str], jobs_interval: int, nodes_interval: int) -> str:
+    def configuration(
+        self, names: Sequence[str], jobs_interval: float, nodes_interval: float
+    ) -> str:
         """The tables of clockwork.toml for clusters of these *names*, all with this login host."""
         lines = []
         for name in names:

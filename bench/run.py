@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
         folder.chmod(0o755)
         with Databases(folder / "database") as databases:
             setting = Setting(QUICK if quick else Sizes(), databases, folder)
+            started = time.monotonic()
             for group in groups:
                 for found in GROUPS[group](setting):
-                    print(f"{group}: {found.name}", file=sys.stderr)
+                    seconds = time.monotonic() - started
+                    print(f"{seconds:5.0f} s  {group}: {found.name}", file=sys.stderr)
                     if isinstance(found, Growth):
                         growths.append(found)
                     else:

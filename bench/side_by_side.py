@@ -23,7 +23,7 @@ from config.load import MONGO_URI_VARIABLE
 from ingest.store import Store
 
 CLUSTERS = 8
-_INTERVAL = 1
+_INTERVAL = 0.25
 """Seconds; more rounds are due than one process manages."""
 _LEASE = 5
 _SECONDS_TO_STOP = 30

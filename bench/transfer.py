@@ -1,6 +1,7 @@
 """SSH to Mongo: rounds of a scraper through a real sshd, beside the transfer of the same bytes."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 
 import paramiko
@@ -11,7 +12,7 @@ from bench.results import Row, at_most_limit
 from bench.setting import Setting
 from bench.timing import Contender, alternate
 from config import ScraperSettings
-from ingest.intake import JOBS
+from ingest.intake import JOBS, NODES
 from scraper.commands import new_seal, show_command
 from scraper.rounds import ClusterScraper
 from scraper.ssh import connect
@@ -20,37 +21,30 @@ _READ_BYTES = 1 << 16
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """The first round, and rounds in which 2 % changed."""
+    """Rounds in which 2 % changed, and the first round, all over connections that are open."""
     dump = Dump(setting.sizes.transferred)
-    with login_host(setting.folder) as host:
+    with ExitStack() as undo:
+        host = undo.enter_context(login_host(setting.folder))
         numbers = count(1)
         host.print_from_now_on(dump)
-        first = [
-            ClusterScraper(host.cluster("mila"), ScraperSettings(), setting.databases.new_store())
-        ]
-
-        def begin() -> None:
-            first[0].close()
-            store = setting.databases.new_store()
-            first[0] = ClusterScraper(host.cluster("mila"), ScraperSettings(), store)
-
-        store = setting.databases.new_store()
-        scraper = ClusterScraper(host.cluster("beluga"), ScraperSettings(), store)
-        scraper.round(JOBS)
+        first, following = First(setting, host), _scraper(setting, host)
+        undo.callback(first.close)
+        undo.callback(following.close)
+        following.round(JOBS)
+        client = undo.enter_context(_paramiko_alone(host))
+        ours = undo.enter_context(connect("mila", host.cluster("mila").ssh))
         times = alternate(
             {
-                "first": Contender(lambda: first[0].round(JOBS), begin, turns=1),
+                "first": Contender(first.run, first.begin, turns=1),
                 "next": Contender(
-                    lambda: scraper.round(JOBS),
+                    lambda: following.round(JOBS),
                     lambda: host.print_from_now_on(dump.at(next(numbers))),
                 ),
-                "paramiko": Contender(lambda: _transfer(host)),
-                "ours drained": Contender(lambda: _drain(host)),
+                "paramiko": Contender(lambda: _transfer(client)),
+                "ours drained": Contender(lambda: sum(map(len, ours.run(_command())))),
             },
             setting.sizes.turns,
         )
-        first[0].close()
-        scraper.close()
     for name, what in (("next", "2 % changed"), ("first", "the first round")):
         yield Row(
             name=f"SSH to Mongo, {dump.jobs} jobs, {what}",
@@ -62,26 +56,57 @@ def rows(setting: Setting) -> Iterator[Row]:
         )
 
 
-def _transfer(host: LoginHost) -> int:
+class First:
+    """First rounds, each of a new scraper into an empty store."""
+
+    def __init__(self, setting: Setting, host: LoginHost) -> None:
+        self._setting = setting
+        self._host = host
+        self._scraper: ClusterScraper | None = None
+
+    def begin(self) -> None:
+        """A new one, connected: it has asked for the nodes."""
+        self.close()
+        self._scraper = _scraper(self._setting, self._host)
+        self._scraper.round(NODES)
+
+    def run(self) -> None:
+        """The round."""
+        assert self._scraper is not None  # noqa: S101 - for the type checker
+        self._scraper.round(JOBS)
+
+    def close(self) -> None:
+        """End its connection."""
+        if self._scraper is not None:
+            self._scraper.close()
+
+
+def _scraper(setting: Setting, host: LoginHost) -> ClusterScraper:
+    return ClusterScraper(host.cluster("mila"), ScraperSettings(), setting.databases.new_store())
+
+
+def _command() -> str:
+    return show_command("scontrol", "job", new_seal())
+
+
+def _paramiko_alone(host: LoginHost) -> paramiko.SSHClient:
+    client = paramiko.SSHClient()
+    client.load_host_keys(str(host.sshd.known_hosts))
+    client.connect(
+        host.sshd.host,
+        host.sshd.port,
+        host.sshd.user,
+        key_filename=str(host.sshd.private_keys["ed25519"]),
+        allow_agent=False,
+        look_for_keys=False,
+    )
+    return client
+
+
+def _transfer(client: paramiko.SSHClient) -> int:
     """Bytes of jobs that paramiko alone brings."""
-    with paramiko.SSHClient() as client:
-        client.load_host_keys(str(host.sshd.known_hosts))
-        client.connect(
-            host.sshd.host,
-            host.sshd.port,
-            host.sshd.user,
-            key_filename=str(host.sshd.private_keys["ed25519"]),
-            allow_agent=False,
-            look_for_keys=False,
-        )
-        _, stdout, _ = client.exec_command(show_command("scontrol", "job", new_seal()))
-        size = 0
-        while chunk := stdout.channel.recv(_READ_BYTES):
-            size += len(chunk)
-        return size
-
-
-def _drain(host: LoginHost) -> int:
-    """The same over the connection that a scraper has."""
-    with connect("mila", host.cluster("mila").ssh) as connection:
-        return sum(map(len, connection.run(show_command("scontrol", "job", new_seal()))))
+    _, stdout, _ = client.exec_command(_command())
+    size = 0
+    while chunk := stdout.channel.recv(_READ_BYTES):
+        size += len(chunk)
+    return size
