@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -125,6 +126,7 @@ def _of_text(jobs: int, turns: int) -> dict[str, Samples]:
             "text to documents": Contender(lambda: _exhaust(product.read(chunks, SEAL))),
         },
         turns,
+        time.process_time,
     )
 
 
