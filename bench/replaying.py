@@ -19,6 +19,7 @@ MOST_MEGABYTES = 150
 STEEPEST = 1.1
 """The exponent above which time counts as more than linear in the text."""
 _POLL_SECONDS = 0.02
+_LONGEST_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def replay(setting: Setting, jobs: int) -> Replay:
         while process.poll() is None:
             peak = max(peak, _peak_bytes(process.pid))
             time.sleep(_POLL_SECONDS)
+            if time.perf_counter() - started > _LONGEST_SECONDS:
+                process.kill()
         seconds = time.perf_counter() - started
         said = process.stderr.read() if process.stderr else ""
     if process.returncode:

@@ -21,6 +21,7 @@ from bench import (
 )
 from bench.databases import Databases
 from bench.growth import Growth
+from bench.login_host import NoLoginHost
 from bench.results import Row, aligned, remarks, table
 from bench.setting import Setting
 from bench.sizes import QUICK, Sizes
@@ -44,6 +45,7 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
     """Measure *groups* and print what was found; a whole run that is not *quick* is kept."""
     rows: list[Row] = []
     growths: list[Growth] = []
+    whole = not quick and set(groups) == set(GROUPS)
     with tempfile.TemporaryDirectory(prefix="clockwork-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -51,14 +53,21 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
             setting = Setting(QUICK if quick else Sizes(), databases, folder)
             started = time.monotonic()
             for group in groups:
-                for found in GROUPS[group](setting):
-                    seconds = time.monotonic() - started
-                    print(f"{seconds:5.0f} s  {group}: {found.name}", file=sys.stderr)
-                    if isinstance(found, Growth):
-                        growths.append(found)
-                    else:
-                        rows.append(found)
+                try:
+                    for found in GROUPS[group](setting):
+                        _say(f"{time.monotonic() - started:5.0f} s  {group}: {found.name}")
+                        if isinstance(found, Growth):
+                            growths.append(found)
+                        else:
+                            rows.append(found)
+                except NoLoginHost as error:
+                    whole = False
+                    _say(f"{group}: left out: {error}")
     tables = [table(rows), *(aligned(each.lines()) for each in growths)]
     print("\n\n".join([*tables, remarks(rows)]))
-    if not quick and set(groups) == set(GROUPS):
+    if whole:
         report.keep(rows, growths)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 from api import build_app
@@ -22,6 +23,7 @@ LISTED = 100
 SMALL, LARGE = "small", "large"
 _FEWEST = 20
 """Requests of each kind that make a percentile worth printing."""
+_SECONDS_TO_WRITE = 1800
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -79,7 +81,11 @@ def _meanwhile(
     ) as writer:
         assert writer.stdout is not None  # noqa: S101 - for the type checker
         writer.stdout.readline()  # it says when it begins
+        give_up_at = time.monotonic() + _SECONDS_TO_WRITE
         while writer.poll() is None or turn < _FEWEST:
+            if time.monotonic() > give_up_at:
+                writer.kill()
+                break
             for place in range(len(contenders)):
                 number = (turn + place) % len(contenders)
                 seconds[number].append(timed(contenders[number]))
