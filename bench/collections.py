@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+
+from pymongo import MongoClient
 
 from bench import product
 from bench.databases import Databases
 from bench.dumps import Dump
 from ingest.intake import JOBS, NODES
-from ingest.store import Store
+from ingest.store import Document, Store
 from ingest.users import add_user
 
 EMAIL = "user000@mila.example"
@@ -59,10 +60,11 @@ def large(databases: Databases, records: int) -> Store:
         )
         while batch := list(islice(documents, _BATCH)):
             collection.insert_many(batch, ordered=False)
-    store.ensure_indexes()
+    with MongoClient[Document](databases.uri) as patient:  # a store's own gives up after a minute
+        Store(patient[store.database.name]).ensure_indexes()
     return store
 
 
-def _another(document: dict[str, Any], id_key: str, record_id: str) -> dict[str, Any]:
+def _another(document: Document, id_key: str, record_id: str) -> Document:
     slurm = document["slurm"] | {id_key: record_id}
     return document | {"_id": f"{slurm['cluster_name']}/{record_id}", "slurm": slurm}
