@@ -13,13 +13,16 @@ CHAOS_SECONDS ?= 60
 CHAOS_SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
+comma := ,
 
-.PHONY: help demo test lint format fuzz day chaos audit lock clean
+.PHONY: help demo test bench lint format fuzz day chaos audit lock clean
 
 help:
 	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
 	@echo "             (make demo PORT=9000 takes another port)"
 	@echo "make test    every test that this machine can run (as root on Debian: all of them)"
+	@echo "make bench   what Clockwork costs, beside baselines and limits (QUICK=1: under a minute;"
+	@echo "             BENCH_ROWS=read,rounds: those groups of rows alone)"
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"
 	@echo "make fuzz    try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
@@ -35,6 +38,9 @@ demo: $(VENV)/runtime
 
 test: $(VENV)/development
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
+
+bench: $(VENV)/development
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(subst $(comma), ,$(BENCH_ROWS))
 
 lint: $(VENV)/development
 	$(BIN)/ruff format --check .
