@@ -7,6 +7,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from api.arguments import Arguments, Environ
+from api.census import Clusters
 from api.queries import Filter
 from ingest.store import Store
 from ingest.users import User
@@ -21,11 +22,12 @@ class Call:
     store: Store
     user: User
     visible: Filter
-    """Which jobs the user may see: goes into every query for jobs, by `api.queries.both`."""
+    """Which jobs the user may see: goes into every query for jobs, by `api.queries.all_of`."""
     arguments: Arguments
     now: datetime
     environ: Environ
     """The request itself, for its header fields."""
+    clusters: Clusters
 
 
 @dataclass(frozen=True)
