@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson.binary import UUID_SUBTYPE, Binary
@@ -49,6 +50,7 @@ class World:
         self.archive = archive
         self.now = datetime(2026, 11, 24, 17, tzinfo=timezone.utc)
         self.states: dict[str, dict[str, str]] = {"mila": {}, "beluga": {}}
+        self.ends: dict[str, str] = {}
         self.intakes = {name: self._intake(name) for name in self.states}
         _, token = add_user(store, "alice@mila.example", "alice", "alice")
         app = build_app(store, clock=lambda: self.now)
@@ -74,13 +76,18 @@ class World:
         )
 
     def scrape(self, name: str) -> None:
-        text = "".join(
-            job(job_id, "alice(1001)", sealed=False, state=state, job_name=f"n{int(job_id) % 3}")
-            for job_id, state in self.states[name].items()
-        )
+        text = "".join(self._printed(*each) for each in self.states[name].items())
         self.intakes[name].take_in(
             read_records([(text or "No jobs in the system\n").encode()], JOB)
         )
+
+    def _printed(self, job_id: str, state: str) -> str:
+        if state in ("PENDING", "RUNNING"):
+            self.ends.pop(job_id, None)
+        ended = self.now.astimezone(ZoneInfo("America/Montreal")).strftime("%Y-%m-%dT%H:%M:%S")
+        end = self.ends.setdefault(job_id, ended)
+        name = f"n{int(job_id) % 3}"
+        return job(job_id, "alice(1001)", sealed=False, state=state, name=name, end=end)
 
     def ask(self, number: int, *tags: str) -> Answer:
         path, arguments = URLS[number]
