@@ -230,6 +230,38 @@ def test_a_job_that_drops_out_by_itself_ends_the_304s(world: World) -> None:
     world.now = end + timedelta(seconds=60, milliseconds=1)
     assert world.ask(2, tag).status == 200
 
+    later = str(world.ask(2).header("ETag"))
+    assert world.ask(2, later).status == 304
+    world.now = end  # a clock that was set back: the job is in the list again
+    assert world.ask(2, later).status == 200
+
+
+def test_each_writer_ends_the_304s_of_what_it_changes(world: World) -> None:
+    def changes(write: Callable[[], object], *numbers: int) -> None:
+        before = [world.ask(number) for number in numbers]
+        write()
+        for number, old in zip(numbers, before, strict=True):
+            new = world.ask(number, str(old.header("ETag")))
+            assert new.status == 200
+            assert new.body != old.body
+
+    both, mila, beluga = 0, 1, 2
+    for states in world.states.values():
+        del states["1"]
+    changes(lambda: world.scrape("mila"), both, mila)
+    changes(lambda: world.scrape("beluga"), both, beluga)
+    world.now += timedelta(seconds=1)
+    changes(lambda: ends_are_told(world, Random()), both, mila)  # noqa: S311
+    update = {"job_id": "2", "cluster_name": "mila", "update_pairs": {"a": 1}}
+    changes(lambda: world.client.put("jobs/user_dict_update", **update), both, mila)
+    changes(lambda: add_user(world.store, "alice@mila.example", "other"), both, mila)
+    world.now += timedelta(days=2)
+    settings = RetentionSettings(after_days=1, archive=world.archive)
+    changes(lambda: list(retain(world.store, settings, world.now)), both, mila)
+    assert world.store.jobs.count_documents({"slurm.job_id": "1"}) == 0
+    changes(lambda: old_jobs_come_back(world, Random()), both, mila)  # noqa: S311
+    assert world.store.jobs.count_documents({"slurm.job_id": "1"}) == 2
+
 
 def test_a_writer_between_the_marks_and_the_documents(
     world: World, monkeypatch: pytest.MonkeyPatch
