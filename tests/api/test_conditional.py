@@ -1,5 +1,6 @@
 """ETag and If-None-Match: 304 while nothing has changed, and never a wrong one."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ class World:
         self.archive = archive
         self.now = datetime(2026, 11, 24, 17, tzinfo=timezone.utc)
         self.states: dict[str, dict[str, str]] = {"mila": {}, "beluga": {}}
+        self.ends: dict[str, str] = {}
         self.intakes = {name: self._intake(name) for name in self.states}
         _, token = add_user(store, "alice@mila.example", "alice", "alice")
         app = build_app(store, clock=lambda: self.now)
@@ -74,13 +76,18 @@ class World:
         )
 
     def scrape(self, name: str) -> None:
-        text = "".join(
-            job(job_id, "alice(1001)", sealed=False, state=state, job_name=f"n{int(job_id) % 3}")
-            for job_id, state in self.states[name].items()
-        )
+        text = "".join(self._printed(*each) for each in self.states[name].items())
         self.intakes[name].take_in(
             read_records([(text or "No jobs in the system\n").encode()], JOB)
         )
+
+    def _printed(self, job_id: str, state: str) -> str:
+        if state in ("PENDING", "RUNNING"):
+            self.ends.pop(job_id, None)
+        end = self.ends.setdefault(job_id, self.now.strftime("%Y-%m-%dT%H:%M:%S+0000"))
+        name = f"n{int(job_id) % 3}"
+        text = job(job_id, "alice(1001)", sealed=False, state=state, name=name)
+        return re.sub(r"(?<=EndTime=)\S+", end, text)
 
     def ask(self, number: int, *tags: str) -> Answer:
         path, arguments = URLS[number]
@@ -222,6 +229,38 @@ def test_a_job_that_drops_out_by_itself_ends_the_304s(world: World) -> None:
     assert world.ask(2, tag).status == 304
     world.now = end + timedelta(seconds=60, milliseconds=1)
     assert world.ask(2, tag).status == 200
+
+    later = str(world.ask(2).header("ETag"))
+    assert world.ask(2, later).status == 304
+    world.now = end  # a clock that was set back: the job is in the list again
+    assert world.ask(2, later).status == 200
+
+
+def test_each_writer_ends_the_304s_of_what_it_changes(world: World) -> None:
+    def changes(write: Callable[[], object], *numbers: int) -> None:
+        before = [world.ask(number) for number in numbers]
+        write()
+        for number, old in zip(numbers, before, strict=True):
+            new = world.ask(number, str(old.header("ETag")))
+            assert new.status == 200
+            assert new.body != old.body
+
+    both, mila, beluga = 0, 1, 2
+    for states in world.states.values():
+        del states["1"]
+    changes(lambda: world.scrape("mila"), both, mila)
+    changes(lambda: world.scrape("beluga"), both, beluga)
+    world.now += timedelta(seconds=1)
+    changes(lambda: ends_are_told(world, Random()), both, mila)  # noqa: S311
+    update = {"job_id": "2", "cluster_name": "mila", "update_pairs": {"a": 1}}
+    changes(lambda: world.client.put("jobs/user_dict_update", **update), both, mila)
+    changes(lambda: add_user(world.store, "alice@mila.example", "other"), both, mila)
+    world.now += timedelta(days=2)
+    settings = RetentionSettings(after_days=1, archive=world.archive)
+    changes(lambda: list(retain(world.store, settings, world.now)), both, mila)
+    assert world.store.jobs.count_documents({"slurm.job_id": "1"}) == 0
+    changes(lambda: old_jobs_come_back(world, Random()), both, mila)  # noqa: S311
+    assert world.store.jobs.count_documents({"slurm.job_id": "1"}) == 2
 
 
 def test_a_writer_between_the_marks_and_the_documents(
