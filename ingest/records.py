@@ -9,12 +9,15 @@ joined to the text before it, and so is one that follows such a piece.
 What can't be read for certain is set aside with its text and the reason, and the rest goes on.
 """
 
+import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
+from typing import TypedDict
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
@@ -29,6 +32,7 @@ MAX_CONTESTED_BYTES = 32 << 20
 MAX_KEYS_OF_AN_OWNER = 100
 """Unknown keys that one user can be the first to show: his texts can hold any number of them."""
 
+_NO_CHARACTER = b"\0"  # no text of Slurm's can hold it, and no user's can
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _SPOOL_BYTES = 8 << 20
 _CONTESTED = (
@@ -43,6 +47,23 @@ class Record:
 
     text: bytes
     raw: RawPairs
+    digest: bytes = b""
+    """Of its text, the same in every output that it is in; empty where there is none.
+
+    It tells a text that bears the seal from the same text without it.
+    """
+
+    @property
+    def id(self) -> str:
+        """Its JobId or NodeName."""
+        return self.raw.pairs[0].value
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Records whose texts the caller has seen before: known by their digests, not read again."""
+
+    ids: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,9 @@ class _AllVouchedFor:
         return True
 
 
+_NOTHING: Mapping[bytes, str] = MappingProxyType({})
+
+
 def read_records(
     chunks: Iterable[bytes],
     grammar: Grammar,
@@ -112,10 +136,37 @@ def read_records(
     Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal that
     scontrol ignored, both before the first record.
     """
+    options: _Options = {"vouching": vouching, "listed": listed, "max_bytes": max_bytes}
+    for item in read_changes(chunks, grammar, _NOTHING, seal=seal, **options):
+        if not isinstance(item, Unchanged):
+            yield item
+
+
+class _Options(TypedDict, total=False):
+    vouching: Vouching | None
+    listed: Callable[[], Container[str]]
+    max_bytes: int
+
+
+def read_changes(
+    chunks: Iterable[bytes],
+    grammar: Grammar,
+    known: Mapping[bytes, str],
+    *,
+    seal: str = "",
+    vouching: Vouching | None = None,
+    listed: Callable[[], Container[str]] = tuple,
+    max_bytes: int = MAX_RECORD_BYTES,
+) -> Iterator[Record | SetAside | Unchanged]:
+    """As `read_records`, but for the records whose texts are *known*, which are not read again.
+
+    *known* is the ids of records by their `Record.digest`, which must not be empty.  It holds good
+    as long as *vouching* does: the caller keeps both, for one cluster and kind.
+    """
     vouching = Vouching() if vouching is None else vouching
     if seal:
         output = _Output(chunks, grammar, seal, max_bytes)
-        yield from _read(output, vouching, frozenset(), listed)
+        yield from _read(output, vouching, frozenset(), listed, known)
         return
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
         for chunk in chunks:  # writelines would look at the spool's size at its end alone
@@ -130,7 +181,7 @@ def read_records(
         spool.seek(0)
         contested = frozenset(record_id for record_id, count in counts.items() if count > 1)
         output = _Output(_chunks_of(spool), grammar, "", max_bytes)
-        yield from _read(output, vouching, contested, tuple)
+        yield from _read(output, vouching, contested, tuple, known)
 
 
 def _chunks_of(file: "tempfile.SpooledTemporaryFile[bytes]") -> Iterator[bytes]:
@@ -143,7 +194,8 @@ def _read(
     vouching: Vouching,
     doubled: frozenset[str],
     listed: Callable[[], Container[str]],
-) -> Iterator[Record | SetAside]:
+    known: Mapping[bytes, str],
+) -> Iterator[Record | SetAside | Unchanged]:
     deferred: list[bytes] = []
     for piece in _divided(output, listed):
         if isinstance(piece, SetAside):
@@ -151,6 +203,9 @@ def _read(
             continue
         if doubled and doubled.intersection(_ids(piece, output.grammar)):
             yield output.set_aside(piece, "two records bear this id")
+            continue
+        if known and (record_id := known.get(output.digest(piece))) is not None:
+            yield Unchanged((record_id,))
             continue
         try:
             yield _record(piece, output, vouching)
@@ -239,7 +294,8 @@ def _record(piece: bytes, output: "_Output", vouching: Vouching) -> Record:
     if seal:
         pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
         raw = RawPairs(pairs, raw.end)
-    return Record(raw.text().encode("utf-8", "surrogateescape"), raw)
+    digest = output.digest(piece)
+    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, digest)
 
 
 def _owner(raw: RawPairs) -> str:
@@ -368,6 +424,14 @@ class _Output:
             return _Group()
         is_part = self.certain and _SEAL not in self._signs(piece.text)
         return _Group(shown=self._needed | {_BATCH_END}, torn=is_part, lost=True)
+
+    def digest(self, piece: bytes) -> bytes:
+        """The digest of *piece*, whatever the seal is; empty where the seal's place is taken."""
+        if not self.multi_line or _NO_CHARACTER in piece:
+            return b""
+        if self.seal:
+            piece = piece.replace(self.seal.encode(), _NO_CHARACTER)
+        return hashlib.sha256(piece).digest()
 
     def first_id(self, piece: bytes) -> str:
         """The id in the first line of *piece*."""
