@@ -6,7 +6,8 @@ daemon's own monotonic one is asked, so clocks that differ or jump do no harm.
 
 What the holder writes goes out in transactions that touch the lease: when it was taken over while
 the holder was frozen, nothing of the transaction is written.  That needs a replica set (or the
-embedded database); a transaction that a frozen daemon left open is ended by Mongo after a minute.
+embedded database); a transaction that a frozen or killed daemon left open is ended by Mongo after a
+minute, and until then its cluster's lease can't be taken over.
 
 ==============  ===============================================
 collection      a document
@@ -137,11 +138,24 @@ class Lease:
             return False
         if self._clock() - self._observed_at < self.seconds:
             return False
-        taken = self._store.leases.update_one(
-            {"_id": self._name, "holder": lease["holder"]}, {"$set": {"holder": self._me}}
-        )
-        if taken.modified_count:
+        taken = self._take_over(lease["holder"])
+        if taken:
             self._beat()
+        return taken
+
+    def _take_over(self, holder: str) -> bool:
+        """Put this daemon in the place of *holder*, if that still is the holder.
+
+        In a transaction, which fails at once where a plain write would wait: one that *holder* left
+        open when it was killed has the document, and the embedded database ends such a one only
+        when the next transaction comes by.
+        """
+        with self._store.database.client.start_session() as session, session.start_transaction():
+            taken = self._store.leases.update_one(
+                {"_id": self._name, "holder": holder},
+                {"$set": {"holder": self._me}},
+                session=session,
+            )
         return bool(taken.modified_count)
 
     def _beat(self) -> None:

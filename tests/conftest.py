@@ -30,5 +30,7 @@ def store(mongo_uri: str) -> Iterator[Store]:
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
+    # A process that the test killed may have left a transaction open, and that would hold this up.
+    store.database.client.admin.command("killAllSessions", [])
     store.database.client.drop_database(store.database.name)
     store.database.client.close()
