@@ -9,14 +9,12 @@ joined to the text before it, and so is one that follows such a piece.
 What can't be read for certain is set aside with its text and the reason, and the rest goes on.
 """
 
-import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
-from types import MappingProxyType
 from typing import TypedDict
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
@@ -47,11 +45,8 @@ class Record:
 
     text: bytes
     raw: RawPairs
-    digest: bytes = b""
-    """Of its text, the same in every output that it is in; empty where there is none.
-
-    It tells a text that bears the seal from the same text without it.
-    """
+    sealed: bytes = b""
+    """The text with a NUL for every seal, as it is shown to `Known`; empty where it never is."""
 
     @property
     def id(self) -> str:
@@ -113,7 +108,12 @@ class _AllVouchedFor:
         return True
 
 
-_NOTHING: Mapping[bytes, str] = MappingProxyType({})
+Known = Callable[[bytes], str | None]
+"""Gives the id of a record whose text (see `Record.sealed`) says nothing new; else None."""
+
+
+def nothing_known(_sealed: bytes) -> None:
+    """`Known` for whom every text is new."""
 
 
 def read_records(
@@ -136,22 +136,24 @@ def read_records(
     Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal that
     scontrol ignored, both before the first record.
     """
-    options: _Options = {"vouching": vouching, "listed": listed, "max_bytes": max_bytes}
-    for item in read_changes(chunks, grammar, _NOTHING, seal=seal, **options):
+    options: ReadingOptions = {"seal": seal, "vouching": vouching, "listed": listed}
+    for item in read_changes(chunks, grammar, nothing_known, max_bytes=max_bytes, **options):
         if not isinstance(item, Unchanged):
             yield item
 
 
-class _Options(TypedDict, total=False):
+class ReadingOptions(TypedDict, total=False):
+    """The options of `read_changes` and `read_records`."""
+
+    seal: str
     vouching: Vouching | None
     listed: Callable[[], Container[str]]
-    max_bytes: int
 
 
 def read_changes(
     chunks: Iterable[bytes],
     grammar: Grammar,
-    known: Mapping[bytes, str],
+    known: Known,
     *,
     seal: str = "",
     vouching: Vouching | None = None,
@@ -160,8 +162,8 @@ def read_changes(
 ) -> Iterator[Record | SetAside | Unchanged]:
     """As `read_records`, but for the records whose texts are *known*, which are not read again.
 
-    *known* is the ids of records by their `Record.digest`, which must not be empty.  It holds good
-    as long as *vouching* does: the caller keeps both, for one cluster and kind.
+    What is known holds good as long as *vouching* does: the caller keeps both, for one cluster and
+    kind.
     """
     vouching = Vouching() if vouching is None else vouching
     if seal:
@@ -194,7 +196,7 @@ def _read(
     vouching: Vouching,
     doubled: frozenset[str],
     listed: Callable[[], Container[str]],
-    known: Mapping[bytes, str],
+    known: Known,
 ) -> Iterator[Record | SetAside | Unchanged]:
     deferred: list[bytes] = []
     for piece in _divided(output, listed):
@@ -204,7 +206,8 @@ def _read(
         if doubled and doubled.intersection(_ids(piece, output.grammar)):
             yield output.set_aside(piece, "two records bear this id")
             continue
-        if known and (record_id := known.get(output.digest(piece))) is not None:
+        sealed = output.sealed(piece)
+        if sealed and (record_id := known(sealed)) is not None:
             yield Unchanged((record_id,))
             continue
         try:
@@ -294,8 +297,8 @@ def _record(piece: bytes, output: "_Output", vouching: Vouching) -> Record:
     if seal:
         pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
         raw = RawPairs(pairs, raw.end)
-    digest = output.digest(piece)
-    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, digest)
+    sealed = output.sealed(piece)
+    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, sealed)
 
 
 def _owner(raw: RawPairs) -> str:
@@ -425,13 +428,11 @@ class _Output:
         is_part = self.certain and _SEAL not in self._signs(piece.text)
         return _Group(shown=self._needed | {_BATCH_END}, torn=is_part, lost=True)
 
-    def digest(self, piece: bytes) -> bytes:
-        """The digest of *piece*, whatever the seal is; empty where the seal's place is taken."""
+    def sealed(self, piece: bytes) -> bytes:
+        """*piece* with a NUL for every seal; empty in ``-o`` and where a NUL stands already."""
         if not self.multi_line or _NO_CHARACTER in piece:
             return b""
-        if self.seal:
-            piece = piece.replace(self.seal.encode(), _NO_CHARACTER)
-        return hashlib.sha256(piece).digest()
+        return piece.replace(self.seal.encode(), _NO_CHARACTER) if self.seal else piece
 
     def first_id(self, piece: bytes) -> str:
         """The id in the first line of *piece*."""

@@ -1,0 +1,197 @@
+"""What is known of a cluster's records: the documents that Mongo holds, and the texts behind them.
+
+Most records of an output say what they said a round ago, but for their volatile values: run times,
+priorities, loads.  `Ledger.known` tells them by their text, before anything of it is parsed.
+
+That never masks a change.  When a record is read, the reading shows where in its text the volatile
+values stand (`text_mark`); of all that is left, a digest is kept.  A later text is known when it
+has the same digest but for the same places, and these hold digits and signs of numbers and times,
+as many as before, and nothing else.  Such a text has the same keys in the same places, so it would
+be read as the first one was, and only these values would differ.  What a user wrote into a name or
+a comment stands in no such place: the reading says which place is the key's, and there is none
+where the key can be seen twice.  (What `ingest.records.Vouching` learns later lets further texts
+be read, and none of those that were read in another way.)
+
+A row is packed, about 250 bytes with its id, where objects would take four times as much: there
+may be 200,000.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
+from typing import NamedTuple
+
+from ingest.changes import VOLATILE, Fingerprint
+from ingest.grammar import Grammar
+from ingest.pairs import Pair, RawPairs
+from ingest.values import snake_case
+
+_LONGEST_FIRST_KEY = 300
+_PLAIN = b"0123456789:.+-T\0"
+"""What volatile values are made of: numbers, durations, times with what stands for the seal."""
+
+
+class TextMark(NamedTuple):
+    """By what a record's text is told in a later output."""
+
+    digest: bytes
+    """16 bytes, of the text without the values in the *places*."""
+    places: bytes
+    """Where the volatile values stand: their starts and stops, packed."""
+
+
+NO_MARK = TextMark(bytes(16), b"")
+"""That of no text."""
+
+
+def volatile_keys(grammar: Grammar) -> frozenset[str]:
+    """The keys whose values, in a document, are `ingest.changes.VOLATILE`."""
+    return frozenset(key for key in grammar.keys if snake_case(key) in VOLATILE)
+
+
+def text_mark(text: bytes, raw: RawPairs, volatile: frozenset[str]) -> TextMark:
+    """The mark of *text*, which was read as *raw*; *volatile* are `volatile_keys`.
+
+    An empty *text* is one that is to be read each time.
+    """
+    if not text:
+        return NO_MARK
+    found = (_place(text, pair) for pair in raw.pairs if pair.key in volatile)
+    places = b"".join(struct.pack("<HH", *place) for place in found if place)
+    kept, _ = _parts(places)
+    return TextMark(_digest(kept(text)), places)
+
+
+def _place(text: bytes, pair: Pair) -> tuple[int, int] | None:
+    """Start and stop of the value of *pair* in *text*, when it is certain and the value plain."""
+    key = f"{pair.lead}{pair.key}{pair.sign}".encode()
+    start = text.find(key) + len(key)
+    stop = start + len(pair.value)
+    stop += text[stop : stop + 1] == b"\0"  # the seal, which is not a part of the value
+    certain = text[start:stop].rstrip(b"\0") == pair.value.rstrip("\0").encode()
+    if not certain or text.count(key) != 1 or stop > 0xFFFF or text[start:stop].strip(_PLAIN):
+        return None
+    return start, stop
+
+
+_Parts = Callable[[bytes], tuple[bytes, ...]]
+
+
+@lru_cache(maxsize=4096)
+def _parts(places: bytes) -> tuple[_Parts, _Parts]:
+    """What takes the kept parts of a text out of it, and what takes the volatile ones."""
+    ends = [0, *chain.from_iterable(struct.iter_unpack("<HH", places)), None]
+    kept = [slice(ends[number], ends[number + 1]) for number in range(0, len(ends), 2)]
+    left_out = [slice(ends[number], ends[number + 1]) for number in range(1, len(ends) - 1, 2)]
+    nothing = [slice(0, 0)] * 2  # itemgetter gives a tuple from two items on
+    return itemgetter(*kept, *nothing), itemgetter(*left_out, *nothing)
+
+
+def _digest(parts: tuple[bytes, ...]) -> bytes:
+    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+
+
+class Entry(NamedTuple):
+    """One record: as Mongo holds it, and by what its text is told."""
+
+    fingerprint: Fingerprint
+    written: float
+    """When it was last written, or found to be what Mongo holds, in seconds of the clock."""
+    mark: TextMark
+
+    def needs_write(self, new: "Entry", due: float) -> bool:
+        """Whether *new* has to be written over this: changed, or due (volatile values alone)."""
+        known = self.fingerprint
+        if known.stable != new.fingerprint.stable:
+            return True
+        return known.volatile != new.fingerprint.volatile and self.written <= due
+
+    def seen_as(self, new: "Entry") -> "Entry":
+        """This, which Mongo holds still, after *new* was read and not written."""
+        same = self.fingerprint.volatile == new.fingerprint.volatile
+        return Entry(self.fingerprint, new.written if same else self.written, new.mark)
+
+
+class Ledger:
+    """The present jobs or nodes of one cluster, by id.
+
+    Filled from Mongo once, then kept in step with every acknowledged write.  One thread may change
+    it while another asks what is `known`.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, bytes] = {}
+        self.due = float("-inf")
+        """What was last written then or before is read again in this round."""
+
+    def __getitem__(self, record_id: str) -> Entry:
+        return _unpack(self._rows[record_id])
+
+    def __setitem__(self, record_id: str, entry: Entry) -> None:
+        self._rows[record_id] = _pack(entry)
+
+    def __delitem__(self, record_id: str) -> None:
+        del self._rows[record_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def get(self, record_id: str) -> Entry | None:
+        """The entry of a record, if it is a present one."""
+        row = self._rows.get(record_id)
+        return None if row is None else _unpack(row)
+
+    def begin(self, due: float) -> set[str]:
+        """Begin a round, with what is `due` in it, in seconds of the clock.
+
+        Returns all ids: those of which nothing is seen in the round are gone.
+        """
+        self.due = due
+        return set(self._rows)
+
+    def known(self, text: bytes) -> str | None:
+        """The id of the record *text* if there is nothing to be read in it; else None.
+
+        *text* is all of one record as `ingest.records` cuts it out, with a NUL for every seal.
+        """
+        start = text.find(b"=", 0, _LONGEST_FIRST_KEY) + 1
+        record_id = text[start : text.find(b" ", start, _LONGEST_FIRST_KEY)].decode("latin-1")
+        row = self._rows.get(record_id)
+        if row is None:
+            return None
+        kept, left_out = _parts(row[_HEAD.size : _HEAD.size + row[_PLACES_BYTES]])
+        if not row.startswith(_digest(kept(text))):
+            return None
+        if b"".join(left_out(text)).translate(None, _PLAIN):
+            return None
+        (written,) = _WRITTEN.unpack_from(row, _WRITTEN_AT)
+        return record_id if written > self.due else None
+
+
+# A row: the text's digest, the document's two, when it was written, how long the places are;
+# the places; then what tells a job from another one, as text.
+_HEAD = struct.Struct("<16s16s8sdB")
+_WRITTEN = struct.Struct("<d")
+_WRITTEN_AT = 40
+_PLACES_BYTES = 48
+
+
+def _pack(entry: Entry) -> bytes:
+    mark, known = entry.mark, entry.fingerprint
+    head = _HEAD.pack(mark.digest, known.stable, known.volatile, entry.written, len(mark.places))
+    state = "" if known.state is None else f"\0{known.state}"
+    return head + mark.places + f"{known.uid}\0{known.submit_time}{state}".encode()
+
+
+def _unpack(row: bytes) -> Entry:
+    digest, stable, volatile, written, length = _HEAD.unpack_from(row)
+    rest = row[_HEAD.size + length :].decode()
+    uid, submit_time, *state = rest.split("\0", 2)
+    return Entry(
+        Fingerprint(stable, volatile, uid, submit_time, state[0] if state else None),
+        written,
+        TextMark(digest, row[_HEAD.size : _HEAD.size + length]),
+    )
