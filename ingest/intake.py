@@ -266,7 +266,7 @@ class Intake:
     def _load_ledger(self) -> Ledger:
         now = self._clock().timestamp()
         present = {"slurm.cluster_name": self._cluster.name, "cw.vanished": None}
-        ledger = Ledger()
+        ledger = Ledger(self._kind.grammar)
         # Left alone, Mongo sends 16 MB at a time, which take ten times as much when decoded.
         for found in self._collection.find(present, {"slurm": 1}, batch_size=BATCH):
             slurm = found["slurm"]

@@ -4,9 +4,9 @@ Most records of an output say what they said a round ago, but for their volatile
 priorities, loads.  `Ledger.known` tells them by their text, before anything of it is parsed.
 
 That never masks a change.  When a record is read, the reading shows where in its text the volatile
-values stand (`text_mark`); of all that is left, a digest is kept.  A later text is known when it
-has the same digest but for the same places, and these hold digits and signs of numbers and times,
-as many as before, and nothing else.  Such a text has the same keys in the same places, so it would
+values stand (`text_mark`); of all that is left, a hash is kept.  A later text is known when it has
+the same hash but for the same places, and these hold digits and signs of numbers and times, as
+many as before, and nothing else.  Such a text has the same keys in the same places, so it would
 be read as the first one was, and only these values would differ.  What a user wrote into a name or
 a comment stands in no such place: the reading says which place is the key's, and there is none
 where the key can be seen twice.  (What `ingest.records.Vouching` learns later lets further texts
@@ -16,11 +16,10 @@ A row is packed, about 250 bytes with its id, where objects would take four time
 may be 200,000.
 """
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -29,7 +28,8 @@ from ingest.grammar import Grammar
 from ingest.pairs import Pair, RawPairs
 from ingest.values import snake_case
 
-_LONGEST_FIRST_KEY = 300
+_LONGEST_ID = 300
+"""No id ends further on in a text, in bytes."""
 _PLAIN = b"0123456789:.+-T\0"
 """What volatile values are made of: numbers, durations, times with what stands for the seal."""
 
@@ -37,13 +37,13 @@ _PLAIN = b"0123456789:.+-T\0"
 class TextMark(NamedTuple):
     """By what a record's text is told in a later output."""
 
-    digest: bytes
-    """16 bytes, of the text without the values in the *places*."""
+    hash: int
+    """64 bits, of the text without the values in the *places*."""
     places: bytes
     """Where the volatile values stand: their starts and stops, packed."""
 
 
-NO_MARK = TextMark(bytes(16), b"")
+NO_MARK = TextMark(0, b"")
 """That of no text."""
 
 
@@ -62,7 +62,7 @@ def text_mark(text: bytes, raw: RawPairs, volatile: frozenset[str]) -> TextMark:
     found = (_place(text, pair) for pair in raw.pairs if pair.key in volatile)
     places = b"".join(struct.pack("<HH", *place) for place in found if place)
     kept, _ = _parts(places)
-    return TextMark(_digest(kept(text)), places)
+    return TextMark(_hash(kept(text)), places)
 
 
 def _place(text: bytes, pair: Pair) -> tuple[int, int] | None:
@@ -84,14 +84,19 @@ _Parts = Callable[[bytes], tuple[bytes, ...]]
 def _parts(places: bytes) -> tuple[_Parts, _Parts]:
     """What takes the kept parts of a text out of it, and what takes the volatile ones."""
     ends = [0, *chain.from_iterable(struct.iter_unpack("<HH", places)), None]
-    kept = [slice(ends[number], ends[number + 1]) for number in range(0, len(ends), 2)]
-    left_out = [slice(ends[number], ends[number + 1]) for number in range(1, len(ends) - 1, 2)]
-    nothing = [slice(0, 0)] * 2  # itemgetter gives a tuple from two items on
-    return itemgetter(*kept, *nothing), itemgetter(*left_out, *nothing)
+    parts = [slice(*pair) for pair in pairwise(ends)]
+    return _getter(parts[::2]), _getter(parts[1::2])
 
 
-def _digest(parts: tuple[bytes, ...]) -> bytes:
-    return hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+def _getter(parts: list[slice]) -> _Parts:
+    nothing = [slice(0, 0)] * 2  # itemgetter gives a tuple from two parts on
+    return itemgetter(*parts, *nothing[len(parts) :])
+
+
+def _hash(parts: tuple[bytes, ...]) -> int:
+    # SipHash, with a key that Python makes anew for each process: it would miss one change in
+    # 2**64.  blake2b would make a round without changes a third dearer.
+    return hash(b"".join(parts)) or 1
 
 
 class Entry(NamedTuple):
@@ -122,7 +127,8 @@ class Ledger:
     it while another asks what is `known`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grammar: Grammar) -> None:
+        self._id_starts = len(f"{grammar.first_key}=")
         self._rows: dict[str, bytes] = {}
         self.due = float("-inf")
         """What was last written then or before is read again in this round."""
@@ -157,41 +163,40 @@ class Ledger:
 
         *text* is all of one record as `ingest.records` cuts it out, with a NUL for every seal.
         """
-        start = text.find(b"=", 0, _LONGEST_FIRST_KEY) + 1
-        record_id = text[start : text.find(b" ", start, _LONGEST_FIRST_KEY)].decode("latin-1")
+        start = self._id_starts
+        record_id = text[start : text.find(b" ", start, _LONGEST_ID)].decode("latin-1")
         row = self._rows.get(record_id)
         if row is None:
             return None
-        kept, left_out = _parts(row[_HEAD.size : _HEAD.size + row[_PLACES_BYTES]])
-        if not row.startswith(_digest(kept(text))):
+        known, written, length = _TEXT.unpack_from(row)
+        kept, left_out = _parts(row[_PLACES : _PLACES + length])
+        if _hash(kept(text)) != known or b"".join(left_out(text)).strip(_PLAIN):
             return None
-        if b"".join(left_out(text)).translate(None, _PLAIN):
-            return None
-        (written,) = _WRITTEN.unpack_from(row, _WRITTEN_AT)
         return record_id if written > self.due else None
 
 
-# A row: the text's digest, the document's two, when it was written, how long the places are;
-# the places; then what tells a job from another one, as text.
-_HEAD = struct.Struct("<16s16s8sdB")
-_WRITTEN = struct.Struct("<d")
-_WRITTEN_AT = 40
-_PLACES_BYTES = 48
+# A row: the text's hash, when its document was written, how long the places are; the places; the
+# document's digests; then what tells a job from another one, as text.
+_TEXT = struct.Struct("<qdB")
+_PLACES = _TEXT.size
+_DOCUMENT = struct.Struct("<16s8s")
 
 
 def _pack(entry: Entry) -> bytes:
     mark, known = entry.mark, entry.fingerprint
-    head = _HEAD.pack(mark.digest, known.stable, known.volatile, entry.written, len(mark.places))
+    text = _TEXT.pack(mark.hash, entry.written, len(mark.places))
+    document = _DOCUMENT.pack(known.stable, known.volatile)
     state = "" if known.state is None else f"\0{known.state}"
-    return head + mark.places + f"{known.uid}\0{known.submit_time}{state}".encode()
+    return text + mark.places + document + f"{known.uid}\0{known.submit_time}{state}".encode()
 
 
 def _unpack(row: bytes) -> Entry:
-    digest, stable, volatile, written, length = _HEAD.unpack_from(row)
-    rest = row[_HEAD.size + length :].decode()
-    uid, submit_time, *state = rest.split("\0", 2)
+    text_hash, written, length = _TEXT.unpack_from(row)
+    end = _PLACES + length
+    stable, volatile = _DOCUMENT.unpack_from(row, end)
+    uid, submit_time, *state = row[end + _DOCUMENT.size :].decode().split("\0", 2)
     return Entry(
         Fingerprint(stable, volatile, uid, submit_time, state[0] if state else None),
         written,
-        TextMark(digest, row[_HEAD.size : _HEAD.size + length]),
+        TextMark(text_hash, row[_PLACES:end]),
     )

@@ -27,7 +27,7 @@ def read(text: str, grammar: Grammar = JOB) -> Record:
 
 def ledger_of(text: str, grammar: Grammar = JOB) -> Ledger:
     record = read(text, grammar)
-    ledger = Ledger()
+    ledger = Ledger(grammar)
     mark = text_mark(record.sealed, record.raw, volatile_keys(grammar))
     ledger[record.id] = Entry(PRINT, 100.0, mark)
     return ledger
@@ -126,7 +126,7 @@ def test_a_text_is_read_again_once_it_is_due() -> None:
 
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
-    ledger = Ledger()
+    ledger = Ledger(JOB)
     ledger["1"] = Entry(PRINT, 100.0, NO_MARK)
     assert ledger.known(job("1", OWNER, sealed=False).encode()) is None
     assert ledger.known(b"") is None
@@ -138,8 +138,8 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
-    ledger = Ledger()
-    entry = Entry(PRINT._replace(state=state), 1.5, TextMark(b"d" * 16, b"\1\0\2\0" * 5))
+    ledger = Ledger(JOB)
+    entry = Entry(PRINT._replace(state=state), 1.5, TextMark(-(2**63), b"\1\0\2\0" * 5))
     ledger["cn-a001"] = entry
     assert ledger["cn-a001"] == ledger.get("cn-a001") == entry
     assert list(ledger) == ["cn-a001"]
