@@ -128,6 +128,8 @@ class Grammar:
     """Where another record can begin in the multi-line form: jobs only behind a blank line."""
     boundary_o: re.Pattern[bytes]
     """The same for ``-o``: at the start of a line."""
+    starting_id: re.Pattern[bytes]
+    """The id behind a `boundary_o`, as its group."""
 
 
 def _table_keys(table: str) -> dict[str, Key]:
@@ -170,6 +172,7 @@ def _grammar(kind: str, first_key: str, id_pattern: str, table: str, *, hostile:
         start=re.compile(rb"(?:\A|\n)" + record),
         boundary=re.compile((blank_line if hostile else b"") + rb"\n" + record),
         boundary_o=re.compile(rb"\n" + record),
+        starting_id=re.compile(rf"\n{first_key}=({id_pattern})(?=[ \n])".encode()),
     )
 
 
