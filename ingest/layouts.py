@@ -12,7 +12,7 @@ to that, which has the one word on what a text says.  Why a match is its reading
 - Beyond that a reading depends on the seal behind SubmitTime, on BatchFlag where there is no
   StdOut, and on the record's end.  The expression holds all three to what they must be.
 
-A sealed text bears ``\0`` in the seal's place, which is another one in each output.
+A sealed text bears as many ``\0`` in the seal's place, which is another one in each output.
 """
 
 import re
@@ -24,7 +24,7 @@ from ingest.grammar import Grammar, Key
 from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
 
 SEAL = "\0"
-"""Stands for the seal: no text that Slurm or a user writes can hold it."""
+"""Stands for each letter of the seal: no text that Slurm or a user writes can hold it."""
 
 MAX_OF_LENGTH = 8
 """Layouts of one number of lines that are kept: each may have to be tried."""
@@ -227,8 +227,8 @@ class _Values:
         if not self._sealed or self._key(pair).text:
             return group.format(self._value(pair))
         if pair.key == "SubmitTime":
-            return group.format(_SEALED_TIME) + SEAL
-        return group.format(self._value(pair)) + f"{SEAL}?"
+            return group.format(_SEALED_TIME) + f"{SEAL}+"
+        return group.format(self._value(pair)) + f"{SEAL}*"
 
     def _value(self, pair: Pair) -> str:
         value = _TEXT if self._key(pair).text else _PLAIN

@@ -17,10 +17,8 @@ may be 200,000.
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import chain, pairwise
-from operator import itemgetter
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from ingest.changes import VOLATILE, Fingerprint
@@ -34,16 +32,23 @@ _PLAIN = b"0123456789:.+-T\0"
 """What volatile values are made of: numbers, durations, times with what stands for the seal."""
 
 
+MAX_PLACES = 3
+"""A job has so many volatile values; what else moves in a node's text has it read again."""
+_LAST = 0xFFFF
+
+Places = tuple[int, int, int, int, int, int]
+"""Starts and stops of volatile values in a text, in bytes; those that are missing at its end."""
+
+
 class TextMark(NamedTuple):
     """By what a record's text is told in a later output."""
 
     hash: int
     """64 bits, of the text without the values in the *places*."""
-    places: bytes
-    """Where the volatile values stand: their starts and stops, packed."""
+    places: Places
 
 
-NO_MARK = TextMark(0, b"")
+NO_MARK = TextMark(0, (_LAST,) * 6)
 """That of no text."""
 
 
@@ -60,9 +65,10 @@ def text_mark(text: bytes, raw: RawPairs, volatile: frozenset[str]) -> TextMark:
     if not text:
         return NO_MARK
     found = (_place(text, pair) for pair in raw.pairs if pair.key in volatile)
-    places = b"".join(struct.pack("<HH", *place) for place in found if place)
-    kept, _ = _parts(places)
-    return TextMark(_hash(kept(text)), places)
+    some = list(islice(filter(None, found), MAX_PLACES))
+    first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
+    places = (*first, *second, *third)
+    return TextMark(_hash(text, *places), places)
 
 
 def _place(text: bytes, pair: Pair) -> tuple[int, int] | None:
@@ -70,33 +76,19 @@ def _place(text: bytes, pair: Pair) -> tuple[int, int] | None:
     key = f"{pair.lead}{pair.key}{pair.sign}".encode()
     start = text.find(key) + len(key)
     stop = start + len(pair.value)
-    stop += text[stop : stop + 1] == b"\0"  # the seal, which is not a part of the value
+    while text[stop : stop + 1] == b"\0":  # the seal, which is not a part of the value
+        stop += 1
     certain = text[start:stop].rstrip(b"\0") == pair.value.rstrip("\0").encode()
-    if not certain or text.count(key) != 1 or stop > 0xFFFF or text[start:stop].strip(_PLAIN):
+    if not certain or text.count(key) != 1 or stop > _LAST or text[start:stop].strip(_PLAIN):
         return None
     return start, stop
 
 
-_Parts = Callable[[bytes], tuple[bytes, ...]]
-
-
-@lru_cache(maxsize=4096)
-def _parts(places: bytes) -> tuple[_Parts, _Parts]:
-    """What takes the kept parts of a text out of it, and what takes the volatile ones."""
-    ends = [0, *chain.from_iterable(struct.iter_unpack("<HH", places)), None]
-    parts = [slice(*pair) for pair in pairwise(ends)]
-    return _getter(parts[::2]), _getter(parts[1::2])
-
-
-def _getter(parts: list[slice]) -> _Parts:
-    nothing = [slice(0, 0)] * 2  # itemgetter gives a tuple from two parts on
-    return itemgetter(*parts, *nothing[len(parts) :])
-
-
-def _hash(parts: tuple[bytes, ...]) -> int:
-    # SipHash, with a key that Python makes anew for each process: it would miss one change in
-    # 2**64.  blake2b would make a round without changes a third dearer.
-    return hash(b"".join(parts)) or 1
+def _hash(text: bytes, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+    """Of what is left of *text* without its places."""
+    # SipHash, with a key that Python makes anew for each process: it misses one change in 2**64.
+    # A digest of hashlib would make a round without changes a third dearer.
+    return hash((text[:a], text[b:c], text[d:e], text[f:]))
 
 
 class Entry(NamedTuple):
@@ -168,35 +160,35 @@ class Ledger:
         row = self._rows.get(record_id)
         if row is None:
             return None
-        known, written, length = _TEXT.unpack_from(row)
-        kept, left_out = _parts(row[_PLACES : _PLACES + length])
-        if _hash(kept(text)) != known or b"".join(left_out(text)).strip(_PLAIN):
+        known, written, a, b, c, d, e, f = _TEXT.unpack_from(row)
+        if _hash(text, a, b, c, d, e, f) != known:
+            return None
+        if (text[a:b] + text[c:d] + text[e:f]).strip(_PLAIN):
             return None
         return record_id if written > self.due else None
 
 
-# A row: the text's hash, when its document was written, how long the places are; the places; the
-# document's digests; then what tells a job from another one, as text.
-_TEXT = struct.Struct("<qdB")
-_PLACES = _TEXT.size
+# A row: the text's hash, when its document was written, the places; the document's digests; then
+# what tells a job from another one, as text.
+_TEXT = struct.Struct("<qd6H")
 _DOCUMENT = struct.Struct("<16s8s")
+_JOB_STARTS = _TEXT.size + _DOCUMENT.size
 
 
 def _pack(entry: Entry) -> bytes:
     mark, known = entry.mark, entry.fingerprint
-    text = _TEXT.pack(mark.hash, entry.written, len(mark.places))
+    text = _TEXT.pack(mark.hash, entry.written, *mark.places)
     document = _DOCUMENT.pack(known.stable, known.volatile)
     state = "" if known.state is None else f"\0{known.state}"
-    return text + mark.places + document + f"{known.uid}\0{known.submit_time}{state}".encode()
+    return text + document + f"{known.uid}\0{known.submit_time}{state}".encode()
 
 
 def _unpack(row: bytes) -> Entry:
-    text_hash, written, length = _TEXT.unpack_from(row)
-    end = _PLACES + length
-    stable, volatile = _DOCUMENT.unpack_from(row, end)
-    uid, submit_time, *state = row[end + _DOCUMENT.size :].decode().split("\0", 2)
+    text_hash, written, *places = _TEXT.unpack_from(row)
+    stable, volatile = _DOCUMENT.unpack_from(row, _TEXT.size)
+    uid, submit_time, *state = row[_JOB_STARTS:].decode().split("\0", 2)
     return Entry(
         Fingerprint(stable, volatile, uid, submit_time, state[0] if state else None),
         written,
-        TextMark(text_hash, row[_PLACES:end]),
+        TextMark(text_hash, tuple(places)),
     )

@@ -19,7 +19,7 @@ class Record:
         self._text = text
         self._raw: RawPairs | None = raw
         self.sealed = sealed
-        r"""Its text with ``\0`` for every seal, as it is shown to `Known`; empty where none is."""
+        r"""As `Known` sees it: with ``\0`` for each letter of a seal. Empty where it never does."""
         self.reading: Reading | None = None
         """What it was read by, where that was the layout of others."""
 

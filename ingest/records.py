@@ -244,8 +244,7 @@ def _divided(
                 yield output.contested(piece)
             continue
         if output.certain:
-            for name in _ids_for_certain(piece, output):
-                noted += f"{name}\n".encode()
+            noted += "\n".join((*_ids_for_certain(piece, output), "")).encode()
         yield piece
     if not waiting:
         return

@@ -34,7 +34,7 @@ def ledger_of(text: str, grammar: Grammar = JOB) -> Ledger:
 
 
 def sealed(text: str) -> bytes:
-    return text.replace(SEAL, "\0").encode()
+    return text.replace(SEAL, "\0" * len(SEAL)).encode()
 
 
 def with_scheduler(text: str, time: str) -> str:
@@ -139,7 +139,9 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
     ledger = Ledger(JOB)
-    entry = Entry(PRINT._replace(state=state), 1.5, TextMark(-(2**63), b"\1\0\2\0" * 5))
+    entry = Entry(
+        PRINT._replace(state=state), 1.5, TextMark(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF))
+    )
     ledger["cn-a001"] = entry
     assert ledger["cn-a001"] == ledger.get("cn-a001") == entry
     assert list(ledger) == ["cn-a001"]
