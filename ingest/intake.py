@@ -29,9 +29,9 @@ from ingest.changes import (
     is_another_job,
     is_finished,
 )
-from ingest.documents import DocumentError, SlurmDict, job_document, node_document
+from ingest.documents import DocumentError, SlurmDict
 from ingest.grammar import JOB, NODE, Grammar
-from ingest.pairs import RawPairs
+from ingest.plans import Documents
 from ingest.records import Record, SetAside
 from ingest.store import Document, Store
 from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
@@ -58,11 +58,10 @@ class Kind:
     plural: str
     """Also the name of the collection."""
     id_key: str
-    document: Callable[[RawPairs, ClusterSettings], SlurmDict]
 
 
-JOBS = Kind(JOB, "jobs", "job_id", job_document)
-NODES = Kind(NODE, "nodes", "name", node_document)
+JOBS = Kind(JOB, "jobs", "job_id")
+NODES = Kind(NODE, "nodes", "name")
 
 
 @dataclass
@@ -88,14 +87,15 @@ def documents(
     records: Iterable[Record | SetAside], kind: Kind, cluster: ClusterSettings
 ) -> Iterator[SlurmDict | SetAside]:
     """The ``slurm`` dict of every record; one whose values are impossible is set aside."""
+    made = Documents(kind.grammar, cluster)
     for record in records:
         if isinstance(record, SetAside):
             yield record
             continue
         try:
-            yield kind.document(record.raw, cluster)
+            yield made.of(record)
         except DocumentError as error:
-            yield SetAside(record.text, str(error), (record.raw.pairs[0].value,))
+            yield SetAside(record.text, str(error), (record.id,))
 
 
 def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
