@@ -20,10 +20,10 @@ from config import ClusterSettings
 from ingest.accounting import JobEnd
 from ingest.background import Background
 from ingest.changes import Fingerprint, fingerprint, finished_at, is_another_job, is_finished
-from ingest.documents import DocumentError, SlurmDict, job_document, node_document
+from ingest.documents import DocumentError, SlurmDict
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_keys
-from ingest.pairs import RawPairs
+from ingest.plans import Documents
 from ingest.records import Record, SetAside, Unchanged
 from ingest.set_aside import KEPT_OF_A_ROUND, keep_aside, log_set_aside
 from ingest.store import Document, Store
@@ -47,13 +47,12 @@ class Kind:
     plural: str
     """Also the name of the collection."""
     id_key: str
-    document: Callable[[RawPairs, ClusterSettings], SlurmDict]
     volatile: frozenset[str]
     """Keys of scontrol's whose values change without anything having happened."""
 
 
-JOBS = Kind(JOB, "jobs", "job_id", job_document, volatile_keys(JOB))
-NODES = Kind(NODE, "nodes", "name", node_document, volatile_keys(NODE))
+JOBS = Kind(JOB, "jobs", "job_id", volatile_keys(JOB))
+NODES = Kind(NODE, "nodes", "name", volatile_keys(NODE))
 
 
 @dataclass
@@ -94,13 +93,14 @@ def documents(
     records: Iterable[Record | SetAside], kind: Kind, cluster: ClusterSettings
 ) -> Iterator[SlurmDict | SetAside]:
     """The ``slurm`` dict of every record; one whose values are impossible is set aside."""
+    made = Documents(kind.grammar, cluster)
     for item in records:
-        yield item if isinstance(item, SetAside) else _document(item, kind, cluster)
+        yield item if isinstance(item, SetAside) else _document(item, made)
 
 
-def _document(record: Record, kind: Kind, cluster: ClusterSettings) -> SlurmDict | SetAside:
+def _document(record: Record, made: Documents) -> SlurmDict | SetAside:
     try:
-        return kind.document(record.raw, cluster)
+        return made.of(record)
     except DocumentError as error:
         return SetAside(record.text, str(error), (record.id,))
 
@@ -201,6 +201,7 @@ class Intake:
         Counts *records* and takes their ids from those *unseen*.
         """
         batch = _Batch()
+        made = Documents(self._kind.grammar, self._cluster)
         try:
             for item in records:
                 if isinstance(item, Unchanged):
@@ -208,7 +209,7 @@ class Intake:
                     unseen.difference_update(item.ids)
                     continue
                 counts.read += 1
-                read = self._read(item) if isinstance(item, Record) else item
+                read = self._read(item, made) if isinstance(item, Record) else item
                 if isinstance(read, SetAside):
                     unseen.difference_update(read.ids)
                     self._put_aside(read, batch, counts)
@@ -223,13 +224,12 @@ class Intake:
             raise
         yield batch
 
-    def _read(self, record: Record) -> _Read | SetAside:
+    def _read(self, record: Record, made: Documents) -> _Read | SetAside:
         """*record* as it is to be written."""
-        slurm = _document(record, self._kind, self._cluster)
+        slurm = _document(record, made)
         if isinstance(slurm, SetAside):
             return slurm
-        mark = text_mark(record.sealed, record.raw, self._kind.volatile)
-        return _Read(slurm, mark)
+        return _Read(slurm, text_mark(record, self._kind.volatile))
 
     def _put_aside(self, item: SetAside, batch: _Batch, counts: RoundCounts) -> None:
         counts.set_aside += 1

@@ -26,10 +26,10 @@ from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
 SEAL = "\0"
 """Stands for each letter of the seal: no text that Slurm or a user writes can hold it."""
 
-MAX_OF_LENGTH = 8
-"""Layouts of one number of lines that are kept: each may have to be tried."""
-MAX_LENGTHS = 64
-"""Numbers of lines of which layouts are kept."""
+MAX_ALIKE = 8
+"""Layouts of one shape that are kept: each may have to be tried."""
+MAX_SHAPES = 64
+"""Shapes of which layouts are kept."""
 CREDIT = 64
 """Layouts that can be learnt at once. To learn one takes as long as to read some twenty records."""
 RECORDS_A_CREDIT = 100
@@ -58,6 +58,8 @@ class Group:
     keys: tuple[str, ...]
     line: re.Pattern[str] | None
     """Of a line, with a group for each value."""
+    spaced: bool = False
+    """A space stands behind the one value in every record."""
 
     def values(self, text: str) -> tuple[str, ...]:
         """The values of its keys."""
@@ -81,10 +83,15 @@ class Layout:
                 groups.append(Group(keys, re.compile(values.of_line(line, "({})"))))
             else:
                 pattern += "".join(_literal(pair) + values.of(pair, "({})") for pair in line)
-                groups += [Group((pair.key,), None) for pair in line]
+                groups += [Group((pair.key,), None, pair.value.endswith(" ")) for pair in line]
         self.groups = tuple(groups)
         self.fullmatch = re.compile(f"{pattern}({_END})").fullmatch
         """Its groups are `groups`, and the record's end."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Those of the record that it was learnt from."""
+        return self._raw.pairs
 
     def raw(self, match: re.Match[str]) -> RawPairs:
         """The raw pairs of a record that matched. The seal is taken off."""
@@ -116,19 +123,19 @@ class Layouts:
     def __init__(self, grammar: Grammar, *, sealed: bool) -> None:
         self._grammar = grammar
         self._sealed = sealed
-        self._of_length: dict[int, list[Layout]] = {}
-        """By the number of newlines, those used last first."""
+        self._alike: dict[_Shape, list[Layout]] = {}
+        """Those of one shape, that used last first."""
         self._credit = float(CREDIT)
 
     def read(self, text: str) -> Reading | None:
         """The reading of the record *text* in multi-line form, if it has a layout learnt before."""
-        length = text.count("\n")
-        layouts = self._of_length.get(length, [])
+        shape = _shape(text)
+        layouts = self._alike.get(shape, [])
         for layout in layouts:
             match = layout.fullmatch(text)
             if match is not None:
                 if layout is not layouts[0]:
-                    self._put_first(layout, length)
+                    self._put_first(layout, shape)
                 return Reading(layout, match)
         return None
 
@@ -144,7 +151,7 @@ class Layouts:
         layout = Layout(raw, self._grammar, sealed=self._sealed)
         match = layout.fullmatch(text)
         if match is not None and layout.raw(match) == raw and self._needs_no_voucher(text):
-            self._put_first(layout, text.count("\n"))
+            self._put_first(layout, _shape(text))
 
     def _needs_no_voucher(self, text: str) -> bool:
         try:
@@ -154,11 +161,21 @@ class Layouts:
             return False
         return True
 
-    def _put_first(self, layout: Layout, length: int) -> None:
-        others = [other for other in self._of_length.pop(length, ()) if other is not layout]
-        self._of_length[length] = [layout, *others[: MAX_OF_LENGTH - 1]]
-        if len(self._of_length) > MAX_LENGTHS:
-            del self._of_length[next(iter(self._of_length))]
+    def _put_first(self, layout: Layout, shape: "_Shape") -> None:
+        others = [other for other in self._alike.pop(shape, []) if other is not layout]
+        self._alike[shape] = [layout, *others[: MAX_ALIKE - 1]]
+        if len(self._alike) > MAX_SHAPES:
+            del self._alike[next(iter(self._alike))]
+
+
+_Shape = tuple[int, str, str]
+
+
+def _shape(text: str) -> _Shape:
+    """What is quickly seen of a layout: how many lines it has, its second key and its last line."""
+    second = text.find(" ") + 1
+    last = text.rfind("\n   ", 0, -8)
+    return text.count("\n"), text[second : second + 6], text[last : last + 8]
 
 
 def _is_regular(raw: RawPairs, grammar: Grammar) -> bool:

@@ -16,20 +16,25 @@ A row is packed, about 250 bytes with its id, where objects would take four time
 may be 200,000.
 """
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from ingest.changes import VOLATILE, Fingerprint
 from ingest.grammar import Grammar
-from ingest.pairs import Pair, RawPairs
+from ingest.layouts import Layout
+from ingest.pairs import Pair
+from ingest.record import Record
 from ingest.values import snake_case
 
 _LONGEST_ID = 300
 """No id ends further on in a text, in bytes."""
 _PLAIN = b"0123456789:.+-T\0"
 """What volatile values are made of: numbers, durations, times with what stands for the seal."""
+_VALUE = re.compile(rb"[0-9:.+\-T]+\0*(?=[ \n])")
 
 
 MAX_PLACES = 3
@@ -57,31 +62,38 @@ def volatile_keys(grammar: Grammar) -> frozenset[str]:
     return frozenset(key for key in grammar.keys if snake_case(key) in VOLATILE)
 
 
-def text_mark(text: bytes, raw: RawPairs, volatile: frozenset[str]) -> TextMark:
-    """The mark of *text*, which was read as *raw*; *volatile* are `volatile_keys`.
-
-    An empty *text* is one that is to be read each time.
-    """
+def text_mark(record: Record, volatile: frozenset[str]) -> TextMark:
+    """The mark of a record that was read; *volatile* are `volatile_keys`."""
+    text = record.sealed
     if not text:
         return NO_MARK
-    found = (_place(text, pair) for pair in raw.pairs if pair.key in volatile)
+    if record.reading is None:
+        beginnings = _beginnings(record.raw.pairs, volatile)
+    else:
+        beginnings = _beginnings_in(record.reading.layout, volatile)
+    found = (_place(text, beginning) for beginning in beginnings)
     some = list(islice(filter(None, found), MAX_PLACES))
     first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
     places = (*first, *second, *third)
     return TextMark(_hash(text, *places), places)
 
 
-def _place(text: bytes, pair: Pair) -> tuple[int, int] | None:
-    """Start and stop of the value of *pair* in *text*, when it is certain and the value plain."""
-    key = f"{pair.lead}{pair.key}{pair.sign}".encode()
-    start = text.find(key) + len(key)
-    stop = start + len(pair.value)
-    while text[stop : stop + 1] == b"\0":  # the seal, which is not a part of the value
-        stop += 1
-    certain = text[start:stop].rstrip(b"\0") == pair.value.rstrip("\0").encode()
-    if not certain or text.count(key) != 1 or stop > _LAST or text[start:stop].strip(_PLAIN):
+def _beginnings(pairs: Iterable[Pair], keys: frozenset[str]) -> tuple[bytes, ...]:
+    """What stands before the values of *keys*: a key and its sign, and what is before them."""
+    return tuple(f"{p.lead}{p.key}{p.sign}".encode() for p in pairs if p.key in keys)
+
+
+@lru_cache(maxsize=512)
+def _beginnings_in(layout: Layout, keys: frozenset[str]) -> tuple[bytes, ...]:
+    return _beginnings(layout.pairs, keys)
+
+
+def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
+    """Start and stop of the one value behind *beginning* in *text*, if it is a plain one."""
+    value = _VALUE.match(text, text.find(beginning) + len(beginning))
+    if value is None or value.end() > _LAST or text.count(beginning) != 1:
         return None
-    return start, stop
+    return value.span()
 
 
 def _hash(text: bytes, a: int, b: int, c: int, d: int, e: int, f: int) -> int:

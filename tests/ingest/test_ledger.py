@@ -28,7 +28,7 @@ def read(text: str, grammar: Grammar = JOB) -> Record:
 def ledger_of(text: str, grammar: Grammar = JOB) -> Ledger:
     record = read(text, grammar)
     ledger = Ledger(grammar)
-    mark = text_mark(record.sealed, record.raw, volatile_keys(grammar))
+    mark = text_mark(record, volatile_keys(grammar))
     ledger[record.id] = Entry(PRINT, 100.0, mark)
     return ledger
 
@@ -133,7 +133,7 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
     assert ledger.known(b"\xff=\xff") is None
     one_line = job("1", OWNER, sealed=False).replace("\n   ", " ")
     assert read(one_line).sealed == b""
-    assert text_mark(b"", read(one_line).raw, volatile_keys(JOB)) == NO_MARK
+    assert text_mark(read(one_line), volatile_keys(JOB)) == NO_MARK
 
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
