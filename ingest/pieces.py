@@ -26,7 +26,7 @@ MAX_PARTS_KEPT = 1000
 """Parts whose starts are kept when what they belong to is too long."""
 
 _NEWLINE = ord("\n")
-_CHUNK_BYTES = 1 << 15
+_CHUNK_BYTES = 1 << 18
 _SEAL = SEAL.encode()
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _CONTESTED = (
@@ -184,9 +184,14 @@ class Output:
                 yield run
                 self._group, ids, waiting = self._behind(run), [], None
                 continue
-            for part in run.parts:
-                # No part of a run that is not normal can be told for a whole record at once.
-                whole = (known(part) or self._by_layout(part)) if run.normal else None
+            # No part of a run that is not normal can be told for a whole record at once.
+            names = list(map(known, run.parts)) if run.normal else [None] * len(run.parts)
+            if isinstance(waiting, str) and None not in names:  # as in most rounds
+                yield Unchanged((*ids, waiting, *names[:-1]))
+                ids, waiting, last = [], names[-1], run.parts[-1]
+                continue
+            for part, name in zip(run.parts, names, strict=True):
+                whole = name or (self._by_layout(part) if run.normal else None)
                 if whole is not None and (waiting is not None or self._is_over(self._group)):
                     if isinstance(waiting, str):
                         ids.append(waiting)
