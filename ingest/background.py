@@ -25,6 +25,10 @@ class Background(Generic[Batch]):
         self.wait()
         self._last = self._thread.submit(self._write, batch)
 
+    def is_idle(self) -> bool:
+        """Whether a batch that is put now would be written at once."""
+        return self._last is None or self._last.done()
+
     def wait(self) -> None:
         """Return when all is written. Raises what the writing raised."""
         last, self._last = self._last, None

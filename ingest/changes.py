@@ -36,8 +36,10 @@ class Fingerprint(NamedTuple):
     """Of all but `VOLATILE`; 16 bytes."""
     volatile: bytes
     """Of these; 8 bytes."""
-    uid: str
-    submit_time: str
+    uid: int
+    """A hash of it, which holds for this process."""
+    submit_time: int
+    """The same."""
     state: str | None
     """Of a job."""
 
@@ -49,8 +51,8 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
     return Fingerprint(
         stable=_digest(stable, 16),
         volatile=_digest(volatile, 8),
-        uid=slurm.get("uid", ""),
-        submit_time=slurm.get("submit_time", ""),
+        uid=hash(slurm.get("uid")),
+        submit_time=hash(slurm.get("submit_time")),
         state=slurm.get("job_state"),
     )
 

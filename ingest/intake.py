@@ -29,8 +29,10 @@ from ingest.set_aside import KEPT_OF_A_ROUND, keep_aside, log_set_aside
 from ingest.store import Document, Store
 from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
 
-BATCH = 500
-"""Records in one bulk write."""
+BATCH = 250
+"""Records in one bulk write, at most."""
+SMALL_WRITE = 50
+"""Records that are worth a write of their own where nothing else is being written."""
 SMALL_BATCH = 100
 """Ids in one ``$in``."""
 HISTORY_STEPS = 20
@@ -183,7 +185,7 @@ class Intake:
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with Background[_Batch](lambda batch: self._write(batch, users, counts, ledger)) as writer:
-            for batch in self._batches(records, unseen, counts):
+            for batch in self._batches(records, unseen, counts, writer.is_idle):
                 writer.put(batch)
             writer.wait()
         self._mark_vanished(ledger, sorted(unseen.difference(present)), counts)
@@ -195,8 +197,12 @@ class Intake:
         records: Iterable[Record | SetAside | Unchanged],
         unseen: set[str],
         counts: RoundCounts,
+        is_idle: Callable[[], bool],
     ) -> Iterator[_Batch]:
         """What is to be written, in batches; what came before an error is one too.
+
+        Few records are one where the writer is idle: in most rounds few change, and they are
+        written while the cluster is still sending.
 
         Counts *records* and takes their ids from those *unseen*.
         """
@@ -216,7 +222,8 @@ class Intake:
                 else:
                     unseen.discard(read.slurm[self._kind.id_key])
                     batch.read.append(read)
-                if len(batch.read) == BATCH:
+                size = len(batch.read)
+                if size == BATCH or (size >= SMALL_WRITE and is_idle()):
                     yield batch
                     batch = _Batch()
         except Exception:

@@ -12,7 +12,7 @@ a comment stands in no such place: the reading says which place is the key's, an
 where the key can be seen twice.  (What `ingest.records.Vouching` learns later lets further texts
 be read, and none of those that were read in another way.)
 
-A row is packed, about 250 bytes with its id, where objects would take four times as much: there
+A row is packed, about 230 bytes with its id, where objects would take four times as much: there
 may be 200,000.
 """
 
@@ -180,27 +180,27 @@ class Ledger:
         return record_id if written > self.due else None
 
 
-# A row: the text's hash, when its document was written, the places; the document's digests; then
-# what tells a job from another one, as text.
+# A row: the text's hash, when its document was written, the places; the document's digests, and
+# what tells a job from another one; then the state.
 _TEXT = struct.Struct("<qd6H")
-_DOCUMENT = struct.Struct("<16s8s")
-_JOB_STARTS = _TEXT.size + _DOCUMENT.size
+_DOCUMENT = struct.Struct("<16s8sqq")
+_STATE_STARTS = _TEXT.size + _DOCUMENT.size
+_NO_STATE = b"\xff"
 
 
 def _pack(entry: Entry) -> bytes:
     mark, known = entry.mark, entry.fingerprint
     text = _TEXT.pack(mark.hash, entry.written, *mark.places)
-    document = _DOCUMENT.pack(known.stable, known.volatile)
-    state = "" if known.state is None else f"\0{known.state}"
-    return text + document + f"{known.uid}\0{known.submit_time}{state}".encode()
+    document = _DOCUMENT.pack(known.stable, known.volatile, known.uid, known.submit_time)
+    return text + document + (_NO_STATE if known.state is None else known.state.encode())
 
 
 def _unpack(row: bytes) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
-    stable, volatile = _DOCUMENT.unpack_from(row, _TEXT.size)
-    uid, submit_time, *state = row[_JOB_STARTS:].decode().split("\0", 2)
+    document = _DOCUMENT.unpack_from(row, _TEXT.size)
+    state = row[_STATE_STARTS:]
     return Entry(
-        Fingerprint(stable, volatile, uid, submit_time, state[0] if state else None),
+        Fingerprint(*document, None if state == _NO_STATE else state.decode()),
         written,
         TextMark(text_hash, tuple(places)),
     )

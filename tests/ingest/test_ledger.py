@@ -10,7 +10,7 @@ from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_
 from ingest.records import Record, read_records
 from tests.ingest.attacks import SEAL, job
 
-PRINT = Fingerprint(b"s" * 16, b"v" * 8, "1001", "2026-11-23T15:13:41-05:00", "RUNNING")
+PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, -(2**63), "RUNNING")
 OWNER = "alice(1001)"
 NODE_TEXT = (
     "NodeName=cn-a001 Arch=x86_64 CoresPerSocket=1 \n   CPUAlloc=0 CPUTot=4 CPULoad=0.12\n"
