@@ -6,7 +6,8 @@ daemon's own monotonic one is asked, so clocks that differ or jump do no harm.
 
 What the holder writes goes out in transactions that touch the lease: when it was taken over while
 the holder was frozen, nothing of the transaction is written.  That needs a replica set (or the
-embedded database); a transaction that a frozen daemon left open is ended by Mongo after a minute.
+embedded database); a transaction that a frozen or killed daemon left open is ended by Mongo after a
+minute, and until then its cluster's lease can't be taken over.
 
 ==============  ===============================================
 collection      a document
@@ -30,6 +31,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.results import BulkWriteResult
 
+from ingest.marks import bulk_write_marked, in_transaction
 from ingest.store import Document, Store
 
 logger = logging.getLogger(__name__)
@@ -97,7 +99,8 @@ class Lease:
     def bulk_write(
         self, collection: Collection[Document], operations: Operations
     ) -> BulkWriteResult:
-        """Write *operations*, unordered, all or none, and none when the lease is lost.
+        """Write *operations* on the cluster's jobs or nodes, unordered, all or none, and none when
+        the lease is lost.
 
         Raises `LeaseLost` and pymongo's errors.
         """
@@ -108,11 +111,9 @@ class Lease:
             if not touched.matched_count:
                 self.held = False
                 raise LeaseLost(f"another daemon scrapes {self._name} now; nothing was written")
-            return collection.bulk_write(operations, ordered=False, session=session)
+            return bulk_write_marked(self._store, session, collection, operations, [self._name])
 
-        with self._store.database.client.start_session() as session:
-            result: BulkWriteResult = session.with_transaction(write)
-            return result
+        return in_transaction(self._store, write)
 
     def _renew(self) -> bool:
         mine = {"_id": self._name, "holder": self._me}
@@ -130,6 +131,9 @@ class Lease:
                 return False
             self._beat()
             return True
+        if lease["holder"] == self._me:  # the database did not answer for a while
+            self._beat()
+            return True
         beat = self._store.lease_beats.find_one({"_id": self._name}) or {}
         observed = (lease["holder"], beat.get("beat"))
         if observed != self._observed:
@@ -137,11 +141,24 @@ class Lease:
             return False
         if self._clock() - self._observed_at < self.seconds:
             return False
-        taken = self._store.leases.update_one(
-            {"_id": self._name, "holder": lease["holder"]}, {"$set": {"holder": self._me}}
-        )
-        if taken.modified_count:
+        taken = self._take_over(lease["holder"])
+        if taken:
             self._beat()
+        return taken
+
+    def _take_over(self, holder: str) -> bool:
+        """Put this daemon in the place of *holder*, if that still is the holder.
+
+        In a transaction, which fails at once where a plain write would wait: one that *holder* left
+        open when it was killed has the document, and the embedded database ends such a one only
+        when the next transaction comes by.
+        """
+        with self._store.database.client.start_session() as session, session.start_transaction():
+            taken = self._store.leases.update_one(
+                {"_id": self._name, "holder": holder},
+                {"$set": {"holder": self._me}},
+                session=session,
+            )
         return bool(taken.modified_count)
 
     def _beat(self) -> None:

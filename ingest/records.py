@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
@@ -426,7 +426,7 @@ class _Output:
         boundary = self.grammar.boundary if self.multi_line else self.grammar.boundary_o
         too_long = b""
         scanned = 0
-        for chunk in self._chunks:
+        for chunk in chain((b"",), self._chunks):  # what is there may hold whole records already
             buffer += chunk
             begin = 0
             for match in boundary.finditer(buffer, scanned):

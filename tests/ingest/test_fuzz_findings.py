@@ -79,7 +79,11 @@ def test_a_first_job_that_is_too_long_bears_the_seal_too() -> None:
 def test_a_fragment_before_a_job_that_is_too_long_says_nothing_of_the_seal() -> None:
     command = "/r\n\nJobId=9 x" + "x" * 5000
     text = job("1", ALICE, sealed=True, name="x\n\nJobId=8 y", command=command)
-    assert ids(read(text + job("2", BOB, sealed=True), seal=SEAL, max_bytes=4000)) == ["2"]
+    others = job("2", BOB, sealed=True) + job("3", BOB, sealed=True)
+    # Job 9's name could hold what seems to be the start of job 2, so that one is not believed.
+    *aside, third = read(text + others, seal=SEAL, max_bytes=4000)
+    assert [each.ids for each in aside if isinstance(each, SetAside)] == [("1",), ("9",), ("2",)]
+    assert values(third)["JobId"] == "3"
 
 
 # --- where one chunk ends and the next begins -----------------------------------------------------

@@ -5,10 +5,12 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 from pymongo import InsertOne, UpdateOne
+from pymongo.errors import AutoReconnect
 
 from ingest.leases import Lease, LeaseLost
 from ingest.store import Store
@@ -117,6 +119,26 @@ def test_a_lost_lease_is_taken_again_in_a_new_term(store: Store, clock: Clock) -
     assert first.term == 2
 
 
+def test_a_database_that_did_not_answer_costs_no_lease(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, other = Lease(store, "mila", 30, clock), Lease(store, "mila", 30, clock)
+    assert lease.keep()
+    assert not other.keep()
+    with monkeypatch.context() as away:
+
+        def fail(_filter: object) -> None:
+            raise AutoReconnect("away")
+
+        away.setattr(store.leases, "find_one", fail)
+        assert not lease.keep()
+        assert not lease.held
+    clock.now += 60
+    assert lease.keep()
+    assert not other.keep()
+    lease.bulk_write(store.jobs, [InsertOne({"_id": "mila/1"})])
+
+
 _DAEMON = """
 import sys
 from ingest.leases import Lease, LeaseLost
@@ -166,6 +188,14 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def take_over(lease: Lease) -> None:
+    """Returns when it is held: a transaction that its holder left open ends within a minute."""
+    gives_up = time.monotonic() + 90
+    while not lease.keep():
+        assert time.monotonic() < gives_up, "the lease can't be taken over"
+        time.sleep(0.1)
+
+
 @pytest.mark.timeout(200)
 def test_a_frozen_process_loses_it_and_writes_nothing_when_it_wakes(
     store: Store, daemons: list[subprocess.Popen[str]]
@@ -176,10 +206,42 @@ def test_a_frozen_process_loses_it_and_writes_nothing_when_it_wakes(
         pass
     os.kill(first.pid, signal.SIGSTOP)
     second = Lease(store, "mila", 0.5)
-    while not second.keep():  # a transaction that the freeze left open ends within a minute
-        pass
+    take_over(second)
     second.bulk_write(store.jobs, [UpdateOne({"_id": "mila/1"}, {"$set": {"by": "second"}})])
     after = store.jobs.find_one({"_id": "mila/1"})
     os.kill(first.pid, signal.SIGCONT)
     assert said(first) == "lost"
     assert store.jobs.find_one({"_id": "mila/1"}) == after
+
+
+_KILLED_IN_A_TRANSACTION = """
+import sys, time
+from ingest.leases import Lease
+from ingest.store import connect
+store = connect(sys.argv[1], sys.argv[2])
+lease = Lease(store, "mila", 0.5)
+assert lease.keep()
+with store.database.client.start_session() as session, session.start_transaction():
+    store.leases.update_one({"_id": "mila"}, {"$inc": {"writes": 1}}, session=session)
+    store.jobs.insert_one({"_id": "mila/1", "by": "first"}, session=session)
+    print("open", flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.timeout(200)
+def test_one_that_is_killed_in_the_middle_of_a_write_is_taken_over(
+    store: Store, mongo_uri: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED_IN_A_TRANSACTION, mongo_uri, store.database.name],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert said(first) == "open"
+        first.kill()
+    second = Lease(store, "mila", 0.5)
+    take_over(second)
+    assert store.jobs.count_documents({}) == 0
+    second.bulk_write(store.jobs, [InsertOne({"_id": "mila/1", "by": "second"})])
+    assert store.jobs.find_one({"_id": "mila/1"}) == {"_id": "mila/1", "by": "second"}
