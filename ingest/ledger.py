@@ -197,10 +197,12 @@ def _pack(entry: Entry) -> bytes:
 
 def _unpack(row: bytes) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
-    document = _DOCUMENT.unpack_from(row, _TEXT.size)
+    stable, volatile, uid, submit_time = _DOCUMENT.unpack_from(row, _TEXT.size)
     state = row[_STATE_STARTS:]
     return Entry(
-        Fingerprint(*document, None if state == _NO_STATE else state.decode()),
+        Fingerprint(
+            stable, volatile, uid, submit_time, None if state == _NO_STATE else state.decode()
+        ),
         written,
         TextMark(text_hash, tuple(places)),
     )
