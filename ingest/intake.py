@@ -181,7 +181,7 @@ class Intake:
         if self._ledger is None:
             self._ledger = self._load_ledger()
         ledger = self._ledger
-        unseen = ledger.begin(self._clock().timestamp() - self._volatile_interval)
+        unseen = ledger.begin(self._clock().timestamp(), self._volatile_interval)
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with Background[_Batch](lambda batch: self._write(batch, users, counts, ledger)) as writer:
@@ -303,7 +303,7 @@ class Intake:
             known = ledger.get(record_id)
             if known is None:
                 fresh[record_id] = (slurm, new.fingerprint)
-            elif not known.needs_write(new, ledger.due):
+            elif not known.needs_write(new, self._volatile_interval):
                 ledger[record_id] = known.seen_as(new)
                 continue
             elif self._kind is JOBS and is_another_job(known.fingerprint, new.fingerprint, slurm):
