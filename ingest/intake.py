@@ -6,7 +6,6 @@ says which jobs are gone; an error leaves everything as it was but for the recor
 before it, each of which is true.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -148,8 +147,6 @@ class Intake:
         self._volatile_interval = volatile_interval
         self._bulk_write = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
-        self._began = -math.inf
-        """When the last round began, by the clock."""
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
 
@@ -184,7 +181,7 @@ class Intake:
         if self._ledger is None:
             self._ledger = self._load_ledger()
         ledger = self._ledger
-        unseen = ledger.begin(self._due())
+        unseen = ledger.begin(self._clock().timestamp(), self._volatile_interval)
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with Background[_Batch](lambda batch: self._write(batch, users, counts, ledger)) as writer:
@@ -194,12 +191,6 @@ class Intake:
         self._mark_vanished(ledger, sorted(unseen.difference(present)), counts)
         self._follow_users(users)
         return counts
-
-    def _due(self) -> float:
-        """When a record must have been written last to be written for volatile values alone."""
-        before, self._began = self._began, self._clock().timestamp()
-        # A clock that was set back must not keep them from being written for as long.
-        return math.inf if self._began < before else self._began - self._volatile_interval
 
     def _batches(
         self,
@@ -316,7 +307,7 @@ class Intake:
             known = ledger.get(record_id)
             if known is None:
                 fresh[record_id] = (slurm, new.fingerprint)
-            elif not known.needs_write(new, ledger.due):
+            elif not known.needs_write(new, self._volatile_interval):
                 ledger[record_id] = known.seen_as(new)
                 continue
             elif self._kind is JOBS and is_another_job(known.fingerprint, new.fingerprint, slurm):

@@ -111,12 +111,14 @@ class Entry(NamedTuple):
     """When it was last written, or found to be what Mongo holds, in seconds of the clock."""
     mark: TextMark
 
-    def needs_write(self, new: "Entry", due: float) -> bool:
+    def needs_write(self, new: "Entry", interval: float) -> bool:
         """Whether *new* has to be written over this: changed, or due (volatile values alone)."""
         known = self.fingerprint
         if known.stable != new.fingerprint.stable:
             return True
-        return known.volatile != new.fingerprint.volatile and self.written <= due
+        # However far: a clock that was set back must not keep a record from being written.
+        is_due = abs(new.written - self.written) >= interval
+        return known.volatile != new.fingerprint.volatile and is_due
 
     def seen_as(self, new: "Entry") -> "Entry":
         """This, which Mongo holds still, after *new* was read and not written."""
@@ -134,8 +136,7 @@ class Ledger:
     def __init__(self, grammar: Grammar) -> None:
         self._id_starts = len(f"{grammar.first_key}=")
         self._rows: dict[str, bytes] = {}
-        self.due = float("-inf")
-        """What was last written then or before is read again in this round."""
+        self._fresh = (float("-inf"), float("inf"))
 
     def __getitem__(self, record_id: str) -> Entry:
         return _unpack(self._rows[record_id])
@@ -154,12 +155,12 @@ class Ledger:
         row = self._rows.get(record_id)
         return None if row is None else _unpack(row)
 
-    def begin(self, due: float) -> set[str]:
-        """Begin a round, with what is `due` in it, in seconds of the clock.
+    def begin(self, now: float, interval: float) -> set[str]:
+        """Begin a round: what was not written within *interval* seconds of *now* is to be read.
 
         Returns all ids: those of which nothing is seen in the round are gone.
         """
-        self.due = due
+        self._fresh = (now - interval, now + interval)
         return set(self._rows)
 
     def known(self, text: bytes) -> str | None:
@@ -177,7 +178,8 @@ class Ledger:
             return None
         if (text[a:b] + text[c:d] + text[e:f]).strip(_PLAIN):
             return None
-        return record_id if written > self.due else None
+        since, until = self._fresh
+        return record_id if since < written < until else None
 
 
 # A row: the text's hash, when its document was written, the places; the document's digests, and

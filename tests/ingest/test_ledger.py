@@ -119,10 +119,11 @@ def test_a_nodes_load_is_volatile() -> None:
 def test_a_text_is_read_again_once_it_is_due() -> None:
     text = job("1", OWNER, sealed=True)
     ledger = ledger_of(text)
-    assert ledger.begin(99.0) == {"1"}
+    assert ledger.begin(1099.0, interval=1000) == {"1"}
     assert ledger.known(sealed(text)) == "1"
-    ledger.begin(100.0)
-    assert ledger.known(sealed(text)) is None
+    for now in (1100.0, -900.0):  # a clock can be set back
+        ledger.begin(now, interval=1000)
+        assert ledger.known(sealed(text)) is None
 
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
@@ -155,10 +156,11 @@ def test_what_needs_to_be_written() -> None:
 
     first = entry(100, run_time=1)
     moved, ended = entry(500, run_time=2), entry(500, run_time=1, job_state="FAILED")
-    assert not first.needs_write(entry(500, run_time=1), due=500)
-    assert not first.needs_write(moved, due=99)
-    assert first.needs_write(moved, due=100)
-    assert first.needs_write(ended, due=0)
+    assert not first.needs_write(entry(500, run_time=1), interval=0)
+    assert not first.needs_write(moved, interval=401)
+    assert first.needs_write(moved, interval=400)
+    assert moved.needs_write(first, interval=400)
+    assert first.needs_write(ended, interval=1000)
     assert first.seen_as(moved).written == 100
     assert first.seen_as(entry(500, run_time=1)).written == 500
 
