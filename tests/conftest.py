@@ -16,6 +16,9 @@ from ingest.store import Store, connect
 from tests.mongo import secantus
 
 
+GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
     one of theirs."""
@@ -27,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a Mongo that the tests may fill."""
-    given = os.environ.get("CLOCKWORK_TEST_MONGO_URI")
+    given = os.environ.get(GIVEN_URI)
     if given:
         yield given
         return
@@ -37,11 +40,16 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def store(mongo_uri: str) -> Iterator[Store]:
-    """An empty store with its indexes, in a database that is dropped afterwards."""
+    """An empty store with its indexes, in a database of its own.
+
+    In a Mongo that was given, it is dropped afterwards; our own ends with the tests, and dropping
+    takes it longer than filling does.
+    """
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    # A process that the test killed may have left a transaction open, and that would hold this up.
+    # A process that the test killed may have left a transaction open, and that holds others up.
     store.database.client.admin.command("killAllSessions", [])
-    store.database.client.drop_database(store.database.name)
+    if GIVEN_URI in os.environ:
+        store.database.client.drop_database(store.database.name)
     store.database.client.close()
