@@ -15,7 +15,6 @@ import pytest
 from ingest.store import Store, connect
 from tests.mongo import secantus
 
-
 GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
 
 
