@@ -3,12 +3,49 @@
 ========  ============================  ============================================
 method    /api/v1/cluster/...           arguments
 ========  ============================  ============================================
-GET       jobs/list                     user, time (or relative_time), cluster_name
+GET       jobs/list                     user (or username), time (or relative_time),
+                                        cluster_name; array_job_id, name, node, job_state, account,
+                                        partition; those of every list
 GET       jobs/one                      job_id, cluster_name
 PUT       jobs/user_dict_update         job_id, cluster_name, update_pairs
-GET       nodes/list                    cluster_name
+GET       nodes/list                    cluster_name; name, state, feature,
+                                        partition; those of every list
 GET       nodes/one, node/one           node_name (or name), cluster_name
 ========  ============================  ============================================
+
+Filters hold together.  Those behind the first semicolon take several values with commas between
+them, any of which will do (``\\,`` is a comma within a value); what is compared is the whole value.
+
+============  ======================================================================================
+argument      what it asks for
+============  ======================================================================================
+array_job_id  the tasks of a job array, by the array's id, a number
+name          jobs of this name; nodes of this name
+node          jobs that run, or ran, on this node, whatever hostlist it is part of
+job_state     a state as Slurm prints it, or one word of it, in capitals or not: COMPLETING also
+              finds COMPLETED+COMPLETING, which COMPLETED finds too
+account       jobs of this account
+partition     jobs of this partition: one that waits for ``a,b`` is of both; nodes of this partition
+state         as job_state, of nodes, without signs such as ``*``: DRAIN finds IDLE+DRAIN, IDLE too,
+              and ``IDLE+DRAIN`` (a plus sign is ``%2B`` in an address) that alone
+feature       nodes that have this feature available
+============  ======================================================================================
+
+Of every list:
+
+============  ======================================================================================
+fields        what to answer of each document: ``slurm.job_id,slurm.job_state``, or whole parts,
+              ``slurm``; ``cw.history`` comes only when it is asked for.  A part of which a field
+              was asked for is there, empty if need be; a key that a document lacks is not
+sort          jobs by submit_time, finished_at or name, nodes by name; ``-submit_time``: the latest
+              first.  Jobs without a known submit time come before all others, unfinished jobs after
+              the finished ones.  Without sort, the order is by cluster and id, as text
+limit         at most so many documents, 1 to 1000.  Where there are more, ``Link: <...>;
+              rel="next"`` is the address of the next page
+cursor        where a page begins; it is part of that address, and nothing to make up
+format        ``json``, or ``ndjson``: a document in each line (application/x-ndjson)
+count         ``true``: only how many there are, ``{"count": 12}``; not together with the five above
+============  ======================================================================================
 
 Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus

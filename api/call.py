@@ -21,7 +21,7 @@ class Call:
     store: Store
     user: User
     visible: Filter
-    """Which jobs the user may see: goes into every query for jobs, by `api.queries.both`."""
+    """Which jobs the user may see: goes into every query for jobs, by `api.queries.all_of`."""
     arguments: Arguments
     now: datetime
     environ: Environ

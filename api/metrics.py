@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from config import ClusterSettings
+from ingest.filters import NOT_FINISHED
 from ingest.scrapes import FIGURES
 from ingest.store import Document, Store
 from ingest.tres import Tres, read_tres
@@ -158,7 +159,10 @@ class Metrics(Collector):
         for cluster in self._clusters:
             states: Counter[tuple[str, ...]] = Counter()
             partitions: Counter[tuple[str, ...]] = Counter()
-            unfinished = {"slurm.cluster_name": cluster.name, "cw.finished_at": None}
+            unfinished = {
+                "slurm.cluster_name": cluster.name,
+                "cw.filters.finished_at": NOT_FINISHED,
+            }
             for group, count in _counted(self._store.jobs, unfinished, "job_state", "partition"):
                 state = group["job_state"]
                 states[cluster.name, state] += count

@@ -22,6 +22,7 @@ from clockwork.embedded_folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.archive import ArchiveError
+from ingest.fill_filters import fill_filters
 from ingest.retention import AnotherRun, RetentionStopped
 from ingest.store import Store, connect
 from ingest.users import ROLES, AccountError
@@ -89,6 +90,7 @@ def _ready(uri: str, settings: Settings) -> Store:
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
     store.ensure_indexes()
+    fill_filters(store)
     return store
 
 

@@ -30,7 +30,9 @@ from ingest.changes import (
     is_finished,
 )
 from ingest.documents import DocumentError, SlurmDict, job_document, node_document
+from ingest.filters import NOT_FINISHED, job_filters, node_filters
 from ingest.grammar import JOB, NODE, Grammar
+from ingest.marks import bulk_write
 from ingest.pairs import RawPairs
 from ingest.records import Record, SetAside
 from ingest.store import Document, Store
@@ -126,11 +128,9 @@ def _batches(
 BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
 
 
-def plain_bulk_write(
-    collection: Collection[Document], operations: Sequence[Any]
-) -> BulkWriteResult:
-    """Write *operations* in any order, by whoever holds the cluster's lease or none."""
-    return collection.bulk_write(operations, ordered=False)
+def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
+    """Writes operations all or none, in any order, whoever holds the cluster's lease."""
+    return lambda collection, operations: bulk_write(store, collection, operations, [cluster.name])
 
 
 def _step(slurm: SlurmDict, now: datetime) -> Document:
@@ -148,14 +148,14 @@ class Intake:
         kind: Kind,
         *,
         volatile_interval: float,
-        bulk_write: BulkWrite = plain_bulk_write,
+        bulk_write: BulkWrite | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._kind = kind
         self._volatile_interval = volatile_interval
-        self._bulk_write = bulk_write
+        self._bulk_write = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
@@ -209,7 +209,11 @@ class Intake:
             finished = finished_at(
                 {"job_state": end.state, "end_time": end.end_time}, self._clock()
             )
-            values = {"cw.accounting": end.document(), "cw.finished_at": finished}
+            values = {
+                "cw.accounting": end.document(),
+                "cw.finished_at": finished,
+                "cw.filters.finished_at": finished or NOT_FINISHED,
+            }
             operations.append(UpdateOne(self._identity(end.job_id), {"$set": values}))
         if operations:
             self._bulk_write(self._collection, operations)
@@ -296,8 +300,10 @@ class Intake:
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         if self._kind is not JOBS:
-            return {}
-        return job_cw(slurm, self._cluster, users) | {"finished_at": finished_at(slurm, now)}
+            return {"filters": node_filters(slurm)}
+        names, finished = job_cw(slurm, self._cluster, users), finished_at(slurm, now)
+        filters = job_filters(slurm, names.values(), finished)
+        return {**names, "finished_at": finished, "filters": filters}
 
     def _update(
         self,
@@ -404,7 +410,8 @@ class Intake:
             ]
         cw: Document = {"cw.vanished": now}
         if self._kind is JOBS:
-            cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}
+            finished = {"$ifNull": ["$cw.finished_at", now]}
+            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
             self._bulk_write(

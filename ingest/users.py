@@ -22,8 +22,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from ingest.filters import names_filter
+from ingest.marks import in_transaction, mark
 from ingest.store import Store
 from ingest.tokens import Token, new_token, token_digest, token_of
 
@@ -193,11 +196,23 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
         names = user_of(owner).names
-    store.jobs.update_many(
-        # What Slurm said stands in cw too, and that is indexed.
-        {f"cw.{field}": username, f"slurm.{field}": username},
-        {"$set": {f"cw.{name_field}": name for name_field, name in names.items()}},
-    )
+
+    def write(session: ClientSession) -> None:
+        changed = store.jobs.update_many(
+            # What Slurm said stands among the names, and those are indexed.
+            {"cw.filters.names": username, f"slurm.{field}": username},
+            {
+                "$set": {
+                    **{f"cw.{name_field}": name for name_field, name in names.items()},
+                    "cw.filters.names": names_filter(names.values()),
+                }
+            },
+            session=session,
+        )
+        if changed.modified_count:
+            mark(store, session, "jobs")
+
+    in_transaction(store, write)
 
 
 def refresh_outdated_jobs(store: Store) -> None:

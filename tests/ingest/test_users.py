@@ -10,6 +10,7 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 
 from ingest.access import authenticate, authenticate_basic
+from ingest.filters import job_filters
 from ingest.store import Store
 from ingest.users import (
     AccountError,
@@ -30,7 +31,12 @@ def insert_job(store: Store, job_id: str, cluster_name: str = "mila", **slurm: A
         {
             "_id": f"{cluster_name}/{job_id}",
             "slurm": {"job_id": job_id, "cluster_name": cluster_name, **slurm},
-            "cw": {**names, **slurm, "first_seen": datetime.now(timezone.utc)},
+            "cw": {
+                **names,
+                **slurm,
+                "first_seen": datetime.now(timezone.utc),
+                "filters": job_filters(slurm, slurm.values(), None),
+            },
             "user": {"a": 1},
         }
     )
