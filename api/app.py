@@ -47,6 +47,9 @@ format        ``json``, or ``ndjson``: a document in each line (application/x-nd
 count         ``true``: only how many there are, ``{"count": 12}``; not together with the five above
 ============  ======================================================================================
 
+Lists and single documents come with an ``ETag``, and are 304 for whoever sends it back in
+``If-None-Match`` while nothing has changed (`api.entity_tags`); gzip is there for the asking.
+
 Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
 (`api.metrics`); it wants a token unless it is open.
@@ -66,6 +69,7 @@ from pymongo.errors import PyMongoError
 from api import jobs, metrics, nodes, queries, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.call import Answer, Call
+from api.compression import compressed
 from api.cors import with_cors
 from api.gate import Gate
 from api.metrics import Metrics
@@ -77,6 +81,8 @@ from ingest.store import Store
 BASE = "/api/v1/cluster/"
 OLDER_BASE = "/api/v1/clusters/"
 METRICS = "/metrics"
+VARY = "Authorization, Accept-Encoding"
+"""The header fields of a request by which one address has several answers."""
 
 _DEFAULTS = ApiSettings()
 
@@ -203,8 +209,9 @@ def _answer(
     user = gate.admit(environ)
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
     visible = queries.visible_to(user, settings.jobs_visible)
-    answer = endpoint.answer(Call(store, user, visible, arguments, clock(), environ))
-    headers = {"Content-Type": answer.content_type, **(answer.headers or {})}
+    call = Call(store, user, visible, arguments, clock(), environ)
+    answer = compressed(endpoint.answer(call), environ)
+    headers = {"Content-Type": answer.content_type, "Vary": VARY, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 

@@ -78,8 +78,9 @@ def unchanged(environ: Environ, value: str, cutoff: int | None = None) -> Answer
 
 
 def tagged(environ: Environ, answer: Answer) -> Answer:
-    """*answer*, whose body is whole, with its tag; or 304 where the request has it already."""
-    assert isinstance(answer.body, bytes)
+    """*answer* with its tag, where its body is whole, or 304 where the request has it already."""
+    if not isinstance(answer.body, bytes):
+        return answer
     value = blake2b(answer.body, digest_size=16).hexdigest()
     headers = {**(answer.headers or {}), **tag_headers(value)}
     return unchanged(environ, value) or replace(answer, headers=headers)

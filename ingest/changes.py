@@ -114,5 +114,5 @@ def finished_at(slurm: SlurmDict, now: datetime) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(slurm["end_time"]).astimezone(timezone.utc)
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return now
