@@ -11,6 +11,8 @@ PUT       jobs/user_dict_update         job_id, cluster_name, update_pairs
 GET       nodes/list                    cluster_name; name, state, feature,
                                         partition; those of every list
 GET       nodes/one, node/one           node_name (or name), cluster_name
+GET       jobs/history                  job_id, cluster_name
+GET       clusters/list                 none
 ========  ============================  ============================================
 
 Filters hold together.  Those behind the first semicolon take several values with commas between
@@ -52,7 +54,9 @@ Lists and single documents come with an ``ETag``, and are 304 for whoever sends 
 
 Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
-(`api.metrics`); it wants a token unless it is open.
+(`api.metrics`); it wants a token unless it is open.  ``/healthz`` and ``/readyz`` (`api.health`)
+and the description of it all (`api.openapi`, `api.docs_page`) are for everyone, and so is ``/``,
+the page for people (`api.page_files`).
 """
 
 import logging
@@ -66,13 +70,17 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import jobs, metrics, nodes, queries, user_dict
+from api import clusters, history, jobs, metrics, nodes, openapi, queries, user_dict
 from api.arguments import Arguments, Environ, all_arguments, query_arguments
 from api.call import Answer, Call
+from api.census import Clusters
 from api.compression import compressed
 from api.cors import with_cors
 from api.gate import Gate
+from api.health import Health
 from api.metrics import Metrics
+from api.open_addresses import open_addresses
+from api.page_files import add_page
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from api.server import WsgiApplication
 from config import ApiSettings, ClusterSettings
@@ -89,6 +97,17 @@ _DEFAULTS = ApiSettings()
 logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class _Service:
+    """What endpoints answer from."""
+
+    store: Store
+    clock: Clock
+    settings: ApiSettings
+    gate: Gate
+    clusters: Clusters
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,10 @@ ENDPOINTS = (
     Endpoint("nodes/list", "GET", query_arguments, nodes.LIST_ARGUMENTS, nodes.list_nodes),
     Endpoint("nodes/one", "GET", query_arguments, nodes.ONE_ARGUMENTS, nodes.one_node),
     Endpoint("node/one", "GET", query_arguments, nodes.ONE_ARGUMENTS, nodes.one_node),
+    Endpoint("jobs/history", "GET", query_arguments, history.ARGUMENTS, history.job_history),
+    Endpoint(
+        "clusters/list", "GET", query_arguments, clusters.LIST_ARGUMENTS, clusters.list_clusters
+    ),
 )
 
 
@@ -133,13 +156,20 @@ def build_app(
 
     /metrics has the figures of *clusters*.
     """
-    app = _new_app([*(BASE + endpoint.path for endpoint in ENDPOINTS), METRICS])
-    gate = Gate(store, settings, clock)
+    service = _Service(
+        store, clock, settings, Gate(store, settings, clock), Clusters(store, clusters, clock)
+    )
+    health = Health(store, service.clusters)
+    described = openapi.description(BASE, ENDPOINTS, open_metrics=settings.metrics == "open")
+    app = _new_app(list(described["paths"]))
     for endpoint in ENDPOINTS:
-        answer = partial(_answer, endpoint, store, clock, settings, gate)
+        answer = partial(_answer, service, endpoint)
         paths = [base + endpoint.path for base in (BASE, OLDER_BASE)]
         app.route(paths, method=endpoint.method, callback=_callback(endpoint.path, answer))
-    _add_metrics(app, Metrics(store, clusters, clock), partial(_check_reader, gate, settings))
+    for path, answer_all in open_addresses(health, described).items():
+        app.route(path, callback=_callback(path, partial(_answer_everyone, answer_all)))
+    _add_metrics(app, Metrics(service.clusters), partial(_check_reader, service))
+    add_page(app)
     answers: WsgiApplication = app
     return with_cors(answers, settings.cors_origins)
 
@@ -149,7 +179,7 @@ def build_metrics_app(
 ) -> WsgiApplication:
     """/metrics alone, for everyone, as a WSGI application."""
     app = _new_app([METRICS])
-    _add_metrics(app, Metrics(store, clusters, clock), lambda _: None)
+    _add_metrics(app, Metrics(Clusters(store, clusters, clock)), lambda _: None)
     answers: WsgiApplication = app
     return answers
 
@@ -198,29 +228,30 @@ def _response(name: str, answer: Callable[[Environ], bottle.HTTPResponse]) -> bo
         return _problem_response(internal_error())
 
 
-def _answer(
-    endpoint: Endpoint,
-    store: Store,
-    clock: Clock,
-    settings: ApiSettings,
-    gate: Gate,
-    environ: Environ,
-) -> bottle.HTTPResponse:
-    user = gate.admit(environ)
+def _answer(service: _Service, endpoint: Endpoint, environ: Environ) -> bottle.HTTPResponse:
+    user = service.gate.admit(environ)
     arguments = endpoint.read_arguments(environ, endpoint.arguments)
-    visible = queries.visible_to(user, settings.jobs_visible)
-    call = Call(store, user, visible, arguments, clock(), environ)
-    answer = compressed(endpoint.answer(call), environ)
+    visible = queries.visible_to(user, service.settings.jobs_visible)
+    call = Call(service.store, user, visible, arguments, service.clock(), environ, service.clusters)
+    return _sent(endpoint.answer(call), environ)
+
+
+def _answer_everyone(answer: Callable[[Environ], Answer], environ: Environ) -> bottle.HTTPResponse:
+    return _sent(answer(environ), environ)
+
+
+def _sent(answer: Answer, environ: Environ) -> bottle.HTTPResponse:
+    answer = compressed(answer, environ)
     headers = {"Content-Type": answer.content_type, "Vary": VARY, **(answer.headers or {})}
     return bottle.HTTPResponse(answer.body, answer.status, headers)
 
 
-def _check_reader(gate: Gate, settings: ApiSettings, environ: Environ) -> None:
+def _check_reader(service: _Service, environ: Environ) -> None:
     """Raise a Problem unless the figures, which count all jobs, are for who asks."""
-    if settings.metrics == "open":
+    if service.settings.metrics == "open":
         return
-    user = gate.admit(environ)
-    if queries.visible_to(user, settings.jobs_visible):
+    user = service.gate.admit(environ)
+    if queries.visible_to(user, service.settings.jobs_visible):
         raise Problem(
             HTTPStatus.FORBIDDEN,
             "the figures count everyone's jobs, and you see your own: use the token of a service"

@@ -237,6 +237,8 @@ def _json_fields(body: bytes) -> Iterable[tuple[str, Any]]:
 def _multipart_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     form = message_from_bytes(head + body)
+    if body.strip() == f"--{form.get_boundary()}--".encode("latin-1"):
+        return []  # as browsers send a form without fields
     parts = form.get_payload() if form.is_multipart() and not form.defects else ()
     fields = [_part(part) for part in parts if isinstance(part, Message)]
     if not fields:

@@ -7,6 +7,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from api.arguments import Arguments, Environ
+from api.census import Clusters
 from api.queries import Filter
 from ingest.store import Store
 from ingest.users import User
@@ -26,6 +27,7 @@ class Call:
     now: datetime
     environ: Environ
     """The request itself, for its header fields."""
+    clusters: Clusters
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ JOB_FIELDS = Fields(("slurm", "cw", "user"))
 NODE_FIELDS = Fields(("slurm", "cw"))
 
 
+def keys_of_cw(every: Fields) -> tuple[str, ...]:
+    """The keys of ``cw`` that can be asked for one by one."""
+    return (*_CW_KEYS["job"], "history") if "user" in every.parts else _CW_KEYS["node"]
+
+
 def read_fields(names: Sequence[str] | None, every: Fields) -> Fields:
     """The fields of these names among *every* one. Raises Problem 400 for one that is none."""
     if names is None:

@@ -17,7 +17,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
 JobsVisible = Literal["all", "own"]
 
-ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
+# Refused below, not bound.
+ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 # nosec
 
 
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")

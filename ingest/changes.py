@@ -95,7 +95,8 @@ class Ledger:
         entry = self.entries.get(record_id)
         if entry is None or entry.fingerprint.stable != new.stable:
             return True
-        return entry.fingerprint.full != new.full and now - entry.written >= interval
+        # However far: a clock that was set back must not keep a record from being written.
+        return entry.fingerprint.full != new.full and abs(now - entry.written) >= interval
 
     def missing(self, seen: set[str]) -> list[str]:
         """The ids that are present here and not among *seen*."""

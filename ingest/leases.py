@@ -131,6 +131,9 @@ class Lease:
                 return False
             self._beat()
             return True
+        if lease["holder"] == self._me:  # the database did not answer for a while
+            self._beat()
+            return True
         beat = self._store.lease_beats.find_one({"_id": self._name}) or {}
         observed = (lease["holder"], beat.get("beat"))
         if observed != self._observed:

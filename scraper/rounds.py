@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
+from pymongo.errors import PyMongoError
+
 from config import ClusterSettings, ScraperSettings
 from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
@@ -269,6 +271,11 @@ def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
     except ScrapeError as error:
         logger.error("round failed: %s", error.message, extra=where)  # noqa: TRY400
         scraper.scrapes.failed(kind.plural, time.monotonic() - started, error.message)
+        return False
+    except PyMongoError as error:
+        said = printable(f"the database failed: {error}")
+        logger.error("round failed: %s", said, extra=where)  # noqa: TRY400 - no defect of ours
+        scraper.scrapes.failed(kind.plural, time.monotonic() - started, said)
         return False
     except Exception as error:
         logger.exception("round failed", extra=where)

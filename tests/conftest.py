@@ -17,10 +17,11 @@ from tests.mongo import secantus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and those that start a real Slurm in another."""
+    """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
+    one of theirs."""
     for item in items:
-        is_system = item.get_closest_marker("system") is not None
-        item.add_marker(pytest.mark.xdist_group("system" if is_system else item.path.name))
+        heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
+        item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,22 @@ def _of_one_node(_who: str, answer: Answer) -> str:
     return "the node" if answer.json["slurm"]["name"] == "cn-a002" else "?"
 
 
+def _history(_who: str, answer: Answer) -> str:
+    return "the history" if answer.json.get("job_id") == ITS_ID else json.dumps(answer.json)
+
+
+def _counts(who: str, answer: Answer) -> str:
+    counted = {each["name"] for each in answer.json if each["unfinished_jobs"]}
+    if counted == {"mila", "beluga"}:
+        return "all counts"
+    own = {"mila"} if OWNED[who] == {ITS_ID} else {"beluga"}
+    return "own counts" if counted == own else f"counts of {counted}"
+
+
+def _for_everyone(_who: str, _answer: Answer) -> str:
+    return "the same"
+
+
 def _figures(_who: str, answer: Answer) -> str:
     return "all figures" if answer.body.startswith(b"# HELP clockwork_") else "?"
 
@@ -78,7 +94,13 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET nodes/list": ("", _of_nodes),
     "GET nodes/one": ("name=cn-a002", _of_one_node),
     "GET node/one": ("name=cn-a002", _of_one_node),
+    "GET jobs/history": (f"job_id={ITS_ID}", _history),
+    "GET clusters/list": ("", _counts),
     "GET /metrics": ("", _figures),
+    "GET /healthz": ("", _for_everyone),
+    "GET /readyz": ("", _for_everyone),
+    "GET /api/v1/openapi.json": ("", _for_everyone),
+    "GET /api/docs": ("", _for_everyone),
 }
 """The query for each request, and what its 200 amounts to: a new address needs a line here and one
 in each table of the manual."""
@@ -135,7 +157,7 @@ def test_every_address_for_everyone(
 
     asked = list(routes(app))
     assert {row_of(*route) for route in asked} == READINGS.keys() == table.keys()
-    assert len(asked) == 2 * len(ENDPOINTS) + 1
+    assert len(asked) == 2 * len(ENDPOINTS) + 5
     for method, path in asked:
         row = {who: got(who, method, path) for who in callers}
         assert row == table[row_of(method, path)], (method, path)
@@ -153,6 +175,7 @@ def test_to_a_user_who_sees_their_own_the_others_are_not_there(
         ("GET", "jobs/one", "job_id=820432&cluster_name=beluga"),
         ("PUT", "jobs/user_dict_update", f"job_id=820432&{pairs}"),
         ("PUT", "jobs/user_dict_update", f"job_id=820432&cluster_name=beluga&{pairs}"),
+        ("GET", "jobs/history", "job_id=820432"),
         ("GET", "jobs/list", "user=ccuser01"),
         ("GET", "jobs/list", "cluster_name=beluga"),
         ("GET", "jobs/list", "user=ccuser01&time=3600&cluster_name=beluga"),
