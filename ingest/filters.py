@@ -2,8 +2,8 @@
 
 They stand where an index can find them, and never leave the API::
 
-    of a job    {owner: string/null,      whose it is, by Slurm's word alone: FIELD/NAME, such as
-                                          mila_cluster_username/alice
+    of a job    {owner: string,           whose it is, by Slurm's word alone: FIELD/NAME, such as
+                                          mila_cluster_username/alice; empty without a name
                  names: [string],         the three usernames of its owner that are known
                  states: [string],        its state as Slurm prints it, and each word of that
                  partitions: [string],    those it waits for or runs in
@@ -69,9 +69,9 @@ def names_filter(names: Iterable[str | None]) -> list[str]:
     return sorted({name for name in names if name is not None})
 
 
-def _owner(slurm: Mapping[str, Any]) -> str | None:
+def _owner(slurm: Mapping[str, Any]) -> str:
     names = ((field, slurm.get(field)) for field in _OWNER_FIELDS)
-    return next((owner_filter(field, name) for field, name in names if name is not None), None)
+    return next((owner_filter(field, name) for field, name in names if name is not None), "")
 
 
 def _states(state: str | None) -> list[str]:
