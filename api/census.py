@@ -102,7 +102,7 @@ def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
     """The unfinished jobs that *visible* lets through, by cluster and (job_state, partition),
     counted now."""
     counts: dict[str, Counts] = {}
-    wanted = all_of({"cw.filters.finished_at": NOT_FINISHED}, visible)
+    wanted = all_of(visible, {"cw.filters.finished_at": NOT_FINISHED})
     keys = ("cluster_name", "job_state", "partition")
     for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
         counts.setdefault(name, Counter())[tuple(group)] += count

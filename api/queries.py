@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from config.settings import JobsVisible
+from ingest.filters import owner_filter
 from ingest.users import User
 
 Filter = dict[str, Any]
@@ -24,14 +25,8 @@ def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
     """
     if jobs_visible == "all" or user.always_sees_all:
         return {}
-    owned: list[Filter] = [
-        {f"slurm.{field}": username} for field, username in user.usernames.items()
-    ]
-    if not owned:
-        return {"_id": {"$in": []}}
-    # What Slurm said stands among the names, and those are indexed.
-    indexed = any_of("cw.filters.names", sorted(set(user.usernames.values())))
-    return {**indexed, **(owned[0] if len(owned) == 1 else {"$or": owned})}
+    owners = [owner_filter(field, username) for field, username in user.usernames.items()]
+    return {"cw.filters.owner": {"$in": owners}}
 
 
 def of_cluster(cluster_name: str | None) -> Filter:
