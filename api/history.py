@@ -43,7 +43,7 @@ def job_history(call: Call) -> Answer:
 def _history(call: Call, job: Document) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    former = call.store.former_jobs.find(queries.former_jobs(**names))
+    former = call.store.former_jobs.find(queries.job(**names))
     newest = former.sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,

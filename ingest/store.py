@@ -46,6 +46,7 @@ JOB_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), _ID]),
     IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
 ]
+FORMER_JOB_INDEXES = [IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)])]
 NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING)]),
@@ -99,6 +100,7 @@ class Store:
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing. Raises pymongo's errors."""
         self.jobs.create_indexes(JOB_INDEXES)
+        self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.set_aside.create_indexes(SET_ASIDE_INDEXES)
