@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.store import Store, connect
-from tests.mongo import secantus
+from tests.mongo import drop, secantus
 
 
 @pytest.fixture(scope="session")
@@ -30,5 +30,4 @@ def store(mongo_uri: str) -> Iterator[Store]:
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+    drop(store)
