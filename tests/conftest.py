@@ -13,9 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.store import Store, connect
-from tests.mongo import secantus
-
-GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
+from tests.mongo import GIVEN_URI, leave, secantus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,16 +37,8 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def store(mongo_uri: str) -> Iterator[Store]:
-    """An empty store with its indexes, in a database of its own.
-
-    In a Mongo that was given, it is dropped afterwards; our own ends with the tests, and dropping
-    takes it longer than filling does.
-    """
+    """An empty store with its indexes, in a database of its own."""
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    # A process that the test killed may have left a transaction open, and that holds others up.
-    store.database.client.admin.command("killAllSessions", [])
-    if GIVEN_URI in os.environ:
-        store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+    leave(store)
