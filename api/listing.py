@@ -71,7 +71,6 @@ class Kind:
     """Jobs or nodes: what a list of them can be filtered and sorted by, and what it shows."""
 
     filters: Sequence[ListFilter]
-    """Those that leave the fewest documents first."""
     sort_keys: Mapping[str, SortKey]
     fields: Fields
 

@@ -1,8 +1,8 @@
 """Mongo filters and the one update: no operator in them can come from a request.
 
 Filters hold plain strings, numbers and dates, the update holds what the client sent as literals.
-Filters are flat, ``{path: condition}``, the most telling condition first: every database finds its
-index for such a filter, the embedded one for no other.
+Filters are flat, ``{path: condition}``, and begin with the condition that leaves the fewest
+documents: every database finds an index for such a filter, the embedded one for no other.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,13 @@ from ingest.filters import owner_filter
 from ingest.users import User
 
 Filter = dict[str, Any]
+
+_FEWEST_FIRST = (
+    *("slurm.job_id", "slurm.array_job_id", "slurm.name", "cw.filters.nodes", "cw.filters.names"),
+    *("cw.filters.finished_at", "cw.filters.states", "cw.filters.features", "slurm.account"),
+    *("cw.filters.partitions", "slurm.cluster_name"),
+)
+"""Paths that have an index, in the order in which a filter names them; all others come behind."""
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 
@@ -76,7 +83,8 @@ def all_of(*filters: Filter) -> Filter:
             apart.append({path: condition})
         else:
             merged[path] = both | other
-    return {**merged, "$and": apart} if apart else merged
+    ordered = {path: merged[path] for path in (*_FEWEST_FIRST, *merged) if path in merged}
+    return {**ordered, "$and": apart} if apart else ordered
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:

@@ -1,8 +1,5 @@
 """The database of the tests: one process for the session, one database for each test.
 
-Where several processes run the tests (``make test``), each has a database process of its own, and
-the tests of one file stay together.
-
 With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead.
 """
 
@@ -13,15 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.store import Store, connect
-from tests.mongo import secantus
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
-    one of theirs."""
-    for item in items:
-        heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
-        item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
+from tests.mongo import drop, secantus
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +30,4 @@ def store(mongo_uri: str) -> Iterator[Store]:
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    # A process that the test killed may have left a transaction open, and that would hold this up.
-    store.database.client.admin.command("killAllSessions", [])
-    # The embedded database takes 20 times as long to drop a collection that is not empty.
-    store.jobs.delete_many({})
-    store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+    drop(store)

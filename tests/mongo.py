@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ingest.store import Store
+
 _LISTENING = b"listening on "
 _SECONDS_TO_STOP = 30
 
@@ -39,6 +41,15 @@ def secantus(path: Path) -> Iterator[str]:
                 process.wait(_SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def drop(store: Store) -> None:
+    """Leave nothing of the store in its Mongo, and close its connections."""
+    for name in store.database.list_collection_names():
+        # To drop a full collection takes the embedded database many times as long.
+        store.database[name].delete_many({})
+    store.database.client.drop_database(store.database.name)
+    store.database.client.close()
 
 
 def _address(output: IO[bytes]) -> str:
