@@ -1,7 +1,7 @@
 """How each cluster stands and what it holds, counted from Mongo once for all who want to know.
 
 A cluster is here from the moment the configuration names it, and also where the database knows it
-by its rounds or its documents alone.  Everything is found by indexes and kept for `FRESH`.  Numbers
+by its rounds alone.  Everything is found by indexes and kept for `FRESH`.  Numbers
 of jobs and nodes are those of the last good round, however old; `is_up` says whether to believe
 them.
 """
@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pymongo
-from pymongo import ASCENDING
 from pymongo.collection import Collection
 
 from api.fresh import Fresh
@@ -85,7 +84,6 @@ class Clusters:
             standings = read_standings(self._store)
             names = set(self.configured)
             names |= {standing["cluster_name"] for standing in standings.values()}
-            names |= _names_in(self._store.jobs) | _names_in(self._store.nodes)
             return Census(
                 standings,
                 {name: _unfinished_jobs(self._store, name) for name in sorted(names)},
@@ -107,20 +105,6 @@ def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
     for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
         counts.setdefault(name, Counter())[tuple(group)] += count
     return counts
-
-
-def _names_in(collection: Collection[Document]) -> set[str]:
-    """The clusters that documents are of, by one step through the index for each."""
-    names: set[str] = set()
-    last = ""
-    while found := collection.find_one(
-        {"slurm.cluster_name": {"$gt": last}},
-        {"slurm.cluster_name": 1},
-        sort=[("slurm.cluster_name", ASCENDING)],
-    ):
-        last = found["slurm"]["cluster_name"]
-        names.add(last)
-    return names
 
 
 def _unfinished_jobs(store: Store, name: str) -> Counts:

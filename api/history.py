@@ -43,7 +43,7 @@ def job_history(call: Call) -> Answer:
 def _history(call: Call, job: Document) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    wanted = queries.all_of(queries.former_jobs(**names), call.visible)
+    wanted = queries.all_of(queries.job(**names), call.visible)
     newest = call.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,

@@ -46,13 +46,6 @@ def job(job_id: str, cluster_name: str | None) -> Filter:
     return {"slurm.job_id": job_id, **of_cluster(cluster_name)}
 
 
-def former_jobs(job_id: str, cluster_name: str) -> Filter:
-    """The jobs that had this id on the cluster before: a range of ``_id``, which the ingest makes
-    of the job's own and its submit time."""
-    its_id = f"{cluster_name}/{job_id}"
-    return {"_id": {"$gt": f"{its_id}/", "$lt": f"{its_id}0"}}  # 0 comes next after /
-
-
 def node(name: str, cluster_name: str | None) -> Filter:
     """The node of this name on the cluster, or on every cluster for None."""
     return {"slurm.name": name, **of_cluster(cluster_name)}

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from itertools import islice
 
-from pymongo import MongoClient
-
 from bench import product
 from bench.databases import Databases
 from bench.dumps import Dump
@@ -52,7 +50,6 @@ def large(databases: Databases, records: int) -> Store:
     store = databases.new_store()
     for kind, prefix in ((JOBS, ""), (NODES, "cn-")):
         collection = store.database[kind.plural]
-        collection.drop()  # an index that is made afterwards costs less
         found = list(patterns.database[kind.plural].find())
         documents = (
             _another(found[number % len(found)], kind.id_key, f"{prefix}{number + 1}")
@@ -60,8 +57,6 @@ def large(databases: Databases, records: int) -> Store:
         )
         while batch := list(islice(documents, _BATCH)):
             collection.insert_many(batch, ordered=False)
-    with MongoClient[Document](databases.uri) as patient:  # a store's own gives up after a minute
-        Store(patient[store.database.name]).ensure_indexes()
     return store
 
 

@@ -68,7 +68,8 @@ from ingest.grammar import JOB, NODE, Grammar
 from ingest.pairs import REPEATED, RawPairs
 
 SlurmDict = dict[str, Any]
-_Reader = Callable[[str, ZoneInfo], Any]
+Reader = Callable[[str, ZoneInfo], Any]
+"""A value as printed to the value in the document."""
 
 JOB_STRINGS = {
     "JobId": "job_id",
@@ -124,18 +125,26 @@ class DocumentError(ValueError):
 
 def job_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
     """The ``slurm`` dict of a job on *cluster*. Raises `DocumentError`."""
-    return _document(raw, cluster, _JOB_RULES, _JOB_NAMES)
+    return _document(raw, cluster, JOB_RULES, _JOB_NAMES)
 
 
 def node_document(raw: RawPairs, cluster: ClusterSettings) -> SlurmDict:
     """The ``slurm`` dict of a node of *cluster*. Raises `DocumentError`."""
-    return _document(raw, cluster, _NODE_RULES, _NODE_NAMES)
+    return _document(raw, cluster, NODE_RULES, _NODE_NAMES)
+
+
+def owner(value: str, cluster: ClusterSettings) -> SlurmDict:
+    """The two keys of a job's owner. Raises `DocumentError`."""
+    found = values.user(value)
+    if found is None:
+        raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
+    return {cluster.username_field: found[0], "uid": found[1]}
 
 
 def typed_keys(grammar: Grammar) -> dict[str, tuple[str, frozenset[type]]]:
     """The names that scontrol's keys have in documents, with Slurm's own key and the types that
     the value can have (NoneType: it can be null).  UserId, which becomes two keys, is not there."""
-    rules = _JOB_RULES if grammar is JOB else _NODE_RULES
+    rules = JOB_RULES if grammar is JOB else NODE_RULES
     return {
         name: (key, _types(get_type_hints(read)["return"]))
         for key, (name, read) in rules.items()
@@ -150,32 +159,37 @@ def _types(annotation: Any) -> frozenset[type]:
 # --- rules: key -> (name in the document, how its value is read) -------------------------------
 
 
-def _optional(value: str, _zone: ZoneInfo) -> str | None:
+def optional(value: str, _zone: ZoneInfo) -> str | None:
+    """A word, or null."""
     return values.optional(value)
 
 
-def _text(value: str, _zone: ZoneInfo) -> str | None:
+def free_text(value: str, _zone: ZoneInfo) -> str | None:
     """Free text: whole, but for the one space that some versions print behind it."""
     value = value.removesuffix(" ")
     return None if value in values.ABSENT else value
 
 
-def _name(value: str, _zone: ZoneInfo) -> str:
+def verbatim(value: str, _zone: ZoneInfo) -> str:
+    """Whatever it is."""
     return value
 
 
-def _time(value: str, zone: ZoneInfo) -> str | None:
+def time(value: str, zone: ZoneInfo) -> str | None:
+    """A time, or null. Raises `DocumentError` for what is neither."""
     moment = values.time(value, zone)
     if moment is None and not values.is_no_time(value):
         raise DocumentError(f"a time was expected, found {value[:80]!r}")
     return moment
 
 
-def _time_or_unknown(value: str, zone: ZoneInfo) -> str:
-    return _time(value, zone) or "Unknown"
+def time_or_unknown(value: str, zone: ZoneInfo) -> str:
+    """A time, or ``Unknown``. Raises `DocumentError`."""
+    return time(value, zone) or "Unknown"
 
 
-def _integer(value: str, _zone: ZoneInfo) -> int | str | None:
+def integer(value: str, _zone: ZoneInfo) -> int | str | None:
+    """A whole number, or as `optional`."""
     return values.integer(value)
 
 
@@ -183,7 +197,8 @@ def _decimal(value: str, _zone: ZoneInfo) -> float | int | str | None:
     return values.decimal(value)
 
 
-def _duration(value: str, _zone: ZoneInfo) -> int | None:
+def duration(value: str, _zone: ZoneInfo) -> int | None:
+    """Seconds, or null."""
     return values.duration(value)
 
 
@@ -192,68 +207,64 @@ def _plain(value: str, zone: ZoneInfo) -> Any:
     return values.time(value, zone) or values.decimal(value)
 
 
-def _readers(integers: tuple[str, ...]) -> dict[str, _Reader]:
-    readers: dict[str, _Reader] = dict.fromkeys(integers, _integer)
-    readers |= dict.fromkeys(_DURATIONS, _duration)
-    readers |= dict.fromkeys(_TIMES, _time)
+def _readers(integers: tuple[str, ...]) -> dict[str, Reader]:
+    readers: dict[str, Reader] = dict.fromkeys(integers, integer)
+    readers |= dict.fromkeys(_DURATIONS, duration)
+    readers |= dict.fromkeys(_TIMES, time)
     return readers
 
 
 def _rules(
-    grammar: Grammar, strings: Mapping[str, str], readers: Mapping[str, _Reader]
-) -> dict[str, tuple[str, _Reader]]:
+    grammar: Grammar, strings: Mapping[str, str], readers: Mapping[str, Reader]
+) -> dict[str, tuple[str, Reader]]:
     rules = {}
     for key, known in grammar.keys.items():
-        plain = _text if known.text else _optional
+        plain = free_text if known.text else optional
         name = strings.get(key, values.snake_case(key))
         rules[key] = (name, readers.get(key, plain))
     return rules
 
 
-_JOB_RULES = _rules(
+JOB_RULES = _rules(
     JOB,
     {**JOB_STRINGS, **JOB_TIMES, "JobName": "name", "TimeLimit": "time_limit"}
     | {"Reservation": "resv_name"},
     {
         **_readers(_JOB_INTEGERS),
-        **dict.fromkeys(JOB_TIMES, _time_or_unknown),
-        "JobName": _name,
-        "TimeLimit": _duration,
+        **dict.fromkeys(JOB_TIMES, time_or_unknown),
+        "JobName": verbatim,
+        "TimeLimit": duration,
     },
 )
-_NODE_RULES = _rules(NODE, NODE_STRINGS, {**_readers(_NODE_INTEGERS), "CPULoad": _decimal})
+NODE_RULES = _rules(NODE, NODE_STRINGS, {**_readers(_NODE_INTEGERS), "CPULoad": _decimal})
 
 
-def _names(rules: Mapping[str, tuple[str, _Reader]]) -> frozenset[str]:
+def _names(rules: Mapping[str, tuple[str, Reader]]) -> frozenset[str]:
     """The names that an unknown key can't take, though they be absent."""
     own = {"mila_cluster_username", "cc_account_username", "uid", "cluster_name", "alloc_groups"}
     return frozenset(own.union(name for name, _ in rules.values()))
 
 
-_JOB_NAMES = _names(_JOB_RULES)
-_NODE_NAMES = _names(_NODE_RULES)
+_JOB_NAMES = _names(JOB_RULES)
+_NODE_NAMES = _names(NODE_RULES)
 
 
 def _document(
     raw: RawPairs,
     cluster: ClusterSettings,
-    rules: Mapping[str, tuple[str, _Reader]],
+    rules: Mapping[str, tuple[str, Reader]],
     names: frozenset[str],
 ) -> SlurmDict:
-    zone = cluster.zone
     slurm: SlurmDict = {}
     unknown: list[tuple[str, str]] = []
     groups: list[SlurmDict] = []
     for _, key, _, value in raw.pairs:
         if key == "UserId":
-            owner = values.user(value)
-            if owner is None:
-                raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
-            slurm[cluster.username_field], slurm["uid"] = owner
+            slurm |= owner(value, cluster)
         elif key in rules:
             name, read = rules[key]
             try:
-                slurm[name] = read(value, zone)
+                slurm[name] = read(value, cluster.zone)
             except DocumentError as error:
                 raise DocumentError(f"{key}: {error}") from None
         elif key == "Nodes":
@@ -272,7 +283,7 @@ def _document(
         name = f"slurm_{name}" if name in names else name
         if name in slurm:
             raise DocumentError(f"{key}: another key is called {name} too")
-        slurm[name] = _plain(value, zone)
+        slurm[name] = _plain(value, cluster.zone)
     return slurm if raw.is_utf8() else _storable(slurm)
 
 

@@ -47,7 +47,10 @@ JOB_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), _ID]),
     IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
 ]
-FORMER_JOB_INDEXES = [IndexModel([("cw.filters.owner", ASCENDING)])]
+FORMER_JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("cw.filters.owner", ASCENDING)]),
+]
 NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING)]),

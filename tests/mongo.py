@@ -1,5 +1,6 @@
 """A real database process for the tests: the embedded one, on a free port."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import IO
 
 from ingest.store import Store
+
+GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
+"""The variable that names a Mongo in which the tests run."""
 
 _LISTENING = b"listening on "
 _SECONDS_TO_STOP = 30
@@ -43,12 +47,15 @@ def secantus(path: Path) -> Iterator[str]:
                 process.kill()
 
 
-def drop(store: Store) -> None:
-    """Leave nothing of the store in its Mongo, and close its connections."""
-    for name in store.database.list_collection_names():
-        # To drop a full collection takes the embedded database many times as long.
-        store.database[name].delete_many({})
-    store.database.client.drop_database(store.database.name)
+def leave(store: Store) -> None:
+    """Close the connections of a test's *store*, and drop its database in a Mongo that was given.
+
+    Our own Mongo ends with the tests, and dropping takes it longer than filling does.
+    """
+    # A process that the test killed may have left a transaction open, and that holds others up.
+    store.database.client.admin.command("killAllSessions", [])
+    if GIVEN_URI in os.environ:
+        store.database.client.drop_database(store.database.name)
     store.database.client.close()
 
 

@@ -1,9 +1,11 @@
 """jobs/history: the states of a job as the ingest keeps them, and the former jobs of its id."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
+from api import queries
 from config import ClusterSettings, SshSettings
 from ingest.accounting import JobEnd
 from ingest.grammar import JOB
@@ -118,3 +120,9 @@ def test_the_rules_of_jobs_one(client: Client, store: Store) -> None:
     found = client.get("jobs/history", job_id="820432", cluster_name="cedar").json
     assert found["cluster_name"] == "cedar"
     assert found["history"] == []  # a document of before there was one
+
+
+def test_former_jobs_are_found_by_an_index(store: Store) -> None:
+    found = store.former_jobs.find(queries.job("7", "mila"))
+
+    assert '"IXSCAN"' in json.dumps(found.explain(), default=str)

@@ -12,7 +12,7 @@ from api.app import BASE, build_app
 from ingest.store import Store, connect
 from ingest.users import add_user
 from tests.api.examples import MILA_JOB, job_document
-from tests.mongo import drop
+from tests.mongo import leave
 
 FEW, MANY = 1000, 4500
 WAYS = [
@@ -27,7 +27,7 @@ def bare_store(mongo_uri: str) -> Iterator[Store]:
     """A store without indexes, which is filled quickly."""
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     yield store
-    drop(store)
+    leave(store)
 
 
 def sent_and_held(app: Any, token: str, arguments: str, coding: str) -> tuple[int, int]:

@@ -1,0 +1,215 @@
+"""Records that were read by their layout to documents: a plan for each layout.
+
+It gives what `ingest.documents` makes of the same record, several times faster: names are looked
+up once for a layout, and lines and values that come again and again are read once for an output.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from config import ClusterSettings
+from ingest import values
+from ingest.documents import (
+    JOB_RULES,
+    NODE_RULES,
+    DocumentError,
+    Reader,
+    SlurmDict,
+    duration,
+    free_text,
+    integer,
+    job_document,
+    node_document,
+    optional,
+    owner,
+    time,
+    time_or_unknown,
+    verbatim,
+)
+from ingest.grammar import JOB, Grammar
+from ingest.layouts import Group, Layout
+from ingest.record import Record
+
+MAX_KNOWN = 1 << 8
+"""Values of one type that are remembered: few, so that they stay in the processor's cache."""
+MAX_KNOWN_LINES = 1 << 11
+"""Lines with the same keys that are remembered."""
+MAX_KNOWN_HOURS = 1 << 12
+MAX_KNOWN_LENGTH = 512
+"""A longer value or line is read each time that it comes."""
+
+_CLOCKS = frozenset(f":{minute:02}:{second:02}" for minute in range(60) for second in range(60))
+
+
+class _Known(dict[str, Any]):
+    """What texts are read as, so far. Raises `DocumentError` for one that can't be."""
+
+    def __init__(self, read: Callable[[str], Any], limit: int = MAX_KNOWN) -> None:
+        super().__init__()
+        self._read = read
+        self._limit = limit
+
+    def __missing__(self, text: str) -> Any:
+        value = self._read(text)
+        if len(text) <= MAX_KNOWN_LENGTH:
+            if len(self) >= self._limit:
+                self.clear()
+            self[text] = value
+        return value
+
+
+class _KnownTimes(_Known):
+    """Times: what is told of an hour holds for all of its minutes and seconds."""
+
+    def __init__(self, zone: ZoneInfo, read: Reader) -> None:
+        super().__init__(lambda text: read(text, zone))
+        self._hours: dict[str, tuple[str, str]] = {}
+        self._zone = zone
+
+    def __missing__(self, text: str) -> Any:
+        clock = text[13:19]
+        hour = self._hours.get(text[:13] + text[19:])
+        if hour is None or clock not in _CLOCKS:
+            self._learn_hour(text)
+            return super().__missing__(text)
+        if len(self) >= self._limit:
+            self.clear()
+        value = self[text] = f"{hour[0]}{clock}{hour[1]}"
+        return value
+
+    def _learn_hour(self, text: str) -> None:
+        """Note what stands before and behind minute and second, if that is so all the hour long."""
+        first, last = (
+            values.time(text[:13] + clock + text[19:], self._zone) for clock in (":00:00", ":59:59")
+        )
+        if first and last and first[:13] + ":59:59" + first[19:] == last:
+            if len(self._hours) >= MAX_KNOWN_HOURS:
+                self._hours.clear()
+            self._hours[text[:13] + text[19:]] = first[:13], first[19:]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the values of one layout's groups become a document."""
+
+    empty: SlurmDict
+    """Its keys in their order, all that is the same for all records filled in."""
+    known: Sequence[tuple[int, _Known]]
+    """Groups to look up."""
+    texts: Sequence[int]
+    """Groups to be put as they are, or as null."""
+    spaced: Sequence[tuple[int, Reader]]
+    """The same with a space behind them."""
+    names: Sequence[str]
+    single: Callable[[list[Any]], tuple[Any, ...]]
+    """The values that bear the names."""
+    lines: Sequence[int]
+    """Groups that are several keys and values."""
+
+
+class Documents:
+    """The documents of one output's records."""
+
+    def __init__(self, grammar: Grammar, cluster: ClusterSettings) -> None:
+        self._carefully = job_document if grammar is JOB else node_document
+        self._rules = JOB_RULES if grammar is JOB else NODE_RULES
+        self._cluster = cluster
+        self._plans: dict[Layout, _Plan] = {}
+        self._known_values: dict[Reader, _Known] = {
+            integer: _Known(values.integer),
+            duration: _Known(values.duration),
+            time: _KnownTimes(cluster.zone, time),
+            time_or_unknown: _KnownTimes(cluster.zone, time_or_unknown),
+        }
+        self._known_lines: dict[Group, _Known] = {}
+
+    def of(self, record: Record) -> SlurmDict:
+        """The ``slurm`` dict of *record*. Raises `DocumentError`."""
+        if record.reading is None:
+            return self._carefully(record.raw, self._cluster)
+        layout, match = record.reading
+        plan = self._plans.get(layout)
+        if plan is None:
+            plan = self._plans[layout] = self._plan(layout)
+        found: list[Any] = list(match.groups())
+        try:
+            for place, known in plan.known:
+                found[place] = known[found[place]]
+        except DocumentError:
+            return self._carefully(record.raw, self._cluster)  # which says where the fault is
+        absent = values.ABSENT
+        for place in plan.texts:
+            if found[place] in absent:
+                found[place] = None
+        for place, read in plan.spaced:
+            found[place] = read(found[place], self._cluster.zone)
+        slurm = plan.empty.copy()
+        slurm.update(zip(plan.names, plan.single(found), strict=False))
+        for place in plan.lines:
+            slurm.update(found[place])
+        if slurm.get("resv_name", "") is None:
+            del slurm["resv_name"]
+        return slurm
+
+    def _plan(self, layout: Layout) -> _Plan:
+        known: list[tuple[int, _Known]] = []
+        texts: list[int] = []
+        spaced: list[tuple[int, Reader]] = []
+        lines: list[int] = []
+        names: dict[int, str] = {}
+        for place, group in enumerate(layout.groups):
+            if group.lines is not None or group.keys == ("UserId",):
+                lines.append(place)
+                known.append((place, self._lines_of(group)))
+                continue
+            names[place], read = self._rules[group.keys[0]]
+            if read in (optional, free_text):
+                if group.spaced:
+                    spaced.append((place, read))
+                else:
+                    texts.append(place)
+            elif read is not verbatim:
+                known.append((place, self._values_of(read)))
+        return _Plan(
+            empty=self._empty(layout),
+            known=known,
+            texts=texts,
+            spaced=spaced,
+            names=tuple(names.values()),
+            single=itemgetter(*names, 0),  # one more, so that it is always a tuple
+            lines=lines,
+        )
+
+    def _empty(self, layout: Layout) -> SlurmDict:
+        empty: SlurmDict = {}
+        for group in layout.groups:
+            for key in group.keys:
+                if key == "UserId":
+                    empty |= {self._cluster.username_field: None, "uid": None}
+                else:
+                    empty[self._rules[key][0]] = None
+        return {**empty, "cluster_name": self._cluster.name}
+
+    def _values_of(self, read: Reader) -> _Known:
+        if read not in self._known_values:
+            self._known_values[read] = _Known(lambda text: read(text, self._cluster.zone))
+        return self._known_values[read]
+
+    def _lines_of(self, group: Group) -> _Known:
+        if group not in self._known_lines:
+            self._known_lines[group] = _Known(lambda text: self._part(group, text), MAX_KNOWN_LINES)
+        return self._known_lines[group]
+
+    def _part(self, group: Group, text: str) -> SlurmDict:
+        """The part of a document that *text*, a line, is."""
+        part: SlurmDict = {}
+        for key, value in zip(group.keys, group.values(text), strict=True):
+            if key == "UserId":
+                part |= owner(value, self._cluster)
+            else:
+                name, read = self._rules[key]
+                part[name] = read(value, self._cluster.zone)
+        return part
