@@ -28,7 +28,7 @@ def secantus(path: Path) -> Iterator[str]:
     command = [
         str(Path(sys.prefix) / "bin" / "secantusd-py"),
         *("--host", "127.0.0.1", "--port", "0"),
-        *("--storage-path", str(path / "files"), "--sync-on-commit"),
+        *("--storage-path", str(path / "files")),
     ]
     # The process looks for a configuration file in its working folder: this one has none.
     with subprocess.Popen(
