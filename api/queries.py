@@ -17,7 +17,13 @@ Filter = dict[str, Any]
 
 _FEWEST_FIRST = (
     *("slurm.job_id", "slurm.array_job_id", "slurm.name", "cw.filters.nodes", "cw.filters.names"),
-    *("cw.filters.finished_at", "cw.filters.states", "cw.filters.features", "slurm.account"),
+    *(
+        "cw.filters.owner",
+        "cw.filters.finished_at",
+        "cw.filters.states",
+        "cw.filters.features",
+        "slurm.account",
+    ),
     *("cw.filters.partitions", "slurm.cluster_name"),
 )
 """Paths that have an index, in the order in which a filter names them; all others come behind."""

@@ -16,6 +16,7 @@ from ingest.store import Store
 from ingest.users import add_user, revoke
 from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.api.test_metrics import CLUSTERS
 
 MANUAL = Path(__file__).parents[2] / "docs" / "accounts.md"
 PAGE_FILES = "/page/"
@@ -119,8 +120,7 @@ def row_of(method: str, path: str) -> str:
 def routes(app: Any) -> Iterator[tuple[str, str]]:
     assert isinstance(app, bottle.Bottle)
     for route in app.routes:
-        if route.rule != "/" and not route.rule.startswith("/page/"):  # files for everyone
-            yield route.method, route.rule
+        yield route.method, route.rule
 
 
 @pytest.fixture
@@ -147,7 +147,8 @@ def callers(filled: Store) -> dict[str, dict[str, str]]:
 def test_every_address_for_everyone(
     filled: Store, callers: dict[str, dict[str, str]], jobs_visible: JobsVisible
 ) -> None:
-    app = build_app(filled, lambda: NOW, settings=ApiSettings(jobs_visible=jobs_visible))
+    settings = ApiSettings(jobs_visible=jobs_visible)
+    app = build_app(filled, lambda: NOW, CLUSTERS, settings)
     table = manual_table(jobs_visible)
 
     def got(who: str, method: str, path: str) -> str:
