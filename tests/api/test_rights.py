@@ -16,6 +16,7 @@ from ingest.store import Store
 from ingest.users import add_user, revoke
 from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.api.test_metrics import CLUSTERS
 
 MANUAL = Path(__file__).parents[2] / "docs" / "accounts.md"
 VISIBLE: tuple[JobsVisible, ...] = ("all", "own")
@@ -143,7 +144,7 @@ def callers(filled: Store) -> dict[str, dict[str, str]]:
 def test_every_address_for_everyone(
     filled: Store, callers: dict[str, dict[str, str]], jobs_visible: JobsVisible
 ) -> None:
-    app = build_app(filled, lambda: NOW, settings=ApiSettings(jobs_visible=jobs_visible))
+    app = build_app(filled, lambda: NOW, CLUSTERS, ApiSettings(jobs_visible=jobs_visible))
     table = manual_table(jobs_visible)
 
     def got(who: str, method: str, path: str) -> str:
