@@ -4,8 +4,7 @@
 method    /api/v1/cluster/...           arguments
 ========  ============================  ============================================
 GET       jobs/list                     user (or username), time (or relative_time),
-                                        cluster_name;
-                                        array_job_id, name, node, job_state, account,
+                                        cluster_name; array_job_id, name, node, job_state, account,
                                         partition; those of every list
 GET       jobs/one                      job_id, cluster_name
 PUT       jobs/user_dict_update         job_id, cluster_name, update_pairs

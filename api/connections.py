@@ -19,6 +19,8 @@ RECEIVE_SECONDS = 30.0
 LEAST_RATE = 1 << 10
 """Bytes a second that a client takes of its answer, over any `RATE_SECONDS`."""
 RATE_SECONDS = 60.0
+GRACE_SECONDS = 1.0
+"""What a client has in any case; when connections are scarce, new ones wait that long for it."""
 
 _FOLDED = re.compile(rb"\r?\n[ \t]")
 _NAME = re.compile(rb"^([^:\r\n]*):", re.MULTILINE)
@@ -115,6 +117,9 @@ def end_slow(connections: Iterable[Connection], most: int, now: float) -> None:
     ended: list[Connection] = []
     for connection in connections:
         (ended if connection.is_slow(now) else left).append(connection)
-    waiting = sorted((each for each in left if each.waits), key=lambda each: each.waiting_since)
+    waiting = sorted(
+        (each for each in left if each.waits and now - each.waiting_since > GRACE_SECONDS),
+        key=lambda each: each.waiting_since,
+    )
     for connection in ended + waiting[: max(0, len(left) - most)]:
         connection.handle_close()  # not will_close, which waits until the client takes something

@@ -4,15 +4,17 @@ The tags are weak: they stand for what the documents say, however it is written 
 The tag of one document is a digest of it.  The tag of a list is made before the list is read, of
 
 - the marks of the documents that it is made from (`ingest.marks`),
-- the question: the arguments, what the user may see, and the release that answers,
+- the question: the arguments, and the release that answers,
 - where ``time`` was given, the cutoffs between which no job drops out: ``W/"digest.from.to"``, in
   milliseconds of Unix time.
 
 So a tag may look old where the list is the same, and is never the same where the list is another.
+Marks and cutoffs tell of everyone's jobs: to a user who sees their own alone, a page or a number is
+tagged as one document is, and a list in a stream is not.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from http import HTTPStatus
@@ -26,7 +28,8 @@ RELEASE = version("clockwork-slurm")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_CACHE_CONTROL = {"Cache-Control": "private, no-cache"}
+CACHE_CONTROL = {"Cache-Control": "private, no-cache"}
+"""What browsers and proxies may do with answers: keep them for their user, and ask each time."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def tag_headers(value: str, cutoffs: Cutoffs | None = None) -> dict[str, str]:
     """The header fields for an answer with this digest."""
     if cutoffs is not None:
         value += f".{cutoffs.first}.{cutoffs.last}"
-    return {"ETag": f'W/"{value}"', **_CACHE_CONTROL}
+    return {"ETag": f'W/"{value}"', **CACHE_CONTROL}
 
 
 def unchanged(environ: Environ, value: str, cutoff: int | None = None) -> Answer | None:
@@ -74,10 +77,13 @@ def unchanged(environ: Environ, value: str, cutoff: int | None = None) -> Answer
     return None
 
 
-def tagged(environ: Environ, body: bytes) -> Answer:
-    """An answer of one document, or 304 where the request has it already."""
-    value = blake2b(body, digest_size=16).hexdigest()
-    return unchanged(environ, value) or Answer(body, tag_headers(value))
+def tagged(environ: Environ, answer: Answer) -> Answer:
+    """*answer* with its tag, where its body is whole, or 304 where the request has it already."""
+    if not isinstance(answer.body, bytes):
+        return answer
+    value = blake2b(answer.body, digest_size=16).hexdigest()
+    headers = {**(answer.headers or {}), **tag_headers(value)}
+    return unchanged(environ, value) or replace(answer, headers=headers)
 
 
 def _cutoffs(text: str) -> Cutoffs | None:

@@ -43,16 +43,12 @@ def job_history(call: Call) -> Answer:
 def _history(call: Call, job: Document) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    former = call.store.former_jobs.find(queries.job(**names))
-    newest = former.sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
+    wanted = queries.all_of(queries.job(**names), call.visible)
+    newest = call.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
         "history": cw.get("history", []),
         "accounting": cw.get("accounting"),
-        "former_jobs": [
-            JOB_FIELDS.shown(each)
-            for each in newest
-            if not call.visible or call.user.owns(each["slurm"])
-        ],
+        "former_jobs": [JOB_FIELDS.shown(each) for each in newest],
     }

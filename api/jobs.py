@@ -57,10 +57,10 @@ def list_jobs(call: Call) -> Answer:
     cutoff = None if seconds is None else queries.before(call.now, seconds)
     wanted = queries.all_of(
         queries.any_of("cw.filters.names", None if user is None else [user]),
+        call.visible,
         queries.not_finished_before(cutoff),
         *chosen(call.arguments, JOBS),
         queries.of_cluster(cluster_name),
-        call.visible,
     )
     question = Question(wanted, cluster_name, call.visible, cutoff)
     return list_answer(call, call.store.jobs, JOBS, question)
@@ -75,4 +75,4 @@ def one_job(call: Call) -> Answer:
     cluster_name = text_argument(call.arguments, "cluster_name")
     wanted = queries.all_of(queries.job(job_id, cluster_name), call.visible)
     job = only_one(call.store.jobs.find(wanted, JOB_FIELDS.projection()), f"job {job_id!r}")
-    return tagged(call.environ, json_bytes({} if job is None else JOB_FIELDS.shown(job)))
+    return tagged(call.environ, Answer(json_bytes({} if job is None else JOB_FIELDS.shown(job))))

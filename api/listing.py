@@ -23,7 +23,15 @@ from api.arguments import (
 )
 from api.call import JSON, Answer, Call
 from api.documents import DOCUMENTS_PER_CHUNK, Document, json_bytes, json_lines, json_list
-from api.entity_tags import Cutoffs, digest, milliseconds, tag_headers, unchanged
+from api.entity_tags import (
+    CACHE_CONTROL,
+    Cutoffs,
+    digest,
+    milliseconds,
+    tag_headers,
+    tagged,
+    unchanged,
+)
 from api.fields import Fields, read_fields
 from api.paging import (
     MOST_ON_A_PAGE,
@@ -63,7 +71,6 @@ class Kind:
     """Jobs or nodes: what a list of them can be filtered and sorted by, and what it shows."""
 
     filters: Sequence[ListFilter]
-    """Those that leave the fewest documents first."""
     sort_keys: Mapping[str, SortKey]
     fields: Fields
 
@@ -103,7 +110,7 @@ class Question:
     cluster_name: str | None
     """Of all of them; None for any."""
     visible: Filter
-    """What the user may see of them; part of *wanted*."""
+    """What the user may see of them, {} for all; part of *wanted*."""
     cutoff: datetime | None = None
     """Where jobs that finished earlier are left out: it moves with the time."""
 
@@ -122,34 +129,52 @@ def list_answer(
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
     listing = _read_listing(call.arguments, kind)
-    cutoff = question.cutoff
     with ExitStack() as ending:
         session = ending.enter_context(call.store.database.client.start_session())
-        marks = read_marks(call.store, session, collection.name, question.cluster_name)
-        value = digest(collection.name, marks, sorted(call.arguments.items()), question.visible)
-        same = unchanged(call.environ, value, None if cutoff is None else milliseconds(cutoff))
-        if same is not None:
-            return same
-        cutoffs = None if cutoff is None else _cutoffs(collection, session, question, cutoff)
-        headers = tag_headers(value, cutoffs)
+        headers: Mapping[str, str] = CACHE_CONTROL
+        if not question.visible:
+            tag = _tag(call, collection, session, question)
+            if isinstance(tag, Answer):
+                return tag
+            headers = tag
         if listing is None:
             number = collection.count_documents(question.wanted, session=session)
-            return Answer(json_bytes({"count": number}), headers)
-        found = _found(collection, session, listing, question.wanted)
-        if listing.limit is not None:
-            return _page(call, listing, listing.limit, found, headers)
-        stream = listing.write(found)
-        ending.pop_all()  # it ends the session
-        return Answer(stream, headers, content_type=listing.content_type)
+            answer = Answer(json_bytes({"count": number}), headers)
+        else:
+            found = _found(collection, session, listing, question.wanted)
+            if listing.limit is None:
+                stream = listing.write(found)
+                ending.pop_all()  # it ends the session
+                return Answer(stream, headers, content_type=listing.content_type)
+            answer = _page(call, listing, listing.limit, found, headers)
+        return tagged(call.environ, answer) if question.visible else answer
+
+
+def _tag(
+    call: Call, collection: Collection[Document], session: ClientSession, question: Question
+) -> Answer | dict[str, str]:
+    """The header fields with the list's tag; the answer 304 where the client has the list."""
+    cutoff = question.cutoff
+    marks = read_marks(call.store, session, collection.name, question.cluster_name)
+    value = digest(collection.name, marks, sorted(call.arguments.items()))
+    same = unchanged(call.environ, value, None if cutoff is None else milliseconds(cutoff))
+    if same is not None:
+        return same
+    cutoffs = None if cutoff is None else _cutoffs(collection, session, question, cutoff)
+    return tag_headers(value, cutoffs)
 
 
 def _page(
-    call: Call, listing: Listing, limit: int, found: Iterator[Document], headers: dict[str, str]
+    call: Call,
+    listing: Listing,
+    limit: int,
+    found: Iterator[Document],
+    headers: Mapping[str, str],
 ) -> Answer:
     page = list(found)
     if len(page) > limit:
         page.pop()
-        headers |= {"Link": _link(call, listing.order, page[-1])}
+        headers = {**headers, "Link": _link(call, listing.order, page[-1])}
     body = b"".join(listing.write(page))
     return Answer(body, headers, content_type=listing.content_type)
 

@@ -46,4 +46,4 @@ def one_node(call: Call) -> Answer:
     cluster_name = text_argument(call.arguments, "cluster_name")
     wanted = queries.node(name, cluster_name)
     node = only_one(call.store.nodes.find(wanted, NODE_FIELDS.projection()), f"node {name!r}")
-    return tagged(call.environ, json_bytes({} if node is None else NODE_FIELDS.shown(node)))
+    return tagged(call.environ, Answer(json_bytes({} if node is None else NODE_FIELDS.shown(node))))

@@ -7,7 +7,7 @@ from config import ClusterSettings, ScraperSettings, SshSettings
 from ingest.documents import SlurmDict
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents
 from ingest.leases import Lease
-from ingest.records import SetAside, Vouching, read_records
+from ingest.records import SetAside, Vouching, read_changes, read_records
 from ingest.store import Store
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
@@ -66,7 +66,8 @@ class Rounds:
 
     def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
         """One round; its text in *chunks*."""
-        records = read_records(
-            chunks, kind.grammar, seal=seal, vouching=self._vouching[kind.plural]
+        intake = self._intakes[kind.plural]
+        records = read_changes(
+            chunks, kind.grammar, intake.known, seal=seal, vouching=self._vouching[kind.plural]
         )
-        return self._intakes[kind.plural].take_in(records)
+        return intake.take_in(records)

@@ -188,7 +188,8 @@ def time_or_unknown(value: str, zone: ZoneInfo) -> str:
     return time(value, zone) or "Unknown"
 
 
-def _integer(value: str, _zone: ZoneInfo) -> int | str | None:
+def integer(value: str, _zone: ZoneInfo) -> int | str | None:
+    """A whole number, or as `optional`."""
     return values.integer(value)
 
 
@@ -196,7 +197,8 @@ def _decimal(value: str, _zone: ZoneInfo) -> float | int | str | None:
     return values.decimal(value)
 
 
-def _duration(value: str, _zone: ZoneInfo) -> int | None:
+def duration(value: str, _zone: ZoneInfo) -> int | None:
+    """Seconds, or null."""
     return values.duration(value)
 
 
@@ -206,8 +208,8 @@ def _plain(value: str, zone: ZoneInfo) -> Any:
 
 
 def _readers(integers: tuple[str, ...]) -> dict[str, Reader]:
-    readers: dict[str, Reader] = dict.fromkeys(integers, _integer)
-    readers |= dict.fromkeys(_DURATIONS, _duration)
+    readers: dict[str, Reader] = dict.fromkeys(integers, integer)
+    readers |= dict.fromkeys(_DURATIONS, duration)
     readers |= dict.fromkeys(_TIMES, time)
     return readers
 
@@ -231,7 +233,7 @@ JOB_RULES = _rules(
         **_readers(_JOB_INTEGERS),
         **dict.fromkeys(JOB_TIMES, time_or_unknown),
         "JobName": verbatim,
-        "TimeLimit": _duration,
+        "TimeLimit": duration,
     },
 )
 NODE_RULES = _rules(NODE, NODE_STRINGS, {**_readers(_NODE_INTEGERS), "CPULoad": _decimal})

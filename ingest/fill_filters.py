@@ -20,10 +20,12 @@ BATCH = 500
 def fill_filters(store: Store) -> int:
     """Give every document its ``cw.filters``; returns how many had none. Raises pymongo's errors.
 
-    Two queries by index where all have them.  What a scrape writes meanwhile stays as it is.
+    Queries by index where all have them.  What others write meanwhile stays as it is.
     """
-    return _fill(store, store.jobs, "cw.filters.finished_at", _of_job) + _fill(
-        store, store.nodes, "cw.filters.states", lambda node: node_filters(node["slurm"])
+    return (
+        _fill(store, store.jobs, "cw.filters.owner", _of_job)
+        + _fill(store, store.former_jobs, "cw.filters.owner", _of_job)
+        + _fill(store, store.nodes, "cw.filters.states", lambda node: node_filters(node["slurm"]))
     )
 
 
@@ -47,7 +49,7 @@ def _fill(
             return filled
         operations = [
             UpdateOne(
-                {"_id": document["_id"], path: None},
+                {"_id": document["_id"], path: None, "cw": {"$eq": document.get("cw")}},
                 {"$set": {"cw.filters": filters(document)}},
             )
             for document in batch

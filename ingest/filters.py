@@ -2,7 +2,9 @@
 
 They stand where an index can find them, and never leave the API::
 
-    of a job    {names: [string],         the three usernames of its owner that are known
+    of a job    {owner: string,           whose it is, by Slurm's word alone: FIELD/NAME, such as
+                                          mila_cluster_username/alice; empty without a name
+                 names: [string],         the three usernames of its owner that are known
                  states: [string],        its state as Slurm prints it, and each word of that
                  partitions: [string],    those it waits for or runs in
                  nodes: [string],         the names that its hostlist stands for
@@ -17,11 +19,14 @@ Slurm's signs for a node's condition, and under the whole of it.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, get_args
 
+from config.settings import UsernameField
 from ingest.hostlists import HostlistError, expand
 
 Document = dict[str, Any]
+
+_OWNER_FIELDS = get_args(UsernameField)
 
 NOT_FINISHED = datetime(9999, 1, 1, tzinfo=timezone.utc)
 """Later than every end, so that one range holds what runs and what ended of late."""
@@ -35,6 +40,7 @@ def job_filters(
     """The ``cw.filters`` of a job whose owner has these names, None for those that are not known,
     and which finished then, None for not yet."""
     return {
+        "owner": _owner(slurm),
         "names": names_filter(names),
         "states": _states(slurm.get("job_state")),
         "partitions": _listed(slurm.get("partition")),
@@ -53,9 +59,19 @@ def node_filters(slurm: Mapping[str, Any]) -> Document:
     }
 
 
+def owner_filter(field: str, username: str) -> str:
+    """The ``owner`` of the jobs for which Slurm gives this name, under this username field."""
+    return f"{field}/{username}"
+
+
 def names_filter(names: Iterable[str | None]) -> list[str]:
     """Those of a job's usernames that are known, each once."""
     return sorted({name for name in names if name is not None})
+
+
+def _owner(slurm: Mapping[str, Any]) -> str:
+    names = ((field, slurm.get(field)) for field in _OWNER_FIELDS)
+    return next((owner_filter(field, name) for field, name in names if name is not None), "")
 
 
 def _states(state: str | None) -> list[str]:

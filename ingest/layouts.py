@@ -16,8 +16,9 @@ A sealed text bears as many ``\0`` in the seal's place, which is another one in 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from ingest.grammar import Grammar, Key
@@ -46,24 +47,27 @@ _ANY_TEXT = re.compile(_TEXT)
 _ANY_PLAIN = re.compile(_PLAIN)
 
 _SELDOM_THE_SAME = frozenset(
-    {"JobId", "JobName", "Priority", "AllocNode:Sid", "NodeName", "CPULoad", "FreeMem"}
+    {
+        *("JobId", "JobName", "Priority", "AllocNode:Sid", "NodeList", "BatchHost"),
+        *("NodeName", "NodeAddr", "CPULoad", "FreeMem"),
+    }
 )
 """Keys whose values differ from record to record, beside times and what people write."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What one group of a layout's expression holds: a value, or a line of keys and values."""
+    """What one group of a layout's expression holds: a value, or lines of keys and values."""
 
     keys: tuple[str, ...]
-    line: re.Pattern[str] | None
-    """Of a line, with a group for each value."""
+    lines: re.Pattern[str] | None
+    """For lines: with a group for each value."""
     spaced: bool = False
     """A space stands behind the one value in every record."""
 
     def values(self, text: str) -> tuple[str, ...]:
         """The values of its keys."""
-        match = self.line and self.line.fullmatch(text)
+        match = self.lines and self.lines.fullmatch(text)
         return match.groups() if match else (text,)
 
 
@@ -76,15 +80,18 @@ class Layout:
         values = _Values(grammar, sealed=sealed, batch=any(p.key == "StdOut" for p in raw.pairs))
         groups: list[Group] = []
         pattern = ""
-        for line in _lines(raw):
-            if len(line) > 1 and not any(map(values.seldom_the_same, line)):
-                pattern += f"{re.escape(line[0].lead)}({values.of_line(line, '(?:{})')})"
-                keys = tuple(pair.key for pair in line)
-                groups.append(Group(keys, re.compile(values.of_line(line, "({})"))))
+        for differs, block in values.blocks(raw):
+            if differs or len(block) == 1:
+                pattern += "".join(_literal(pair) + values.of(pair, "({})") for pair in block)
+                groups += [Group((pair.key,), None, pair.value.endswith(" ")) for pair in block]
             else:
-                pattern += "".join(_literal(pair) + values.of(pair, "({})") for pair in line)
-                groups += [Group((pair.key,), None, pair.value.endswith(" ")) for pair in line]
+                pattern += f"{re.escape(block[0].lead)}({values.of_block(block, '(?:{})')})"
+                keys = tuple(pair.key for pair in block)
+                groups.append(Group(keys, re.compile(values.of_block(block, "({})"))))
         self.groups = tuple(groups)
+        self.lines = frozenset(pair.lead + pair.key + pair.sign for pair in raw.pairs)
+        self.marks: Sequence[str] = ()
+        """What its records show, and those of some layout of the same shape do not."""
         self.fullmatch = re.compile(f"{pattern}({_END})").fullmatch
         """Its groups are `groups`, and the record's end."""
 
@@ -132,6 +139,8 @@ class Layouts:
         shape = _shape(text)
         layouts = self._alike.get(shape, [])
         for layout in layouts:
+            if layout.marks and not all(mark in text for mark in layout.marks):
+                continue
             match = layout.fullmatch(text)
             if match is not None:
                 if layout is not layouts[0]:
@@ -152,6 +161,7 @@ class Layouts:
         match = layout.fullmatch(text)
         if match is not None and layout.raw(match) == raw and self._needs_no_voucher(text):
             self._put_first(layout, _shape(text))
+            _mark(self._alike[_shape(text)])
 
     def _needs_no_voucher(self, text: str) -> bool:
         try:
@@ -176,6 +186,13 @@ def _shape(text: str) -> _Shape:
     second = text.find(" ") + 1
     last = text.rfind("\n   ", 0, -8)
     return text.count("\n"), text[second : second + 6], text[last : last + 8]
+
+
+def _mark(alike: list[Layout]) -> None:
+    """Give layouts of one shape their marks: a look for these is quicker than a try."""
+    for layout in alike:
+        own = (sorted(layout.lines - other.lines) for other in alike)
+        layout.marks = tuple({lines[0] for lines in own if lines})
 
 
 def _is_regular(raw: RawPairs, grammar: Grammar) -> bool:
@@ -226,17 +243,25 @@ class _Values:
     def _key(self, pair: Pair) -> Key:
         return self._grammar.keys[pair.key]
 
-    def seldom_the_same(self, pair: Pair) -> bool:
-        """Whether it is not worth to know *pair*'s line by what it holds."""
-        text = self._key(pair).text and self._key(pair).opens_line
-        return text or pair.key in _SELDOM_THE_SAME or pair.key.endswith("Time")
+    def blocks(self, raw: RawPairs) -> Iterator[tuple[bool, list[Pair]]]:
+        """The pairs of neighbouring lines, and whether these differ from record to record."""
+        for differs, lines in groupby(_lines(raw), self._differs):
+            yield differs, list(chain.from_iterable(lines))
 
-    def of_line(self, line: list[Pair], group: str) -> str:
-        """The line from its first key on, a *group* for each value; none of them bears the seal."""
+    def _differs(self, line: list[Pair]) -> bool:
+        return any(
+            pair.key in _SELDOM_THE_SAME
+            or pair.key.endswith("Time")
+            or (self._key(pair).text and self._key(pair).opens_line)
+            for pair in line
+        )
+
+    def of_block(self, block: list[Pair], group: str) -> str:
+        """The lines from the first key on, a *group* for each value; none bears the seal."""
         return "".join(
             (_literal(pair) if number else re.escape(pair.key + pair.sign))
             + group.format(self._value(pair))
-            for number, pair in enumerate(line)
+            for number, pair in enumerate(block)
         )
 
     def of(self, pair: Pair, group: str) -> str:

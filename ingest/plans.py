@@ -18,7 +18,9 @@ from ingest.documents import (
     DocumentError,
     Reader,
     SlurmDict,
+    duration,
     free_text,
+    integer,
     job_document,
     node_document,
     optional,
@@ -31,10 +33,11 @@ from ingest.grammar import JOB, Grammar
 from ingest.layouts import Group, Layout
 from ingest.record import Record
 
-MAX_KNOWN = 1 << 14
-"""Values of one type that are remembered."""
+MAX_KNOWN = 1 << 8
+"""Values of one type that are remembered: few, so that they stay in the processor's cache."""
 MAX_KNOWN_LINES = 1 << 11
 """Lines with the same keys that are remembered."""
+MAX_KNOWN_HOURS = 1 << 12
 MAX_KNOWN_LENGTH = 512
 """A longer value or line is read each time that it comes."""
 
@@ -58,31 +61,34 @@ class _Known(dict[str, Any]):
         return value
 
 
-class _Times:
-    """Times of a zone: what is told of an hour holds for all of its minutes and seconds."""
+class _KnownTimes(_Known):
+    """Times: what is told of an hour holds for all of its minutes and seconds."""
 
     def __init__(self, zone: ZoneInfo, read: Reader) -> None:
+        super().__init__(lambda text: read(text, zone))
+        self._hours: dict[str, tuple[str, str]] = {}
         self._zone = zone
-        self._read = read
-        self._hours = _Known(self._hour)
 
-    def read(self, text: str) -> Any:
-        """What *read* would make of *text*."""
+    def __missing__(self, text: str) -> Any:
         clock = text[13:19]
-        if clock in _CLOCKS:
-            hour = self._hours[text[:13] + text[19:]]
-            if hour is not None:
-                return hour[0] + clock + hour[1]
-        return self._read(text, self._zone)
+        hour = self._hours.get(text[:13] + text[19:])
+        if hour is None or clock not in _CLOCKS:
+            self._learn_hour(text)
+            return super().__missing__(text)
+        if len(self) >= self._limit:
+            self.clear()
+        value = self[text] = f"{hour[0]}{clock}{hour[1]}"
+        return value
 
-    def _hour(self, text: str) -> tuple[str, str] | None:
-        """What stands before and behind minute and second; None where the zone's offset changes."""
-        ends = [
-            values.time(text[:13] + clock + text[13:], self._zone) for clock in (":00:00", ":59:59")
-        ]
-        if ends[0] is None or ends[1] is None or ends[0].replace(":00:00", ":59:59", 1) != ends[1]:
-            return None
-        return ends[0][:13], ends[0][19:]
+    def _learn_hour(self, text: str) -> None:
+        """Note what stands before and behind minute and second, if that is so all the hour long."""
+        first, last = (
+            values.time(text[:13] + clock + text[19:], self._zone) for clock in (":00:00", ":59:59")
+        )
+        if first and last and first[:13] + ":59:59" + first[19:] == last:
+            if len(self._hours) >= MAX_KNOWN_HOURS:
+                self._hours.clear()
+            self._hours[text[:13] + text[19:]] = first[:13], first[19:]
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,10 @@ class Documents:
         self._cluster = cluster
         self._plans: dict[Layout, _Plan] = {}
         self._known_values: dict[Reader, _Known] = {
-            read: _Known(_Times(cluster.zone, read).read) for read in (time, time_or_unknown)
+            integer: _Known(values.integer),
+            duration: _Known(values.duration),
+            time: _KnownTimes(cluster.zone, time),
+            time_or_unknown: _KnownTimes(cluster.zone, time_or_unknown),
         }
         self._known_lines: dict[Group, _Known] = {}
 
@@ -131,8 +140,9 @@ class Documents:
                 found[place] = known[found[place]]
         except DocumentError:
             return self._carefully(record.raw, self._cluster)  # which says where the fault is
+        absent = values.ABSENT
         for place in plan.texts:
-            if found[place] in values.ABSENT:
+            if found[place] in absent:
                 found[place] = None
         for place, read in plan.spaced:
             found[place] = read(found[place], self._cluster.zone)
@@ -151,7 +161,7 @@ class Documents:
         lines: list[int] = []
         names: dict[int, str] = {}
         for place, group in enumerate(layout.groups):
-            if group.line is not None or group.keys == ("UserId",):
+            if group.lines is not None or group.keys == ("UserId",):
                 lines.append(place)
                 known.append((place, self._lines_of(group)))
                 continue

@@ -132,8 +132,8 @@ def restore(store: Store, path: Path) -> tuple[int, int]:
     while batch := list(islice(documents, BATCH)):
         held += len(batch)
         restored += _insert_missing(store, collection, batch)
+    fill_filters(store)
     if collection.name == store.jobs.name:
-        fill_filters(store)
         refresh_outdated_jobs(store)
     return held, restored
 

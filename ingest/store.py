@@ -23,6 +23,7 @@ id: it serves a request that gives no cluster, and a collection sharded on the s
 from datetime import timezone
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
@@ -37,6 +38,7 @@ JOB_INDEXES = [
     IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
     IndexModel([_FINISHED_AT, _ID]),
+    IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
     IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
     IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
     IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
@@ -46,7 +48,10 @@ JOB_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), _ID]),
     IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
 ]
-FORMER_JOB_INDEXES = [IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)])]
+FORMER_JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("cw.filters.owner", ASCENDING)]),
+]
 NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING)]),
@@ -55,6 +60,8 @@ NODE_INDEXES = [
     IndexModel([("cw.filters.partitions", ASCENDING)]),
     IndexModel([("cw.filters.features", ASCENDING)]),
 ]
+INDEX_SECONDS = 3600.0
+"""What new indexes over a large collection may take."""
 SCRAPES_KEPT_SECONDS = 7 * 86400
 """How long a round stays in ``scrapes``."""
 
@@ -98,7 +105,11 @@ class Store:
         self.marks: Collection[Document] = self.database["marks"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that are missing. Raises pymongo's errors."""
+        """Create the indexes that are missing, however long that takes. Raises pymongo's errors."""
+        with pymongo.timeout(INDEX_SECONDS):  # in place of the limit of a connection
+            self._create_indexes()
+
+    def _create_indexes(self) -> None:
         self.jobs.create_indexes(JOB_INDEXES)
         self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
         self.nodes.create_indexes(NODE_INDEXES)

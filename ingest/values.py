@@ -19,6 +19,14 @@ _DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
 _USER = re.compile(r"(.+)\((\d+)\)", re.ASCII | re.DOTALL)
 
 INT64_MAX = 2**63 - 1
+_DIGITS = len(str(INT64_MAX))
+
+_HOURS = {f"{hours:02}": hours for hours in range(100)}
+_CLOCKS = {
+    f":{minutes:02}:{seconds:02}": 60 * minutes + seconds
+    for minutes in range(60)
+    for seconds in range(60)
+}
 
 
 def optional(value: str) -> str | None:
@@ -32,7 +40,11 @@ def duration(value: str) -> int | None:
 
     None for UNLIMITED, Partition_Limit, INVALID and every other word.
     """
-    match = _DURATION.fullmatch(value.strip(" "))
+    value = value.strip(" ")
+    clock = _CLOCKS.get(value[-6:])
+    if clock is not None and (hours := _HOURS.get(value[:-6])) is not None:
+        return hours * 3600 + clock  # as nearly all are
+    match = _DURATION.fullmatch(value)
     if match is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -43,6 +55,8 @@ def duration(value: str) -> int | None:
 def integer(value: str) -> int | str | None:
     """A whole number of at most 64 bits; otherwise as `optional`."""
     value = value.strip(" ")
+    if value.isascii() and value.isdecimal() and value[0] != "0" and len(value) < _DIGITS:
+        return int(value)  # as nearly all are
     if _INTEGER.fullmatch(value) and abs(number := int(value)) <= INT64_MAX:
         return number
     return optional(value)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.store import Store, connect
-from tests.mongo import secantus
+from tests.mongo import GIVEN_URI, leave, secantus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a Mongo that the tests may fill."""
-    given = os.environ.get("CLOCKWORK_TEST_MONGO_URI")
+    given = os.environ.get(GIVEN_URI)
     if given:
         yield given
         return
@@ -37,11 +37,8 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def store(mongo_uri: str) -> Iterator[Store]:
-    """An empty store with its indexes, in a database that is dropped afterwards."""
+    """An empty store with its indexes, in a database of its own."""
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    # A process that the test killed may have left a transaction open, and that would hold this up.
-    store.database.client.admin.command("killAllSessions", [])
-    store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+    leave(store)

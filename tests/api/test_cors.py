@@ -60,7 +60,7 @@ def test_the_request_itself(app: Any, filled: Store) -> None:
         answer = Client(app, headers).get(path)
 
         assert answer.status == status
-        assert vary(answer) == ["Origin"]
+        assert "Origin" in vary(answer)
         assert cors_fields(answer) == {
             "Access-Control-Allow-Origin": DASHBOARD,
             "Access-Control-Expose-Headers": "ETag, Link, Retry-After",
@@ -83,7 +83,8 @@ def test_other_origins(app: Any, filled: Store, origin: str) -> None:
 
     assert cors_fields(asked) == cors_fields(answer) == {}
     # A cache must not give this answer to a page of an origin that is allowed.
-    assert vary(asked) == vary(answer) == ["Origin"]
+    assert vary(asked) == ["Origin"]
+    assert "Origin" in vary(answer)
 
 
 def test_without_an_origin(app: Any) -> None:

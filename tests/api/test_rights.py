@@ -19,6 +19,7 @@ from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
 from tests.api.test_metrics import CLUSTERS
 
 MANUAL = Path(__file__).parents[2] / "docs" / "accounts.md"
+PAGE_FILES = "/page/"
 VISIBLE: tuple[JobsVisible, ...] = ("all", "own")
 
 ITS_ID, OWNER = str(MILA_JOB["job_id"]), str(MILA_JOB["mila_cluster_username"])
@@ -102,6 +103,7 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET /readyz": ("", _for_everyone),
     "GET /api/v1/openapi.json": ("", _for_everyone),
     "GET /api/docs": ("", _for_everyone),
+    "GET /": ("", _for_everyone),
 }
 """The query for each request, and what its 200 amounts to: a new address needs a line here and one
 in each table of the manual."""
@@ -110,6 +112,8 @@ in each table of the manual."""
 def row_of(method: str, path: str) -> str:
     for base in (BASE, OLDER_BASE):
         path = path.removeprefix(base)
+    if path.startswith(PAGE_FILES):
+        path = "/"
     return f"{method} {path}"
 
 
@@ -159,7 +163,8 @@ def test_every_address_for_everyone(
 
     asked = list(routes(app))
     assert {row_of(*route) for route in asked} == READINGS.keys() == table.keys()
-    assert len(asked) == 2 * len(ENDPOINTS) + 5
+    of_page = sum(path.startswith(PAGE_FILES) for _, path in asked)
+    assert len(asked) == 2 * len(ENDPOINTS) + 6 + of_page
     for method, path in asked:
         row = {who: got(who, method, path) for who in callers}
         assert row == table[row_of(method, path)], (method, path)

@@ -121,11 +121,6 @@ def _clocks(folder: Path, _options: argparse.Namespace) -> Section:
         return clocks.run_injected(store)
 
 
-def _jumping(folder: Path, _options: argparse.Namespace) -> Section:
-    with secantus(folder / "mongo") as uri:
-        return clocks.run_faked(folder, f"{uri}?directConnection=true")
-
-
 def _load(folder: Path, options: argparse.Namespace) -> Section:
     clusters = {f"cluster{number}": ChangingCluster(100) for number in range(10)}
     with killing.scene(folder, clusters, interval=5.0) as here:
@@ -144,7 +139,6 @@ EXPERIMENTS: dict[str, Callable[[Path, argparse.Namespace], Section]] = {
     "tokens": _tokens,
     "rights": _rights,
     "clocks": _clocks,
-    "jumping": _jumping,
     "load": _load,
 }
 
@@ -163,8 +157,8 @@ def main() -> int:
     SECTIONS.mkdir(parents=True, exist_ok=True)
     broken = False
     for name in options.names or EXPERIMENTS:
-        if reason := _why_not(name):
-            _say(f"{name}: left out, {reason}")
+        if name == "full_disk" and not away.is_root():
+            _say(f"{name}: left out, only root can make a small disk")
             continue
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="clockwork-chaos-") as folder:
@@ -177,15 +171,6 @@ def main() -> int:
     REPORT.write_text(document(sections, options.seed))
     _say(f"the report is in {REPORT}")
     return 1 if broken else 0
-
-
-def _why_not(name: str) -> str:
-    """Why this machine can't run an experiment; empty when it can."""
-    if name == "full_disk" and not away.is_root():
-        return "only root can make a small disk"
-    if name == "jumping" and not clocks.FAKETIME.exists():
-        return f"there is no {clocks.FAKETIME} (Debian: apt install libfaketime)"
-    return ""
 
 
 def _say(text: str) -> None:

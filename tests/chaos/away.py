@@ -230,7 +230,7 @@ def _first_messages(lines: list[str]) -> str:
     found: list[str] = []
     for line in lines:
         with suppress(ValueError):
-            message = str(json.loads(line).get("message", ""))[:160]
+            message = str(json.loads(line).get("message", "")).partition(", full error")[0][:160]
             if message[:30] not in [known[:30] for known in found]:
                 found.append(message)
     return " / ".join(found[:6])

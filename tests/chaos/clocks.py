@@ -1,11 +1,7 @@
 """Clocks that jump, hours that come twice, leap days and the far ends of calendars."""
 
-import os
-import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 from api.app import build_app
 from config import ClusterSettings
@@ -17,7 +13,6 @@ from ingest.records import read_records
 from ingest.store import Document, Store
 from ingest.users import add_user
 from tests.api.client import Client
-from tests.chaos.killing import scene
 from tests.chaos.report import Section
 from tests.ingest.attacks import SEAL, job
 
@@ -33,7 +28,6 @@ MOMENTS = {
 }
 _PRINTED = "2026-11-23T20:13:41+0000"
 _VOLATILE = 900.0
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 class Clock:
@@ -138,44 +132,3 @@ def _jumps(store: Store) -> Iterator[str]:
     lease = Lease(store, "clocks", 30.0)
     if not lease.keep() or Lease(store, "clocks", 30.0).keep():
         yield "a lease is held twice"
-
-
-def run_faked(folder: Path, uri: str, patience: float = 300.0) -> Section:
-    """The service under libfaketime, whose clock jumps while it runs; its database is at *uri*."""
-    section = Section(
-        "The clock of the whole service jumps",
-        "`clockwork up` with a Mongo URI under libfaketime; the wall clock of all its processes "
-        "is set forward by 400 days, back by 800, and to rights again. APScheduler goes "
-        "by the wall clock: set back, it starts no round, and the watchdog ends the scraper, which "
-        "is started again.",
-    )
-    setting = folder / "faketime"
-    setting.write_text("+0")
-    fake = {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(setting),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    rows: list[tuple[str, ...]] = [("jump", "until every cluster was scraped anew and served")]
-    before = dict(os.environ)
-    os.environ.update(fake)  # for the processes that are started
-    try:
-        with scene(folder, uri=uri) as here:
-            here.new_versions()
-            clients = here.clients(seed=4, pause=0.2)
-            with clients.working(2, 2):
-                for offset in ("+400d", "-400d", "+0"):
-                    setting.write_text(offset)
-                    threading.Event().wait(1.0)
-                    began = time.monotonic()
-                    here.new_versions(patience)
-                    rows.append((offset, f"{time.monotonic() - began:.0f} s"))
-            section.problems += here.look(clients)
-    finally:
-        for name in fake:
-            os.environ.pop(name, None)
-        os.environ.update(before)
-    section.figure("updates acknowledged, all of them there", clients.acknowledged_count)
-    section.tables.append(list(rows))
-    return section

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from clockwork.embedded import EmbeddedDatabase
@@ -63,7 +64,10 @@ class Scene:
 
     def _version(self, name: str) -> int:
         """The newest version of a cluster's jobs that the API shows; -1 for none."""
-        status, jobs = self.api.ask("GET", f"jobs/list?cluster_name={name}&time=0")
+        try:
+            status, jobs = self.api.ask("GET", f"jobs/list?cluster_name={name}&time=0")
+        except (OSError, HTTPException, ValueError):
+            return -1
         if status != 200:
             return -1
         return max((int(job["slurm"]["comment"][1:]) for job in jobs), default=-1)

@@ -15,6 +15,9 @@ SAMPLES = 40
 MOST_GROWTH = 1.15
 """Memory of a process at the end, in parts of what it was after a third of the time."""
 
+CACHE_MIB = 384
+"""Up to which the embedded database may grow whatever the load: its cache of 256 MiB and itself."""
+
 Sample = dict[str, tuple[int, int, int]]
 """A process's resident bytes, open files and threads, by its name."""
 
@@ -34,7 +37,7 @@ def run(
         f"`clockwork up` with {len(here.clusters)} clusters on an interval of {interval:g} s, "
         f"{dashboards} dashboards and {writers} writers, each with {pause:g} s between two "
         f"requests, for {seconds / 60:.1f} minutes. Figures at the start are of the end of the "
-        "first third, when caches are warm.",
+        "first third. The embedded database fills a cache of 256 MiB in its first hours.",
     )
     here.new_versions()
     clients = here.clients(seed=1, pause=pause)
@@ -101,7 +104,8 @@ def _growth(samples: Sequence[Sample], problems: list[str]) -> list[Sequence[str
             unit = 1 << 20 if number == 0 else 1
             cells += [f"{first / unit:.0f}", f"{last / unit:.0f}"]
             slack = 16 << 20 if number == 0 else 8
-            if last > first * MOST_GROWTH + slack:
+            fills_cache = name == "database" and number == 0 and last < CACHE_MIB << 20
+            if last > first * MOST_GROWTH + slack and not fills_cache:
                 problems.append(f"{name} grows: {rows[0][1 + 2 * number]} {first}, then {last}")
         rows.append(cells)
     return rows

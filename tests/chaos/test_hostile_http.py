@@ -10,5 +10,5 @@ def test_no_request_is_cut_in_two_ways(client: Client) -> None:
 
 
 def test_slow_clients_delay_nobody(client: Client) -> None:
-    section = hostile_http.run_slow(client, attackers=30, seconds=5.0)
+    section = hostile_http.run_slow(client, attackers=30, seconds=4.0)
     assert not section.problems

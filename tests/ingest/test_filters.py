@@ -45,9 +45,11 @@ def test_values_of_a_job() -> None:
         "partition": "long,main",
         "nodes": "cn-a[001-003],login1",
         "submit_time": "2026-11-24T07:00:00-05:00",
+        "cc_account_username": "bob",
     }
 
     assert job_filters(slurm, ["alice", None, "alice"], ENDED) == {
+        "owner": "cc_account_username/bob",
         "names": ["alice"],
         "states": ["RUNNING"],
         "partitions": ["long", "main"],
@@ -59,7 +61,7 @@ def test_values_of_a_job() -> None:
 
 def test_values_of_a_job_that_has_none() -> None:
     expected: dict[str, Any] = {key: [] for key in ("names", "states", "partitions", "nodes")}
-    expected |= {"finished_at": NOT_FINISHED, "submit_time": None}
+    expected |= {"owner": "", "finished_at": NOT_FINISHED, "submit_time": None}
 
     for slurm in ({}, {"nodes": None}, {"nodes": "cn[", "submit_time": "Unknown"}):
         assert job_filters(slurm, (), None) == expected
