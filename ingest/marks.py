@@ -7,10 +7,9 @@ holds after a crash, a failover and a restored backup too, as it would not for c
 ========================  =====================================================
 ``_id`` in ``marks``      what is written under it
 ========================  =====================================================
-``jobs/mila/scrape``      all that the ingest writes of the cluster's jobs
+``jobs/mila/scrape``      all that the ingest writes into the cluster's jobs
 ``jobs/mila/3``           the ``user`` dicts of a sixteenth of its jobs
 ``nodes/mila/scrape``     the cluster's nodes
-``jobs``                  what concerns jobs of any cluster: names of owners
 ========================  =====================================================
 
 Writers of different marks never wait for each other.  A reader reads the marks first and then the
@@ -101,10 +100,9 @@ def read_marks(store: Store, session: ClientSession, kind: str, cluster_name: st
     What is read in *session* afterwards is at least as new.  Raises pymongo's errors.
     """
     if cluster_name is None:
-        names: Document = {"$gte": kind, "$lt": f"{kind}0"}  # 0 comes behind /
+        names: Document = {"$gte": f"{kind}/", "$lt": f"{kind}0"}  # 0 comes behind /
     else:
         slots = range(USER_SLOTS) if kind == "jobs" else ()
-        own = [f"{kind}/{cluster_name}/{slot}" for slot in (SCRAPE, *slots)]
-        names = {"$in": [kind, *own]}
+        names = {"$in": [f"{kind}/{cluster_name}/{slot}" for slot in (SCRAPE, *slots)]}
     found = store.marks.find({"_id": names}, session=session)
     return sorted((each["_id"], str(each["mark"])) for each in found)

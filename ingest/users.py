@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from pymongo import ASCENDING, ReturnDocument
-from pymongo.client_session import ClientSession
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from ingest.filters import names_filter
-from ingest.marks import in_transaction, mark
+from ingest.marks import bulk_write
 from ingest.store import Store
 from ingest.tokens import Token, new_token, token_digest, token_of
 
@@ -44,6 +43,7 @@ NOBODY = "nobody"
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
 _LONGEST_EMAIL = 254
 _LONGEST_NAME = 128
+_JOBS_AT_ONCE = 100
 
 Names = dict[str, str | None]
 """A user's three names by their field; null where there is none."""
@@ -196,23 +196,27 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
         names = user_of(owner).names
-
-    def write(session: ClientSession) -> None:
-        changed = store.jobs.update_many(
-            # What Slurm said stands among the names, and those are indexed.
-            {"cw.filters.names": username, f"slurm.{field}": username},
-            {
-                "$set": {
-                    **{f"cw.{name_field}": name for name_field, name in names.items()},
-                    "cw.filters.names": names_filter(names.values()),
-                }
-            },
-            session=session,
-        )
-        if changed.modified_count:
-            mark(store, session, "jobs")
-
-    in_transaction(store, write)
+    fresh = {f"cw.{name_field}": name for name_field, name in names.items()}
+    update = {"$set": {**fresh, "cw.filters.names": names_filter(names.values())}}
+    # What Slurm said stands among the names, and those are indexed.
+    of_username = {"cw.filters.names": username, f"slurm.{field}": username}
+    key = ("job_id", "cluster_name")
+    shown = [*fresh, *(f"slurm.{each}" for each in key)]
+    outdated = [
+        {each: job["slurm"][each] for each in key}
+        for job in store.jobs.find(of_username, shown)
+        if any(job["cw"].get(name_field) != name for name_field, name in names.items())
+    ]
+    # In small transactions: a user may have very many jobs, and scrapes write them too.
+    for start in range(0, len(outdated), _JOBS_AT_ONCE):
+        batch = outdated[start : start + _JOBS_AT_ONCE]
+        operations = [
+            UpdateOne(
+                {**{f"slurm.{each}": job[each] for each in key}, f"slurm.{field}": username}, update
+            )
+            for job in batch
+        ]
+        bulk_write(store, store.jobs, operations, [job["cluster_name"] for job in batch])
 
 
 def refresh_outdated_jobs(store: Store) -> None:

@@ -293,7 +293,7 @@ def test_documents_and_marks_are_written_together_or_not_at_all(
     def fails(store: Store, session: ClientSession, name: str) -> None:
         raise RuntimeError
 
-    for module in ("ingest.marks.mark", "ingest.users.mark", "api.user_dict.mark"):
+    for module in ("ingest.marks.mark", "api.user_dict.mark"):
         monkeypatch.setattr(module, fails)
     for write in (
         lambda: world.scrape("mila"),

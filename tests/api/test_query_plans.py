@@ -27,7 +27,11 @@ from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_NODE, MILA_JOB, NOW, job_document, node_document
 from tests.api.test_lists import following
 
-WHOLE_COLLECTIONS: tuple[Document, ...] = ({}, {"_id": {"$gte": "jobs", "$lt": "jobs0"}})
+WHOLE_COLLECTIONS: tuple[Document, ...] = (
+    {},
+    {"_id": {"$gte": "jobs/", "$lt": "jobs0"}},
+    {"_id": {"$gte": "nodes/", "$lt": "nodes0"}},
+)
 """Filters that ask for all there is: a list without any, and the marks of all clusters."""
 
 
