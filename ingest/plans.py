@@ -1,7 +1,7 @@
 """Records that were read by their layout to documents: a plan for each layout.
 
 It gives what `ingest.documents` makes of the same record, several times faster: names are looked
-up once for a layout, and lines and values that come again and again are read once for an output.
+up once for a layout, and blocks and values that come again and again are read once for an output.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ from ingest.record import Record
 
 MAX_KNOWN = 1 << 8
 """Values of one type that are remembered: few, so that they stay in the processor's cache."""
-MAX_KNOWN_LINES = 1 << 11
-"""Lines with the same keys that are remembered."""
+MAX_KNOWN_BLOCKS = 1 << 11
+"""Blocks with the same keys that are remembered."""
 MAX_KNOWN_HOURS = 1 << 12
 MAX_KNOWN_LENGTH = 512
-"""A longer value or line is read each time that it comes."""
+"""A longer value or block is read each time that it comes."""
 
 _CLOCKS = frozenset(f":{minute:02}:{second:02}" for minute in range(60) for second in range(60))
 
@@ -106,7 +106,7 @@ class _Plan:
     names: Sequence[str]
     single: Callable[[list[Any]], tuple[Any, ...]]
     """The values that bear the names."""
-    lines: Sequence[int]
+    blocks: Sequence[int]
     """Groups that are several keys and values."""
 
 
@@ -124,17 +124,17 @@ class Documents:
             time: _KnownTimes(cluster.zone, time),
             time_or_unknown: _KnownTimes(cluster.zone, time_or_unknown),
         }
-        self._known_lines: dict[Group, _Known] = {}
+        self._known_blocks: dict[Group, _Known] = {}
 
     def of(self, record: Record) -> SlurmDict:
         """The ``slurm`` dict of *record*. Raises `DocumentError`."""
         if record.reading is None:
             return self._carefully(record.raw, self._cluster)
-        layout, match = record.reading
+        layout, texts = record.reading
         plan = self._plans.get(layout)
         if plan is None:
             plan = self._plans[layout] = self._plan(layout)
-        found: list[Any] = list(match.groups())
+        found: list[Any] = list(texts)
         try:
             for place, known in plan.known:
                 found[place] = known[found[place]]
@@ -148,7 +148,7 @@ class Documents:
             found[place] = read(found[place], self._cluster.zone)
         slurm = plan.empty.copy()
         slurm.update(zip(plan.names, plan.single(found), strict=False))
-        for place in plan.lines:
+        for place in plan.blocks:
             slurm.update(found[place])
         if slurm.get("resv_name", "") is None:
             del slurm["resv_name"]
@@ -158,12 +158,12 @@ class Documents:
         known: list[tuple[int, _Known]] = []
         texts: list[int] = []
         spaced: list[tuple[int, Reader]] = []
-        lines: list[int] = []
+        blocks: list[int] = []
         names: dict[int, str] = {}
         for place, group in enumerate(layout.groups):
-            if group.lines is not None or group.keys == ("UserId",):
-                lines.append(place)
-                known.append((place, self._lines_of(group)))
+            if group.is_block or group.keys == ("UserId",):
+                blocks.append(place)
+                known.append((place, self._blocks_of(group)))
                 continue
             names[place], read = self._rules[group.keys[0]]
             if read in (optional, free_text):
@@ -180,7 +180,7 @@ class Documents:
             spaced=spaced,
             names=tuple(names.values()),
             single=itemgetter(*names, 0),  # one more, so that it is always a tuple
-            lines=lines,
+            blocks=blocks,
         )
 
     def _empty(self, layout: Layout) -> SlurmDict:
@@ -198,13 +198,15 @@ class Documents:
             self._known_values[read] = _Known(lambda text: read(text, self._cluster.zone))
         return self._known_values[read]
 
-    def _lines_of(self, group: Group) -> _Known:
-        if group not in self._known_lines:
-            self._known_lines[group] = _Known(lambda text: self._part(group, text), MAX_KNOWN_LINES)
-        return self._known_lines[group]
+    def _blocks_of(self, group: Group) -> _Known:
+        if group not in self._known_blocks:
+            self._known_blocks[group] = _Known(
+                lambda text: self._part(group, text), MAX_KNOWN_BLOCKS
+            )
+        return self._known_blocks[group]
 
     def _part(self, group: Group, text: str) -> SlurmDict:
-        """The part of a document that *text*, a line, is."""
+        """The part of a document that *text*, a block, is."""
         part: SlurmDict = {}
         for key, value in zip(group.keys, group.values(text), strict=True):
             if key == "UserId":
