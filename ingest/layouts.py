@@ -164,6 +164,7 @@ class Layouts:
     def read(self, text: str) -> Reading | None:
         """The reading of the record *text* in multi-line form, if it has a layout learnt before."""
         shape = _shape(text)
+        tries = 0
         for layout in self._alike.get(shape, _NONE):
             for mark in layout.marks:
                 if mark not in text:
@@ -171,9 +172,10 @@ class Layouts:
             else:
                 texts = layout.read(text)
                 if texts is not None:
-                    if layout is not self._alike[shape][0]:
+                    if tries:
                         self._put_first(layout, shape)
                     return layout, texts
+                tries += 1
         return None
 
     def learn(self, text: str, raw: RawPairs) -> None:

@@ -154,11 +154,13 @@ class Output:
         None where it can't be told at once whether the part is a whole record.
         """
         digest = None
+        read = self._layouts.read
+        seal = self._raw_seal
         for part in parts:
-            normal = self.normal(part)
-            if normal is None:
+            if _SEAL in part or not self.multi_line:
                 yield None
                 continue
+            normal = part.replace(seal, _SEAL) if seal else part
             if known:
                 digest = digest_of(normal)
                 record_id = known.get(digest)
@@ -166,10 +168,10 @@ class Output:
                     yield record_id
                     continue
             try:
-                reading = self._layouts.read(normal.decode())
+                reading = read(normal.decode())
             except UnicodeDecodeError:
                 reading = None
-            yield reading and Record.of_layout(normal, reading, digest)
+            yield reading and Record(normal, None, digest, reading)
 
     # --- parts to pieces -------------------------------------------------------------------------
 

@@ -70,14 +70,13 @@ class _KnownTimes(_Known):
         self._zone = zone
 
     def __missing__(self, text: str) -> Any:
-        clock = text[13:19]
         hour = self._hours.get(text[:13] + text[19:])
-        if hour is None or clock not in _CLOCKS:
+        if hour is None or text[13:19] not in _CLOCKS:
             self._learn_hour(text)
             return super().__missing__(text)
-        if len(self) >= self._limit:
+        if len(self) >= MAX_KNOWN:
             self.clear()
-        value = self[text] = f"{hour[0]}{clock}{hour[1]}"
+        self[text] = value = hour[0] + text[13:19] + hour[1]
         return value
 
     def _learn_hour(self, text: str) -> None:
@@ -95,6 +94,8 @@ class _KnownTimes(_Known):
 class _Plan:
     """How the values of one layout's groups become a document."""
 
+    is_ambiguous: bool
+    """Two of its keys bear one name."""
     empty: SlurmDict
     """Its keys in their order, all that is the same for all records filled in."""
     known: Sequence[tuple[int, _Known]]
@@ -134,6 +135,8 @@ class Documents:
         plan = self._plans.get(layout)
         if plan is None:
             plan = self._plans[layout] = self._plan(layout)
+        if plan.is_ambiguous:
+            return self._carefully(record.raw, self._cluster)
         found: list[Any] = list(texts)
         try:
             for place, known in plan.known:
@@ -173,7 +176,9 @@ class Documents:
                     texts.append(place)
             elif read is not verbatim:
                 known.append((place, self._values_of(read)))
+        keys = [key for group in layout.groups for key in group.keys if key != "UserId"]
         return _Plan(
+            is_ambiguous=len({self._rules[key][0] for key in keys}) < len(keys),
             empty=self._empty(layout),
             known=known,
             texts=texts,

@@ -16,22 +16,21 @@ class Record:
 
     __slots__ = ("_digest", "_raw", "_text", "reading")
 
-    def __init__(self, text: bytes, raw: RawPairs, digest: bytes = b"") -> None:
-        self._text = text
-        self._raw: RawPairs | None = raw
-        self._digest: bytes | None = digest
-        self.reading: Reading | None = None
-        """What it was read by, where that was the layout of others."""
+    def __init__(
+        self,
+        text: bytes,
+        raw: RawPairs | None,
+        digest: bytes | None = b"",
+        reading: Reading | None = None,
+    ) -> None:
+        r"""With *raw*, or else with the *reading* by the layout of others.
 
-    @classmethod
-    def of_layout(cls, text: bytes, reading: Reading, digest: bytes | None = None) -> "Record":
-        r"""One that was read by its layout. Its *text* bears ``\0`` where the seal was."""
-        record = cls.__new__(cls)
-        record._text = text
-        record._raw = None
-        record._digest = digest
-        record.reading = reading
-        return record
+        In the latter case *text* bears ``\0`` where the seal was, and *digest* may be made later.
+        """
+        self._text = text
+        self._raw = raw
+        self._digest = digest
+        self.reading = reading
 
     @property
     def text(self) -> bytes:
