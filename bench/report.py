@@ -30,9 +30,9 @@ how each is measured.
 """
 
 
-def keep(rows: Sequence[Row], growths: Sequence[Growth]) -> None:
-    """Write the files of a run."""
-    about = _about()
+def keep(rows: Sequence[Row], growths: Sequence[Growth], left_out: Sequence[str]) -> None:
+    """Write the files of a run, which has not measured the groups *left_out*."""
+    about = {**_about(), "left_out": list(left_out)}
     document = {
         **about,
         "rows": [row.document() for row in rows],
@@ -62,6 +62,10 @@ def page(about: dict[str, Any], rows: Sequence[Row], growths: Sequence[Growth]) 
         _HEAD,
         f"{about['date']}, Python {about['python']}, {about['machine']['cores']} cores, "
         f"{versions}. Of {len(targets)} targets, {met} are met.\n",
+        *(
+            [f"Not measured in this run: {', '.join(about['left_out'])}.\n"]
+            * bool(about["left_out"])
+        ),
         _markdown([HEADINGS, *(cells(row) for row in rows)]),
         "## What was measured beside it\n",
         f"```\n{remarks(rows)}\n```\n",

@@ -42,10 +42,15 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
 
 
 def run(groups: Sequence[str], *, quick: bool) -> None:
-    """Measure *groups* and print what was found; a whole run that is not *quick* is kept."""
+    """Measure *groups* and print what was found.
+
+    A run of all groups that is not *quick* is kept, group by group: one that is cut short has kept
+    what it found, and says what it did not come to.
+    """
     rows: list[Row] = []
     growths: list[Growth] = []
-    whole = not quick and set(groups) == set(GROUPS)
+    left_out = list(GROUPS)
+    kept = not quick and set(groups) == set(GROUPS)
     with tempfile.TemporaryDirectory(prefix="clockwork-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -61,12 +66,13 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
                         else:
                             rows.append(found)
                 except NoLoginHost as error:
-                    whole = False
                     _say(f"{group}: left out: {error}")
+                else:
+                    left_out.remove(group)
+                if kept:
+                    report.keep(rows, growths, left_out)
     tables = [table(rows), *(aligned(each.lines()) for each in growths)]
     print("\n\n".join([*tables, remarks(rows)]))
-    if whole:
-        report.keep(rows, growths)
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,6 @@
 """Contenders in turn, the table and its targets, the exponent that fits, the plot."""
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -74,7 +75,9 @@ def test_growth_as_a_table_and_as_a_plot() -> None:
     }
     assert growth.lines()[1] == ["<reading>", *(growth.lines()[1][1:4]), "n^1.00"]
     assert "| asking |" in page(
-        {"date": "", "python": "", "machine": {"cores": 2}, "versions": {}}, [row()], [growth]
+        {"date": "", "python": "", "machine": {"cores": 2}, "versions": {}, "left_out": []},
+        [row()],
+        [growth],
     )
     svg = ET.fromstring(growth.plot())  # noqa: S314 - our own
     lines = svg.findall("{http://www.w3.org/2000/svg}polyline")
@@ -83,9 +86,16 @@ def test_growth_as_a_table_and_as_a_plot() -> None:
 
 
 def test_the_page_tells_how_many_targets_are_met() -> None:
-    about = {"date": "today", "python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
+    about: dict[str, Any] = {
+        "date": "today",
+        "python": "3",
+        "machine": {"cores": 2},
+        "versions": {"flask": "3"},
+    }
+    about["left_out"] = ["ssh", "growth"]
     written = page(about, [row()], [])
     assert "Of 2 targets, 1 are met." in written
+    assert "Not measured in this run: ssh, growth." in written
     assert "| a thing | 2 (2) s | 10 (10) s | 1 (1) s |" in written
 
 
