@@ -93,7 +93,7 @@ def _requests(folder: Path, _options: argparse.Namespace) -> Section:
 
 def _slow(folder: Path, options: argparse.Namespace) -> Section:
     with _store(folder) as store:
-        return hostile_http.run_slow(_filled(store), attackers=100, seconds=options.away)
+        return hostile_http.run_slow(_filled(store), attackers=40, seconds=options.away)
 
 
 def _records(folder: Path, _options: argparse.Namespace) -> Section:

@@ -329,11 +329,16 @@ def _digest(store: Store) -> str:
 # --- tokens ---------------------------------------------------------------------------------------
 
 
+TOKEN_PREFIX = "cw_"
+"""What every token begins with; the secret comes behind it."""
+
+
 def run_tokens(client: Client, times: int) -> Section:
     """Tokens of every wrong shape; all are refused, and how long that takes is compared."""
     token = client.headers["Authorization"].removeprefix("Bearer ")
     shapes = {
-        "another token": _other(token, 0),
+        "wrong in the first letter": _other(token, len(TOKEN_PREFIX)),
+        "of another kind": _other(token, 0),
         "wrong in the last letter": _other(token, -1),
         "wrong in the middle": _other(token, len(token) // 2),
         "without its last letter": token[:-1],
@@ -369,7 +374,7 @@ def run_tokens(client: Client, times: int) -> Section:
     section.tables.append(list(rows))
     section.figure(
         "wrong in the last letter, against wrong in the first",
-        f"{middle['wrong in the last letter'] / middle['another token'] - 1:+.1%}",
+        f"{middle['wrong in the last letter'] / middle['wrong in the first letter'] - 1:+.1%}",
     )
     for scheme in ("Basic", "basic", "Digest", "", "Bearer\t"):
         for credentials in ("", "x", "=", base64.b64encode(b"a").decode(), "\xff" * 50):
