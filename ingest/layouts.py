@@ -16,12 +16,10 @@ A sealed text bears as many ``\0`` in the seal's place, which is another one in 
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, groupby
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import groupby
 
-from ingest.grammar import Grammar, Key
+from ingest.grammar import Grammar
 from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
 
 SEAL = "\0"
@@ -31,6 +29,10 @@ MAX_ALIKE = 8
 """Layouts of one shape that are kept: each may have to be tried."""
 MAX_SHAPES = 64
 """Shapes of which layouts are kept."""
+MAX_GROUPS = 256
+"""Blocks of which what came before is kept."""
+MAX_SEEN = 1 << 10
+MAX_SEEN_LENGTH = 512
 CREDIT = 64
 """Layouts that can be learnt at once. To learn one takes as long as to read some twenty records."""
 RECORDS_A_CREDIT = 100
@@ -46,63 +48,91 @@ _END = r"(?:\n {3})?\n{0,2}"
 _ANY_TEXT = re.compile(_TEXT)
 _ANY_PLAIN = re.compile(_PLAIN)
 
-_SELDOM_THE_SAME = frozenset(
+_DIFFERING = frozenset(
     {
-        *("JobId", "JobName", "Priority", "AllocNode:Sid", "NodeList", "BatchHost"),
-        *("NodeName", "NodeAddr", "CPULoad", "FreeMem"),
+        *("JobId", "JobName", "Priority", "RunTime", "SubmitTime", "EligibleTime", "AccrueTime"),
+        *("StartTime", "EndTime", "LastSchedEval", "AllocNode:Sid", "NodeList", "BatchHost"),
+        *("NodeName", "NodeAddr", "NodeHostName", "CPUAlloc", "CPULoad", "AllocMem", "FreeMem"),
+        *("BootTime", "SlurmdStartTime", "LastBusyTime"),
     }
 )
-"""Keys whose values differ from record to record, beside times and what people write."""
+"""Keys whose values differ from record to record, beside those of texts with a line of their own.
+
+What stands between them is much the same in many records, and is looked up as a whole.
+"""
 
 
-@dataclass(frozen=True)
 class Group:
-    """What one group of a layout's expression holds: a value, or lines of keys and values."""
+    """What one group of a layout's expression holds: a value, or a block of keys and values."""
 
-    keys: tuple[str, ...]
-    lines: re.Pattern[str] | None
-    """For lines: with a group for each value."""
-    spaced: bool = False
-    """A space stands behind the one value in every record."""
+    def __init__(
+        self, keys: tuple[str, ...], *, block: str = "", text: str = "", spaced: bool = False
+    ) -> None:
+        """*block* or *text* is its expression, with a group for each value."""
+        self.keys = keys
+        self.is_block = bool(block)
+        self.spaced = spaced
+        """A space stands behind the one value in every record."""
+        self.pattern = re.compile(block or text) if block or text else None
+        self.seen: set[str] = set()
+        """What matched of the blocks that came before."""
 
     def values(self, text: str) -> tuple[str, ...]:
         """The values of its keys."""
-        match = self.lines and self.lines.fullmatch(text)
+        match = self.pattern and self.pattern.fullmatch(text)
         return match.groups() if match else (text,)
+
+    def takes(self, text: str) -> bool:
+        """Whether *text*, a block or a text, is as it must be."""
+        if self.pattern is None or self.pattern.fullmatch(text) is None:
+            return False
+        if self.is_block and len(text) <= MAX_SEEN_LENGTH:
+            if len(self.seen) >= MAX_SEEN:
+                self.seen.clear()
+            self.seen.add(text)
+        return True
 
 
 class Layout:
     """One sequence of keys, and what stands between them."""
 
-    def __init__(self, raw: RawPairs, grammar: Grammar, *, sealed: bool) -> None:
-        """That of a record whose values `_is_regular` has found to be so."""
+    def __init__(self, raw: RawPairs, groups: Sequence[Group], pattern: str) -> None:
         self._raw = raw
-        values = _Values(grammar, sealed=sealed, batch=any(p.key == "StdOut" for p in raw.pairs))
-        groups: list[Group] = []
-        pattern = ""
-        for differs, block in values.blocks(raw):
-            if differs or len(block) == 1:
-                pattern += "".join(_literal(pair) + values.of(pair, "({})") for pair in block)
-                groups += [Group((pair.key,), None, pair.value.endswith(" ")) for pair in block]
-            else:
-                pattern += f"{re.escape(block[0].lead)}({values.of_block(block, '(?:{})')})"
-                keys = tuple(pair.key for pair in block)
-                groups.append(Group(keys, re.compile(values.of_block(block, "({})"))))
-        self.groups = tuple(groups)
-        self.lines = frozenset(pair.lead + pair.key + pair.sign for pair in raw.pairs)
+        self.groups = groups
+        self.blocks = tuple(
+            (place, group.seen, group) for place, group in enumerate(groups) if group.is_block
+        )
+        self.texts = tuple(
+            (place, group)
+            for place, group in enumerate(groups)
+            if group.pattern and not group.is_block
+        )
+        self.leads = frozenset(pair.lead + pair.key + pair.sign for pair in raw.pairs)
         self.marks: Sequence[str] = ()
         """What its records show, and those of some layout of the same shape do not."""
-        self.fullmatch = re.compile(f"{pattern}({_END})").fullmatch
-        """Its groups are `groups`, and the record's end."""
+        self._fullmatch = re.compile(pattern).fullmatch
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """Those of the record that it was learnt from."""
         return self._raw.pairs
 
-    def raw(self, match: re.Match[str]) -> RawPairs:
-        """The raw pairs of a record that matched. The seal is taken off."""
-        texts = match.groups()
+    def read(self, text: str) -> tuple[str, ...] | None:
+        """What `groups` hold in the record *text*, and its end; None if it has another layout."""
+        match = self._fullmatch(text)
+        if match is None:
+            return None
+        texts: tuple[str, ...] = match.groups()
+        for place, seen, group in self.blocks:
+            if texts[place] not in seen and not group.takes(texts[place]):
+                return None
+        for place, group in self.texts:
+            if " " in texts[place] and not group.takes(texts[place]):
+                return None
+        return texts
+
+    def raw(self, texts: tuple[str, ...]) -> RawPairs:
+        """The raw pairs of a record that was read. The seal is taken off."""
         values = (
             value
             for group, text in zip(self.groups, texts[:-1], strict=True)
@@ -114,11 +144,11 @@ class Layout:
         return RawPairs(tuple(pairs), texts[-1])
 
 
-class Reading(NamedTuple):
-    """A record that was read by its layout."""
+Reading = tuple[Layout, tuple[str, ...]]
+"""A record's layout, and what its groups hold in it."""
 
-    layout: Layout
-    match: re.Match[str]
+
+_NONE: list[Layout] = []
 
 
 class Layouts:
@@ -132,20 +162,25 @@ class Layouts:
         self._sealed = sealed
         self._alike: dict[_Shape, list[Layout]] = {}
         """Those of one shape, that used last first."""
+        self._groups: dict[str, Group] = {}
+        """Groups that are blocks, by their expressions: layouts share them."""
         self._credit = float(CREDIT)
 
     def read(self, text: str) -> Reading | None:
         """The reading of the record *text* in multi-line form, if it has a layout learnt before."""
         shape = _shape(text)
-        layouts = self._alike.get(shape, [])
-        for layout in layouts:
-            if layout.marks and not all(mark in text for mark in layout.marks):
-                continue
-            match = layout.fullmatch(text)
-            if match is not None:
-                if layout is not layouts[0]:
-                    self._put_first(layout, shape)
-                return Reading(layout, match)
+        tries = 0
+        for layout in self._alike.get(shape, _NONE):
+            for mark in layout.marks:
+                if mark not in text:
+                    break
+            else:
+                texts = layout.read(text)
+                if texts is not None:
+                    if tries:
+                        self._put_first(layout, shape)
+                    return layout, texts
+                tries += 1
         return None
 
     def learn(self, text: str, raw: RawPairs) -> None:
@@ -157,9 +192,9 @@ class Layouts:
         if self._credit < 1 or not _is_regular(raw, self._grammar) or self.read(text) is not None:
             return
         self._credit -= 1
-        layout = Layout(raw, self._grammar, sealed=self._sealed)
-        match = layout.fullmatch(text)
-        if match is not None and layout.raw(match) == raw and self._needs_no_voucher(text):
+        layout = _Writer(raw, self._grammar, self._groups, sealed=self._sealed).layout()
+        texts = layout.read(text)
+        if texts is not None and layout.raw(texts) == raw and self._needs_no_voucher(text):
             self._put_first(layout, _shape(text))
             _mark(self._alike[_shape(text)])
 
@@ -191,7 +226,7 @@ def _shape(text: str) -> _Shape:
 def _mark(alike: list[Layout]) -> None:
     """Give layouts of one shape their marks: a look for these is quicker than a try."""
     for layout in alike:
-        own = (sorted(layout.lines - other.lines) for other in alike)
+        own = (sorted(layout.leads - other.leads) for other in alike)
         layout.marks = tuple({lines[0] for lines in own if lines})
 
 
@@ -212,17 +247,6 @@ def _is_regular(raw: RawPairs, grammar: Grammar) -> bool:
 # --- a layout's expression -----------------------------------------------------------------------
 
 
-def _lines(raw: RawPairs) -> Iterator[list[Pair]]:
-    """The pairs that share a line."""
-    line: list[Pair] = []
-    for pair in raw.pairs:
-        if line and pair.lead != " ":
-            yield line
-            line = []
-        line.append(pair)
-    yield line
-
-
 def _literal(pair: Pair) -> str:
     return re.escape(pair.lead + pair.key + pair.sign)
 
@@ -232,48 +256,62 @@ def _core(value: str) -> str:
     return value.rstrip(" ")
 
 
-class _Values:
-    """The expressions of a record's values, each to be put into the group that is wanted."""
+class _Writer:
+    """Writes the expression of one record's layout."""
 
-    def __init__(self, grammar: Grammar, *, sealed: bool, batch: bool) -> None:
+    def __init__(
+        self, raw: RawPairs, grammar: Grammar, groups: dict[str, Group], *, sealed: bool
+    ) -> None:
+        """*raw* is regular; *groups* are the blocks known so far, by their expressions."""
+        self._raw = raw
         self._grammar = grammar
+        self._groups = groups
         self._sealed = sealed
-        self._batch = batch
+        self._ends_batch_job = any(pair.key == "StdOut" for pair in raw.pairs)
 
-    def _key(self, pair: Pair) -> Key:
-        return self._grammar.keys[pair.key]
+    def layout(self) -> Layout:
+        groups: list[Group] = []
+        pattern = ""
+        for differs, pairs in groupby(self._raw.pairs, self._differs):
+            block = list(pairs)
+            if differs or len(block) == 1:
+                for pair in block:
+                    pattern += _literal(pair) + self._looked_at_later(pair)
+                    groups.append(self._single(pair))
+            else:
+                first, *others = block
+                newlines = sum(other.lead.count("\n") for other in others)
+                pattern += f"({_literal(first)}[^\\n]*" + r"\n[^\n]*" * newlines + ")"
+                groups.append(self._block(block))
+        return Layout(self._raw, tuple(groups), f"{pattern}({_END})")
 
-    def blocks(self, raw: RawPairs) -> Iterator[tuple[bool, list[Pair]]]:
-        """The pairs of neighbouring lines, and whether these differ from record to record."""
-        for differs, lines in groupby(_lines(raw), self._differs):
-            yield differs, list(chain.from_iterable(lines))
+    def _looked_at_later(self, pair: Pair) -> str:
+        """The group of a single value: a text's words are looked at when there are some."""
+        return r"([^\n\0]*)" if self._grammar.keys[pair.key].text else self._value(pair)
 
-    def _differs(self, line: list[Pair]) -> bool:
-        return any(
-            pair.key in _SELDOM_THE_SAME
-            or pair.key.endswith("Time")
-            or (self._key(pair).text and self._key(pair).opens_line)
-            for pair in line
-        )
+    def _single(self, pair: Pair) -> Group:
+        is_text = self._grammar.keys[pair.key].text
+        pattern = self._value(pair) if is_text else ""
+        return Group((pair.key,), text=pattern, spaced=pair.value.endswith(" "))
 
-    def of_block(self, block: list[Pair], group: str) -> str:
-        """The lines from the first key on, a *group* for each value; none bears the seal."""
-        return "".join(
-            (_literal(pair) if number else re.escape(pair.key + pair.sign))
-            + group.format(self._value(pair))
-            for number, pair in enumerate(block)
-        )
+    def _block(self, block: list[Pair]) -> Group:
+        pattern = "".join(_literal(pair) + self._value(pair) for pair in block)
+        if len(self._groups) >= MAX_GROUPS:
+            self._groups.clear()
+        keys = tuple(pair.key for pair in block)
+        return self._groups.setdefault(pattern, Group(keys, block=pattern))
 
-    def of(self, pair: Pair, group: str) -> str:
-        """The value of *pair* as a *group*, and the seal behind it where it can bear one."""
-        if not self._sealed or self._key(pair).text:
-            return group.format(self._value(pair))
-        if pair.key == "SubmitTime":
-            return group.format(_SEALED_TIME) + f"{SEAL}+"
-        return group.format(self._value(pair)) + f"{SEAL}*"
+    def _differs(self, pair: Pair) -> bool:
+        key = self._grammar.keys[pair.key]
+        return pair.key in _DIFFERING or (key.text and key.opens_line)
 
     def _value(self, pair: Pair) -> str:
-        value = _TEXT if self._key(pair).text else _PLAIN
-        if pair.key == "BatchFlag" and not self._batch:
+        """A group for the value of *pair*, and the seal behind it where it can bear one."""
+        is_text = self._grammar.keys[pair.key].text
+        value = _TEXT if is_text else _PLAIN
+        if pair.key == "BatchFlag" and not self._ends_batch_job:
             value = _NOT_A_BATCH_JOB + value
-        return value + " " * (len(pair.value) - len(_core(pair.value)))
+        value += " " * (len(pair.value) - len(_core(pair.value)))
+        if is_text or not self._sealed:
+            return f"({value})"
+        return f"({_SEALED_TIME}){SEAL}+" if pair.key == "SubmitTime" else f"({value}){SEAL}*"

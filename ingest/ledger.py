@@ -70,7 +70,7 @@ def text_mark(record: Record, volatile: frozenset[str]) -> TextMark:
     if record.reading is None:
         beginnings = _beginnings(record.raw.pairs, volatile)
     else:
-        beginnings = _beginnings_in(record.reading.layout, volatile)
+        beginnings = _beginnings_in(record.reading[0], volatile)
     found = (_place(text, beginning) for beginning in beginnings)
     some = list(islice(filter(None, found), MAX_PLACES))
     first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))

@@ -1,7 +1,7 @@
 """Records that were read by their layout to documents: a plan for each layout.
 
 It gives what `ingest.documents` makes of the same record, several times faster: names are looked
-up once for a layout, and lines and values that come again and again are read once for an output.
+up once for a layout, and blocks and values that come again and again are read once for an output.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ from ingest.record import Record
 
 MAX_KNOWN = 1 << 8
 """Values of one type that are remembered: few, so that they stay in the processor's cache."""
-MAX_KNOWN_LINES = 1 << 11
-"""Lines with the same keys that are remembered."""
+MAX_KNOWN_BLOCKS = 1 << 11
+"""Blocks with the same keys that are remembered."""
 MAX_KNOWN_HOURS = 1 << 12
 MAX_KNOWN_LENGTH = 512
-"""A longer value or line is read each time that it comes."""
+"""A longer value or block is read each time that it comes."""
 
 _CLOCKS = frozenset(f":{minute:02}:{second:02}" for minute in range(60) for second in range(60))
 
@@ -70,14 +70,13 @@ class _KnownTimes(_Known):
         self._zone = zone
 
     def __missing__(self, text: str) -> Any:
-        clock = text[13:19]
         hour = self._hours.get(text[:13] + text[19:])
-        if hour is None or clock not in _CLOCKS:
+        if hour is None or text[13:19] not in _CLOCKS:
             self._learn_hour(text)
             return super().__missing__(text)
-        if len(self) >= self._limit:
+        if len(self) >= MAX_KNOWN:
             self.clear()
-        value = self[text] = f"{hour[0]}{clock}{hour[1]}"
+        self[text] = value = hour[0] + text[13:19] + hour[1]
         return value
 
     def _learn_hour(self, text: str) -> None:
@@ -95,6 +94,8 @@ class _KnownTimes(_Known):
 class _Plan:
     """How the values of one layout's groups become a document."""
 
+    is_ambiguous: bool
+    """Two of its keys bear one name."""
     empty: SlurmDict
     """Its keys in their order, all that is the same for all records filled in."""
     known: Sequence[tuple[int, _Known]]
@@ -106,7 +107,7 @@ class _Plan:
     names: Sequence[str]
     single: Callable[[list[Any]], tuple[Any, ...]]
     """The values that bear the names."""
-    lines: Sequence[int]
+    blocks: Sequence[int]
     """Groups that are several keys and values."""
 
 
@@ -124,17 +125,19 @@ class Documents:
             time: _KnownTimes(cluster.zone, time),
             time_or_unknown: _KnownTimes(cluster.zone, time_or_unknown),
         }
-        self._known_lines: dict[Group, _Known] = {}
+        self._known_blocks: dict[Group, _Known] = {}
 
     def of(self, record: Record) -> SlurmDict:
         """The ``slurm`` dict of *record*. Raises `DocumentError`."""
         if record.reading is None:
             return self._carefully(record.raw, self._cluster)
-        layout, match = record.reading
+        layout, texts = record.reading
         plan = self._plans.get(layout)
         if plan is None:
             plan = self._plans[layout] = self._plan(layout)
-        found: list[Any] = list(match.groups())
+        if plan.is_ambiguous:
+            return self._carefully(record.raw, self._cluster)
+        found: list[Any] = list(texts)
         try:
             for place, known in plan.known:
                 found[place] = known[found[place]]
@@ -148,7 +151,7 @@ class Documents:
             found[place] = read(found[place], self._cluster.zone)
         slurm = plan.empty.copy()
         slurm.update(zip(plan.names, plan.single(found), strict=False))
-        for place in plan.lines:
+        for place in plan.blocks:
             slurm.update(found[place])
         if slurm.get("resv_name", "") is None:
             del slurm["resv_name"]
@@ -158,12 +161,12 @@ class Documents:
         known: list[tuple[int, _Known]] = []
         texts: list[int] = []
         spaced: list[tuple[int, Reader]] = []
-        lines: list[int] = []
+        blocks: list[int] = []
         names: dict[int, str] = {}
         for place, group in enumerate(layout.groups):
-            if group.lines is not None or group.keys == ("UserId",):
-                lines.append(place)
-                known.append((place, self._lines_of(group)))
+            if group.is_block or group.keys == ("UserId",):
+                blocks.append(place)
+                known.append((place, self._blocks_of(group)))
                 continue
             names[place], read = self._rules[group.keys[0]]
             if read in (optional, free_text):
@@ -173,14 +176,16 @@ class Documents:
                     texts.append(place)
             elif read is not verbatim:
                 known.append((place, self._values_of(read)))
+        keys = [key for group in layout.groups for key in group.keys if key != "UserId"]
         return _Plan(
+            is_ambiguous=len({self._rules[key][0] for key in keys}) < len(keys),
             empty=self._empty(layout),
             known=known,
             texts=texts,
             spaced=spaced,
             names=tuple(names.values()),
             single=itemgetter(*names, 0),  # one more, so that it is always a tuple
-            lines=lines,
+            blocks=blocks,
         )
 
     def _empty(self, layout: Layout) -> SlurmDict:
@@ -198,13 +203,15 @@ class Documents:
             self._known_values[read] = _Known(lambda text: read(text, self._cluster.zone))
         return self._known_values[read]
 
-    def _lines_of(self, group: Group) -> _Known:
-        if group not in self._known_lines:
-            self._known_lines[group] = _Known(lambda text: self._part(group, text), MAX_KNOWN_LINES)
-        return self._known_lines[group]
+    def _blocks_of(self, group: Group) -> _Known:
+        if group not in self._known_blocks:
+            self._known_blocks[group] = _Known(
+                lambda text: self._part(group, text), MAX_KNOWN_BLOCKS
+            )
+        return self._known_blocks[group]
 
     def _part(self, group: Group, text: str) -> SlurmDict:
-        """The part of a document that *text*, a line, is."""
+        """The part of a document that *text*, a block, is."""
         part: SlurmDict = {}
         for key, value in zip(group.keys, group.values(text), strict=True):
             if key == "UserId":

@@ -1,8 +1,10 @@
 """What must hold for the reader whatever it is given: for the fuzzer, and for what it found."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from unittest.mock import patch
 
 import orjson
 from bson import Binary, encode
@@ -10,6 +12,7 @@ from bson import Binary, encode
 from config import ClusterSettings, SshSettings
 from ingest.changes import finished_at
 from ingest.intake import JOBS, NODES, Kind, documents
+from ingest.layouts import Layouts
 from ingest.records import NoAnswer, Record, SealMissing, SetAside, read_records
 from tests.ingest.attacks import SEAL
 
@@ -59,6 +62,17 @@ class Reading:
         return list(read_records(chunks, grammar, seal=self.seal, max_bytes=self.max_bytes))
 
 
+@contextmanager
+def careful() -> Iterator[None]:
+    """No record is read by the layout of others."""
+    with patch.object(Layouts, "read", _nothing), patch.object(Layouts, "learn", _nothing):
+        yield
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
 def check(data: bytes) -> None:
     """Read *data* in the way that its first byte stands for; AssertionError where a rule breaks."""
     if len(data) < OPTIONS_BYTES:
@@ -69,6 +83,8 @@ def check(data: bytes) -> None:
     items = _outcome(reading, text)
     if not is_cut_short:
         assert items == _outcome(whole, text), "the size of the chunks matters"
+    with careful():
+        assert items == _outcome(reading, text), "a record is read otherwise by its layout"
     if isinstance(items, str):
         return
     if not is_cut_short:
@@ -79,6 +95,7 @@ def check(data: bytes) -> None:
             assert again == item.text, "the pairs are not the text"
     for made in _stored(items, reading.kind):
         encode(made)
+    assert list(documents(items, reading.kind, CLUSTER)) == _carefully_made(items, reading.kind)
 
 
 def _outcome(reading: Reading, text: bytes) -> Items | str:
@@ -102,6 +119,12 @@ def _check_nothing_is_lost(items: Items, text: bytes, seal: bytes) -> None:
     assert lost >= 0
     assert not text[:lost].strip(), "a text was lost"
     assert sorted(kept) == sorted(text[lost:]), "a text was changed"
+
+
+def _carefully_made(items: Items, kind: Kind) -> list[object]:
+    """The documents made of raw pairs alone."""
+    whole = [Record(each.text, each.raw) if isinstance(each, Record) else each for each in items]
+    return list(documents(whole, kind, CLUSTER))
 
 
 def _stored(items: Items, kind: Kind) -> Iterator[dict[str, object]]:
