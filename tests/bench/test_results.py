@@ -63,6 +63,9 @@ def test_a_row_says_what_it_found_and_which_targets_it_met() -> None:
     assert [target["met"] for target in document["targets"]] == [False, True]
 
 
+ABOUT = {"date": "today", "python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
+
+
 def test_growth_as_a_table_and_as_a_plot() -> None:
     costs = {
         "<reading>": tuple(Samples((size / 1000,)) for size in (10, 100, 1000)),
