@@ -24,6 +24,9 @@ from ingest.store import Store
 from scraper.rounds import ClusterScraper
 from scraper.schedule import Schedule
 
+LOOK_SECONDS = 1.0
+"""A signal that comes just before the main thread falls asleep does not wake it; this does."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -67,7 +70,7 @@ class ScrapeDaemon:
         while True:
             self._watchdog.look()
             try:
-                return asked.get(timeout=self._watchdog.interval)
+                return asked.get(timeout=min(LOOK_SECONDS, self._watchdog.interval or LOOK_SECONDS))
             except queue.Empty:
                 continue
 

@@ -106,7 +106,8 @@ class Store:
 
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing, however long that takes. Raises pymongo's errors."""
-        with pymongo.timeout(INDEX_SECONDS):  # in place of the limit of a connection
+        self.database.client.admin.command("ping")  # within the limits of a connection, of which
+        with pymongo.timeout(INDEX_SECONDS):  # this takes the place
             self._create_indexes()
 
     def _create_indexes(self) -> None:

@@ -372,8 +372,8 @@ def test_memory_does_not_grow_with_the_dump(monkeypatch: pytest.MonkeyPatch) -> 
         finally:
             tracemalloc.stop()
 
-    # The dumps are of 0.6 and 3 MB.
-    assert peak(1500) - peak(300) < 500_000
+    # What the reader keeps of a layout's records is bounded; the smaller dump fills that.
+    assert peak(3000) - peak(1500) < 500_000
 
 
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

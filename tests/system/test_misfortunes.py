@@ -48,12 +48,13 @@ MISFORTUNES = {
     "cut_at_the_end": "ended before the command's exit status",
     "fails": "exit status 1",
     "nothing": "no record in the output",
-    "endless": "longer than round_timeout",
+    "endless": "did not end within 1 s|longer than round_timeout",
     "complains": "did not end within 1 s",
     "letters": "did not end within 1 s",
     "hangs": "did not end within 1 s",
 }
-"""What the script does, and what of the log's message tells it."""
+"""What the script does, and what of the log's message tells it: one thing, or another behind ``|``
+where two limits are reached at about the same time."""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,8 @@ def cluster(sshd: RealSshd, store: Store) -> Cluster:
 
 def test_no_misfortune_takes_a_job_away(cluster: Cluster) -> None:
     for mode, told_as in MISFORTUNES.items():
-        assert told_as in cluster.round(mode)
+        said = cluster.round(mode)
+        assert any(words in said for words in told_as.split("|")), said
         assert cluster.jobs() == (JOB_COUNT, 0)
     assert cluster.round("rekeys") == "round"
     assert cluster.jobs() == (JOB_COUNT, 0)
