@@ -23,12 +23,18 @@ MAX_BODY_BYTES = 1 << 20
 MOST_FIELDS = 100
 """More fields in a query or a form are refused unread."""
 
+MOST_VALUES = 100
+"""More values of one argument are refused."""
+
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
 
 _MALFORMED_FORM = "the form is malformed: RFC 7578 describes what multipart/form-data looks like"
 _SECONDS = re.compile(r"[0-9]{1,18}")
+_VALUE = re.compile(r"(?:[^\\,]|\\[\\,])+", re.DOTALL)
+_LIST = re.compile(rf"{_VALUE.pattern}(?:,{_VALUE.pattern})*", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def query_arguments(environ: Environ, known: Sequence[str]) -> Arguments:
@@ -101,6 +107,46 @@ def seconds_argument(arguments: Arguments, name: str, older_name: str) -> int | 
     if not _SECONDS.fullmatch(value):
         raise bad_request(f"{name} must be a number of seconds: an integer of 0 or more")
     return int(value)
+
+
+def listed_argument(arguments: Arguments, name: str) -> list[str] | None:
+    """The values of an argument that are separated by commas, None where it is not given.
+
+    A comma within a value is written ``\\,`` and a backslash ``\\\\``.  Raises Problem 400 for an
+    empty value, more than `MOST_VALUES`, and a backslash before anything else.
+    """
+    text = text_argument(arguments, name)
+    if text is None:
+        return None
+    if not _LIST.fullmatch(text):
+        raise bad_request(
+            f"{name} must be a value, or several with a comma between each two; write a comma"
+            " within a value as \\, and a backslash as \\\\"
+        )
+    values = [_ESCAPED.sub(r"\1", value) for value in _VALUE.findall(text)]
+    if len(values) > MOST_VALUES:
+        raise bad_request(f"{name} has {len(values)} values; at most {MOST_VALUES} are read")
+    return list(dict.fromkeys(values))
+
+
+def number_argument(
+    arguments: Arguments, name: str, least: int, most: int, default: int | None = None
+) -> int | None:
+    """An integer from *least* to *most*. Raises Problem 400 for all else."""
+    value = text_argument(arguments, name)
+    if value is None:
+        return default
+    if not _SECONDS.fullmatch(value) or not least <= int(value) <= most:
+        raise bad_request(f"{name} must be an integer from {least} to {most}")
+    return int(value)
+
+
+def choice_argument(arguments: Arguments, name: str, choices: Sequence[str]) -> str:
+    """One of *choices*, the first where it is not given. Raises Problem 400 for all else."""
+    value = text_argument(arguments, name) or choices[0]
+    if value not in choices:
+        raise bad_request(f"{name} must be {' or '.join(choices)}")
+    return value
 
 
 def _checked(fields: Iterable[tuple[str, Any]], known: Sequence[str]) -> Arguments:
@@ -191,6 +237,8 @@ def _json_fields(body: bytes) -> Iterable[tuple[str, Any]]:
 def _multipart_fields(body: bytes, content_type: str) -> list[tuple[str, str]]:
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     form = message_from_bytes(head + body)
+    if body.strip() == f"--{form.get_boundary()}--".encode("latin-1"):
+        return []  # as browsers send a form without fields
     parts = form.get_payload() if form.is_multipart() and not form.defects else ()
     fields = [_part(part) for part in parts if isinstance(part, Message)]
     if not fields:

@@ -1,11 +1,11 @@
-"""Who asks: the user whose token the Authorization header shows, as Bearer or HTTP Basic."""
+"""Who asks, as the Authorization header shows it: a token, as Bearer or in HTTP Basic."""
 
 import base64
 from http import HTTPStatus
 
 from api.problems import Problem
+from ingest.access import Caller, authenticate, authenticate_basic
 from ingest.store import Store
-from ingest.users import User, authenticate, authenticate_basic
 
 _CHALLENGES = [
     ("WWW-Authenticate", 'Bearer realm="clockwork"'),
@@ -13,25 +13,25 @@ _CHALLENGES = [
 ]
 
 
-def authenticated_user(store: Store, authorization: str | None) -> User:
-    """The user whom the value of the Authorization header names.
+def caller_of(store: Store, authorization: str | None) -> Caller:
+    """The account and the token that the value of the Authorization header shows.
 
     Raises Problem 401 where there is none, and pymongo's errors.
     """
     if authorization is None:
         raise _unauthorized("The request has no Authorization header.")
     scheme, _, credentials = authorization.partition(" ")
-    user = None
+    caller = None
     if scheme.lower() == "bearer":
-        user = authenticate(store, credentials.strip(" "))
+        caller = authenticate(store, credentials.strip(" "))
     elif scheme.lower() == "basic":
-        user = _basic(store, credentials.strip(" "))
-    if user is None:
+        caller = _basic(store, credentials.strip(" "))
+    if caller is None:
         raise _unauthorized("The Authorization header holds no token that is known here.")
-    return user
+    return caller
 
 
-def _basic(store: Store, credentials: str) -> User | None:
+def _basic(store: Store, credentials: str) -> Caller | None:
     try:
         email, _, token = base64.b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:  # no base64, or no UTF-8 in it

@@ -7,6 +7,8 @@ from datetime import datetime
 from http import HTTPStatus
 
 from api.arguments import Arguments, Environ
+from api.census import Clusters
+from api.queries import Filter
 from ingest.store import Store
 from ingest.users import User
 
@@ -15,14 +17,17 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Call:
-    """The store to answer from, who asks, for what, and when (UTC)."""
+    """The store to answer from, who asks and may see what, for what, and when (UTC)."""
 
     store: Store
     user: User
+    visible: Filter
+    """Which jobs the user may see: goes into every query for jobs, by `api.queries.all_of`."""
     arguments: Arguments
     now: datetime
     environ: Environ
     """The request itself, for its header fields."""
+    clusters: Clusters
 
 
 @dataclass(frozen=True)

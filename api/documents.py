@@ -1,34 +1,28 @@
 """Documents of Mongo as JSON: dates as ISO 8601 with a Z, NaN as null, one answer or a stream."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
 import orjson
-from pymongo import ASCENDING
-from pymongo.cursor import Cursor
 
 from api.problems import Problem
 
 Document = dict[str, Any]
-
-JOB_KEYS = ("slurm", "cw", "user")
-NODE_KEYS = ("slurm", "cw")
+Shown = Callable[[Document], Document]
+"""What of a document leaves the API."""
 
 DOCUMENTS_PER_CHUNK = 300
 """Documents of a list that are in memory at once."""
 
+_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
 
 def json_bytes(value: object) -> bytes:
     """*value*, of anything that a document can hold, as JSON in UTF-8."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
-
-
-def shaped(document: Document, keys: Sequence[str]) -> Document:
-    """The parts of a document that leave the API; a part that is not there is empty."""
-    return {key: document.get(key, {}) for key in keys}
+    return orjson.dumps(value, default=_plain, option=_OPTIONS)
 
 
 def only_one(documents: Iterable[Document], what: str) -> Document | None:
@@ -46,30 +40,52 @@ def only_one(documents: Iterable[Document], what: str) -> Document | None:
     return found[0] if found else None
 
 
-def json_list(documents: Cursor[Document], keys: Sequence[str]) -> Iterator[bytes]:
-    """The documents, in the order of their ``_id``, as one JSON list in chunks of bytes.
+def json_list(documents: Iterable[Document], shown: Shown) -> Iterator[bytes]:
+    """The documents as one JSON list, in chunks of bytes.
 
     The first documents are read at once, so that a database that does not answer raises
     pymongo's error here; where it fails later, the error ends the stream before the list does,
     and the part that went out is no JSON.
     """
-    # On disk, where there are more documents than the database likes to sort in memory.
-    documents.sort("_id", ASCENDING).allow_disk_use(True)
-    remaining = iter(documents.batch_size(DOCUMENTS_PER_CHUNK))
-    first = _chunk(remaining, keys)
-    return _joined(first, remaining, keys)
+    remaining = iter(documents)
+    first = _chunk(remaining, shown)
+    return _joined(first, remaining, shown)
 
 
-def _joined(first: bytes, remaining: Iterator[Document], keys: Sequence[str]) -> Iterator[bytes]:
+def json_lines(documents: Iterable[Document], shown: Shown) -> Iterator[bytes]:
+    """The documents as JSON, one in a line, in chunks of bytes; read as for `json_list`.
+
+    Where the database fails in the middle, what went out is whole lines, and the error ends the
+    stream short of its end.
+    """
+    remaining = iter(documents)
+    first = _lines(remaining, shown)
+    return _followed(first, remaining, shown)
+
+
+def _joined(first: bytes, remaining: Iterator[Document], shown: Shown) -> Iterator[bytes]:
     yield b"[" + first
-    while chunk := _chunk(remaining, keys):
+    while chunk := _chunk(remaining, shown):
         yield b"," + chunk
     yield b"]"
 
 
-def _chunk(documents: Iterator[Document], keys: Sequence[str]) -> bytes:
-    chunk = [shaped(document, keys) for document in islice(documents, DOCUMENTS_PER_CHUNK)]
-    return json_bytes(chunk)[1:-1]
+def _chunk(documents: Iterator[Document], shown: Shown) -> bytes:
+    return json_bytes([shown(each) for each in islice(documents, DOCUMENTS_PER_CHUNK)])[1:-1]
+
+
+def _followed(first: bytes, remaining: Iterator[Document], shown: Shown) -> Iterator[bytes]:
+    yield first
+    while chunk := _lines(remaining, shown):
+        yield chunk
+
+
+def _lines(documents: Iterator[Document], shown: Shown) -> bytes:
+    option = _OPTIONS | orjson.OPT_APPEND_NEWLINE
+    return b"".join(
+        orjson.dumps(shown(each), default=_plain, option=option)
+        for each in islice(documents, DOCUMENTS_PER_CHUNK)
+    )
 
 
 def _plain(value: object) -> str:

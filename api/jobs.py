@@ -1,14 +1,49 @@
 """``jobs/list`` and ``jobs/one``: the jobs as a scrape left them, with their owners' dicts."""
 
+import re
+from datetime import datetime, timezone
+
 from api import queries
-from api.arguments import required_argument, seconds_argument, text_argument
+from api.arguments import one_of_two, required_argument, seconds_argument, text_argument
 from api.call import Answer, Call
-from api.documents import JOB_KEYS, json_bytes, json_list, only_one, shaped
+from api.documents import json_bytes, only_one
+from api.entity_tags import tagged
+from api.fields import JOB_FIELDS
+from api.listing import Kind, ListFilter, Question, chosen, list_answer
+from api.paging import SortKey
 
-LIST_ARGUMENTS = ("user", "time", "relative_time", "cluster_name")
+_ARRAY_JOB_ID = re.compile(r"[0-9]{1,18}")
+
+
+def _array_job_id(text: str) -> int:
+    if not _ARRAY_JOB_ID.fullmatch(text):
+        raise ValueError(f"{text[:64]!r} is no id: expected a number")
+    return int(text)
+
+
+JOBS = Kind(
+    filters=(
+        ListFilter("array_job_id", "slurm.array_job_id", _array_job_id),
+        ListFilter("name", "slurm.name"),
+        ListFilter("node", "cw.filters.nodes"),
+        ListFilter("job_state", "cw.filters.states", str.upper),
+        ListFilter("account", "slurm.account"),
+        ListFilter("partition", "cw.filters.partitions"),
+    ),
+    sort_keys={
+        "submit_time": SortKey(
+            "cw.filters.submit_time", floor=datetime(1, 1, 1, tzinfo=timezone.utc)
+        ),
+        "finished_at": SortKey(
+            "cw.filters.finished_at", floor=datetime(1, 1, 1, tzinfo=timezone.utc)
+        ),
+        "name": SortKey("slurm.name"),
+    },
+    fields=JOB_FIELDS,
+)
+
+LIST_ARGUMENTS = ("user", "username", "time", "relative_time", "cluster_name", *JOBS.arguments)
 ONE_ARGUMENTS = ("job_id", "cluster_name")
-
-_WITHOUT_HISTORY = {"cw.history": 0}
 
 
 def list_jobs(call: Call) -> Answer:
@@ -16,13 +51,19 @@ def list_jobs(call: Call) -> Answer:
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
-    wanted = queries.jobs(
-        user=text_argument(call.arguments, "user"),
-        seconds=seconds_argument(call.arguments, "time", "relative_time"),
-        cluster_name=text_argument(call.arguments, "cluster_name"),
-        now=call.now,
+    user = one_of_two(call.arguments, "user", "username")
+    cluster_name = text_argument(call.arguments, "cluster_name")
+    seconds = seconds_argument(call.arguments, "time", "relative_time")
+    cutoff = None if seconds is None else queries.before(call.now, seconds)
+    wanted = queries.all_of(
+        queries.any_of("cw.filters.names", None if user is None else [user]),
+        call.visible,
+        queries.not_finished_before(cutoff),
+        *chosen(call.arguments, JOBS),
+        queries.of_cluster(cluster_name),
     )
-    return Answer(json_list(call.store.jobs.find(wanted, _WITHOUT_HISTORY), JOB_KEYS))
+    question = Question(wanted, cluster_name, call.visible, cutoff)
+    return list_answer(call, call.store.jobs, JOBS, question)
 
 
 def one_job(call: Call) -> Answer:
@@ -32,6 +73,6 @@ def one_job(call: Call) -> Answer:
     """
     job_id = required_argument(call.arguments, "job_id")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    found = call.store.jobs.find(queries.job(job_id, cluster_name), _WITHOUT_HISTORY)
-    job = only_one(found, f"job {job_id!r}")
-    return Answer(json_bytes({} if job is None else shaped(job, JOB_KEYS)))
+    wanted = queries.all_of(queries.job(job_id, cluster_name), call.visible)
+    job = only_one(call.store.jobs.find(wanted, JOB_FIELDS.projection()), f"job {job_id!r}")
+    return tagged(call.environ, Answer(json_bytes({} if job is None else JOB_FIELDS.shown(job))))

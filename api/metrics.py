@@ -1,38 +1,25 @@
-"""The figures for Prometheus, from Mongo: how the rounds go, and what the clusters hold.
+"""The figures for Prometheus, from the census: how the rounds go, and what the clusters hold.
 
-Everything is counted when it is asked for, by indexes, and kept for `FRESH`.  A cluster is there
-from the moment the configuration names it: one that never answered is down, and not absent.
-Numbers of jobs and nodes are those of the last good round, however old; ``clockwork_up`` says
-whether to believe them.
+They are of the clusters that the configuration names: one that never answered is down, and not
+absent.
 """
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-import pymongo
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from config import ClusterSettings
+from api.census import KINDS, Census, Clusters, Counts
+from api.sums import jobs_by_partition, tres_sums
 from ingest.scrapes import FIGURES
-from ingest.store import Document, Store
-from ingest.tres import Tres, read_tres
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-FRESH = timedelta(seconds=10)
-"""Whoever asks again so soon is given the same figures."""
-KINDS = ("jobs", "nodes")
 
-_MISSED_ROUNDS = 3
-"""A cluster is down when its last round lies so many intervals back."""
-_QUERY_SECONDS = 8.0
-"""For all of Mongo's answers; Prometheus waits ten for ours."""
 _NEVER = 0.0
 
 _FIGURES = {
@@ -46,39 +33,26 @@ _FIGURES = {
 
 
 class Metrics(Collector):
-    """The figures of *clusters* in *store*, as a collector of prometheus_client's and as text."""
+    """The figures of the clusters that are configured, as a collector of prometheus_client's and
+    as text."""
 
-    def __init__(
-        self, store: Store, clusters: Iterable[ClusterSettings], clock: Callable[[], datetime]
-    ) -> None:
-        self._store = store
-        self._clusters = list(clusters)
-        self._clock = clock
-        self._one_at_a_time = threading.Lock()
-        self._text = b""
-        self._taken: datetime | None = None
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
 
     def text(self) -> bytes:
-        """The figures in Prometheus's text format, `FRESH`. Raises pymongo's errors."""
-        with self._one_at_a_time:
-            now = self._clock()
-            if self._taken is None or not timedelta() <= now - self._taken < FRESH:
-                self._text = generate_latest(self)
-                self._taken = now
-            return self._text
+        """The figures in Prometheus's text format. Raises pymongo's errors."""
+        return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        """The figures, counted now. Raises pymongo's errors."""
-        with pymongo.timeout(_QUERY_SECONDS):
-            standings = {found["_id"]: found for found in self._store.clusters.find()}
-            families = list(self._of_rounds(standings))
-            families += self._of_jobs()
-            families += self._of_nodes()
-        yield from families
+        """The figures, as fresh as the census. Raises pymongo's errors."""
+        census = self._clusters.census()
+        yield from self._of_rounds(census)
+        yield from self._of_jobs(census)
+        yield from self._of_nodes(census)
 
     # --- rounds -------------------------------------------------------------------------------
 
-    def _of_rounds(self, standings: Mapping[str, Document]) -> Iterator[Metric]:
+    def _of_rounds(self, census: Census) -> Iterator[Metric]:
         labels = ("cluster", "kind")
         up = GaugeMetricFamily(
             "clockwork_up",
@@ -117,12 +91,12 @@ class Metrics(Collector):
             )
             for key, (name, what) in _FIGURES.items()
         }
-        for cluster in self._clusters:
+        for name in self._clusters.configured:
             for kind in KINDS:
-                where = (cluster.name, kind)
-                standing = standings.get("/".join(where), {})
+                where = (name, kind)
+                standing = self._clusters.standing(census.standings, *where)
                 total = standing.get("totals", {})
-                up.add_metric(where, self._is_up(cluster, kind, standing))
+                up.add_metric(where, bool(self._clusters.is_up(*where, standing)))
                 attempt.add_metric(where, _unix_time(standing.get("last_attempt")))
                 success.add_metric(where, _unix_time(standing.get("last_success")))
                 if "seconds" in standing:
@@ -135,16 +109,9 @@ class Metrics(Collector):
                     totals[key].add_metric(where, total.get(key, 0))
         yield from (up, attempt, success, duration, rounds, *last.values(), *totals.values())
 
-    def _is_up(self, cluster: ClusterSettings, kind: str, standing: Document) -> bool:
-        if not standing.get("ok"):
-            return False
-        interval = cluster.jobs_interval if kind == "jobs" else cluster.nodes_interval
-        patience = timedelta(seconds=_MISSED_ROUNDS * interval + cluster.ssh.command_timeout)
-        return bool(self._clock() - standing["last_attempt"] <= patience)
-
     # --- jobs and nodes -----------------------------------------------------------------------
 
-    def _of_jobs(self) -> Iterator[Metric]:
+    def _of_jobs(self, census: Census) -> Iterator[Metric]:
         jobs = GaugeMetricFamily(
             "clockwork_jobs",
             "Jobs that are not finished, by Slurm's state; the waiting tasks of an array are one.",
@@ -155,20 +122,16 @@ class Metrics(Collector):
             "The same by partition; a job that waits for several partitions is in each of them.",
             labels=("cluster", "partition", "state"),
         )
-        for cluster in self._clusters:
-            states: Counter[tuple[str, ...]] = Counter()
-            partitions: Counter[tuple[str, ...]] = Counter()
-            unfinished = {"slurm.cluster_name": cluster.name, "cw.finished_at": None}
-            for group, count in _counted(self._store.jobs, unfinished, "job_state", "partition"):
-                state = group["job_state"]
-                states[cluster.name, state] += count
-                for partition in {name.strip() for name in group["partition"].split(",")}:
-                    partitions[cluster.name, partition, state] += count
+        for cluster in self._clusters.configured:
+            states: Counts = Counter()
+            for (state, _), count in census.jobs[cluster].items():
+                states[cluster, state] += count
             _add_all(jobs, states)
-            _add_all(by_partition, partitions)
+            for labels, count in sorted(jobs_by_partition(census.jobs[cluster]).items()):
+                by_partition.add_metric((cluster, *labels), count)
         yield from (jobs, by_partition)
 
-    def _of_nodes(self) -> Iterator[Metric]:
+    def _of_nodes(self, census: Census) -> Iterator[Metric]:
         nodes = GaugeMetricFamily(
             "clockwork_nodes",
             "Nodes, by Slurm's state and its flags as scontrol prints them.",
@@ -184,52 +147,15 @@ class Metrics(Collector):
                 ("nodes_without_tres", "Nodes that are missing in these sums: no readable TRES."),
             )
         }
-        for cluster in self._clusters:
-            states: Counter[tuple[str, ...]] = Counter()
-            total = Counter(dict.fromkeys(sums, 0))
-            present = {"slurm.cluster_name": cluster.name, "cw.vanished": None}
-            keys = ("state", "cfg_tres", "alloc_tres")
-            for group, count in _counted(self._store.nodes, present, *keys):
-                states[cluster.name, group["state"]] += count
-                for name, amount in _amounts(group["cfg_tres"], group["alloc_tres"]).items():
-                    total[name] += count * amount
+        for cluster in self._clusters.configured:
+            states: Counts = Counter()
+            for (state, *_), count in census.nodes[cluster].items():
+                states[cluster, state] += count
             _add_all(nodes, states)
+            total = tres_sums(census.nodes[cluster])
             for name, family in sums.items():
-                family.add_metric((cluster.name,), total[name])
+                family.add_metric((cluster,), total[name])
         yield from (nodes, *sums.values())
-
-
-def _counted(
-    collection: "pymongo.collection.Collection[Document]", which: Document, *keys: str
-) -> Iterator[tuple[dict[str, str], int]]:
-    """How many documents there are for every combination of *keys* of ``slurm``.
-
-    A key that is not there, and null, are the empty string.
-    """
-    group = {"_id": {key: f"$slurm.{key}" for key in keys}, "count": {"$sum": 1}}
-    for found in collection.aggregate([{"$match": which}, {"$group": group}]):
-        yield {key: str(found["_id"].get(key) or "") for key in keys}, found["count"]
-
-
-def _amounts(cfg_tres: str, alloc_tres: str) -> dict[str, int]:
-    """What one node adds to the sums; idle nodes have an empty AllocTRES."""
-    has, gives = _tres(cfg_tres), _tres(alloc_tres) if alloc_tres else Tres()
-    if has is None or gives is None:
-        return {"nodes_without_tres": 1}
-    return {
-        "cpus": has.cpus or 0,
-        "allocated_cpus": gives.cpus or 0,
-        "gpus": has.gpus or 0,
-        "allocated_gpus": gives.gpus or 0,
-    }
-
-
-@lru_cache(maxsize=4096)
-def _tres(text: str) -> Tres | None:
-    try:
-        return read_tres(text)
-    except ValueError:
-        return None
 
 
 def _add_all(family: GaugeMetricFamily, counts: Mapping[tuple[str, ...], int]) -> None:

@@ -3,10 +3,25 @@
 from api import queries
 from api.arguments import one_of_two, text_argument
 from api.call import Answer, Call
-from api.documents import NODE_KEYS, json_bytes, json_list, only_one, shaped
+from api.documents import json_bytes, only_one
+from api.entity_tags import tagged
+from api.fields import NODE_FIELDS
+from api.listing import Kind, ListFilter, Question, chosen, list_answer
+from api.paging import SortKey
 from api.problems import bad_request
 
-LIST_ARGUMENTS = ("cluster_name",)
+NODES = Kind(
+    filters=(
+        ListFilter("name", "slurm.name"),
+        ListFilter("state", "cw.filters.states", str.upper),
+        ListFilter("feature", "cw.filters.features"),
+        ListFilter("partition", "cw.filters.partitions"),
+    ),
+    sort_keys={"name": SortKey("slurm.name")},
+    fields=NODE_FIELDS,
+)
+
+LIST_ARGUMENTS = ("cluster_name", *NODES.arguments)
 ONE_ARGUMENTS = ("node_name", "name", "cluster_name")
 
 
@@ -15,8 +30,9 @@ def list_nodes(call: Call) -> Answer:
 
     Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
     """
-    wanted = queries.of_cluster(text_argument(call.arguments, "cluster_name"))
-    return Answer(json_list(call.store.nodes.find(wanted), NODE_KEYS))
+    cluster_name = text_argument(call.arguments, "cluster_name")
+    wanted = queries.all_of(*chosen(call.arguments, NODES), queries.of_cluster(cluster_name))
+    return list_answer(call, call.store.nodes, NODES, Question(wanted, cluster_name, visible={}))
 
 
 def one_node(call: Call) -> Answer:
@@ -28,5 +44,6 @@ def one_node(call: Call) -> Answer:
     if name is None:
         raise bad_request("node_name is missing")
     cluster_name = text_argument(call.arguments, "cluster_name")
-    node = only_one(call.store.nodes.find(queries.node(name, cluster_name)), f"node {name!r}")
-    return Answer(json_bytes({} if node is None else shaped(node, NODE_KEYS)))
+    wanted = queries.node(name, cluster_name)
+    node = only_one(call.store.nodes.find(wanted, NODE_FIELDS.projection()), f"node {name!r}")
+    return tagged(call.environ, Answer(json_bytes({} if node is None else NODE_FIELDS.shown(node))))

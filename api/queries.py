@@ -1,16 +1,39 @@
 """Mongo filters and the one update: no operator in them can come from a request.
 
-Filters hold plain strings and dates, the update holds what the client sent as literals.
+Filters hold plain strings, numbers and dates, the update holds what the client sent as literals.
+Filters are flat, ``{path: condition}``, and begin with the condition that leaves the fewest
+documents: every database finds an index for such a filter, the embedded one for no other.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ingest.users import NAME_FIELDS, User
+from config.settings import JobsVisible
+from ingest.filters import owner_filter
+from ingest.users import User
 
 Filter = dict[str, Any]
 
+_FEWEST_FIRST = (
+    *("slurm.job_id", "slurm.array_job_id", "slurm.name", "cw.filters.nodes", "cw.filters.names"),
+    *("cw.filters.finished_at", "cw.filters.states", "cw.filters.features", "slurm.account"),
+    *("cw.filters.partitions", "slurm.cluster_name"),
+)
+"""Paths that have an index, in the order in which a filter names them; all others come behind."""
+
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
+def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
+    """The jobs that the user may see: {} where that is all of them, else those that they own.
+
+    It goes into every query for jobs, by `all_of`: to the user, the others are not there.
+    """
+    if jobs_visible == "all" or user.always_sees_all:
+        return {}
+    owners = [owner_filter(field, username) for field, username in user.usernames.items()]
+    return {"cw.filters.owner": {"$in": owners}}
 
 
 def of_cluster(cluster_name: str | None) -> Filter:
@@ -28,18 +51,33 @@ def node(name: str, cluster_name: str | None) -> Filter:
     return {"slurm.name": name, **of_cluster(cluster_name)}
 
 
-def jobs(user: str | None, seconds: int | None, cluster_name: str | None, now: datetime) -> Filter:
-    """The jobs of the user who bears this name, of this cluster, that are not finished or
-    finished within so many seconds before *now*. None leaves a condition out."""
-    conditions: list[Filter] = []
-    if user is not None:
-        conditions.append({"$or": [{f"cw.{field}": user} for field in NAME_FIELDS]})
-    if seconds is not None:
-        cutoff = _before(now, seconds)
-        conditions.append({"$or": [{"cw.finished_at": None}, {"cw.finished_at": {"$gte": cutoff}}]})
-    if not conditions:
-        return of_cluster(cluster_name)
-    return {**of_cluster(cluster_name), "$and": conditions}
+def any_of(path: str, values: Sequence[Any] | None) -> Filter:
+    """The documents that have one of *values* at *path*, or in the list there; all for None."""
+    if values is None:
+        return {}
+    return {path: values[0] if len(values) == 1 else {"$in": list(values)}}
+
+
+def not_finished_before(cutoff: datetime | None) -> Filter:
+    """The jobs that are not finished or finished at *cutoff* or later; all for None."""
+    return {} if cutoff is None else {"cw.filters.finished_at": {"$gte": cutoff}}
+
+
+def all_of(*filters: Filter) -> Filter:
+    """The documents that every one of *filters* holds for; flat, if their conditions can be."""
+    merged: Filter = {}
+    apart: list[Filter] = []
+    for path, condition in (item for each in filters for item in each.items()):
+        if path not in merged:
+            merged[path] = condition
+            continue
+        both, other = _operators(merged[path]), _operators(condition)
+        if any(both[operator] != other[operator] for operator in both.keys() & other.keys()):
+            apart.append({path: condition})
+        else:
+            merged[path] = both | other
+    ordered = {path: merged[path] for path in (*_FEWEST_FIRST, *merged) if path in merged}
+    return {**ordered, "$and": apart} if apart else ordered
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
@@ -58,8 +96,13 @@ def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[F
     return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
 
 
-def _before(now: datetime, seconds: int) -> datetime:
+def before(now: datetime, seconds: int) -> datetime:
+    """The moment so many seconds before *now*, or the first that there is."""
     try:
         return now - timedelta(seconds=seconds)
     except OverflowError:
         return _EARLIEST
+
+
+def _operators(condition: Any) -> Filter:
+    return condition if isinstance(condition, dict) else {"$eq": condition}

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Any
 
 from waitress import create_server, wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
 from api.arguments import MAX_BODY_BYTES, too_large_body
+from api.connections import Connection, end_slow
 from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
 from config.settings import ApiSettings
 
@@ -21,6 +21,8 @@ MAX_HEADER_BYTES = 64 << 10
 """The request line with its query, and all header fields."""
 
 _CONNECTIONS = 500
+_ROOM = 50
+"""Connections that are kept free, for new clients."""
 _IDLE_SECONDS = 60
 """A connection on which nothing happens for so long is closed."""
 _TURN_SECONDS = 1.0
@@ -49,9 +51,18 @@ class Server:
     ) -> None:
         self._stopping = threading.Event()
         self._turned: Callable[[], None] = lambda: None
+        self._looked_at = time.monotonic()
         self._channels: dict[int, Any] = {}
+        proxy = {}
+        if settings.trusted_proxy is not None:
+            # waitress then takes REMOTE_ADDR from what that proxy, and no other, put there.
+            proxy = {
+                "trusted_proxy": settings.trusted_proxy,
+                "trusted_proxy_headers": "x-forwarded-for",
+            }
         self._waitress = create_server(
             app,
+            **proxy,
             map=self._channels,
             sockets=_listening_sockets(settings.host, settings.port, key),
             threads=settings.threads,
@@ -94,14 +105,18 @@ class Server:
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
+        now = time.monotonic()
+        crowded = len(self._channels) > _CONNECTIONS - _ROOM
+        if crowded or now - self._looked_at >= _TURN_SECONDS:
+            self._looked_at = now
+            end_slow(self._connections(), _CONNECTIONS - _ROOM, now)
         self._turned()
 
+    def _connections(self) -> list[Connection]:
+        return [each for each in self._channels.values() if isinstance(each, Connection)]
+
     def _answers_under_way(self) -> bool:
-        return any(
-            channel.requests or channel.total_outbufs_len
-            for channel in list(self._channels.values())
-            if isinstance(channel, HTTPChannel)
-        )
+        return any(channel.requests or channel.total_outbufs_len for channel in self._connections())
 
 
 def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:
@@ -165,7 +180,7 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
         self.write(problem.body)
 
 
-class _Connection(HTTPChannel):  # type: ignore[misc]
+class _Connection(Connection):
     task_class = _Answer
     error_task_class = _Refusal
 

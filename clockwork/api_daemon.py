@@ -1,7 +1,8 @@
 """``clockwork serve``: the API from its start to its stop.
 
-SIGHUP reads the configuration again, for the log and for what /metrics shows and to whom; where the
-API listens, with how many threads, and over which database, is settled at the start.
+SIGHUP reads the configuration again, for the log, for who may see what and how often, and for what
+/metrics shows; where the API listens, behind which proxy, with how many threads, and over which
+database, is settled at the start.
 """
 
 import faulthandler
@@ -19,7 +20,7 @@ from clockwork.signals import signals
 from config import Settings
 from ingest.store import Store
 
-_FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads")
+_FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads", "api.trusted_proxy")
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +75,7 @@ class ApiDaemon:
 
     def _build_app(self) -> WsgiApplication:
         app: WsgiApplication = build_app(
-            self._store,
-            clusters=self._settings.clusters.values(),
-            open_metrics=self._settings.api.metrics == "open",
+            self._store, clusters=self._settings.clusters.values(), settings=self._settings.api
         )
         return app
 

@@ -47,6 +47,9 @@ class ProcessSpec:
     notifies_every: float | None = None
     """It says by itself that it is ready, and then gives a sign of life at least every so many
     seconds (`clockwork.notify`); for a supervisor. None for a program that says nothing."""
+    broken: Callable[[], bool] | None = None
+    """Asked now and then while it runs: whether it can't do its work any more and does not end by
+    itself; for a supervisor."""
     stop_seconds: float = 10.0
     """How long after SIGTERM it may take to end; then it is killed."""
     nudge: Callable[[], object] | None = None
@@ -110,6 +113,10 @@ class Child:
             return f"killed by {signal.Signals(-status).name}"
         except ValueError:
             return f"killed by signal {-status}"
+
+    def was_killed(self) -> bool:
+        """Whether SIGKILL ended it, which is no fault of its own."""
+        return self._process.poll() == -signal.SIGKILL
 
     def last_words(self) -> str:
         """What it last wrote to its log file, to follow how it ended; empty without a log."""

@@ -22,9 +22,10 @@ from clockwork.embedded_folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.archive import ArchiveError
+from ingest.fill_filters import fill_filters
 from ingest.retention import AnotherRun, RetentionStopped
 from ingest.store import Store, connect
-from ingest.users import AccountError
+from ingest.users import ROLES, AccountError
 from scraper.errors import printable
 
 _FAILURES = (
@@ -89,6 +90,7 @@ def _ready(uri: str, settings: Settings) -> Store:
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
     store.ensure_indexes()
+    fill_filters(store)
     return store
 
 
@@ -155,7 +157,12 @@ def _user_add(options: argparse.Namespace) -> int:
     _, settings = _settings(options)
     with _store(settings) as store:
         return commands.user_add(
-            store, options.email, options.mila_cluster_username, options.cc_account_username
+            store,
+            options.email,
+            options.mila_cluster_username,
+            options.cc_account_username,
+            options.token_name,
+            options.role,
         )
 
 
@@ -250,6 +257,16 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--cc-account-username", metavar="U", help="the user's name on Compute Canada's clusters"
     )
+    add.add_argument(
+        "--role",
+        choices=ROLES,
+        help="user reads, and writes the user dicts of their own jobs; admin does the same and "
+        "sees all jobs where users see their own; service sees all jobs and writes nothing, for "
+        "dashboards (default for a new account: user)",
+    )
+    add.add_argument(
+        "--token-name", metavar="NAME", help="what to call the token (default: made up)"
+    )
     importing = actions.add_parser("import", help="add and change the accounts of a CSV file")
     importing.set_defaults(run=_user_import)
     importing.add_argument(
@@ -261,7 +278,12 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--dry-run", action="store_true", help="say what would change, and write nothing"
     )
-    listing = actions.add_parser("list", help="list the accounts and the names of their tokens")
+    listing = actions.add_parser(
+        "list",
+        help="list the accounts with their tokens, a line a token",
+        description="A line for each token: e-mail, Mila's and Compute Canada's username, role, "
+        "the token's name, when it was made and, exact to a few minutes, last used.",
+    )
     listing.set_defaults(run=_user_list)
     revoke = actions.add_parser("revoke", help="revoke an account's tokens")
     revoke.set_defaults(run=_user_revoke)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -322,11 +323,18 @@ def _check_cluster(cluster: ClusterSettings) -> str:
 # --- users ----------------------------------------------------------------------------------------
 
 
-def user_add(store: Store, email: str, mila: str | None, cc: str | None) -> int:
+def user_add(
+    store: Store,
+    email: str,
+    mila: str | None,
+    cc: str | None,
+    token_name: str | None,
+    role: str | None,
+) -> int:
     """Add an account or a token; the token is the one line on standard output."""
-    user, token = add_user(store, email, mila, cc)
+    user, token = add_user(store, email, mila, cc, token_name, role)
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
-    _say(f"{names}. The token, which is shown this once:")
+    _say(f"{names}, role {user.role}. The token, which is shown this once:")
     sys.stdout.write(token + "\n")
     return 0
 
@@ -351,11 +359,18 @@ def _cells(names: Names) -> list[str]:
 
 
 def user_list(store: Store) -> int:
-    """A line for each account: e-mail, the other usernames, the names of its tokens."""
+    """A line for each token, and for each account without one: whose it is, when it was used."""
     for user in list_users(store):
-        tokens = ",".join(token.name for token in user.tokens) or "-"
-        _print([*_cells(user.names), tokens])
+        account = [*_cells(user.names), user.role]
+        for token in user.tokens:
+            _print([*account, token.name, _moment(token.created), _moment(token.last_used)])
+        if not user.tokens:
+            _print([*account, "-", "-", "-"])
     return 0
+
+
+def _moment(time: datetime | None) -> str:
+    return "-" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def user_revoke(store: Store, email: str, token_name: str | None) -> int:

@@ -62,10 +62,12 @@ class DailyRetention:
     def _run(self) -> None:
         while not self._stopping.wait(self._look_seconds):
             now = self._clock()
-            if now < self._due:
-                continue
             settings = self._settings
-            self._due = next_run(settings.retention.at, now)
+            upcoming = next_run(settings.retention.at, now)
+            if now < self._due:
+                self._due = min(self._due, upcoming)  # the clock may have been set back
+                continue
+            self._due = upcoming
             if settings.retention.after_days:
                 log_retention(
                     self._store, settings.retention, settings.scraper.lease, self._stopping.is_set

@@ -22,7 +22,8 @@ def set_up_logging(settings: LogSettings) -> None:
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(HumanFormatter() if human else JsonFormatter())
     logging.basicConfig(level=settings.level.upper(), handlers=[output], force=True)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # below, it tells of rounds left out
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # below, it counts who waits
     logging.getLogger("pymongo").setLevel(logging.WARNING)  # below, it shows documents and commands
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 

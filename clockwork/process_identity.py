@@ -17,7 +17,8 @@ _POLL_SECONDS = 0.05
 def identity(pid: int) -> str | None:
     """A text that no other process of this machine ever has; None when *pid* is not running."""
     if sys.platform != "linux":
-        started = subprocess.run(
+        # Every system has its own ps.
+        started = subprocess.run(  # nosec B607
             ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
         )
         return started.stdout.strip() or None

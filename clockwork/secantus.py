@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure, OperationFailure
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from clockwork.child import Child, ProcessSpec
 from clockwork.embedded_folder import CREDENTIALS, EmbeddedError, EmbeddedFolder
@@ -28,6 +28,7 @@ STOP_SECONDS = 10.0
 """After SIGTERM; a clean stop with 20,000 jobs takes less than a second."""
 
 _AUTHENTICATION_FAILED = 18
+_INTERNAL_ERROR = 1
 _CACHE = "256M"
 # Nobody reads the database's log of changes; left alone it keeps the last 100,000 documents.
 _CHANGES_KEPT = "1000"
@@ -110,6 +111,7 @@ def process(
         argv=argv if address.password is None else [*argv, "--auth"],
         env=_environment(),
         ready=lambda: answers(address),
+        broken=lambda: is_broken(address),
         stop_seconds=STOP_SECONDS,
         nudge=lambda: _knock(address),
         log=folder.log,
@@ -168,6 +170,21 @@ def answers(address: Address) -> bool:
             "that file and the database's files don't belong together"
         ) from error
     return True
+
+
+def is_broken(address: Address) -> bool:
+    """Whether the program runs and fails at reading its files, as after a disk that was full.
+
+    It does not end by itself then.  One that is slow, or does not answer, is not broken.
+    """
+    try:
+        with client(address, seconds=5.0) as connected:
+            connected.admin["system.users"].find_one({}, {"_id": 1})
+    except OperationFailure as error:
+        return error.code == _INTERNAL_ERROR
+    except PyMongoError:
+        return False
+    return False
 
 
 def _knock(address: Address) -> bool:

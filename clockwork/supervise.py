@@ -2,11 +2,12 @@
 
 The processes are started in order, each when the ones before it are ready, and stopped in reverse
 order.  One that dies is started again after 1 s, then 2, 4, and so on up to 60 s; five minutes of
-health bring that back to 1 s.  Only one that has never been ready is given up: whatever is wrong
-with it is for the operator, and the supervisor stops the rest and ends with exit status 1.
+health bring that back to 1 s.  Only one that has never been ready is given up, unless somebody
+killed it: whatever is wrong with it is for the operator, and the supervisor stops the rest and ends
+with exit status 1.
 
 A process that gives signs of life (`ProcessSpec.notifies_every`) and falls silent is ended and
-started again likewise.
+started again likewise, and so is one that is found broken twice in a row (`ProcessSpec.broken`).
 
 SIGTERM and SIGINT (Ctrl-C) stop everything: each process in its turn gets SIGTERM, and SIGKILL when
 it has not ended within its ``stop_seconds``.  A second such signal kills all of them at once.  When
@@ -44,6 +45,9 @@ LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 300.0
 """A process that ran this long starts again after FIRST_DELAY."""
 
+LOOK_SECONDS = 10.0
+"""Between two looks at whether a process is broken."""
+
 _POLL_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
@@ -71,12 +75,18 @@ class _Watched:
     reload_due: bool = False
     delay: float | None = None
     due: float = 0.0
+    look_due: float = float("inf")
+    found_broken: bool = False
 
     def reloads(self) -> bool:
         """Whether it was told, or is still to be told, to read its settings, and has not yet."""
         if self.inbox is None or self.child is None or not self.ready:
             return False
         return self.reload_due or not self.inbox.ready
+
+    def is_broken(self) -> bool:
+        """Whether it says so itself."""
+        return self.spec.broken is not None and self.spec.broken()
 
     def silent_at(self) -> float:
         """When it counts as hanging unless it gives a sign before, by the monotonic clock."""
@@ -148,6 +158,9 @@ class Supervisor:
         elif not watched.ready:
             if self._is_ready(watched):
                 watched.ready = watched.was_ready = True
+                watched.found_broken = False
+                if watched.spec.broken is not None:
+                    watched.look_due = time.monotonic() + LOOK_SECONDS
                 logger.info("%s is ready (pid %d)", name, child.pid)
             elif child.late():
                 if not watched.was_ready:
@@ -156,6 +169,19 @@ class Supervisor:
                 child.kill()
         elif watched.inbox is not None:
             self._watch(watched, watched.inbox, child)
+        elif time.monotonic() >= watched.look_due:
+            self._examine(watched, child)
+
+    def _examine(self, watched: _Watched, child: Child) -> None:
+        """Kill a process that is broken now and was at the last look."""
+        was_broken, watched.found_broken = watched.found_broken, watched.is_broken()
+        watched.look_due = time.monotonic() + LOOK_SECONDS
+        if was_broken and watched.found_broken:
+            logger.error(
+                "%s (pid %d) runs and can't do its work; it is killed%s",
+                *(child.spec.name, child.pid, child.last_words()),
+            )
+            child.kill()
 
     def _is_ready(self, watched: _Watched) -> bool:
         if watched.inbox is not None:
@@ -191,12 +217,19 @@ class Supervisor:
 
     def _bury(self, watched: _Watched, child: Child, how: str) -> None:
         watched.child = None
+        watched.look_due = float("inf")
         what = f"{watched.spec.name} ended (pid {child.pid}, {how}{child.last_words()})"
-        self._put_off(watched, what, lived=time.monotonic() - child.started_at)
+        lived = time.monotonic() - child.started_at
+        self._put_off(watched, what, lived, hopeful=child.was_killed())
 
-    def _put_off(self, watched: _Watched, what: str, lived: float) -> None:
-        """Say *what* happened and when the process is started again. Raises `_GivenUp`."""
-        if not watched.was_ready:
+    def _put_off(
+        self, watched: _Watched, what: str, lived: float, *, hopeful: bool = False
+    ) -> None:
+        """Say *what* happened and when the process is started again.
+
+        Raises `_GivenUp` for one that was never ready, unless that need not happen again.
+        """
+        if not (watched.was_ready or hopeful):
             raise _GivenUp(f"{what}; it was never ready and is given up")
         watched.delay = next_delay(watched.delay, lived)
         watched.due = time.monotonic() + watched.delay
@@ -207,7 +240,7 @@ class Supervisor:
         if any(watched.child is not None and not watched.ready for watched in self._watched):
             return _POLL_SECONDS
         dues = [
-            watched.silent_at() if watched.child is not None else watched.due
+            min(watched.silent_at(), watched.look_due) if watched.child is not None else watched.due
             for watched in self._watched
         ]
         seconds = max(0.0, min(dues) - time.monotonic())

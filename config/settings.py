@@ -4,6 +4,8 @@ The models are frozen: a setting cannot change under a running service. ``clockw
 shows every key with its default and a word on what it is for.
 """
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -13,8 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
+JobsVisible = Literal["all", "own"]
 
-ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 - refused below, not bound
+# Refused below, not bound.
+ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 # nosec
+
+
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
 
 
 class _Frozen(BaseModel):
@@ -47,7 +56,45 @@ class ApiSettings(_Frozen):
     threads: Annotated[int, Field(ge=1, le=256)] = 8
     """Requests answered at the same time by one process."""
     metrics: Literal["token", "open"] = "token"
-    """Who may read /metrics: who has a user's token, or everyone."""
+    """Who may read /metrics: whose token lets them see all jobs, or everyone."""
+    jobs_visible: JobsVisible = "all"
+    """Which jobs users see; admins and services see all."""
+    rate_limit: str | None = None
+    """Requests with one token, such as ``600/minute``; none is no limit. Each process counts."""
+    failed_rate_limit: str | None = None
+    """Likewise, requests without a known token from one address."""
+    trusted_proxy: str | None = None
+    """The address of the proxy in front, whose X-Forwarded-For is believed; else nobody's is."""
+    cors_origins: tuple[str, ...] = Field(default=(), strict=False)
+    """Origins whose pages may use the API from a browser."""
+
+    @field_validator("rate_limit", "failed_rate_limit")
+    @classmethod
+    def _limit(cls, value: str | None) -> str | None:
+        if value is not None and not _LIMIT.fullmatch(value):
+            raise ValueError('requests per second, minute, hour or day, such as "600/minute"')
+        return value
+
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else str(ipaddress.ip_address(value))
+        except ValueError as error:
+            raise ValueError('the IP address of one proxy, such as "127.0.0.1"') from error
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            match = _ORIGIN.fullmatch(value)
+            if not match or match.group(1, 3) in _DEFAULT_PORTS:
+                raise ValueError(
+                    "origins as a browser sends them, each in full: https://dash.example.org or"
+                    " http://localhost:3000, in lower case, without a path, without the port that"
+                    " is the scheme's own, and no *"
+                )
+        return values
 
 
 class ScraperSettings(_Frozen):

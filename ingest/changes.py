@@ -1,12 +1,11 @@
-"""What a record's change is worth: fingerprints, the ledger of what Mongo holds, when jobs end.
+"""What a record's change is worth: fingerprints of documents, when jobs are others, when they end.
 
-All pure but for the `Ledger`, which is a dict with a meaning.
+All pure.
 """
 
 import hashlib
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,35 +29,37 @@ FINISHED_STATES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """A digest of a ``slurm`` dict, and what tells whether two dicts are of one job."""
+class Fingerprint(NamedTuple):
+    """Digests of a ``slurm`` dict, and what tells whether two dicts are of one job."""
 
     stable: bytes
-    """Of all but `VOLATILE`."""
-    full: bytes
-    uid: str
-    submit_time: str
+    """Of all but `VOLATILE`; 16 bytes."""
+    volatile: bytes
+    """Of these; 8 bytes."""
+    uid: int
+    """A hash of it, which holds for this process."""
+    submit_time: int
+    """The same."""
     state: str | None
     """Of a job."""
 
 
 def fingerprint(slurm: SlurmDict) -> Fingerprint:
     """The fingerprint of *slurm*, the same for a dict read back from Mongo."""
-    stable = {key: value for key, value in slurm.items() if key not in VOLATILE}
+    stable = dict(slurm)
+    volatile = {key: stable.pop(key) for key in VOLATILE & stable.keys()}
     return Fingerprint(
-        stable=_digest(stable),
-        full=_digest(slurm),
-        uid=slurm.get("uid", ""),
-        submit_time=slurm.get("submit_time", ""),
+        stable=_digest(stable, 16),
+        volatile=_digest(volatile, 8),
+        uid=hash(slurm.get("uid")),
+        submit_time=hash(slurm.get("submit_time")),
         state=slurm.get("job_state"),
     )
 
 
-def _digest(value: SlurmDict) -> bytes:
-    return hashlib.blake2b(
-        orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16
-    ).digest()
+def _digest(value: SlurmDict, size: int) -> bytes:
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=size).digest()
 
 
 def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:
@@ -70,36 +71,6 @@ def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bo
     if known.uid != new.uid:
         return True
     return known.submit_time != new.submit_time and not slurm.get("restarts")
-
-
-@dataclass
-class Entry:
-    """One record as Mongo holds it."""
-
-    fingerprint: Fingerprint
-    written: float
-    """When it was last written, in seconds of the intake's clock."""
-
-
-@dataclass
-class Ledger:
-    """What Mongo holds of one cluster's present jobs or nodes, by id.
-
-    Filled from Mongo once, then kept in step with every acknowledged write.
-    """
-
-    entries: dict[str, Entry] = field(default_factory=dict)
-
-    def needs_write(self, record_id: str, new: Fingerprint, now: float, interval: float) -> bool:
-        """Whether a record has to be written: new, changed, or due (volatile keys alone)."""
-        entry = self.entries.get(record_id)
-        if entry is None or entry.fingerprint.stable != new.stable:
-            return True
-        return entry.fingerprint.full != new.full and now - entry.written >= interval
-
-    def missing(self, seen: set[str]) -> list[str]:
-        """The ids that are present here and not among *seen*."""
-        return [record_id for record_id in self.entries if record_id not in seen]
 
 
 def is_finished(job_state: str | None) -> bool:
@@ -114,5 +85,5 @@ def finished_at(slurm: SlurmDict, now: datetime) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(slurm["end_time"]).astimezone(timezone.utc)
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return now

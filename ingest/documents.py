@@ -59,7 +59,7 @@ behind a comment.  Bytes that are not UTF-8 are written ``\\xff``.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 from config import ClusterSettings
@@ -139,6 +139,21 @@ def owner(value: str, cluster: ClusterSettings) -> SlurmDict:
     if found is None:
         raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
     return {cluster.username_field: found[0], "uid": found[1]}
+
+
+def typed_keys(grammar: Grammar) -> dict[str, tuple[str, frozenset[type]]]:
+    """The names that scontrol's keys have in documents, with Slurm's own key and the types that
+    the value can have (NoneType: it can be null).  UserId, which becomes two keys, is not there."""
+    rules = JOB_RULES if grammar is JOB else NODE_RULES
+    return {
+        name: (key, _types(get_type_hints(read)["return"]))
+        for key, (name, read) in rules.items()
+        if key != "UserId"
+    }
+
+
+def _types(annotation: Any) -> frozenset[type]:
+    return frozenset(get_args(annotation) or (annotation,))
 
 
 # --- rules: key -> (name in the document, how its value is read) -------------------------------

@@ -22,6 +22,8 @@ from types import MappingProxyType
 KEY = r"[A-Z][A-Za-z0-9_/:()\-]{0,63}"
 """What a key looks like: ``CPUs/Task``, ``AllocNode:Sid``, ``NtasksPerN:B:S:C``."""
 
+MAX_BLANKS = 16
+"""Spaces in the blank line behind a record."""
 LONGEST_BOUNDARY = 400
 """No place where a record can begin, its id included, is longer than this, in bytes."""
 
@@ -124,10 +126,11 @@ class Grammar:
     """Ordinary users choose the free text of these records."""
     start: re.Pattern[bytes]
     """Where the first record begins."""
-    boundary: re.Pattern[bytes]
-    """Where another record can begin in the multi-line form: jobs only behind a blank line."""
     boundary_o: re.Pattern[bytes]
-    """The same for ``-o``: at the start of a line."""
+    """Where another record can begin in ``-o``: at the start of a line.
+
+    In the multi-line form a job can only begin behind a line of up to `MAX_BLANKS` spaces.
+    """
     starting_id: re.Pattern[bytes]
     """The id behind a `boundary_o`, as its group."""
 
@@ -162,7 +165,6 @@ def _table_keys(table: str) -> dict[str, Key]:
 def _grammar(kind: str, first_key: str, id_pattern: str, table: str, *, hostile: bool) -> Grammar:
     keys = _table_keys(table)
     record = rf"(?={first_key}={id_pattern}[ \n])".encode()
-    blank_line = rb"\n {0,16}"
     return Grammar(
         kind=kind,
         first_key=first_key,
@@ -170,7 +172,6 @@ def _grammar(kind: str, first_key: str, id_pattern: str, table: str, *, hostile:
         mandatory=tuple((key.rank, name) for name, key in keys.items() if key.mandatory),
         hostile=hostile,
         start=re.compile(rb"(?:\A|\n)" + record),
-        boundary=re.compile((blank_line if hostile else b"") + rb"\n" + record),
         boundary_o=re.compile(rb"\n" + record),
         starting_id=re.compile(rf"\n{first_key}=({id_pattern})(?=[ \n])".encode()),
     )

@@ -1,18 +1,16 @@
 """One output of scontrol into Mongo: records to documents, and only what changed is written.
 
 The round is the unit: `take_in` reads one output of one cluster to its end.  Writes go out in
-batches while it is read.  Only an output that was read to its end, without an error, says which
-jobs are gone; an error leaves everything as it was but for the records that came whole before it,
-each of which is true.
+batches, one while the next is read.  Only an output that was read to its end, without an error,
+says which jobs are gone; an error leaves everything as it was but for the records that came whole
+before it, each of which is true.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
-from bson import Binary
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
@@ -20,32 +18,27 @@ from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
 from ingest.accounting import JobEnd
-from ingest.changes import (
-    Entry,
-    Fingerprint,
-    Ledger,
-    fingerprint,
-    finished_at,
-    is_another_job,
-    is_finished,
-)
+from ingest.background import Background
+from ingest.changes import Fingerprint, fingerprint, finished_at, is_another_job, is_finished
 from ingest.documents import DocumentError, SlurmDict
+from ingest.filters import NOT_FINISHED, job_filters, node_filters
 from ingest.grammar import JOB, NODE, Grammar
+from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_keys
+from ingest.marks import bulk_write
 from ingest.plans import Documents
-from ingest.records import Record, SetAside
+from ingest.records import Record, SetAside, Unchanged
+from ingest.set_aside import KEPT_OF_A_ROUND, keep_aside, log_set_aside
 from ingest.store import Document, Store
 from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
 
-logger = logging.getLogger(__name__)
-
-BATCH = 500
-"""Records in one bulk write."""
+BATCH = 250
+"""Records in one bulk write, at most."""
+SMALL_WRITE = 50
+"""Records that are worth a write of their own where nothing else is being written."""
 SMALL_BATCH = 100
 """Ids in one ``$in``."""
 HISTORY_STEPS = 20
 """The newest states of a job that ``cw.history`` keeps."""
-SET_ASIDE_KEPT = 100
-"""Set-aside records stored of one round, each under its id, the newest text of it."""
 
 DUPLICATE_KEY = 11000
 
@@ -58,10 +51,12 @@ class Kind:
     plural: str
     """Also the name of the collection."""
     id_key: str
+    volatile: frozenset[str]
+    """Keys of scontrol's whose values change without anything having happened."""
 
 
-JOBS = Kind(JOB, "jobs", "job_id")
-NODES = Kind(NODE, "nodes", "name")
+JOBS = Kind(JOB, "jobs", "job_id", volatile_keys(JOB))
+NODES = Kind(NODE, "nodes", "name", volatile_keys(NODE))
 
 
 @dataclass
@@ -83,19 +78,35 @@ class DocumentsMissing(Exception):
     """Documents that the service wrote are gone from the database."""
 
 
+class _Read(NamedTuple):
+    """A record that was read, and by what its text is told from now on."""
+
+    slurm: SlurmDict
+    mark: TextMark
+
+
+@dataclass
+class _Batch:
+    """What is written at once."""
+
+    read: list[_Read] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+
+
 def documents(
     records: Iterable[Record | SetAside], kind: Kind, cluster: ClusterSettings
 ) -> Iterator[SlurmDict | SetAside]:
     """The ``slurm`` dict of every record; one whose values are impossible is set aside."""
     made = Documents(kind.grammar, cluster)
-    for record in records:
-        if isinstance(record, SetAside):
-            yield record
-            continue
-        try:
-            yield made.of(record)
-        except DocumentError as error:
-            yield SetAside(record.text, str(error), (record.id,))
+    for item in records:
+        yield item if isinstance(item, SetAside) else _document(item, made)
+
+
+def _document(record: Record, made: Documents) -> SlurmDict | SetAside:
+    try:
+        return made.of(record)
+    except DocumentError as error:
+        return SetAside(record.text, str(error), (record.id,))
 
 
 def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
@@ -104,33 +115,12 @@ def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names
     return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
 
 
-def _batches(
-    stream: Iterator[SlurmDict | SetAside],
-) -> Iterator[list[SlurmDict | SetAside]]:
-    """*stream* in batches; what came before an error is a batch too, and the error follows it."""
-    batch: list[SlurmDict | SetAside] = []
-    try:
-        for item in stream:
-            batch.append(item)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    except Exception:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch
-
-
 BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
 
 
-def plain_bulk_write(
-    collection: Collection[Document], operations: Sequence[Any]
-) -> BulkWriteResult:
-    """Write *operations* in any order, by whoever holds the cluster's lease or none."""
-    return collection.bulk_write(operations, ordered=False)
+def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
+    """Writes operations all or none, in any order, whoever holds the cluster's lease."""
+    return lambda collection, operations: bulk_write(store, collection, operations, [cluster.name])
 
 
 def _step(slurm: SlurmDict, now: datetime) -> Document:
@@ -148,20 +138,28 @@ class Intake:
         kind: Kind,
         *,
         volatile_interval: float,
-        bulk_write: BulkWrite = plain_bulk_write,
+        bulk_write: BulkWrite | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._kind = kind
         self._volatile_interval = volatile_interval
-        self._bulk_write = bulk_write
+        self._bulk_write = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
 
+    def known(self, text: bytes) -> str | None:
+        """Which record *text* is when there is nothing new in it: for `read_changes`.
+
+        It knows what this intake took in, so it goes with one `Vouching`, and with texts that come
+        from one cluster's scontrol; while nothing is taken in, it knows nothing.
+        """
+        return None if self._ledger is None else self._ledger.known(text)
+
     def take_in(
-        self, records: Iterable[Record | SetAside], present: Iterable[str] = ()
+        self, records: Iterable[Record | SetAside | Unchanged], present: Iterable[str] = ()
     ) -> RoundCounts:
         """Read *records* to their end and bring Mongo up to date with them.
 
@@ -173,28 +171,79 @@ class Intake:
         """
         try:
             return self._take_in(records, present)
-        except Exception:
+        except BaseException:
             self._ledger = None  # a write may have been lost, or done without our knowing
             raise
 
-    def _take_in(self, records: Iterable[Record | SetAside], present: Iterable[str]) -> RoundCounts:
+    def _take_in(
+        self, records: Iterable[Record | SetAside | Unchanged], present: Iterable[str]
+    ) -> RoundCounts:
         if self._ledger is None:
             self._ledger = self._load_ledger()
+        ledger = self._ledger
+        unseen = ledger.begin(self._clock().timestamp(), self._volatile_interval)
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
-        seen: set[str] = set()
-        for batch in _batches(documents(records, self._kind, self._cluster)):
-            slurm_dicts = [item for item in batch if not isinstance(item, SetAside)]
-            for item in batch:
-                if isinstance(item, SetAside):
-                    seen.update(item.ids)
-                    self._keep_aside(item, counts)
-            seen.update(slurm[self._kind.id_key] for slurm in slurm_dicts)
-            counts.read += len(batch)
-            self._write(slurm_dicts, users, counts, self._ledger)
-        self._mark_vanished(self._ledger, seen.union(present), counts)
+        with Background[_Batch](lambda batch: self._write(batch, users, counts, ledger)) as writer:
+            for batch in self._batches(records, unseen, counts, writer.is_idle):
+                writer.put(batch)
+            writer.wait()
+        self._mark_vanished(ledger, sorted(unseen.difference(present)), counts)
         self._follow_users(users)
         return counts
+
+    def _batches(
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        unseen: set[str],
+        counts: RoundCounts,
+        is_idle: Callable[[], bool],
+    ) -> Iterator[_Batch]:
+        """What is to be written, in batches; what came before an error is one too.
+
+        Few records are one where the writer is idle: in most rounds few change, and they are
+        written while the cluster is still sending.
+
+        Counts *records* and takes their ids from those *unseen*.
+        """
+        batch = _Batch()
+        made = Documents(self._kind.grammar, self._cluster)
+        try:
+            for item in records:
+                if isinstance(item, Unchanged):
+                    counts.read += len(item.ids)
+                    unseen.difference_update(item.ids)
+                    continue
+                counts.read += 1
+                read = self._read(item, made) if isinstance(item, Record) else item
+                if isinstance(read, SetAside):
+                    unseen.difference_update(read.ids)
+                    self._put_aside(read, batch, counts)
+                else:
+                    unseen.discard(read.slurm[self._kind.id_key])
+                    batch.read.append(read)
+                size = len(batch.read)
+                if size == BATCH or (size >= SMALL_WRITE and is_idle()):
+                    yield batch
+                    batch = _Batch()
+        except Exception:
+            yield batch
+            raise
+        yield batch
+
+    def _read(self, record: Record, made: Documents) -> _Read | SetAside:
+        """*record* as it is to be written."""
+        slurm = _document(record, made)
+        if isinstance(slurm, SetAside):
+            return slurm
+        return _Read(slurm, text_mark(record, self._kind.volatile))
+
+    def _put_aside(self, item: SetAside, batch: _Batch, counts: RoundCounts) -> None:
+        counts.set_aside += 1
+        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+        if counts.set_aside <= KEPT_OF_A_ROUND:
+            log_set_aside(item, self._cluster.name, self._kind.plural)
+            batch.set_aside.append(item)
 
     def settle(self, ends: Iterable[JobEnd]) -> int:
         """Note how vanished jobs ended, as accounting tells; returns how many it knew.
@@ -209,7 +258,11 @@ class Intake:
             finished = finished_at(
                 {"job_state": end.state, "end_time": end.end_time}, self._clock()
             )
-            values = {"cw.accounting": end.document(), "cw.finished_at": finished}
+            values = {
+                "cw.accounting": end.document(),
+                "cw.finished_at": finished,
+                "cw.filters.finished_at": finished or NOT_FINISHED,
+            }
             operations.append(UpdateOne(self._identity(end.job_id), {"$set": values}))
         if operations:
             self._bulk_write(self._collection, operations)
@@ -224,10 +277,11 @@ class Intake:
     def _load_ledger(self) -> Ledger:
         now = self._clock().timestamp()
         present = {"slurm.cluster_name": self._cluster.name, "cw.vanished": None}
-        ledger = Ledger()
-        for found in self._collection.find(present, {"slurm": 1}):
+        ledger = Ledger(self._kind.grammar)
+        # Left alone, Mongo sends 16 MB at a time, which take ten times as much when decoded.
+        for found in self._collection.find(present, {"slurm": 1}, batch_size=BATCH):
             slurm = found["slurm"]
-            ledger.entries[slurm[self._kind.id_key]] = Entry(fingerprint(slurm), now)
+            ledger[slurm[self._kind.id_key]] = Entry(fingerprint(slurm), now, NO_MARK)
         return ledger
 
     def _identity(self, record_id: str) -> Document:
@@ -240,39 +294,35 @@ class Intake:
     # --- writing ------------------------------------------------------------------------------
 
     def _write(
-        self,
-        slurm_dicts: list[SlurmDict],
-        users: Mapping[str, Names],
-        counts: RoundCounts,
-        ledger: Ledger,
+        self, batch: _Batch, users: Mapping[str, Names], counts: RoundCounts, ledger: Ledger
     ) -> None:
         now = self._clock()
+        keep_aside(self._store, batch.set_aside, self._cluster.name, self._kind.plural, now)
         fresh: dict[str, tuple[SlurmDict, Fingerprint]] = {}
         operations: list[UpdateOne | ReplaceOne[Document]] = []
-        written: dict[str, Fingerprint] = {}
-        for slurm in slurm_dicts:
+        written: dict[str, Entry] = {}
+        for slurm, mark in batch.read:
             record_id = slurm[self._kind.id_key]
-            new = fingerprint(slurm)
-            if not ledger.needs_write(record_id, new, now.timestamp(), self._volatile_interval):
+            new = Entry(fingerprint(slurm), now.timestamp(), mark)
+            known = ledger.get(record_id)
+            if known is None:
+                fresh[record_id] = (slurm, new.fingerprint)
+            elif not known.needs_write(new, self._volatile_interval):
+                ledger[record_id] = known.seen_as(new)
                 continue
-            entry = ledger.entries.get(record_id)
-            if entry is None:
-                fresh[record_id] = (slurm, new)
-                continue
-            if self._kind is JOBS and is_another_job(entry.fingerprint, new, slurm):
+            elif self._kind is JOBS and is_another_job(known.fingerprint, new.fingerprint, slurm):
                 self._keep_former(record_id)
                 operations.append(
                     ReplaceOne(self._identity(record_id), self._new(slurm, users, now))
                 )
             else:
-                stable = entry.fingerprint.stable != new.stable
+                stable = known.fingerprint.stable != new.fingerprint.stable
                 operations.append(
-                    self._update(entry.fingerprint, slurm, users, now, changed=stable)
+                    self._update(known.fingerprint, slurm, users, now, changed=stable)
                 )
             written[record_id] = new
         if fresh:
             counts.inserted += self._insert(fresh, users, now, operations)
-            written |= {record_id: new for record_id, (_, new) in fresh.items()}
         if operations:
             done = self._bulk_write(self._collection, operations)
             if done.matched_count < len(operations):
@@ -282,8 +332,8 @@ class Intake:
                     "the next round puts them back"
                 )
         counts.changed += len(operations)
-        for record_id, new in written.items():
-            ledger.entries[record_id] = Entry(new, now.timestamp())
+        for record_id, entry in written.items():
+            ledger[record_id] = entry
 
     def _new(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         record_id = slurm[self._kind.id_key]
@@ -296,8 +346,10 @@ class Intake:
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         if self._kind is not JOBS:
-            return {}
-        return job_cw(slurm, self._cluster, users) | {"finished_at": finished_at(slurm, now)}
+            return {"filters": node_filters(slurm)}
+        names, finished = job_cw(slurm, self._cluster, users), finished_at(slurm, now)
+        filters = job_filters(slurm, names.values(), finished)
+        return {**names, "finished_at": finished, "filters": filters}
 
     def _update(
         self,
@@ -391,20 +443,20 @@ class Intake:
                 if now.get(name) != users.get(name):
                     refresh_jobs(self._store, field, name)
 
-    # --- what is gone, what is set aside --------------------------------------------------------
+    # --- what is gone ---------------------------------------------------------------------------
 
-    def _mark_vanished(self, ledger: Ledger, seen: set[str], counts: RoundCounts) -> None:
+    def _mark_vanished(self, ledger: Ledger, gone: Sequence[str], counts: RoundCounts) -> None:
         now = self._clock()
-        gone = ledger.missing(seen)
         if self._kind is JOBS:
             counts.unseen_ends = [
                 record_id
                 for record_id in gone
-                if not is_finished(ledger.entries[record_id].fingerprint.state)
+                if not is_finished(ledger[record_id].fingerprint.state)
             ]
         cw: Document = {"cw.vanished": now}
         if self._kind is JOBS:
-            cw["cw.finished_at"] = {"$ifNull": ["$cw.finished_at", now]}
+            finished = {"$ifNull": ["$cw.finished_at", now]}
+            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
             self._bulk_write(
@@ -412,38 +464,5 @@ class Intake:
                 [UpdateOne(self._identity(record_id), [{"$set": cw}]) for record_id in batch],
             )
             for record_id in batch:
-                del ledger.entries[record_id]
+                del ledger[record_id]
         counts.vanished += len(gone)
-
-    def _keep_aside(self, item: SetAside, counts: RoundCounts) -> None:
-        counts.set_aside += 1
-        counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
-        if counts.set_aside > SET_ASIDE_KEPT:
-            return
-        name = item.ids[0] if item.ids else "no id"
-        logger.warning(
-            "a record was set aside",
-            extra={
-                "cluster": self._cluster.name,
-                "kind": self._kind.plural,
-                "ids": list(item.ids[:10]),
-                "reason": item.reason,
-            },
-        )
-        now = self._clock()
-        self._store.set_aside.update_one(
-            {"_id": f"{self._cluster.name}/{self._kind.plural}/{name}"},
-            {
-                "$set": {
-                    "cluster_name": self._cluster.name,
-                    "kind": self._kind.plural,
-                    "ids": list(item.ids[:1000]),
-                    "reason": item.reason,
-                    "text": Binary(item.text),
-                    "last_seen": now,
-                },
-                "$setOnInsert": {"first_seen": now},
-                "$inc": {"times": 1},
-            },
-            upsert=True,
-        )

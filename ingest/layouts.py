@@ -12,18 +12,19 @@ to that, which has the one word on what a text says.  Why a match is its reading
 - Beyond that a reading depends on the seal behind SubmitTime, on BatchFlag where there is no
   StdOut, and on the record's end.  The expression holds all three to what they must be.
 
-A sealed text bears ``\0`` in the seal's place, which is another one in each output.
+A sealed text bears as many ``\0`` in the seal's place, which is another one in each output.
 """
 
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from ingest.grammar import Grammar
 from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
 
 SEAL = "\0"
-"""Stands for the seal: no text that Slurm or a user writes can hold it."""
+"""Stands for each letter of the seal: no text that Slurm or a user writes can hold it."""
 
 MAX_ALIKE = 8
 """Layouts of one shape that are kept: each may have to be tried."""
@@ -112,6 +113,11 @@ class Layout:
         """What its records show, and those of some layout of the same shape do not."""
         self._fullmatch = re.compile(pattern).fullmatch
 
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Those of the record that it was learnt from."""
+        return self._raw.pairs
+
     def read(self, text: str) -> tuple[str, ...] | None:
         """What `groups` hold in the record *text*, and its end; None if it has another layout."""
         match = self._fullmatch(text)
@@ -128,19 +134,21 @@ class Layout:
 
     def raw(self, texts: tuple[str, ...]) -> RawPairs:
         """The raw pairs of a record that was read. The seal is taken off."""
-        values = (
-            value
-            for group, text in zip(self.groups, texts[:-1], strict=True)
-            for value in group.values(text)
-        )
-        pairs = (
+        values: list[str] = []
+        for group, text in zip(self.groups, texts[:-1], strict=True):
+            values += group.values(text)
+        pairs = [
             pair._replace(value=value) for pair, value in zip(self._raw.pairs, values, strict=True)
-        )
+        ]
         return RawPairs(tuple(pairs), texts[-1])
 
 
-Reading = tuple[Layout, tuple[str, ...]]
-"""A record's layout, and what its groups hold in it."""
+class Reading(NamedTuple):
+    """A record that was read by its layout."""
+
+    layout: Layout
+    texts: tuple[str, ...]
+    """What the layout's groups hold in it, and its end."""
 
 
 _NONE: list[Layout] = []
@@ -174,7 +182,7 @@ class Layouts:
                 if texts is not None:
                     if tries:
                         self._put_first(layout, shape)
-                    return layout, texts
+                    return Reading(layout, texts)
                 tries += 1
         return None
 
@@ -309,4 +317,4 @@ class _Writer:
         value += " " * (len(pair.value) - len(_core(pair.value)))
         if is_text or not self._sealed:
             return f"({value})"
-        return f"({_SEALED_TIME}){SEAL}" if pair.key == "SubmitTime" else f"({value}){SEAL}?"
+        return f"({_SEALED_TIME}){SEAL}+" if pair.key == "SubmitTime" else f"({value}){SEAL}*"

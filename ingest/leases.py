@@ -31,6 +31,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.results import BulkWriteResult
 
+from ingest.marks import bulk_write_marked, in_transaction
 from ingest.store import Document, Store
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,8 @@ class Lease:
     def bulk_write(
         self, collection: Collection[Document], operations: Operations
     ) -> BulkWriteResult:
-        """Write *operations*, unordered, all or none, and none when the lease is lost.
+        """Write *operations* on the cluster's jobs or nodes, unordered, all or none, and none when
+        the lease is lost.
 
         Raises `LeaseLost` and pymongo's errors.
         """
@@ -109,11 +111,9 @@ class Lease:
             if not touched.matched_count:
                 self.held = False
                 raise LeaseLost(f"another daemon scrapes {self._name} now; nothing was written")
-            return collection.bulk_write(operations, ordered=False, session=session)
+            return bulk_write_marked(self._store, session, collection, operations, [self._name])
 
-        with self._store.database.client.start_session() as session:
-            result: BulkWriteResult = session.with_transaction(write)
-            return result
+        return in_transaction(self._store, write)
 
     def _renew(self) -> bool:
         mine = {"_id": self._name, "holder": self._me}
@@ -129,6 +129,9 @@ class Lease:
                 self._store.leases.insert_one({"_id": self._name, "holder": self._me, "writes": 0})
             except DuplicateKeyError:
                 return False
+            self._beat()
+            return True
+        if lease["holder"] == self._me:  # the database did not answer for a while
             self._beat()
             return True
         beat = self._store.lease_beats.find_one({"_id": self._name}) or {}

@@ -5,33 +5,34 @@ start of a line; but a user's text can hold such a place too.  A part that lacks
 has, or whose SubmitTime lacks the scrape's seal, is therefore joined to the text before it, and so
 is one that follows such a part.
 
-Most parts are whole records by themselves, and are known for such at once: by their digests when
-the caller has seen their texts before, or by a layout that others have had (`ingest.layouts`).
+Most parts are whole records by themselves, and are known for such at once: when the caller has
+seen their texts before, or by a layout that others have had (`ingest.layouts`).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, pairwise
-from types import MappingProxyType
+from operator import sub
+from typing import NamedTuple
 
-from ingest.grammar import JOB, LONGEST_BOUNDARY, NODE, Grammar
+from ingest.grammar import JOB, LONGEST_BOUNDARY, MAX_BLANKS, NODE, Grammar
 from ingest.layouts import SEAL, Layouts
 from ingest.pairs import RawPairs
-from ingest.record import KEPT_BYTES, Record, SetAside, Unchanged, digest_of
+from ingest.record import KEPT_BYTES, Known, Record, SetAside, Unchanged, nothing_known
 
 MAX_PARTS_KEPT = 1000
 """Parts whose starts are kept when what they belong to is too long."""
 
-_CHUNK_BYTES = 1 << 15
+_NEWLINE = ord("\n")
+_CHUNK_BYTES = 1 << 18
 _SEAL = SEAL.encode()
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _CONTESTED = (
     "a part of a record stands between two records and may belong to either: a text that a user "
     "wrote holds the start of a record"
 )
-_NOTHING: Mapping[bytes, str] = MappingProxyType({})
 
 # What a part can show beside keys.
 _SEALED = "seal"
@@ -110,6 +111,14 @@ class _Group:
             yield b"".join(part for part, _ in self.parts)
 
 
+class _Run(NamedTuple):
+    """Parts that follow each other."""
+
+    parts: list[bytes]
+    normal: bool
+    """They are as `Output.normal` makes them; else as they were printed."""
+
+
 class Output:
     """One output of scontrol, cut into records while it comes in."""
 
@@ -127,6 +136,8 @@ class Output:
         self._needed = {_SEALED} if self.certain else {key for _, key in grammar.mandatory[1:]}
         """What a part must show to be a record."""
         self._raw_seal = seal.encode()
+        self._no_seal = _SEAL * len(self._raw_seal)
+        """Stands for it; as long, so that one pass over the text puts it in."""
         self._layouts = _layouts_of(grammar.kind, sealed=bool(seal))
         self._group = _Group()
         """What the parts belong to that are being joined."""
@@ -134,10 +145,13 @@ class Output:
     # --- texts whose seal is that of every output ------------------------------------------------
 
     def normal(self, piece: bytes) -> bytes | None:
-        r"""*piece* with ``\0`` for every seal; None where that can't be told, or in ``-o`` form."""
+        r"""*piece* with ``\0`` for the letters of every seal.
+
+        None where it holds such a thing already, and in ``-o`` form.
+        """
         if not self.multi_line or _SEAL in piece:
             return None
-        return piece.replace(self._raw_seal, _SEAL) if self.seal else piece
+        return piece.replace(self._raw_seal, self._no_seal) if self.seal else piece
 
     def learn(self, piece: bytes, raw: RawPairs) -> None:
         """Learn from *piece*, read as *raw*, how others of its layout are to be read."""
@@ -146,50 +160,38 @@ class Output:
         if normal is not None and self._needed <= signs and self._can_end(signs):
             self._layouts.learn(normal.decode("utf-8", "surrogateescape"), raw)
 
-    def _wholes(
-        self, parts: list[bytes], known: Mapping[bytes, str]
-    ) -> Iterator[Record | str | None]:
-        """For each of *parts* its record, or its id where its text is *known*.
-
-        None where it can't be told at once whether the part is a whole record.
-        """
-        digest = None
-        read = self._layouts.read
-        seal = self._raw_seal
-        for part in parts:
-            if _SEAL in part or not self.multi_line:
-                yield None
-                continue
-            normal = part.replace(seal, _SEAL) if seal else part
-            if known:
-                digest = digest_of(normal)
-                record_id = known.get(digest)
-                if record_id is not None:
-                    yield record_id
-                    continue
-            try:
-                reading = read(normal.decode())
-            except UnicodeDecodeError:
-                reading = None
-            yield reading and Record(normal, None, digest, reading)
+    def _by_layout(self, normal: bytes) -> Record | None:
+        """The record of a part, where it is a whole one in a layout that others had."""
+        try:
+            reading = self._layouts.read(normal.decode())
+        except UnicodeDecodeError:
+            return None
+        return reading and Record.of_layout(normal, reading)
 
     # --- parts to pieces -------------------------------------------------------------------------
 
-    def pieces(self, known: Mapping[bytes, str] = _NOTHING) -> Iterator[Piece]:
+    def pieces(self, known: Known = nothing_known) -> Iterator[Piece]:
         """A piece a record; what only looked like the start of one is joined to its record.
 
-        *known* is the ids of records by the digests of their texts.
+        Those whose texts are *known* are not read.
         """
         ids: list[str] = []
         waiting: Record | str | None = None  # the part behind it may still belong to it
         last = b""  # the part that it is
-        for parts in self._cut():
-            if isinstance(parts, SetAside):
+        for run in self._cut():
+            if isinstance(run, SetAside):
                 yield from self._group.joined() if waiting is None else _settled(ids, waiting)
-                yield parts
-                self._group, ids, waiting = self._behind(parts), [], None
+                yield run
+                self._group, ids, waiting = self._behind(run), [], None
                 continue
-            for part, whole in zip(parts, self._wholes(parts, known), strict=True):
+            # No part of a run that is not normal can be told for a whole record at once.
+            names = list(map(known, run.parts)) if run.normal else [None] * len(run.parts)
+            if isinstance(waiting, str) and None not in names:  # as in most rounds
+                yield Unchanged((*ids, waiting, *names[:-1]))
+                ids, waiting, last = [], names[-1], run.parts[-1]
+                continue
+            for part, name in zip(run.parts, names, strict=True):
+                whole = name or (self._by_layout(part) if run.normal else None)
                 if whole is not None and (waiting is not None or self._is_over(self._group)):
                     if isinstance(waiting, str):
                         ids.append(waiting)
@@ -207,12 +209,16 @@ class Output:
                     ids = []
                 if waiting is not None:
                     self._group, waiting = _Group(), None
-                    yield from self._add(last)
-                yield from self._add(part)
+                    yield from self._add(self._printed(last))
+                yield from self._add(self._printed(part) if run.normal else part)
             if ids:
                 yield Unchanged(tuple(ids))
                 ids = []
         yield from self._group.joined() if waiting is None else _settled(ids, waiting)
+
+    def _printed(self, normal: bytes) -> bytes:
+        """A part that is `normal` as it was printed."""
+        return normal.replace(self._no_seal, self._raw_seal) if self.seal else normal
 
     def _add(self, part: bytes) -> Iterator[bytes | Contested | SetAside]:
         """Put *part* into the group, or into a new one; what is complete thereby comes out."""
@@ -244,11 +250,6 @@ class Output:
             return _Group()
         is_part = self.certain and _SEALED not in self._signs(piece.text)
         return _Group(shown=self._needed | {_BATCH_END}, torn=is_part, lost=True)
-
-    def digest(self, piece: bytes) -> bytes:
-        """The digest of the record *piece*; empty where it has none."""
-        normal = self.normal(piece)
-        return digest_of(normal) if normal is not None else b""
 
     def bears_seal(self, piece: Piece) -> bool:
         """Whether the seal stands anywhere in *piece*."""
@@ -305,28 +306,27 @@ class Output:
 
     # --- chunks to parts -------------------------------------------------------------------------
 
-    def _cut(self) -> Iterator[list[bytes] | SetAside]:
+    def _cut(self) -> Iterator[_Run | SetAside]:
         """The output cut wherever a record could begin; what is no record is set aside."""
         buffer, noise = self._first_record()
         if noise.strip():
             yield SetAside(noise[:KEPT_BYTES], "it stands before the first record", ())
         if not buffer:
             return
-        boundary = self.grammar.boundary if self.multi_line else self.grammar.boundary_o
         too_long = b""
         scanned = 0
         for chunk in chain((b"",), self._chunks):  # what is there may hold whole records already
             buffer += chunk
-            ends = [match.end() for match in boundary.finditer(buffer, scanned)]
+            ends = self._starts(buffer, scanned)
             if ends and too_long:
                 yield self._too_long(too_long)
                 too_long = b""
                 del buffer[: ends[0]]
                 ends = [end - ends[0] for end in ends[1:]]
             if ends:
-                parts = _parts(buffer, ends)
+                text = bytes(memoryview(buffer)[: ends[-1]])
                 del buffer[: ends[-1]]
-                yield from self._runs(parts)
+                yield from self._runs(text, ends)
             if len(buffer) > self._max_bytes and not too_long:
                 too_long = bytes(buffer[:KEPT_BYTES])
             if too_long:
@@ -335,15 +335,33 @@ class Output:
         if too_long:
             yield self._too_long(too_long)
         else:
-            yield from self._runs([bytes(buffer)])
+            yield from self._runs(bytes(buffer), [len(buffer)])
 
-    def _runs(self, parts: list[bytes]) -> Iterator[list[bytes] | SetAside]:
-        """*parts*, but for those that are too long: these are set aside."""
-        if max(map(len, parts)) <= self._max_bytes:
-            yield parts
+    def _starts(self, buffer: bytearray, scanned: int) -> list[int]:
+        """Where records can begin in *buffer*, but for its own start, from *scanned* on.
+
+        To look for the blank line first would cost half as much again: most lines end in a newline.
+        """
+        newlines = [match.start() for match in self.grammar.starting_id.finditer(buffer, scanned)]
+        if self.multi_line and self.grammar.hostile:
+            return [at + 1 for at in newlines if at and _is_behind_blank_line(buffer, at)]
+        return [at + 1 for at in newlines]
+
+    def _runs(self, text: bytes, ends: list[int]) -> Iterator[_Run | SetAside]:
+        """The parts of *text* that have these *ends*; those that are too long are set aside."""
+        starts = (0, *ends[:-1])
+        longest = max(map(sub, ends, starts))
+        if longest <= self._max_bytes:
+            normal = self.normal(text)
+            whole = text if normal is None else normal
+            parts = [whole[start:end] for start, end in zip(starts, ends, strict=True)]
+            yield _Run(parts, normal is not None)
             return
-        for part in parts:
-            yield [part] if len(part) <= self._max_bytes else self._too_long(part[:KEPT_BYTES])
+        for start, end in zip(starts, ends, strict=True):
+            if end - start <= self._max_bytes:
+                yield _Run([text[start:end]], normal=False)
+            else:
+                yield self._too_long(text[start : min(end, start + KEPT_BYTES)])
 
     def _first_record(self) -> tuple[bytearray, bytes]:
         """The output from its first record on, enough to tell its form; what stood before that."""
@@ -381,6 +399,14 @@ class Output:
         return self.set_aside(piece, f"it is longer than {self._max_bytes} bytes")
 
 
+def _is_behind_blank_line(buffer: bytearray, newline: int) -> bool:
+    """Whether this *newline* ends a line that is blank."""
+    if buffer[newline - 1] == _NEWLINE:
+        return True
+    start = buffer.rfind(b"\n", max(0, newline - 1 - MAX_BLANKS), newline)
+    return start >= 0 and not buffer[start + 1 : newline].strip(b" ")
+
+
 def _settled(ids: list[str], last: Record | str) -> Iterator[Record | Unchanged]:
     """The records of the known *ids* and the *last* one."""
     if isinstance(last, str):
@@ -397,11 +423,6 @@ def ids_of(piece: bytes, grammar: Grammar) -> tuple[str, ...]:
     offset = len(grammar.first_key) + 1
     ids = (re.match(rb"[!-~]*", piece[start + offset : start + offset + 300]) for start in starts)
     return tuple(dict.fromkeys(found[0].decode() for found in ids if found))
-
-
-def _parts(buffer: bytearray, ends: list[int]) -> list[bytes]:
-    text = bytes(memoryview(buffer)[: ends[-1]])
-    return [text[start:end] for start, end in pairwise((0, *ends))]
 
 
 def _with_end(chunks: Iterable[bytes]) -> Iterator[bytes]:

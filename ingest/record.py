@@ -1,7 +1,6 @@
 """What an output of scontrol is read into: records, and text that is none."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ingest.layouts import SEAL, Reading
@@ -14,23 +13,24 @@ KEPT_BYTES = 64 << 10
 class Record:
     """One record as scontrol printed it, and its raw pairs. The seal is taken off both."""
 
-    __slots__ = ("_digest", "_raw", "_text", "reading")
+    __slots__ = ("_raw", "_text", "reading", "sealed")
 
-    def __init__(
-        self,
-        text: bytes,
-        raw: RawPairs | None,
-        digest: bytes | None = b"",
-        reading: Reading | None = None,
-    ) -> None:
-        r"""With *raw*, or else with the *reading* by the layout of others.
-
-        In the latter case *text* bears ``\0`` where the seal was, and *digest* may be made later.
-        """
+    def __init__(self, text: bytes, raw: RawPairs, sealed: bytes = b"") -> None:
         self._text = text
-        self._raw = raw
-        self._digest = digest
-        self.reading = reading
+        self._raw: RawPairs | None = raw
+        self.sealed = sealed
+        r"""As `Known` sees it: with ``\0`` for each letter of a seal. Empty where it never does."""
+        self.reading: Reading | None = None
+        """What it was read by, where that was the layout of others."""
+
+    @classmethod
+    def of_layout(cls, text: bytes, reading: Reading) -> "Record":
+        r"""One that was read by its layout. Its *text* bears ``\0`` where the seal was."""
+        record = cls.__new__(cls)
+        record._text = record.sealed = text
+        record._raw = None
+        record.reading = reading
+        return record
 
     @property
     def text(self) -> bytes:
@@ -42,26 +42,15 @@ class Record:
         """All that its text holds."""
         if self._raw is None:
             assert self.reading is not None  # noqa: S101 - one of the two is always there
-            layout, texts = self.reading
-            self._raw = layout.raw(texts)
+            self._raw = self.reading.layout.raw(self.reading.texts)
         return self._raw
 
     @property
     def id(self) -> str:
         """Its JobId or NodeName."""
         if self.reading is not None:
-            return self.reading[1][0]
+            return self.reading.texts[0]
         return self.raw.pairs[0].value
-
-    @property
-    def digest(self) -> bytes:
-        """Of its text, the same in every output that it is in; empty where there is none.
-
-        It tells a text that bears the seal from the same text without it.
-        """
-        if self._digest is None:
-            self._digest = digest_of(self._text)
-        return self._digest
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
@@ -74,14 +63,17 @@ class Record:
         return f"Record({self.text!r})"
 
 
-def digest_of(text: bytes) -> bytes:
-    r"""The digest of a record's *text* with ``\0`` in the place of every seal."""
-    return hashlib.sha256(text).digest()
+Known = Callable[[bytes], str | None]
+"""Gives the id of a record whose text (see `Record.sealed`) says nothing new; else None."""
+
+
+def nothing_known(_sealed: bytes) -> None:
+    """`Known` for whom every text is new."""
 
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Records whose texts the caller has seen before: known by their digests, not read again."""
+    """Records whose texts say nothing new to the caller, and were not read."""
 
     ids: Sequence[str]
 

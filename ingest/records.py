@@ -11,24 +11,26 @@ What can't be read for certain is set aside with its text and the reason, and th
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypedDict
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
 from ingest.pieces import Contested, NoAnswer, Output, Piece, ids_of
-from ingest.record import KEPT_BYTES, Record, SetAside, Unchanged
+from ingest.record import KEPT_BYTES, Known, Record, SetAside, Unchanged, nothing_known
 
 __all__ = [
     "KEPT_BYTES",
+    "Known",
     "NoAnswer",
+    "ReadingOptions",
     "Record",
     "SealMissing",
     "SetAside",
     "Unchanged",
     "Vouching",
+    "nothing_known",
     "read_changes",
     "read_records",
 ]
@@ -78,9 +80,6 @@ class _AllVouchedFor:
         return True
 
 
-_NOTHING: Mapping[bytes, str] = MappingProxyType({})
-
-
 def read_records(
     chunks: Iterable[bytes],
     grammar: Grammar,
@@ -101,22 +100,24 @@ def read_records(
     Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal that
     scontrol ignored, both before the first record.
     """
-    options: _Options = {"vouching": vouching, "listed": listed, "max_bytes": max_bytes}
-    for item in read_changes(chunks, grammar, _NOTHING, seal=seal, **options):
+    options: ReadingOptions = {"seal": seal, "vouching": vouching, "listed": listed}
+    for item in read_changes(chunks, grammar, nothing_known, max_bytes=max_bytes, **options):
         if not isinstance(item, Unchanged):
             yield item
 
 
-class _Options(TypedDict, total=False):
+class ReadingOptions(TypedDict, total=False):
+    """Options of `read_records` and `read_changes`."""
+
+    seal: str
     vouching: Vouching | None
     listed: Callable[[], Container[str]]
-    max_bytes: int
 
 
 def read_changes(
     chunks: Iterable[bytes],
     grammar: Grammar,
-    known: Mapping[bytes, str],
+    known: Known,
     *,
     seal: str = "",
     vouching: Vouching | None = None,
@@ -125,8 +126,8 @@ def read_changes(
 ) -> Iterator[Record | SetAside | Unchanged]:
     """As `read_records`, but for the records whose texts are *known*, which are not read again.
 
-    *known* is the ids of records by their `Record.digest`, which must not be empty.  It holds good
-    as long as *vouching* does: the caller keeps both, for one cluster and kind.
+    What is known holds good as long as *vouching* does: the caller keeps both, for one cluster and
+    kind.
     """
     vouching = Vouching() if vouching is None else vouching
     if seal:
@@ -144,7 +145,7 @@ def read_changes(
 def _read_twice(
     chunks: Callable[[], Iterable[bytes]],
     grammar: Grammar,
-    known: Mapping[bytes, str],
+    known: Known,
     vouching: Vouching,
     max_bytes: int,
 ) -> Iterator[Record | SetAside | Unchanged]:
@@ -152,7 +153,7 @@ def _read_twice(
     if _may_hold_doubles(chunks(), grammar):
         doubled = _doubled(Output(chunks(), grammar, "", max_bytes))
     output = Output(chunks(), grammar, "", max_bytes)
-    yield from _read(output, vouching, doubled, tuple, _NOTHING if doubled else known)
+    yield from _read(output, vouching, doubled, tuple, nothing_known if doubled else known)
 
 
 def _may_hold_doubles(chunks: Iterable[bytes], grammar: Grammar) -> bool:
@@ -195,7 +196,7 @@ def _read(
     vouching: Vouching,
     doubled: frozenset[str],
     listed: Callable[[], Container[str]],
-    known: Mapping[bytes, str],
+    known: Known,
 ) -> Iterator[Record | SetAside | Unchanged]:
     deferred: list[bytes] = []
     for piece in _divided(output, listed, known):
@@ -208,7 +209,8 @@ def _read(
         if doubled and doubled.intersection(ids_of(piece, output.grammar)):
             yield output.set_aside(piece, _DOUBLED)
             continue
-        if known and (record_id := known.get(output.digest(piece))) is not None:
+        sealed = output.normal(piece)
+        if sealed and (record_id := known(sealed)) is not None:
             yield Unchanged((record_id,))
             continue
         try:
@@ -226,32 +228,28 @@ def _read(
 
 
 def _divided(
-    output: Output, listed: Callable[[], Container[str]], known: Mapping[bytes, str]
+    output: Output, listed: Callable[[], Container[str]], known: Known
 ) -> Iterator[bytes | Record | SetAside | Unchanged]:
     """The pieces of *output*; those that are contested come last, divided by the ids *listed*."""
     waiting: list[Contested] = []
     size = 0
     noted = bytearray()  # ids of records that are there for certain; a set of them takes much room
-    last: list[str] = []  # of these, the ones that came last
     for piece in _sealed(output, known):
         if isinstance(piece, Contested):
             if output.certain and size < MAX_CONTESTED_BYTES:
                 waiting.append(piece)
                 size += len(piece.text)
-                last.append(output.first_id(piece.parts[0][0]))
+                noted += f"{output.first_id(piece.parts[0][0])}\n".encode()
             else:
                 yield output.contested(piece)
             continue
         if output.certain:
-            last += _ids_for_certain(piece, output)
-            if len(last) >= MAX_DEFERRED:
-                noted += "".join(f"{name}\n" for name in last).encode()
-                last.clear()
+            noted += "\n".join((*_ids_for_certain(piece, output), "")).encode()
         yield piece
     if not waiting:
         return
     ids = listed()
-    certain = {*last, *noted.decode().split("\n")}
+    certain = set(noted.decode().split("\n"))
     for contested in waiting:
         starts = {"": 0}
         for number, (part, says) in enumerate(contested.parts):
@@ -273,7 +271,7 @@ def _ids_for_certain(piece: bytes | Record | SetAside | Unchanged, output: Outpu
     return (output.first_id(piece),) if isinstance(piece, bytes) else ()
 
 
-def _sealed(output: Output, known: Mapping[bytes, str]) -> Iterator[Piece]:
+def _sealed(output: Output, known: Known) -> Iterator[Piece]:
     """The pieces, which wait for the first that bears the seal. Raises `SealMissing` if none does.
 
     One that lacks it says nothing: it may be a part of a user's text.
@@ -314,7 +312,7 @@ def _record(piece: bytes, output: Output, vouching: Vouching) -> Record:
         pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
         raw = RawPairs(pairs, raw.end)
     output.learn(piece, raw)
-    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, output.digest(piece))
+    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, output.normal(piece) or b"")
 
 
 def _owner(raw: RawPairs) -> str:

@@ -23,20 +23,23 @@ any file any number of times, the newest first.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from pymongo import DeleteOne, InsertOne
+from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
+from pymongo.results import BulkWriteResult
 
 from config import RetentionSettings
 from ingest.archive import ArchiveError, read_archive, write_archive
-from ingest.intake import DUPLICATE_KEY
+from ingest.fill_filters import fill_filters
 from ingest.leases import Lease
+from ingest.marks import bulk_write
 from ingest.store import Document, Store
 from ingest.users import refresh_outdated_jobs
 
@@ -96,12 +99,12 @@ def retain(
         if settings.archive is not None:
             path = write_archive(settings.archive, name, due, now)
             due = iter(()) if path is None else _unless(stop, read_archive(path))
-        found, deleted = delete_unchanged(collection, due)
+        found, deleted = delete_unchanged(store, collection, due)
         yield Departure(name, found, deleted, path)
 
 
 def delete_unchanged(
-    collection: Collection[Document], documents: Iterable[Document]
+    store: Store, collection: Collection[Document], documents: Iterable[Document]
 ) -> tuple[int, int]:
     """Delete those of *documents* that are still the same in *collection*, key by key.
 
@@ -112,7 +115,7 @@ def delete_unchanged(
     while batch := list(islice(remaining, BATCH)):
         given += len(batch)
         operations = [DeleteOne(_exactly(document, collection.name)) for document in batch]
-        deleted += collection.bulk_write(operations, ordered=False).deleted_count
+        deleted += _write(store, collection, operations, batch).deleted_count
     return given, deleted
 
 
@@ -128,7 +131,8 @@ def restore(store: Store, path: Path) -> tuple[int, int]:
     documents = read_archive(path)
     while batch := list(islice(documents, BATCH)):
         held += len(batch)
-        restored += _insert_missing(collection, batch)
+        restored += _insert_missing(store, collection, batch)
+    fill_filters(store)
     if collection.name == store.jobs.name:
         refresh_outdated_jobs(store)
     return held, restored
@@ -186,7 +190,7 @@ def _take(lease: Lease, stop: Stop) -> None:
 def _due(name: str, cutoff: datetime, settings: RetentionSettings) -> Document:
     if name == "set_aside":
         return {"last_seen": {"$lt": cutoff}}
-    due: Document = {"cw.finished_at": {"$lt": cutoff}, "cw.vanished": {"$ne": None}}
+    due: Document = {"cw.filters.finished_at": {"$lt": cutoff}, "cw.vanished": {"$ne": None}}
     if name == "former_jobs":  # replaced while it ran, a job was never seen to end
         due = {"cw.last_changed": {"$lt": cutoff}, "cw.finished_at": {"$not": {"$gte": cutoff}}}
     return {**due, "user": {"$eq": {}}} if settings.keep_annotated else due
@@ -219,12 +223,32 @@ def _collection_of(path: Path) -> str:
     return name
 
 
-def _insert_missing(collection: Collection[Document], documents: list[Document]) -> int:
-    try:
-        collection.bulk_write([InsertOne(document) for document in documents], ordered=False)
-    except BulkWriteError as error:
-        failed = error.details["writeErrors"]
-        if any(failure["code"] != DUPLICATE_KEY for failure in failed):
-            raise
-        return len(documents) - len(failed)
-    return len(documents)
+def _insert_missing(
+    store: Store, collection: Collection[Document], documents: list[Document]
+) -> int:
+    operations = [
+        UpdateOne(_place(document, collection.name), {"$setOnInsert": document}, upsert=True)
+        for document in documents
+    ]
+    return _write(store, collection, operations, documents).upserted_count
+
+
+def _place(document: Document, name: str) -> Document:
+    """The filter for whatever stands in the place of *document* in the collection *name*."""
+    place = {"_id": document["_id"]}
+    if name == "jobs":  # an upsert into a sharded collection names the shard key
+        place |= {f"slurm.{key}": document["slurm"][key] for key in ("job_id", "cluster_name")}
+    return place
+
+
+def _write(
+    store: Store,
+    collection: Collection[Document],
+    operations: Sequence[Any],
+    documents: Iterable[Document],
+) -> BulkWriteResult:
+    """Write *operations* on *documents*; those of jobs in one transaction with the marks."""
+    if collection.name != store.jobs.name:
+        return collection.bulk_write(operations, ordered=False)
+    names = [document["slurm"]["cluster_name"] for document in documents]
+    return bulk_write(store, collection, operations, names)

@@ -11,6 +11,7 @@ leases      which daemon scrapes a cluster       see `ingest.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
 scrapes     how one round went                   nothing; a week is kept
 clusters    how a cluster's rounds go            ``_id``: cluster and kind
+marks       whether jobs or nodes have changed   see `ingest.marks`
 ==========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
@@ -22,6 +23,7 @@ id: it serves a request that gives no cluster, and a collection sharded on the s
 from datetime import timezone
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
@@ -29,20 +31,37 @@ from pymongo.database import Database
 
 Document = dict[str, Any]
 
-_FINISHED_AT = ("cw.finished_at", ASCENDING)
+_FINISHED_AT = ("cw.filters.finished_at", ASCENDING)
+_ID = ("_id", ASCENDING)
 
 JOB_INDEXES = [
     IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
-    IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT]),
-    IndexModel([_FINISHED_AT]),
-    IndexModel([("cw.cc_account_username", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.mila_cluster_username", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.mila_email_username", ASCENDING), _FINISHED_AT]),
+    IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
+    IndexModel([_FINISHED_AT, _ID]),
+    IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.nodes", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.submit_time", ASCENDING), _ID]),
+    IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
+    IndexModel([("slurm.name", ASCENDING), _ID]),
+    IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
+]
+FORMER_JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("cw.filters.owner", ASCENDING)]),
 ]
 NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
     IndexModel([("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("slurm.name", ASCENDING), _ID]),
+    IndexModel([("cw.filters.states", ASCENDING)]),
+    IndexModel([("cw.filters.partitions", ASCENDING)]),
+    IndexModel([("cw.filters.features", ASCENDING)]),
 ]
+INDEX_SECONDS = 3600.0
+"""What new indexes over a large collection may take."""
 SCRAPES_KEPT_SECONDS = 7 * 86400
 """How long a round stays in ``scrapes``."""
 
@@ -83,10 +102,16 @@ class Store:
         self.set_aside: Collection[Document] = self.database["set_aside"]
         self.scrapes: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
+        self.marks: Collection[Document] = self.database["marks"]
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that are missing. Raises pymongo's errors."""
+        """Create the indexes that are missing, however long that takes. Raises pymongo's errors."""
+        with pymongo.timeout(INDEX_SECONDS):  # in place of the limit of a connection
+            self._create_indexes()
+
+    def _create_indexes(self) -> None:
         self.jobs.create_indexes(JOB_INDEXES)
+        self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.set_aside.create_indexes(SET_ASIDE_INDEXES)

@@ -5,37 +5,42 @@ A user document::
     {mila_email_username: str,                      the account's key
      mila_cluster_username: str or null,
      cc_account_username: str or null,
-     tokens: [{name: str, sha256: str, created: date}]}
+     role: "user", "admin" or "service"              absent: "user"
+     tokens: [{name: str, sha256: str, created: date, last_used: date or null}]}
 
-No two users share a name.  A token is 256 random bits that its owner alone keeps: only its SHA-256
-is stored (a hash without salt is right for such a token, which nobody can guess).
+No two users share a name.  `ingest.tokens` says what a token is, `ingest.access` whose.
 
 A job belongs to the user who bears the name that Slurm gave, under the username field of the job's
 cluster.  The three names of that user are copied into the job's ``cw`` by the ingest; when an
 account changes, the copies in the jobs that are already there are refreshed here.
 """
 
-import hashlib
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from pymongo import ASCENDING, ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from ingest.filters import names_filter
+from ingest.marks import in_transaction, mark
 from ingest.store import Store
+from ingest.tokens import Token, new_token, token_digest, token_of
 
 EMAIL_FIELD = "mila_email_username"
 USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
 NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
 
+ROLES = ("user", "admin", "service")
+"""What an account may do: a user reads, and writes the user dicts of their own jobs; an admin does
+the same and sees all jobs, whatever the setting; a service sees all jobs and writes nothing."""
+
 NOBODY = "nobody"
 """The name that Slurm gives to an account that is gone: it is no one's."""
 
-_TOKEN = re.compile(r"cw_[A-Za-z0-9_-]{43}")
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
 _LONGEST_EMAIL = 254
 _LONGEST_NAME = 128
@@ -49,14 +54,6 @@ class AccountError(ValueError):
 
 
 @dataclass(frozen=True)
-class Token:
-    """What is known of a token: its name and when it was made (UTC), never the token itself."""
-
-    name: str
-    created: datetime
-
-
-@dataclass(frozen=True)
 class User:
     """An account: its names and its tokens."""
 
@@ -64,6 +61,7 @@ class User:
     mila_cluster_username: str | None = None
     cc_account_username: str | None = None
     tokens: tuple[Token, ...] = ()
+    role: str = "user"
 
     @property
     def names(self) -> Names:
@@ -76,6 +74,16 @@ class User:
         given = {field: getattr(self, field) for field in USERNAME_FIELDS}
         return {field: name for field, name in given.items() if name not in (None, NOBODY)}
 
+    @property
+    def may_write(self) -> bool:
+        """Whether the user may write at all; what, is another question."""
+        return self.role in ("user", "admin")
+
+    @property
+    def always_sees_all(self) -> bool:
+        """Whether the user sees all jobs even where users see their own."""
+        return self.role in ("admin", "service")
+
     def owns(self, slurm: Mapping[str, Any]) -> bool:
         """Whether the job with this ``slurm`` dict is the user's."""
         return any(slurm.get(field) == name for field, name in self.usernames.items())
@@ -87,16 +95,20 @@ def add_user(
     mila_cluster_username: str | None = None,
     cc_account_username: str | None = None,
     token_name: str | None = None,
+    role: str | None = None,
 ) -> tuple[User, str]:
-    """Add the account of *email*, or change the usernames given and add a token to it.
+    """Add the account of *email*, or change the usernames and the role given and add a token to it.
 
-    A username that is None is left as it is.  Without *token_name* the token is named after the
-    first eight digits of its hash.  Returns the account and the token, which is nowhere else.
+    A username or a role (one of `ROLES`) that is None is left as it is; a new account's role is
+    "user" then.  Without *token_name* the token is named after the first eight digits of its hash.
+    Returns the account and the token, which is nowhere else.
     The jobs that bear one of the names show the account afterwards.
 
-    Raises AccountError for a name that is malformed or another user's, and for a token name that
-    the account has already; pymongo's errors.
+    Raises AccountError for a name that is malformed or another user's, for a token name that the
+    account has already, and for a role that there is not; pymongo's errors.
     """
+    if role not in (None, *ROLES):
+        raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
     given = {
         "mila_cluster_username": mila_cluster_username,
         "cc_account_username": cc_account_username,
@@ -104,16 +116,17 @@ def add_user(
     usernames = {
         field: checked_username(name, field) for field, name in given.items() if name is not None
     }
-    token = "cw_" + secrets.token_urlsafe(32)
-    digest = _digest(token)
+    token = new_token()
+    digest = str(token_digest(token))
     name = digest[:8] if token_name is None else _checked_name(token_name, "token name")
-    entry = {"name": name, "sha256": digest, "created": datetime.now(timezone.utc)}
+    now = datetime.now(timezone.utc)
+    entry = {"name": name, "sha256": digest, "created": now, "last_used": None}
     try:
         before = store.users.find_one_and_update(
             # An account that has a token of this name is not matched: the insert that follows
             # instead collides with it.
             {EMAIL_FIELD: checked_email(email), "tokens.name": {"$ne": name}},
-            _addition(usernames, entry),
+            _addition(usernames, role, entry),
             upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
@@ -129,7 +142,7 @@ def add_user(
 
 def list_users(store: Store) -> list[User]:
     """All accounts, in the order of their e-mail addresses. Raises pymongo's errors."""
-    return [_user(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
+    return [user_of(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
 
 
 def revoke(store: Store, email: str, token_name: str | None = None) -> int:
@@ -144,26 +157,12 @@ def revoke(store: Store, email: str, token_name: str | None = None) -> int:
     )
     if before is None:
         raise AccountError(f"there is no account {email!r}: see `clockwork user list`")
-    tokens = _user(before).tokens
+    tokens = user_of(before).tokens
     revoked = [token for token in tokens if token_name in (None, token.name)]
     if token_name is not None and not revoked:
         names = ", ".join(repr(token.name) for token in tokens) or "none"
         raise AccountError(f"{email!r} has no token named {token_name!r}; its tokens: {names}")
     return len(revoked)
-
-
-def authenticate(store: Store, token: str) -> User | None:
-    """The user whose token this is; None for any other text. Raises pymongo's errors."""
-    if not _TOKEN.fullmatch(token):
-        return None
-    document = store.users.find_one({"tokens.sha256": _digest(token)})
-    return None if document is None else _user(document)
-
-
-def authenticate_basic(store: Store, email: str, token: str) -> User | None:
-    """The user whose token this is, if *email* is theirs; else None. Raises pymongo's errors."""
-    user = authenticate(store, token)
-    return user if user is not None and user.mila_email_username == email else None
 
 
 def username_map(store: Store, username_field: str) -> dict[str, Names]:
@@ -178,9 +177,13 @@ def username_map(store: Store, username_field: str) -> dict[str, Names]:
     }
 
 
-def _addition(usernames: Mapping[str, str], token: Mapping[str, Any]) -> dict[str, Any]:
-    absent = {field: None for field in USERNAME_FIELDS if field not in usernames}
-    parts = {"$set": usernames, "$setOnInsert": absent, "$push": {"tokens": token}}
+def _addition(
+    usernames: Mapping[str, str], role: str | None, token: Mapping[str, Any]
+) -> dict[str, Any]:
+    given = {**usernames} if role is None else {**usernames, "role": role}
+    absent = {**dict.fromkeys(USERNAME_FIELDS), "role": "user"}
+    defaults = {field: value for field, value in absent.items() if field not in given}
+    parts = {"$set": given, "$setOnInsert": defaults, "$push": {"tokens": token}}
     return {operator: fields for operator, fields in parts.items() if fields}
 
 
@@ -192,12 +195,24 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     owner = store.users.find_one({field: username})
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
-        names = _user(owner).names
-    store.jobs.update_many(
-        # What Slurm said stands in cw too, and that is indexed.
-        {f"cw.{field}": username, f"slurm.{field}": username},
-        {"$set": {f"cw.{name_field}": name for name_field, name in names.items()}},
-    )
+        names = user_of(owner).names
+
+    def write(session: ClientSession) -> None:
+        changed = store.jobs.update_many(
+            # What Slurm said stands among the names, and those are indexed.
+            {"cw.filters.names": username, f"slurm.{field}": username},
+            {
+                "$set": {
+                    **{f"cw.{name_field}": name for name_field, name in names.items()},
+                    "cw.filters.names": names_filter(names.values()),
+                }
+            },
+            session=session,
+        )
+        if changed.modified_count:
+            mark(store, session, "jobs")
+
+    in_transaction(store, write)
 
 
 def refresh_outdated_jobs(store: Store) -> None:
@@ -223,14 +238,14 @@ def refresh_outdated_jobs(store: Store) -> None:
             refresh_jobs(store, field, username)
 
 
-def _user(document: Mapping[str, Any]) -> User:
+def user_of(document: Mapping[str, Any]) -> User:
+    """The account of a user document."""
     return User(
         mila_email_username=document[EMAIL_FIELD],
         mila_cluster_username=document.get("mila_cluster_username"),
         cc_account_username=document.get("cc_account_username"),
-        tokens=tuple(
-            Token(token["name"], token["created"]) for token in document.get("tokens", ())
-        ),
+        tokens=tuple(token_of(entry) for entry in document.get("tokens", ())),
+        role=document.get("role", "user"),
     )
 
 
@@ -238,7 +253,7 @@ def _found(store: Store, email: str) -> User:
     document = store.users.find_one({EMAIL_FIELD: email})
     if document is None:
         raise AccountError(f"the account {email!r} is being changed by someone else: try again")
-    return _user(document)
+    return user_of(document)
 
 
 def _collision(
@@ -253,10 +268,6 @@ def _collision(
             f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"
         )
     return AccountError(f"the account {email!r} is being changed by someone else: try again")
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("ascii")).hexdigest()
 
 
 def checked_email(email: str) -> str:

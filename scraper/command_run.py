@@ -113,7 +113,7 @@ class CommandRun(Iterator[bytes]):
                 with Deadline(self._opening_seconds, give_up) as opening:
                     channel = self._transport.open_session(timeout=math.inf)
                 channel.settimeout(_POLL_SECONDS)
-                channel.exec_command(self.command)
+                channel.exec_command(self.command)  # nosec B601
                 channel.shutdown_write()
                 yield from self._output(channel, deadline)
                 channel.recv_exit_status()

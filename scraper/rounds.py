@@ -11,11 +11,23 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
+from pymongo.errors import PyMongoError
+
 from config import ClusterSettings, ScraperSettings
 from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
 from ingest.leases import Lease, LeaseLost
-from ingest.records import NoAnswer, Record, SealMissing, SetAside, Vouching, read_records
+from ingest.records import (
+    NoAnswer,
+    ReadingOptions,
+    Record,
+    SealMissing,
+    SetAside,
+    Unchanged,
+    Vouching,
+    read_changes,
+    read_records,
+)
 from ingest.scrapes import ScrapeLog
 from ingest.second_list import ListUnreadable, hold_against, read_list
 from ingest.store import Store
@@ -163,9 +175,7 @@ class ClusterScraper:
         seal = new_seal() if self._sealed else ""
         command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
         run = connection.run(command)
-        records = self._records(run, kind, seal, lambda: self._true_ids(connection))
-        if listed is not None:
-            records = hold_against(records, listed, lambda: self._list_again(connection, listed))
+        records = self._records(run, kind, seal, connection, listed)
         try:
             counts = self._intakes[kind.plural].take_in(records, present=listed or ())
         except NoAnswer as error:
@@ -234,16 +244,25 @@ class ClusterScraper:
             return ()
 
     def _records(
-        self, run: Iterable[bytes], kind: Kind, seal: str, listed: Callable[[], Container[str]]
-    ) -> Iterator[Record | SetAside]:
-        return read_records(
-            run,
-            kind.grammar,
-            seal=seal,
-            vouching=self._vouching[kind.plural],
-            listed=listed,
-            max_bytes=self._settings.max_record_bytes,
-        )
+        self,
+        run: Iterable[bytes],
+        kind: Kind,
+        seal: str,
+        connection: Connection,
+        listed: dict[str, str] | None,
+    ) -> Iterator[Record | SetAside | Unchanged]:
+        """What *run* prints; with a list, every record is read, to be held against it."""
+        options: ReadingOptions = {
+            "seal": seal,
+            "vouching": self._vouching[kind.plural],
+            "listed": lambda: self._true_ids(connection),
+        }
+        longest = self._settings.max_record_bytes
+        if listed is None:
+            known = self._intakes[kind.plural].known
+            return read_changes(run, kind.grammar, known, max_bytes=longest, **options)
+        records = read_records(run, kind.grammar, max_bytes=longest, **options)
+        return hold_against(records, listed, lambda: self._list_again(connection, listed))
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -269,6 +288,11 @@ def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
     except ScrapeError as error:
         logger.error("round failed: %s", error.message, extra=where)  # noqa: TRY400
         scraper.scrapes.failed(kind.plural, time.monotonic() - started, error.message)
+        return False
+    except PyMongoError as error:
+        said = printable(f"the database failed: {error}")
+        logger.error("round failed: %s", said, extra=where)  # noqa: TRY400 - no defect of ours
+        scraper.scrapes.failed(kind.plural, time.monotonic() - started, said)
         return False
     except Exception as error:
         logger.exception("round failed", extra=where)

@@ -105,6 +105,7 @@ class Schedule:
                 IntervalTrigger(seconds=seconds, timezone=timezone.utc),
                 args=(scraper, kind),
                 id=_job_id(scraper, kind.plural),
+                name=f"{cluster.name} {kind.plural}",  # for the message about one left out
                 executor=cluster.name,
                 next_run_time=datetime.now(timezone.utc) + delay,
             )

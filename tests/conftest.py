@@ -1,5 +1,8 @@
 """The database of the tests: one process for the session, one database for each test.
 
+Where several processes run the tests (``make test``), each has a database process of its own, and
+the tests of one file stay together.
+
 With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead.
 """
 
@@ -10,13 +13,21 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.store import Store, connect
-from tests.mongo import secantus
+from tests.mongo import GIVEN_URI, leave, secantus
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
+    one of theirs."""
+    for item in items:
+        heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
+        item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
 
 
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a Mongo that the tests may fill."""
-    given = os.environ.get("CLOCKWORK_TEST_MONGO_URI")
+    given = os.environ.get(GIVEN_URI)
     if given:
         yield given
         return
@@ -26,11 +37,8 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def store(mongo_uri: str) -> Iterator[Store]:
-    """An empty store with its indexes, in a database that is dropped afterwards."""
+    """An empty store with its indexes, in a database of its own."""
     store = connect(mongo_uri, f"clockwork_test_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     yield store
-    # A process that the test killed may have left a transaction open, and that would hold this up.
-    store.database.client.admin.command("killAllSessions", [])
-    store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+    leave(store)

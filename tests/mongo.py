@@ -1,5 +1,6 @@
 """A real database process for the tests: the embedded one, on a free port."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -7,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from ingest.store import Store
+
+GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
+"""The variable that names a Mongo in which the tests run."""
 
 _LISTENING = b"listening on "
 _SECONDS_TO_STOP = 30
@@ -22,7 +28,7 @@ def secantus(path: Path) -> Iterator[str]:
     command = [
         str(Path(sys.prefix) / "bin" / "secantusd-py"),
         *("--host", "127.0.0.1", "--port", "0"),
-        *("--storage-path", str(path / "files"), "--sync-on-commit"),
+        *("--storage-path", str(path / "files")),
     ]
     # The process looks for a configuration file in its working folder: this one has none.
     with subprocess.Popen(
@@ -39,6 +45,18 @@ def secantus(path: Path) -> Iterator[str]:
                 process.wait(_SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def leave(store: Store) -> None:
+    """Close the connections of a test's *store*, and drop its database in a Mongo that was given.
+
+    Our own Mongo ends with the tests, and dropping takes it longer than filling does.
+    """
+    # A process that the test killed may have left a transaction open, and that holds others up.
+    store.database.client.admin.command("killAllSessions", [])
+    if GIVEN_URI in os.environ:
+        store.database.client.drop_database(store.database.name)
+    store.database.client.close()
 
 
 def _address(output: IO[bytes]) -> str:

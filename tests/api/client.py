@@ -32,10 +32,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """Calls *app* with the header fields given."""
+    """Calls *app* with the header fields, and what else of a WSGI environment, given."""
 
     app: Any
     headers: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **arguments: str) -> Answer:
         """GET with the arguments in the query."""
@@ -61,6 +62,7 @@ class Client:
             "QUERY_STRING": query,
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": BytesIO(body),
+            **self.environ,
         }
         setup_testing_defaults(environ)
         if content_type is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.census import Clusters
 from api.metrics import Metrics
 from ingest.scrapes import ScrapeLog
 from ingest.store import Store
@@ -32,7 +33,7 @@ def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     ScrapeLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
     store.nodes.insert_one(a_node(1, "IDLE", "cpu=1", None))
-    text = Metrics(store, CLUSTERS, lambda: datetime.now(timezone.utc)).text().decode()
+    text = Metrics(Clusters(store, CLUSTERS, lambda: datetime.now(timezone.utc))).text().decode()
     return {
         sample.name: set(sample.labels)
         for family in text_string_to_metric_families(text)

@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pymongo import MongoClient
 
 from api.app import build_app, build_metrics_app
-from api.metrics import FRESH, Metrics
-from config import ClusterSettings, SshSettings
+from api.census import FRESH, Clusters
+from api.metrics import Metrics
+from config import ApiSettings, ClusterSettings, SshSettings
 from ingest.intake import RoundCounts
 from ingest.scrapes import ScrapeLog
 from ingest.store import Store
@@ -67,7 +68,7 @@ def samples(text: bytes) -> Samples:
 
 def figures(store: Store, clock: Clock) -> Samples:
     """What a Prometheus reads that asks for the first time."""
-    return samples(Metrics(store, CLUSTERS, clock).text())
+    return samples(Metrics(Clusters(store, CLUSTERS, clock)).text())
 
 
 def of(found: Samples, name: str, **labels: str) -> dict[Any, float]:
@@ -238,7 +239,9 @@ def test_text_of_a_cluster_stays_inside_its_label(store: Store, clock: Clock, te
 
 
 def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
-    for family in text_string_to_metric_families(Metrics(store, CLUSTERS, clock).text().decode()):
+    for family in text_string_to_metric_families(
+        Metrics(Clusters(store, CLUSTERS, clock)).text().decode()
+    ):
         assert family.name.startswith("clockwork_")
         assert family.documentation.endswith(".")
         counts = all(sample.name.endswith("_total") for sample in family.samples)
@@ -246,7 +249,7 @@ def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
 
 
 def test_the_figures_are_kept_for_a_moment(store: Store, clock: Clock) -> None:
-    metrics = Metrics(store, CLUSTERS, clock)
+    metrics = Metrics(Clusters(store, CLUSTERS, clock))
     before = metrics.text()
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
 
@@ -288,7 +291,7 @@ def test_a_token_is_asked_for(store: Store, clock: Clock, authorization: Mapping
 
 
 def test_open_metrics_are_for_everyone_and_nothing_else_is(store: Store, clock: Clock) -> None:
-    app = build_app(store, clock, CLUSTERS, open_metrics=True)
+    app = build_app(store, clock, CLUSTERS, ApiSettings(metrics="open"))
 
     assert ask(app).status == 200
     assert_problem(Client(app).get("jobs/list"), 401)
@@ -297,7 +300,7 @@ def test_open_metrics_are_for_everyone_and_nothing_else_is(store: Store, clock: 
 def test_the_scrapers_app_has_the_same_figures_and_nothing_else(store: Store, clock: Clock) -> None:
     app = build_metrics_app(store, CLUSTERS, clock)
 
-    assert ask(app).body == Metrics(store, CLUSTERS, clock).text()
+    assert ask(app).body == Metrics(Clusters(store, CLUSTERS, clock)).text()
     for path in ("jobs/list", "/"):
         refusal = Client(app).get(path)
         assert_problem(refusal, 404)
@@ -310,7 +313,7 @@ def test_mistaken_requests(store: Store, clock: Clock) -> None:
     assert_problem(ask(app, query="cluster=mila"), 400)
     assert_problem(ask(app, method="POST"), 405)
     assert_problem(Client(app).get("/metrics/"), 404)
-    assert "/metrics" in Client(build_app(store)).get("/").json["detail"]
+    assert "/metrics" in Client(build_app(store)).get("/metric").json["detail"]
 
 
 def test_a_database_that_does_not_answer(clock: Clock) -> None:

@@ -23,7 +23,7 @@ def assert_problem(answer: Answer, status: int) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/page",
         "/api/v1/cluster",
         "jobs",
         "jobs/list/",

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pytest
 
 from clockwork import cli
 from clockwork.demo.ssh_server import Answer
+from ingest.access import authenticate, note_use
 from ingest.store import Store
-from ingest.users import add_user, authenticate
+from ingest.users import add_user, list_users
 from tests.clockwork.sites import Site, site
 from tests.ingest.golden import DUMPS, FOLDER, kind_of, seal_of
 
@@ -407,9 +409,10 @@ def test_an_account_from_its_first_token_to_its_last(
 
     assert run("user", "add", EMAIL, "--cc-account-username", "alice01") == 0
     second = capsys.readouterr().out
-    user = authenticate(store, second.strip())
-    assert user is not None
-    assert authenticate(store, first.strip()) == user
+    caller = authenticate(store, second.strip())
+    assert caller is not None
+    user = caller.user
+    assert [token.name for token in user.tokens][1:] == [caller.token.name]
     assert user.names == {
         "mila_cluster_username": "alice",
         "cc_account_username": "alice01",
@@ -418,7 +421,11 @@ def test_an_account_from_its_first_token_to_its_last(
 
     assert run("user", "list") == 0
     names = [token.name for token in user.tokens]
-    assert capsys.readouterr().out == f"{EMAIL}\talice\talice01\t{','.join(names)}\n"
+    made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
+    assert capsys.readouterr().out == "".join(
+        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\n"
+        for name, moment in zip(names, made, strict=True)
+    )
 
     assert run("user", "revoke", EMAIL, names[0]) == 0
     assert capsys.readouterr() == ("", f"{EMAIL}: 1 tokens revoked\n")
@@ -429,7 +436,31 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == f"{EMAIL}\talice\talice01\t-\n"
+    assert capsys.readouterr().out == f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+
+
+def test_roles_and_names_of_tokens(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("user", "add", "g@example.org", "--role", "service", "--token-name", "grafana") == 0
+    token, said = capsys.readouterr()
+    assert "role service" in said
+    caller = authenticate(store, token.strip())
+    assert caller is not None
+    assert (caller.user.role, caller.token.name) == ("service", "grafana")
+    note_use(store, caller, datetime(2026, 11, 24, 12, 30, 5, tzinfo=timezone.utc))
+    list_users(store)  # over the same connection, so that the write is done
+
+    assert run("user", "add", "g@example.org", "--token-name", "grafana") == 1
+    assert "has a token named 'grafana': revoke it first" in capsys.readouterr().err
+    assert run("user", "add", "g@example.org", "--role", "root") == 2
+    assert "choose from" in capsys.readouterr().err
+
+    assert run("user", "list") == 0
+    assert capsys.readouterr().out.endswith("\t2026-11-24T12:30:05Z\n")
+    assert run("user", "add", "g@example.org", "--role", "admin", "--token-name", "other") == 0
+    [user] = list_users(store)
+    assert (user.role, [token.name for token in user.tokens]) == ("admin", ["grafana", "other"])
 
 
 def test_accounts_that_can_not_be(

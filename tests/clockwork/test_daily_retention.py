@@ -91,6 +91,20 @@ def test_every_day_at_its_time_as_the_newest_settings_say(store: Store, tmp_path
     assert len(list((tmp_path / "archive").iterdir())) == 2
 
 
+def test_a_clock_that_is_set_back_puts_it_off_by_a_day_at_most(
+    store: Store, tmp_path: Path
+) -> None:
+    clock = Clock(BEFORE + timedelta(days=400))
+    settings = Settings(retention=RetentionSettings(after_days=90, archive=tmp_path / "archive"))
+    store.jobs.insert_one(job("1"))
+    with running(DailyRetention(store, settings, clock, look_seconds=0.01)):
+        clock.now = BEFORE
+        assert clock.looked_at(3)
+        assert store.jobs.count_documents({}) == 1
+        clock.now = NOW
+        wait_for(store, lambda count: count == 0)
+
+
 def test_a_run_that_fails_is_tried_again_the_next_day(store: Store, tmp_path: Path) -> None:
     clock = Clock(BEFORE)
     folder = tmp_path / "disk" / "archive"

@@ -65,7 +65,9 @@ SUPERVISOR = """
 import logging, os, sys
 from pathlib import Path
 from clockwork.child import ProcessSpec
+from clockwork import supervise
 from clockwork.supervise import Supervisor
+supervise.LOOK_SECONDS = LOOKS
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
 PROGRAM, folder, NOTIFIER = sys.argv[1], Path(sys.argv[2]), sys.argv[4]
 def program(name, *words, **keys):
@@ -121,9 +123,11 @@ def supervised(
     before: Sequence[str] = (),
     stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] = os.environ,
+    looks: float = 10.0,
 ) -> Iterator[Supervised]:
+    supervisor = SUPERVISOR.replace("LOOKS", str(looks))
     with subprocess.Popen(
-        [*before, sys.executable, "-c", SUPERVISOR, PROGRAM, str(folder), processes, NOTIFIER],
+        [*before, sys.executable, "-c", supervisor, PROGRAM, str(folder), processes, NOTIFIER],
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -212,6 +216,34 @@ def test_a_process_that_is_never_ready_ends_the_service(tmp_path: Path) -> None:
     assert "given up" in said
     assert "stopping one" in said
     assert "three up" not in said
+
+
+KILLED_ONCE = """
+import os, pathlib, sys
+first = pathlib.Path(sys.argv[1])
+if not first.exists():
+    first.touch()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_one_that_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", KILLED_ONCE + NOTIFIER, str(tmp_path / "first")]
+    processes = f"[ProcessSpec('one', {argv!r}, notifies_every=600)]"
+    with supervised(processes, tmp_path) as service:
+        assert service.line("ERROR one ended").endswith("one starts again in 1 s")
+        assert service.line("INFO one is ready")
+
+
+def test_one_that_is_found_broken_twice_is_killed_and_started_again(tmp_path: Path) -> None:
+    # Broken at the first look alone, then at all looks until it is killed.
+    processes = """[
+        program("one", broken=iter([True, False, True, True] + 1000 * [False]).__next__)
+    ]"""
+    with supervised(processes, tmp_path, looks=0.1) as service:
+        first = service.up("one")
+        assert service.line(f"ERROR one (pid {first}) runs and can't do its work; it is killed")
+        assert service.up("one") != first
 
 
 def test_a_process_that_takes_too_long_to_be_ready_ends_the_service(tmp_path: Path) -> None:

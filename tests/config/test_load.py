@@ -93,6 +93,26 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("api = 3", "api"),
         ("[api]\nport = '8080'", "api.port"),
         ("[api]\nport = true", "api.port"),
+        ("[api]\njobs_visible = 'some'", "api.jobs_visible"),
+        ("[api]\nrate_limit = 'fast'", "api.rate_limit"),
+        ("[api]\nrate_limit = '600'", "api.rate_limit"),
+        ("[api]\nrate_limit = 600", "api.rate_limit"),
+        ("[api]\nrate_limit = '0/minute'", "api.rate_limit"),
+        ("[api]\nrate_limit = '10/second;600/minute'", "api.rate_limit"),
+        ("[api]\nrate_limit = '600/0 minutes'", "api.rate_limit"),
+        ("[api]\nrate_limit = '1/fortnight'", "api.rate_limit"),
+        ("[api]\nrate_limit = ''", "api.rate_limit"),
+        ("[api]\nfailed_rate_limit = '-1/minute'", "api.failed_rate_limit"),
+        ("[api]\ntrusted_proxy = 'proxy.example.org'", "api.trusted_proxy"),
+        ("[api]\ntrusted_proxy = '*'", "api.trusted_proxy"),
+        ("[api]\ncors_origins = 'https://a.example'", "api.cors_origins"),
+        ("[api]\ncors_origins = ['*']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['null']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['https://*.example.org']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['https://a.example', 'https://a.example/']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['https://A.example']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['https://a.example:443']", "api.cors_origins"),
+        ("[api]\ncors_origins = ['a.example']", "api.cors_origins"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[mongo]\ndatabase = 'a/b'", "mongo.database"),
         ("[scraper]\nmax_record_bytes = 1", "scraper.max_record_bytes"),
@@ -105,6 +125,20 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
 )
 def test_a_bad_value_names_its_key(tmp_path: Path, line: str, key: str) -> None:
     assert f"{key}: " in complaint(tmp_path, line + "\n")
+
+
+def test_who_may_ask_how_often_from_where(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        "[api]\nrate_limit = '10/second'\nfailed_rate_limit = '5/minute'\n"
+        "trusted_proxy = '2001:DB8::1'\n"
+        "cors_origins = ['https://a.example', 'http://localhost:3000', 'http://[::1]:8000']\n",
+    ).api
+    assert (settings.rate_limit, settings.failed_rate_limit) == ("10/second", "5/minute")
+    assert settings.trusted_proxy == "2001:db8::1"
+    assert len(settings.cors_origins) == 3
+    text = complaint(tmp_path, "[api]\nrate_limit = 'often'\n")
+    assert "api.rate_limit: found 'often', expected: requests per second, minute" in text
 
 
 def test_a_name_in_a_clusters_table_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ingest.changes import VOLATILE, Entry, Ledger, fingerprint, finished_at, is_another_job
+from ingest.changes import VOLATILE, fingerprint, finished_at, is_another_job
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 JOB = {
@@ -20,28 +20,16 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(VOLATILE))
-def test_a_volatile_key_changes_the_full_fingerprint_alone(key: str) -> None:
+def test_a_volatile_key_changes_no_digest_but_its_own(key: str) -> None:
     one, two = fingerprint({**JOB, key: 1}), fingerprint({**JOB, key: 2})
     assert one.stable == two.stable
-    assert one.full != two.full
+    assert one.volatile != two.volatile
 
 
-def test_any_other_key_changes_both() -> None:
+def test_any_other_key_changes_the_stable_digest() -> None:
     one, two = fingerprint(JOB), fingerprint({**JOB, "comment": None})
     assert one.stable != two.stable
-    assert one.full != two.full
-
-
-def test_what_needs_to_be_written() -> None:
-    ledger = Ledger()
-    first = fingerprint({**JOB, "run_time": 1})
-    assert ledger.needs_write("1", first, 0, 900)
-    ledger.entries["1"] = Entry(first, written=100)
-    assert not ledger.needs_write("1", first, 10_000, 900)
-    volatile = fingerprint({**JOB, "run_time": 2})
-    assert not ledger.needs_write("1", volatile, 999, 900)
-    assert ledger.needs_write("1", volatile, 1000, 900)
-    assert ledger.needs_write("1", fingerprint({**JOB, "job_state": "FAILED"}), 101, 900)
+    assert one.volatile == two.volatile
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config import ClusterSettings, SshSettings
+from ingest.filters import job_filters, node_filters
 from ingest.grammar import JOB, NODE
 from ingest.intake import HISTORY_STEPS, JOBS, NODES, DocumentsMissing, Intake, RoundCounts
 from ingest.records import read_records
@@ -79,6 +80,7 @@ def test_a_new_job_is_a_whole_document(store: Store, intake: Intake, clock: Cloc
         "first_seen": clock.now,
         "last_changed": clock.now,
         "finished_at": None,
+        "filters": job_filters(document["slurm"], ["alice"], None),
         "history": [{"state": "RUNNING", "seen": clock.now}],
     }
 
@@ -317,7 +319,12 @@ def test_nodes(store: Store, clock: Clock) -> None:
     assert intake.take_in(read_records([node("DOWN", "0.2")], NODE)).changed == 1
     (document,) = store.nodes.find()
     assert document["slurm"]["state"] == "DOWN"
-    assert document["cw"] == {"first_seen": clock.now, "last_changed": clock.now}
+    filters = node_filters(document["slurm"])
+    assert document["cw"] == {
+        "first_seen": clock.now,
+        "last_changed": clock.now,
+        "filters": filters,
+    }
     assert "user" not in document
     clock.now += timedelta(minutes=1)
     intake.take_in(read_records([b"No nodes in the system\n"], NODE))

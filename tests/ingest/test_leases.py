@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from pymongo import InsertOne, UpdateOne
+from pymongo.errors import AutoReconnect
 
 from ingest.leases import Lease, LeaseLost
 from ingest.store import Store
@@ -116,6 +117,26 @@ def test_a_lost_lease_is_taken_again_in_a_new_term(store: Store, clock: Clock) -
     second.release()
     assert first.keep()
     assert first.term == 2
+
+
+def test_a_database_that_did_not_answer_costs_no_lease(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, other = Lease(store, "mila", 30, clock), Lease(store, "mila", 30, clock)
+    assert lease.keep()
+    assert not other.keep()
+    with monkeypatch.context() as away:
+
+        def fail(_filter: object) -> None:
+            raise AutoReconnect("away")
+
+        away.setattr(store.leases, "find_one", fail)
+        assert not lease.keep()
+        assert not lease.held
+    clock.now += 60
+    assert lease.keep()
+    assert not other.keep()
+    lease.bulk_write(store.jobs, [InsertOne({"_id": "mila/1"})])
 
 
 _DAEMON = """

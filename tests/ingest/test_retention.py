@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 
 from config import RetentionSettings
 from ingest.archive import ArchiveError, read_archive, write_archive
+from ingest.filters import job_filters
 from ingest.intake import DocumentsMissing
 from ingest.leases import Lease
 from ingest.retention import (
@@ -45,6 +46,7 @@ YOUNG = NOW - timedelta(days=89)
 def job(job_id: str, cluster_name: str = "mila", **changes: Any) -> Document:
     """A job that is due; *changes* are of its cw, but for ``user``."""
     user = changes.pop("user", {})
+    filters = job_filters({}, ["alice"], changes.get("finished_at", OLD))
     return {
         "_id": f"{cluster_name}/{job_id}",
         "slurm": {
@@ -65,6 +67,7 @@ def job(job_id: str, cluster_name: str = "mila", **changes: Any) -> Document:
             "finished_at": OLD,
             "vanished": OLD + timedelta(minutes=5),
             "history": [{"state": "RUNNING", "seen": OLD}, {"state": "COMPLETED", "seen": OLD}],
+            "filters": filters,
             **changes,
         },
         "user": user,
@@ -371,7 +374,7 @@ def test_what_changed_since_it_was_archived_is_not_deleted(
     store.jobs.update_one({"_id": "mila/2"}, change)
     changed = store.jobs.find_one({"_id": "mila/2"})
 
-    assert delete_unchanged(store.jobs, read_archive(path)) == (3, 2)
+    assert delete_unchanged(store, store.jobs, read_archive(path)) == (3, 2)
 
     assert list(store.jobs.find()) == [changed]
 

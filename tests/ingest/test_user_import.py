@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from ingest.access import authenticate
 from ingest.store import Store
 from ingest.user_import import Change, UserImport, do_import, plan_import
 from ingest.users import (
     AccountError,
     Names,
     add_user,
-    authenticate,
     list_users,
     refresh_outdated_jobs,
 )
@@ -63,7 +63,9 @@ def test_new_accounts_have_no_token(store: Store, tmp_path: Path) -> None:
     assert accounts(store) == [names(ALICE, "alice", "acc01"), names(BOB)]
     assert [user.tokens for user in list_users(store)] == [(), ()]
     user, token = add_user(store, BOB)
-    assert authenticate(store, token) == user
+    caller = authenticate(store, token)
+    assert caller is not None
+    assert caller.user == user
 
 
 def test_again_is_nothing(store: Store, tmp_path: Path) -> None:
@@ -89,9 +91,9 @@ def test_changed_accounts_keep_their_tokens_and_others_stay(store: Store, tmp_pa
     assert plan == UserImport(
         [], [Change(names(ALICE, "alice", "acc01"), names(ALICE, "alice2"))], 0
     )
-    user = authenticate(store, token)
-    assert user is not None
-    assert user.names == names(ALICE, "alice2")
+    caller = authenticate(store, token)
+    assert caller is not None
+    assert caller.user.names == names(ALICE, "alice2")
     assert accounts(store)[1] == names(BOB, "bob")
 
 

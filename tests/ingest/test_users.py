@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
+from ingest.access import authenticate, authenticate_basic
+from ingest.filters import job_filters
 from ingest.store import Store
 from ingest.users import (
     AccountError,
     User,
     add_user,
-    authenticate,
-    authenticate_basic,
     list_users,
     revoke,
     username_map,
@@ -31,7 +31,12 @@ def insert_job(store: Store, job_id: str, cluster_name: str = "mila", **slurm: A
         {
             "_id": f"{cluster_name}/{job_id}",
             "slurm": {"job_id": job_id, "cluster_name": cluster_name, **slurm},
-            "cw": {**names, **slurm, "first_seen": datetime.now(timezone.utc)},
+            "cw": {
+                **names,
+                **slurm,
+                "first_seen": datetime.now(timezone.utc),
+                "filters": job_filters(slurm, slurm.values(), None),
+            },
             "user": {"a": 1},
         }
     )
@@ -53,7 +58,10 @@ def test_a_new_account_and_its_token(store: Store) -> None:
     assert user.cc_account_username == "acc01"
     assert [known.name for known in user.tokens] == ["laptop"]
     assert re.fullmatch(r"cw_[A-Za-z0-9_-]{43}", token)
-    assert authenticate(store, token) == user == authenticate_basic(store, ALICE, token)
+    caller = authenticate(store, token)
+    assert caller is not None
+    assert (caller.user, caller.token) == (user, user.tokens[0])
+    assert authenticate_basic(store, ALICE, token) == caller
     assert list_users(store) == [user]
 
 
@@ -74,7 +82,9 @@ def test_adding_again_changes_the_names_given_and_gives_a_further_token(store: S
 
     assert (user.mila_cluster_username, user.cc_account_username) == ("alice", "acc01")
     assert len({known.name for known in user.tokens}) == 2
-    assert authenticate(store, first) == authenticate(store, second) == user
+    callers = [authenticate(store, token) for token in (first, second)]
+    assert [caller and caller.user for caller in callers] == [user, user]
+    assert [caller and caller.token for caller in callers] == [*user.tokens]
     assert list_users(store) == [user]
 
 
@@ -267,4 +277,5 @@ def test_many_adding_one_account_at_once(store: Store) -> None:
 
     [user] = list_users(store)
     assert len(user.tokens) == len(tokens) >= 1
-    assert {authenticate(store, token) for token in tokens} == {user}
+    callers = [authenticate(store, token) for token in tokens]
+    assert {caller and caller.user for caller in callers} == {user}

@@ -3,8 +3,10 @@
 import queue
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -219,6 +221,36 @@ def test_a_scheduler_that_starts_nothing_is_stuck(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("scraper.schedule.SILENT_SECONDS", 0.0)
     with running() as schedule:
         assert "the scheduler has started nothing for 0 s" in (schedule.stuck() or "")
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(minutes=30)])
+def test_a_clock_that_jumps_stops_no_rounds_for_good(
+    monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    """Set forward, they go on; set back, APScheduler waits, and the watchdog is told."""
+
+    class Jumped:
+        """Of the class, only what APScheduler asks for the time."""
+
+        @staticmethod
+        def now(zone: tzinfo) -> datetime:
+            return datetime.now(zone) + jump
+
+    monkeypatch.setattr("scraper.schedule._BEAT_SECONDS", 0.05)
+    monkeypatch.setattr("scraper.schedule.SILENT_SECONDS", 0.5)
+    scraper = FakeScraper("mila", 0.05, HOUR)
+    with running(scraper) as schedule:
+        scraper.next_round()
+        monkeypatch.setattr("apscheduler.schedulers.base.datetime", Jumped)
+        if jump > timedelta():
+            for _ in range(3):
+                scraper.next_round()
+            return
+        gives_up = time.monotonic() + PATIENCE
+        while schedule.stuck() is None:
+            assert time.monotonic() < gives_up
+            time.sleep(0.05)
+        assert "the scheduler has started nothing" in (schedule.stuck() or "")
 
 
 def test_a_round_that_does_not_finish_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:

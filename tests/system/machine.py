@@ -1,10 +1,11 @@
-"""Whether this machine can run the system tests, and the Debian packages that make it able to."""
+"""Whether this machine can run the system tests and those in a browser, and the Debian packages
+that make it able to."""
 
 import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,12 @@ PACKAGES = {
 
 PLUGINS = "slurm-wlm-basic-plugins"
 """Only recommended by slurmctld and slurmd; without it neither of them starts."""
+
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+"""The same for the tests of the page."""
+
+FONTS = "fonts-dejavu-core"
+"""Only recommended by chromium; without any it draws no letters."""
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Daemons live in sbin, which an ordinary user's PATH may lack."""
@@ -46,24 +53,38 @@ def why_not() -> str | None:
             "The system tests start Slurm's daemons and sshd and run jobs as several Unix users: "
             "run them as root."
         )
-    if not missing_programs():
+    return _why_missing("The system tests", PACKAGES, {*PACKAGES.values(), PLUGINS})
+
+
+def why_no_browser() -> str | None:
+    """The same for the tests of the page, which need a browser and, where it is there, no root."""
+    if missing_programs(BROWSER) and os.geteuid() != 0:
+        return (
+            "The tests of the page need Debian's packages "
+            f"{' and '.join(BROWSER.values())}: install them, or run the tests as root."
+        )
+    return _why_missing("The tests of the page", BROWSER, {*BROWSER.values(), FONTS})
+
+
+def _why_missing(tests: str, programs: Mapping[str, str], packages: Iterable[str]) -> str | None:
+    if not missing_programs(programs):
         return None
     if not Path("/etc/debian_version").exists() or shutil.which("apt-get") is None:
         return (
-            f"The system tests need {', '.join(missing_programs())}, which this machine lacks; "
+            f"{tests} need {', '.join(missing_programs(programs))}, which this machine lacks; "
             "they are installed by themselves on Debian alone."
         )
     with _one_at_a_time():
-        if missing_programs():
-            _install()
-    if missing := missing_programs():
+        if missing_programs(programs):
+            _install(packages)
+    if missing := missing_programs(programs):
         raise InstallError(f"apt-get installed its packages, yet {', '.join(missing)} are missing.")
     return None
 
 
-def missing_programs() -> list[str]:
-    """The programs of :data:`PACKAGES` that this machine lacks."""
-    return [name for name in PACKAGES if shutil.which(name, path=SEARCH_PATH) is None]
+def missing_programs(programs: Mapping[str, str] = PACKAGES) -> list[str]:
+    """Those of *programs* that this machine lacks."""
+    return [name for name in programs if shutil.which(name, path=SEARCH_PATH) is None]
 
 
 def program(name: str) -> str:
@@ -82,12 +103,10 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _install() -> None:
+def _install(packages: Iterable[str]) -> None:
     with _no_service_started():
         _apt_get("update")
-        _apt_get(
-            "install", "--yes", "--no-install-recommends", *sorted({*PACKAGES.values(), PLUGINS})
-        )
+        _apt_get("install", "--yes", "--no-install-recommends", *sorted(packages))
 
 
 @contextmanager

@@ -83,11 +83,8 @@ class RealSshd:
         with ExitStack() as undo:
             undo.callback(self.close)
             self._at_close.enter_context(UnixUsers(LOGIN_USER))
-            self._at_close.callback(self._end_processes)
-            args = ["-D", "-f", str(self._config), "-E", str(self.log)]
-            daemon = Daemon("sshd", args, self.folder / "sshd.err", self._mark)
-            self._at_close.callback(daemon.stop)
-            daemon.wait_ready(self._answers, f"sshd answers on port {self.port}")
+            self._at_close.callback(self.cut)
+            self.start()
             undo.pop_all()
         return self
 
@@ -98,6 +95,23 @@ class RealSshd:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Listen, again after `stop`."""
+        args = ["-D", "-f", str(self._config), "-E", str(self.log)]
+        self._daemon = Daemon("sshd", args, self.folder / "sshd.err", self._mark)
+        self._at_close.callback(self._daemon.stop)
+        self._daemon.wait_ready(self._answers, f"sshd answers on port {self.port}")
+
+    def stop(self) -> None:
+        """Listen no more, and cut every connection, wherever its command stands."""
+        self._daemon.stop()
+        self.cut()
+
+    def cut(self) -> None:
+        """End the sessions, which outlive the sshd that accepted them; it listens on, if it did."""
+        ((name, value),) = self._mark.items()
+        kill_marked(f"{name}={value}")
 
     def close(self) -> None:
         """End sshd and every session of it. Twice does no harm."""
@@ -143,11 +157,6 @@ class RealSshd:
                 environment=" ".join(f'"{key}={value}"' for key, value in environment.items()),
             )
         )
-
-    def _end_processes(self) -> None:
-        """End the sessions, which outlive the sshd that accepted them."""
-        ((name, value),) = self._mark.items()
-        kill_marked(f"{name}={value}")
 
 
 def make_key(path: Path, kind: str) -> Path:

@@ -68,6 +68,26 @@ def test_missing_packages_are_installed_and_no_service_is_started(bare_machine: 
 
 
 @pytest.mark.skipif(not Path("/etc/debian_version").exists(), reason="needs a Debian")
+def test_a_browser_is_installed_by_root_alone(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_apt_get(
+        bare_machine,
+        f'cp /bin/true "{bare_machine}/chromium"\ncp /bin/true "{bare_machine}/chromedriver"',
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "chromium and chromium-driver" in (machine.why_no_browser() or "")
+    assert not (bare_machine / "calls").exists()
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert machine.why_no_browser() is None
+    _, install = (bare_machine / "calls").read_text().splitlines()
+    assert install.split()[-3:] == ["chromium", "chromium-driver", machine.FONTS]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert machine.why_no_browser() is None
+
+
+@pytest.mark.skipif(not Path("/etc/debian_version").exists(), reason="needs a Debian")
 def test_an_installation_that_breaks_is_an_error_with_apts_words(bare_machine: Path) -> None:
     write_apt_get(bare_machine, "echo 'E: no such mirror'; exit 100")
     machine.POLICY.write_text("#!/bin/sh\nexit 0\n")

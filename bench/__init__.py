@@ -1,0 +1,1 @@
+"""What Clockwork costs, beside what others cost and what can't be undercut: ``make bench``."""

@@ -1,0 +1,142 @@
+"""Requests to the API: straight into the WSGI application, and over HTTP by many clients."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+BASE = "/api/v1/cluster/"
+SECONDS_TO_ANSWER = 60
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Wsgi:
+    """Calls *app* as a server would, with a user's token."""
+
+    def __init__(self, app: WsgiApplication, token: str = "") -> None:
+        self._app = app
+        self._token = token
+
+    def get(
+        self, path: str, arguments: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> tuple[str, dict[str, str], bytes]:
+        """Status, header fields by their names in lower case, and body."""
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": urlencode(arguments),
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_AUTHORIZATION": f"Bearer {self._token}",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": BytesIO(),
+            "wsgi.errors": BytesIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        for name, value in (headers or {}).items():
+            environ["HTTP_" + name.upper().replace("-", "_")] = value
+        started: list[tuple[str, dict[str, str]]] = []
+
+        def start_response(status: str, fields: list[tuple[str, str]], *_: Any) -> None:
+            started.append((status, {name.lower(): value for name, value in fields}))
+
+        chunks = self._app(environ, start_response)
+        try:
+            body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        [(status, fields)] = started
+        return status, fields, body
+
+
+class Http:
+    """A connection with a user's token, kept as long as the server keeps it.
+
+    Raises OSError when it breaks within an answer.
+    """
+
+    def __init__(self, port: int, token: str = "") -> None:
+        self._port = port
+        self._token = token
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def get(self, target: str) -> bytes:
+        """The answer to a GET, header and body; *target* is path and query."""
+        connection = self._socket or self._connect()
+        head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}"
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        received = bytearray()
+        while not _is_whole(received):
+            chunk = connection.recv(1 << 18)
+            if not chunk:
+                raise ConnectionError("the server ended the connection within an answer")
+            received += chunk
+        if b"\r\nconnection: close" in _head(received):
+            self.close()
+        return bytes(received)
+
+    def _connect(self) -> socket.socket:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), SECONDS_TO_ANSWER)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._socket
+
+
+def _is_whole(received: bytearray) -> bool:
+    """Whether an answer is all there: of the length that it says, or chunked to its end."""
+    head = _head(received)
+    if not head:
+        return False
+    if b"transfer-encoding: chunked" in head:
+        return received.endswith(b"\r\n0\r\n\r\n")
+    length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+    return len(received) >= len(head) + length
+
+
+def _head(received: bytearray) -> bytes:
+    """Status line and header fields in lower case, as soon as they are all there."""
+    end = received.find(b"\r\n\r\n")
+    return bytes(received[: end + 4]).lower() if end >= 0 else b""
+
+
+def requests_a_second(
+    ports: Sequence[int], token: str, targets: Sequence[str], clients: int, seconds: float
+) -> float:
+    """How many requests a second of so many *clients* are answered by the servers at *ports*.
+
+    Each client asks one server for the *targets* in turn, and again when it has an answer.
+    """
+    answered = [0] * clients
+    ends_at = time.perf_counter() + seconds
+
+    def ask(number: int) -> None:
+        client = Http(ports[number % len(ports)], token)
+        while time.perf_counter() < ends_at:
+            answer = client.get(targets[(number + answered[number]) % len(targets)])
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise ConnectionError(f"not answered: {answer[:200]!r}")
+            answered[number] += 1
+        client.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(answered) / (time.perf_counter() - started)

@@ -1,0 +1,245 @@
+"""How cost grows with the number of jobs and of clusters, and the exponent that fits."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, cast
+
+from api import build_app
+from bench import collections, limits, product
+from bench.api_client import BASE, Wsgi
+from bench.dumps import FIRST_JOB_ID, Dump
+from bench.plots import log_log_plot
+from bench.reading import SEAL
+from bench.results import shown
+from bench.setting import Setting
+from bench.timing import Contender, Samples, alternate, exponent
+from bench.writing import Series
+from config import ClusterSettings, ScraperSettings, SshSettings
+from ingest.intake import JOBS
+from ingest.store import Store
+from scraper.rounds import ClusterScraper
+from scraper.ssh import Connection
+
+LARGE = 50_000
+"""From this many jobs on, once is enough: other work on the machine evens out by itself."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What several things cost at several sizes."""
+
+    name: str
+    """Of the plot's file, too."""
+    sized_by: str
+    """``jobs``, ``clusters``."""
+    sizes: tuple[int, ...]
+    costs: Mapping[str, tuple[Samples, ...]]
+    """By what it is; one for each size."""
+
+    def exponents(self) -> dict[str, float]:
+        """The power of the size with which each grows."""
+        return {
+            what: exponent(self.sizes, [samples.best for samples in costs])
+            for what, costs in self.costs.items()
+        }
+
+    def lines(self) -> list[list[str]]:
+        """The lines of the table, a heading first."""
+        exponents = self.exponents()
+        return [
+            ["", *(f"{size} {self.sized_by}" for size in self.sizes), "grows as"],
+            *(
+                [what, *map(shown, costs), f"n^{exponents[what]:.2f}"]
+                for what, costs in self.costs.items()
+            ),
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """The table for JSON."""
+        return {
+            "name": self.name,
+            "sized_by": self.sized_by,
+            "sizes": self.sizes,
+            "seconds": {
+                what: [samples.best for samples in costs] for what, costs in self.costs.items()
+            },
+            "exponents": self.exponents(),
+        }
+
+    def plot(self) -> str:
+        """The table as SVG."""
+        exponents = self.exponents()
+        return log_log_plot(
+            f"Seconds by number of {self.sized_by}",
+            self.sized_by,
+            self.sizes,
+            {
+                f"{what}: n^{exponents[what]:.2f}": [samples.best for samples in costs]
+                for what, costs in self.costs.items()
+            },
+        )
+
+
+def growths(setting: Setting) -> Iterator[Growth]:
+    """By jobs, then by clusters."""
+    yield from by_jobs(setting)
+    yield from by_clusters(setting)
+
+
+def by_jobs(setting: Setting) -> Iterator[Growth]:
+    """One cluster of more and more jobs."""
+    yield _growth("growth_by_jobs", "jobs", setting.sizes.growth, lambda n: _of_jobs(setting, n))
+
+
+def by_clusters(setting: Setting) -> Iterator[Growth]:
+    """More and more clusters of one size, scraped side by side by one process."""
+    yield _growth(
+        "growth_by_clusters",
+        "clusters",
+        setting.sizes.clusters,
+        lambda n: _of_clusters(setting, n),
+    )
+
+
+def _growth(
+    name: str, sized_by: str, sizes: Sequence[int], measure: Callable[[int], Mapping[str, Samples]]
+) -> Growth:
+    measured = [measure(size) for size in sizes]
+    costs = {what: tuple(each[what] for each in measured) for what in measured[0]}
+    return Growth(name, sized_by, tuple(sizes), costs)
+
+
+def _of_jobs(setting: Setting, jobs: int) -> dict[str, Samples]:
+    turns = 1 if jobs >= LARGE else setting.sizes.turns
+    return _of_text(jobs, turns) | _of_rounds(setting, jobs, turns)
+
+
+def _of_text(jobs: int, turns: int) -> dict[str, Samples]:
+    chunks = product.chunks_of(Dump(jobs, seal=SEAL))
+    return alternate(
+        {
+            "split and hash": Contender(lambda: limits.split_and_hash(chunks)),
+            "text to documents": Contender(lambda: _exhaust(product.read(chunks, SEAL))),
+        },
+        turns,
+        time.process_time,
+    )
+
+
+def _of_rounds(setting: Setting, jobs: int, turns: int) -> dict[str, Samples]:
+    few = Series(setting.databases, Dump(jobs))
+    first = alternate({"first round": Contender(few.run)}, 1)
+    none = Series(setting.databases, Dump(jobs, percent=0))
+    none.run()
+    client = Wsgi(build_app(few.store), collections.token_of_a_user(few.store))
+    one = {"job_id": str(FIRST_JOB_ID), "cluster_name": "mila"}
+    return (
+        first
+        | alternate(
+            {
+                "round, 2 % changed": Contender(few.run, few.prepare),
+                "round, none changed": Contender(none.run, none.prepare),
+                "jobs/list of all": Contender(lambda: client.get(BASE + "jobs/list", {})),
+            },
+            turns,
+        )
+        | alternate({"jobs/one": Contender(lambda: client.get(BASE + "jobs/one", one))}, 20)
+    )
+
+
+def _exhaust(stream: Iterator[Any]) -> None:
+    for _ in stream:
+        pass
+
+
+# --- clusters -------------------------------------------------------------------------------------
+
+
+class MemoryConnection:
+    """A cluster whose answer lies in memory: `scraper.ssh.Connection` without a network."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._numbers = count()
+        self.stdout_bytes = 0
+
+    def prepare(self, dump: Dump) -> None:
+        """Make the next answer, under the seal that stands for the one asked for."""
+        self._chunks = product.chunks_of(dump.at(next(self._numbers), SEAL))
+
+    def run(self, command: str) -> "MemoryConnection":
+        """The answer, under the seal of *command*."""
+        asked = re.search("%z([A-Za-z0-9]*)", command)
+        seal = asked[1].encode() if asked else b""
+        self._stream = (chunk.replace(SEAL.encode(), seal) for chunk in self._chunks)
+        self.stdout_bytes = sum(map(len, self._chunks))
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._stream
+
+    def is_alive(self) -> bool:
+        """It always is."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    abort = close
+
+
+class Clusters:
+    """Scrapers of several clusters of so many jobs each, into one store, each in a thread."""
+
+    def __init__(self, store: Store, clusters: int, jobs: int) -> None:
+        self._connections = {f"cluster-{number}": MemoryConnection() for number in range(clusters)}
+        self._dumps = {
+            name: Dump(jobs, seed=number) for number, name in enumerate(self._connections)
+        }
+        self._scrapers = [
+            ClusterScraper(
+                product.cluster_settings(name), ScraperSettings(), store, self._connect_to
+            )
+            for name in self._connections
+        ]
+        self.prepare()
+
+    def _connect_to(self, cluster: str, _settings: SshSettings) -> Connection:
+        return cast(Connection, self._connections[cluster])
+
+    def prepare(self) -> None:
+        """Make the next answer of every cluster."""
+        for name, connection in self._connections.items():
+            connection.prepare(self._dumps[name])
+
+    def run(self) -> None:
+        """A round of every cluster, side by side. Raises RuntimeError when one fails."""
+        failed: list[ClusterSettings] = []
+
+        def one(scraper: ClusterScraper) -> None:
+            try:
+                scraper.round(JOBS)
+            except BaseException:
+                failed.append(scraper.cluster)
+                raise
+
+        threads = [threading.Thread(target=one, args=(scraper,)) for scraper in self._scrapers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failed:
+            raise RuntimeError(f"{len(failed)} rounds failed, one of {failed[0].name}")
+
+
+def _of_clusters(setting: Setting, number: int) -> dict[str, Samples]:
+    clusters = Clusters(setting.databases.new_store(), number, setting.sizes.jobs_per_cluster)
+    first = alternate({"first round of each": Contender(clusters.run)}, 1)
+    turns = max(2, setting.sizes.turns - 2)
+    return first | alternate(
+        {"round of each, 2 % changed": Contender(clusters.run, clusters.prepare)}, turns
+    )

@@ -1,0 +1,73 @@
+"""Clockwork as the measurements use it: the few places where its public functions are called."""
+
+from collections.abc import Iterable, Iterator
+
+from bench.dumps import Dump, job_dump, node_dump
+from config import ClusterSettings, ScraperSettings, SshSettings
+from ingest.documents import SlurmDict
+from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents
+from ingest.leases import Lease
+from ingest.records import SetAside, Vouching, read_changes, read_records
+from ingest.store import Store
+
+DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
+
+
+def cluster_settings(name: str = "mila") -> ClusterSettings:
+    """A cluster of this name in Montreal, nowhere to be reached."""
+    return ClusterSettings(
+        name=name,
+        timezone="America/Montreal",
+        username_field="mila_cluster_username",
+        ssh=SshSettings(host="nowhere"),
+    )
+
+
+def chunks_of(dump: Dump, kind: Kind = JOBS) -> list[bytes]:
+    """A dump as it comes from SSH, all of it in memory."""
+    return list(DUMP_OF[kind.plural](dump))
+
+
+def read(
+    chunks: Iterable[bytes], seal: str, kind: Kind = JOBS, cluster: ClusterSettings | None = None
+) -> Iterator[SlurmDict | SetAside]:
+    """Text to documents, as they are read."""
+    records = read_records(chunks, kind.grammar, seal=seal)
+    return documents(records, kind, cluster or cluster_settings())
+
+
+class Rounds:
+    """Rounds of one cluster into a store, with what lasts from one to the next.
+
+    They are written as a scraper's are: by whoever holds the cluster's lease.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: ClusterSettings | None = None,
+        volatile_interval: float | None = None,
+    ) -> None:
+        settings = ScraperSettings()
+        cluster = cluster or cluster_settings()
+        lease = Lease(store, cluster.name, settings.lease)
+        lease.keep()
+        self._vouching = {kind.plural: Vouching() for kind in (JOBS, NODES)}
+        self._intakes = {
+            kind.plural: Intake(
+                store,
+                cluster,
+                kind,
+                volatile_interval=volatile_interval or settings.volatile_interval,
+                bulk_write=lease.bulk_write,
+            )
+            for kind in (JOBS, NODES)
+        }
+
+    def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
+        """One round; its text in *chunks*."""
+        intake = self._intakes[kind.plural]
+        records = read_changes(
+            chunks, kind.grammar, intake.known, seal=seal, vouching=self._vouching[kind.plural]
+        )
+        return intake.take_in(records)

@@ -1,0 +1,63 @@
+"""Text to documents: the reader beside other readers, and beside the least that must be done.
+
+All of it is this process's own work, and its processor time is what counts.
+"""
+
+import time
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from bench import baselines, limits, product
+from bench.dumps import Dump
+from bench.results import Row, at_least_baseline
+from bench.setting import Setting
+from bench.timing import Contender, alternate
+from ingest.intake import NODES
+from ingest.records import SetAside
+
+SEAL = "q7Rk2Xa"
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """A dump as a scrape has it, sealed; one as it is captured, without a seal; nodes."""
+    zone = ZoneInfo("America/Montreal")
+    dump = Dump(setting.sizes.jobs, seal=SEAL)
+    sealed = product.chunks_of(dump)
+    plain = product.chunks_of(Dump(setting.sizes.jobs))
+    nodes = product.chunks_of(Dump(0, nodes=setting.sizes.jobs, seal=SEAL), NODES)
+    text = b"".join(sealed).decode()
+    documents = [each for each in product.read(sealed, SEAL) if not isinstance(each, SetAside)]
+    times = alternate(
+        {
+            "sealed": Contender(lambda: list(product.read(sealed, SEAL))),
+            "captured, no seal": Contender(lambda: list(product.read(plain, ""))),
+            "nodes": Contender(lambda: list(product.read(nodes, SEAL, NODES))),
+            "naive": Contender(lambda: list(baselines.naive_split(text))),
+            "patterns": Contender(
+                lambda: baselines.regular_expression_documents(text, zone, "mila")
+            ),
+            "split": Contender(lambda: limits.split_and_hash(sealed)),
+            "bson": Contender(lambda: limits.encode(documents)),
+        },
+        setting.sizes.turns,
+        time.process_time,
+    )
+    naive, patterns = times["naive"], times["patterns"]
+    for name in ("sealed", "captured, no seal"):
+        yield Row(
+            name=f"text to documents, {setting.sizes.jobs} jobs, {name}",
+            ours=times[name],
+            baseline=patterns,
+            baseline_is="a regular expression per line, fields typed",
+            limit=times["split"],
+            limit_is="the bytes split into records and hashed",
+            targets=(
+                at_least_baseline(6, times[name], patterns, "the regular expressions"),
+                at_least_baseline(1, times[name], naive, "the naive split"),
+            ),
+            beside={
+                "the naive split, strings alone": naive,
+                "BSON of the documents": times["bson"],
+            },
+        )
+    yield Row(name=f"text to documents, {setting.sizes.jobs} nodes, sealed", ours=times["nodes"])

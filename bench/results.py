@@ -1,0 +1,152 @@
+"""What a run has found: rows with ours, a baseline and a limit, as a table and as JSON."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.timing import Samples
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on a ratio or a figure, and what was found."""
+
+    says: str
+    """``at most 1.3 x the limit``."""
+    found: float
+    bound: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether what was found keeps to the bound."""
+        return self.found >= self.bound if self.at_least else self.found <= self.bound
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that Clockwork does, beside another way to do it and the least that it can cost."""
+
+    name: str
+    ours: Samples
+    baseline: Samples | None = None
+    limit: Samples | None = None
+    baseline_is: str = ""
+    limit_is: str = ""
+    targets: tuple[Target, ...] = ()
+    beside: Mapping[str, Samples] = field(default_factory=dict)
+    """Whatever else was measured in the same turns, by what it is."""
+
+    @property
+    def gain(self) -> float | None:
+        """How many times better than the baseline ours is."""
+        return None if self.baseline is None else self.ours.times_better(self.baseline)
+
+    @property
+    def distance(self) -> float | None:
+        """How many times better than ours the limit is."""
+        return None if self.limit is None else self.limit.times_better(self.ours)
+
+    def document(self) -> dict[str, Any]:
+        """The row for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.ours.unit,
+            "ours": _samples(self.ours),
+            "baseline": _samples(self.baseline) | {"is": self.baseline_is},
+            "limit": _samples(self.limit) | {"is": self.limit_is},
+            "times_better_than_baseline": _rounded(self.gain),
+            "times_the_limit": _rounded(self.distance),
+            "times_the_limit_at_best": self.limit and _rounded(self.ours.best / self.limit.best),
+            "targets": [
+                {
+                    "target": target.says,
+                    "found": _rounded(target.found),
+                    "bound": target.bound,
+                    "met": target.met,
+                }
+                for target in self.targets
+            ],
+            "beside": {what: _samples(samples) for what, samples in self.beside.items()},
+        }
+
+
+def at_most_limit(bound: float, ours: Samples, limit: Samples, what: str = "the limit") -> Target:
+    """The target that *ours* is at most so many times *limit*, of the medians."""
+    return Target(f"at most {bound:g} x {what}", limit.times_better(ours), bound)
+
+
+def at_least_baseline(
+    bound: float, ours: Samples, baseline: Samples, what: str = "the baseline"
+) -> Target:
+    """The target that *ours* is at least so many times faster than *baseline*, of the medians."""
+    found = ours.times_better(baseline)
+    return Target(f"{bound:g} times faster than {what}", found, bound, at_least=True)
+
+
+HEADINGS = ("what", "ours", "baseline", "limit", "x baseline", "x limit", "targets")
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows as text: the median of each and, in brackets, the best."""
+    return aligned([HEADINGS, *(cells(row) for row in rows)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """The cells in columns, all but the first and the last of a row to the right."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(_line(cells, widths) for cells in lines)
+
+
+def remarks(rows: Iterable[Row]) -> str:
+    """What the baselines and limits of the rows are, and what was measured beside them."""
+    lines = []
+    for row in rows:
+        lines += [f"{row.name}:"] if row.baseline or row.limit or row.beside else []
+        lines += [f"    baseline: {row.baseline_is}"] if row.baseline else []
+        lines += [f"    limit: {row.limit_is}"] if row.limit else []
+        lines += [f"    beside: {what}: {shown(samples)}" for what, samples in row.beside.items()]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(
+        [cells[0].ljust(widths[0])]
+        + [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
+        + [cells[-1]]
+    ).rstrip()
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """The row's line in the table, as `HEADINGS` has it."""
+    targets = "; ".join(
+        f"{'met' if target.met else 'MISSED'}: {target.says} ({_number(target.found)})"
+        for target in row.targets
+    )
+    measured = (row.ours, row.baseline, row.limit)
+    ratios = ("-" if ratio is None else _number(ratio) for ratio in (row.gain, row.distance))
+    return (row.name, *(shown(samples) for samples in measured), *ratios, targets)
+
+
+def shown(samples: Samples | None) -> str:
+    """The median and, in brackets, the best, with their unit."""
+    if samples is None:
+        return "-"
+    scale, unit = (1000, "ms") if samples.unit == "s" and samples.median < 1 else (1, samples.unit)
+    return f"{_number(samples.median * scale)} ({_number(samples.best * scale)}) {unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else float(f"{value:.4g}")
+
+
+def _samples(samples: Samples | None) -> dict[str, Any]:
+    if samples is None:
+        return {}
+    shown = {"median": samples.median, "best": samples.best}
+    return {key: _rounded(value) for key, value in shown.items()} | {"turns": len(samples.values)}

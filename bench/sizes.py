@@ -1,0 +1,42 @@
+"""How much is measured: the sizes that the targets speak of, and small ones for a quick look."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of records, and how often each thing is measured."""
+
+    jobs: int = 20_000
+    """Of the dump that is read and taken in."""
+    listed: int = 10_000
+    """Jobs of one answer of ``jobs/list``."""
+    collection: int = 200_000
+    """Jobs, and nodes, of the collection in which one is looked for."""
+    transferred: int = 50_000
+    under_load: int = 20_000
+    """Jobs of the first round that is written meanwhile."""
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000, 200_000)
+    clusters: tuple[int, ...] = (1, 10, 50)
+    jobs_per_cluster: int = 1_000
+    turns: int = 5
+    """How often contenders meet."""
+    requests: int = 300
+    """Of one kind, one after the other."""
+    seconds: float = 10.0
+    """How long a server is kept busy, or a scraper is watched."""
+
+
+QUICK = Sizes(
+    jobs=200,
+    listed=300,
+    collection=1_000,
+    transferred=500,
+    under_load=300,
+    growth=(100, 400),
+    clusters=(1, 3),
+    jobs_per_cluster=50,
+    turns=2,
+    requests=30,
+    seconds=1.0,
+)

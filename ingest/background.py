@@ -1,0 +1,47 @@
+"""One batch is written in the background while the next one is read."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, TypeVar
+
+Batch = TypeVar("Batch")
+
+
+class Background(Generic[Batch]):
+    """Writes batches in their order in a thread of its own, never more than one ahead.
+
+    So there are at most two batches at a time: one that is read, one that is written.  A context
+    manager, at whose end nothing is being written any more.
+    """
+
+    def __init__(self, write: Callable[[Batch], None]) -> None:
+        self._write = write
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._last: Future[None] | None = None
+
+    def put(self, batch: Batch) -> None:
+        """Have *batch* written when the one before it is. Raises what that one's writing raised."""
+        self.wait()
+        self._last = self._thread.submit(self._write, batch)
+
+    def is_idle(self) -> bool:
+        """Whether a batch that is put now would be written at once."""
+        return self._last is None or self._last.done()
+
+    def wait(self) -> None:
+        """Return when all is written. Raises what the writing raised."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> "Background[Batch]":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown()

@@ -1,0 +1,145 @@
+"""Clusters whose every scrape shows all jobs and nodes in a newer version.
+
+A job of version 7 bears the 7 in three places, so that a document that is half one version and half
+another can be told.  The jobs' ids are a window that moves on: some leave and others come.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
+from tests.ingest.attacks import job
+from tests.scraper.home import known_hosts_line, new_key
+
+TIME = "2026-11-23T20:13:41"
+ALICE = "alice"
+"""Owns every job, under either username."""
+
+_VERSIONS_A_JOB = 3
+"""After so many versions the first job of the window leaves and a new one comes."""
+_FINISHED = 5
+"""As many of the oldest jobs are completed."""
+
+_NODE = """\
+NodeName={name} Arch=x86_64 CoresPerSocket=16
+   CPUAlloc=4 CPUTot=32 CPULoad=3.98
+   AvailableFeatures=v{version}
+   NodeAddr={name} NodeHostName={name} Version=22.05.8
+   RealMemory=128000 AllocMem=4000 FreeMem=90000 Sockets=2 Boards=1
+   State=MIXED ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A
+   Partitions=main
+   BootTime={time} SlurmdStartTime={time}
+   CfgTRES=cpu=32,mem=125G,billing=32
+   AllocTRES=cpu=4,mem=4000M
+   Comment=v{version}
+
+"""
+
+
+class ChangingCluster:
+    """Answers scontrol's two commands; every answer about the jobs is a new version."""
+
+    def __init__(self, jobs: int = 30, nodes: int = 3, *, moves: bool = True) -> None:
+        self._jobs = jobs
+        self._nodes = nodes
+        self._moves = moves
+        self._lock = threading.Lock()
+        self.version = 0
+        """Of the newest answer."""
+
+    def window(self, version: int) -> range:
+        """The ids of the jobs that a version shows."""
+        first = 1000 + (version // _VERSIONS_A_JOB if self._moves else 0)
+        return range(first, first + self._jobs)
+
+    def answer(self, command: str) -> Answer:
+        """What the login host prints for *command*."""
+        seal = re.search("%z([A-Za-z0-9]*) ", command)
+        time = f"{TIME}+0000{seal[1] if seal else ''}"
+        if command.endswith("show node"):
+            return Answer(self._print_nodes(time))
+        if not command.endswith("show job"):
+            return Answer(stderr=b"refused\n", exit_status=126)
+        with self._lock:
+            self.version += 1
+            version = self.version
+        return Answer(self._print_jobs(version, time))
+
+    def _print_nodes(self, time: str) -> Iterator[bytes]:
+        for number in range(self._nodes):
+            name, version = f"cn-{number:03d}", self.version
+            yield _NODE.format(name=name, version=version, time=time).encode()
+
+    def _print_jobs(self, version: int, time: str) -> Iterator[bytes]:
+        window = self.window(version)
+        for job_id in window:
+            record = job(
+                str(job_id),
+                f"{ALICE}(1001)",
+                sealed=False,
+                state="COMPLETED" if job_id < window.start + _FINISHED else "RUNNING",
+                work_dir=f"/v/{version}",
+                comment=f"v{version}",
+                stdout=f"/v/{version}",
+            )
+            yield record.replace(f"{TIME}+0000", time).encode()
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder with its clockwork.toml, and the login hosts of its clusters by cluster name."""
+
+    path: Path
+    hosts: dict[str, SimulatedLoginHost]
+
+
+_TABLE = """
+[clusters.{name}]
+timezone = "America/Montreal"
+username_field = "{field}"
+jobs_interval = {interval}
+nodes_interval = {interval}
+[clusters.{name}.ssh]
+host = "127.0.0.1"
+port = {port}
+user = "clockwork"
+key_file = "key"
+known_hosts = "known_hosts"
+config_file = "/dev/null"
+"""
+FIELDS: Sequence[str] = ("mila_cluster_username", "cc_account_username")
+
+
+@contextmanager
+def site(
+    folder: Path, clusters: Mapping[str, ChangingCluster], head: str, interval: float = 1.0
+) -> Iterator[Site]:
+    """A site in *folder* whose *clusters* answer; *head* comes before them in clockwork.toml."""
+    key, host_key = new_key("ed25519"), new_key("ecdsa").pkey
+    (folder / "key").touch(0o600)
+    (folder / "key").write_text(key.text())
+    hosts = {
+        name: SimulatedLoginHost(cluster.answer, host_key, [key.pkey])
+        for name, cluster in clusters.items()
+    }
+    (folder / "known_hosts").write_text(
+        "".join(known_hosts_line(f"[127.0.0.1]:{host.port}", host_key) for host in hosts.values())
+    )
+    tables = [
+        _TABLE.format(name=name, port=host.port, interval=interval, field=FIELDS[number % 2])
+        for number, (name, host) in enumerate(hosts.items())
+    ]
+    path = folder / "clockwork.toml"
+    path.touch(0o600)
+    path.write_text(head + "".join(tables))
+    for host in hosts.values():
+        host.start()
+    try:
+        yield Site(path, hosts)
+    finally:
+        for host in hosts.values():
+            host.stop()

@@ -1,0 +1,30 @@
+"""One running service: looked at from outside, put under load, and killed a few times."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos import killing, load, rights
+from tests.chaos.killing import Scene
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with killing.scene(tmp_path_factory.mktemp("chaos")) as scene:
+        yield scene
+
+
+def test_nobody_else_reads_a_file_or_is_answered_by_the_database(here: Scene) -> None:
+    section = rights.run(here)
+    assert not section.problems
+
+
+def test_load_is_held(here: Scene) -> None:
+    section = load.run(here, 6.0, interval=1.0, dashboards=20, writers=5, pause=1.0)
+    assert not section.problems
+
+
+def test_nothing_acknowledged_is_lost(here: Scene) -> None:
+    """The last one: it stops the service."""
+    section = killing.kill(here, kills=2, seed=7, writers=3, dashboards=3)
+    assert not section.problems

@@ -1,0 +1,74 @@
+"""What has to be true of the database whatever happened: each check returns what is not."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pymongo import IndexModel
+
+from ingest import store as collections
+from ingest.changes import is_finished
+from ingest.store import Document, Store
+from tests.chaos.clusters import ChangingCluster
+
+INDEXES: Mapping[str, list[IndexModel]] = {
+    "jobs": collections.JOB_INDEXES,
+    "nodes": collections.NODE_INDEXES,
+    "users": collections.USER_INDEXES,
+    "scrapes": collections.SCRAPE_INDEXES,
+    "set_aside": collections.SET_ASIDE_INDEXES,
+}
+
+
+def missing_indexes(store: Store) -> list[str]:
+    """The indexes that the service makes and the database lacks."""
+    missing = []
+    for name, models in INDEXES.items():
+        found = [dict(index["key"]) for index in store.database[name].list_indexes()]
+        missing += [
+            f"the index {dict(model.document['key'])} of {name} is missing"
+            for model in models
+            if dict(model.document["key"]) not in found
+        ]
+    return missing
+
+
+def torn(slurm: Mapping[str, Any]) -> bool:
+    """Whether a job's ``slurm`` dict is of two versions of `ChangingCluster`."""
+    return len({slurm["work_dir"], slurm["stdout"], f"/v/{slurm['comment'][1:]}"}) != 1
+
+
+def broken_jobs(jobs: Iterable[Document], clusters: Mapping[str, ChangingCluster]) -> list[str]:
+    """What is wrong with the jobs of *clusters* as the database has them."""
+    problems = []
+    times: Counter[tuple[str, str]] = Counter()
+    for job in jobs:
+        slurm, cw = job["slurm"], job["cw"]
+        name = f"job {slurm['job_id']} of {slurm['cluster_name']}"
+        times[slurm["cluster_name"], slurm["job_id"]] += 1
+        cluster = clusters[slurm["cluster_name"]]
+        shown = cluster.window(0).start, cluster.window(cluster.version).stop
+        if not shown[0] <= int(slurm["job_id"]) < shown[1]:
+            problems.append(f"{name} was never there")
+        if torn(slurm):
+            problems.append(f"{name} is of two versions: {slurm}")
+        if cw["history"][-1]["state"] != slurm["job_state"]:
+            problems.append(f"{name}: the history ends with another state than the job's")
+        finished = is_finished(slurm["job_state"]) or "vanished" in cw
+        if finished != (cw["finished_at"] is not None):
+            problems.append(f"{name}: finished_at is {cw['finished_at']}, {slurm['job_state']}")
+    problems += [f"job {key} is there {count} times" for key, count in times.items() if count > 1]
+    return problems
+
+
+def wrongly_gone(jobs: Iterable[Document], clusters: Mapping[str, ChangingCluster]) -> list[str]:
+    """Jobs that are marked as gone though the newest scrape shows them."""
+    return [
+        f"job {job['slurm']['job_id']} of {job['slurm']['cluster_name']} is marked as gone"
+        for job in jobs
+        if "vanished" in job["cw"]
+        and int(job["slurm"]["job_id"])
+        in clusters[job["slurm"]["cluster_name"]].window(
+            clusters[job["slurm"]["cluster_name"]].version
+        )
+    ]

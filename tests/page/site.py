@@ -1,0 +1,161 @@
+"""The API under its real server, over a database that real scrapes' text has been taken into."""
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from api.app import BASE, build_app
+from api.server import Server
+from clockwork.demo.run import DUMPS
+from config import load_settings
+from config.settings import ApiSettings, ClusterSettings
+from ingest.grammar import JOB
+from ingest.intake import JOBS, NODES, Intake, Kind
+from ingest.pairs import RawPairs
+from ingest.records import Record, read_records
+from ingest.scrapes import ScrapeLog
+from ingest.store import Store, connect
+from ingest.users import add_user
+from tests.api.test_server import LOOPBACK, free_port
+from tests.ingest.printing import printed
+
+SETTINGS = DUMPS.parent / "clockwork.example.toml"
+EMAIL = "demo.user@mila.quebec"
+TOKENS_OWNER_JOB = "233874"
+"""A job on mila of the user who has the token."""
+STARTED_JOB = "233883"
+"""A job on mila that the first scrape showed waiting and the second running."""
+
+SWEEP = 120
+"""How many jobs are called ``sweep`` beside those of the dumps."""
+
+BREAKS_OUT = "</bdi><img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+ESCAPES = "\x1b[31mred\x1b]0;title\x07"
+TURNS_ROUND = "invoice\u202efdp.exe"
+TERMS = "a,b\\c"
+HOSTILE_NAMES = {
+    "900001": BREAKS_OUT,
+    "900002": ESCAPES,
+    "900003": TURNS_ROUND,
+    "900004": "x" * 600,
+    "900005": "&lt;b&gt; &amp; {{7*7}} ${7*7} javascript:alert(1)",
+    "900006": TERMS,
+    "900007": "נסיון עם שם ארוך",
+    "900008": "__proto__",
+}
+"""Names of jobs on mila, by their ids."""
+
+
+@dataclass
+class Site:
+    """Where the page is, who may see it, and what stands behind it."""
+
+    url: str
+    token: str
+    store: Store
+    base: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.base = self.url.rstrip("/") + BASE
+
+    def ask(self, path: str, **arguments: str) -> Any:
+        """What the API answers to a GET, as JSON."""
+        return self.call("GET", path, urlencode(arguments))
+
+    def call(self, method: str, path: str, query: str = "", body: Any = None) -> Any:
+        """What the API answers, as JSON."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = Request(f"{self.base}{path}?{query}", content, headers, method=method)  # noqa: S310
+        with urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+            return json.load(answer)
+
+    def new_token(self, name: str) -> str:
+        """A further token for the same user."""
+        return add_user(self.store, EMAIL, token_name=name)[1]
+
+
+@contextmanager
+def running_site(mongo_uri: str) -> Iterator[Site]:
+    """The site, on a free port of loopback; its database is dropped afterwards."""
+    store = connect(mongo_uri, f"clockwork_page_{uuid.uuid4().hex[:12]}")
+    store.ensure_indexes()
+    _, token = add_user(store, EMAIL, "milauser12", "ccuser01")
+    clusters = load_settings(SETTINGS, {}).clusters
+    fill(store, clusters)
+    settings = ApiSettings(port=free_port())
+    server = Server(build_app(store, clusters=clusters.values()), settings)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    site = Site(f"http://{LOOPBACK}:{settings.port}/", token, store)
+    try:
+        write_user_dict(site)
+        yield site
+    finally:
+        server.stop()
+        thread.join()
+        store.database.client.drop_database(store.database.name)
+        store.database.client.close()
+
+
+def fill(store: Store, clusters: dict[str, ClusterSettings]) -> None:
+    """A round of each cluster's jobs and nodes, and a second one of mila's jobs."""
+    dumped = [each for path in sorted((DUMPS / "mila").glob("jobs_*.txt")) for each in _read(path)]
+    jobs = dumped + _made_jobs(dumped[0])
+    before = "".join(
+        printed(raw, {"JobState": "PENDING"} if _id(raw) == STARTED_JOB else {}) for raw in jobs
+    )
+    intake = Intake(store, clusters["mila"], JOBS, volatile_interval=60)
+    for output in (before, "".join(printed(raw, {}) for raw in jobs)):
+        _round(store, intake, "mila", output)
+    for name, kind in (("mila", NODES), ("beluga", JOBS), ("beluga", NODES)):
+        intake = Intake(store, clusters[name], kind, volatile_interval=60)
+        [path] = (DUMPS / name).glob(f"{kind.plural}_*.txt")
+        _round(store, intake, name, path.read_text(), kind)
+
+
+def _round(store: Store, intake: Intake, name: str, output: str, kind: Kind = JOBS) -> None:
+    content = output.encode("utf-8", "surrogateescape")
+    counts = intake.take_in(read_records([content], kind.grammar))
+    ScrapeLog(store, name).succeeded(kind.plural, 1.5, counts, len(content))
+
+
+def _read(path: Path) -> list[RawPairs]:
+    records = read_records([path.read_bytes()], JOB)
+    return [record.raw for record in records if isinstance(record, Record)]
+
+
+def _id(raw: RawPairs) -> str:
+    return raw.pairs[0].value
+
+
+def _made_jobs(like: RawPairs) -> list[RawPairs]:
+    """A sweep of waiting jobs, and those with hostile names."""
+    names = {str(800000 + number): "sweep" for number in range(SWEEP)} | HOSTILE_NAMES
+    made = []
+    for job_id, name in names.items():
+        values = {"JobId": job_id, "JobName": name, "Partition": "long", "JobState": "PENDING"}
+        values["SubmitTime"] = f"2021-11-14T0{int(job_id) % 10}:00:{int(job_id) % 60:02d}"
+        pairs = [pair._replace(value=values.get(pair.key, pair.value)) for pair in like.pairs]
+        made.append(RawPairs(tuple(pairs), like.end))
+    return made
+
+
+def write_user_dict(site: Site) -> None:
+    """What the owner of a job may have written to it, through the API."""
+    pairs = {
+        "train_loss": 0.25,
+        "samples": 9007199254740993,
+        "note": BREAKS_OUT,
+        "<script>hacked=1</script>": TURNS_ROUND,
+        "nested": {"lines": "one\ntwo\u202e", "list": [1, None, True]},
+    }
+    where = urlencode({"job_id": TOKENS_OWNER_JOB, "cluster_name": "mila"})
+    site.call("PUT", "jobs/user_dict_update", where, {"update_pairs": pairs})

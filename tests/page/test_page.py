@@ -1,0 +1,237 @@
+"""The page in a real browser, over the real API and a database that scrapes have filled."""
+
+from functools import partial
+
+import pytest
+from selenium.webdriver import Keys
+
+from tests.page.browser import Browser
+from tests.page.site import (
+    STARTED_JOB,
+    SWEEP,
+    TOKENS_OWNER_JOB,
+    Site,
+)
+from tests.page.visits import differs, ids, show, shows, sign_in
+
+pytestmark = pytest.mark.browser
+
+# --- signing in -----------------------------------------------------------------------------------
+
+
+def test_signing_in_and_out(browser: Browser, site: Site) -> None:
+    browser.open(f"{site.url}#/jobs?partition=long")
+    sign_in(browser, "")
+    browser.wait_for("#refusal", "Type or paste your token")
+    sign_in(browser, "two words")
+    browser.wait_for("#refusal", "no spaces")
+    assert browser.complaints() == []
+
+    sign_in(browser, "cw_" + "A" * 43)
+    browser.wait_for("#refusal", "refused")
+    assert browser.run("return sessionStorage.length + localStorage.length") == 0
+    assert [each for each in browser.complaints() if " 401 " not in each] == []
+
+    sign_in(browser, site.token)
+    browser.one("tbody tr")  # what the link asked for
+    assert browser.run("return [sessionStorage.length, localStorage.length]") == [1, 0]
+    assert browser.run("return document.cookie") == ""
+    assert site.token not in browser.run("return document.documentElement.outerHTML")
+
+    browser.one("#sign-out").click()
+    browser.one("#token")
+    assert browser.run("return sessionStorage.length + localStorage.length") == 0
+    assert not browser.one("#views").is_displayed()
+
+
+def test_staying_signed_in(browser: Browser, site: Site) -> None:
+    browser.open(site.url)
+    browser.one("#stay").click()
+    sign_in(browser, site.token)
+    browser.one(".cluster")
+    assert browser.run("return [sessionStorage.length, localStorage.length]") == [0, 1]
+    browser.open(site.url)
+    browser.one(".cluster")
+
+
+# --- what is shown is what the API says -----------------------------------------------------------
+
+
+def legend(browser: Browser, cluster: str, title: str) -> dict[str, int]:
+    """The counts beside a picture, by state."""
+    part = f'[aria-label="Cluster {cluster}"] [aria-label="{title}"]'
+    return read_counts(browser.texts(f"{part} .legend li"))
+
+
+def read_counts(texts: list[str]) -> dict[str, int]:
+    return {name: int(count) for name, count in (text.rsplit(" ", 1) for text in texts)}
+
+
+def test_the_figures_are_the_apis(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "", ".cluster")
+    clusters = site.ask("clusters/list")
+
+    assert [each["name"] for each in clusters] == ["beluga", "mila"]
+    assert signed_in.texts(".cluster h2") == ["beluga", "mila"]
+    for cluster in clusters:
+        name = cluster["name"]
+        assert legend(signed_in, name, "Unfinished jobs by state") == cluster["unfinished_jobs"]
+        assert legend(signed_in, name, "Nodes by state") == cluster["nodes"]
+        part = f'[aria-label="Cluster {name}"] .partitions li'
+        bars = zip(signed_in.texts(f"{part} a"), signed_in.texts(f"{part} .number"), strict=True)
+        assert {partition: int(count) for partition, count in bars} == {
+            partition: sum(counts.values()) for partition, counts in cluster["partitions"].items()
+        }
+        tres = cluster["tres"]
+        told = signed_in.texts(f'[aria-label="Cluster {name}"] .allocated small')
+        assert f"{tres['allocated_cpus']} of {tres['cpus']}" in told
+        assert signed_in.texts(f'[aria-label="Cluster {name}"] > header .state') == ["fresh"]
+
+
+def test_a_picture_is_drawn_to_scale(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "", ".cluster")
+    drawn = signed_in.run("""
+        const bar = document.querySelector(
+            '[aria-label="Cluster mila"] [aria-label="Unfinished jobs by state"] svg');
+        return [bar.ariaLabel, [...bar.querySelectorAll("rect:not(.track)")].map((rect) =>
+            [rect.textContent, rect.getBoundingClientRect().width, getComputedStyle(rect).fill])];
+    """)
+    label, parts = drawn
+    mila = site.ask("clusters/list")[1]["unfinished_jobs"]
+
+    assert label == "Unfinished jobs by state: " + ", ".join(
+        f"{state} {mila[state]}" for state in ("RUNNING", "PENDING")
+    )
+    (running, running_width, blue), (pending, pending_width, amber) = parts
+    assert (running, pending) == (f"RUNNING: {mila['RUNNING']}", f"PENDING: {mila['PENDING']}")
+    assert running_width / pending_width == pytest.approx(mila["RUNNING"] / mila["PENDING"], 0.01)
+    assert blue != amber
+
+
+def test_a_picture_leads_to_its_jobs(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "", ".cluster")
+    signed_in.one('[aria-label="Cluster mila"] .legend a').click()
+    running = site.ask("clusters/list")[1]["unfinished_jobs"]["RUNNING"]
+
+    signed_in.wait_for(".page-title", f"{running} jobs")
+    assert set(signed_in.texts("tbody .state")) == {"RUNNING"}
+    assert signed_in.one("#filter-cluster_name").get_attribute("value") == "mila"
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+def test_filters_are_the_apis_and_stand_in_the_address(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs", "tbody tr")
+    signed_in.one("#filter-user").send_keys("milauser12", Keys.TAB)
+    signed_in.one("#filter-partition").send_keys("long,main", Keys.ENTER)
+    wanted = {"user": "milauser12", "partition": "long,main"}
+    signed_in.wait_for(".page-title", f"{site.ask('jobs/list', **wanted, count='true')['count']} ")
+    signed_in.one("input[value=RUNNING]").click()
+    wanted["job_state"] = "RUNNING"
+    found = [job["slurm"]["job_id"] for job in site.ask("jobs/list", **wanted, sort="-submit_time")]
+
+    signed_in.wait(lambda: ids(signed_in) == found)
+    assert found
+    address = signed_in.driver.current_url
+    for part in ("user=milauser12", "partition=long%2Cmain", "job_state=RUNNING"):
+        assert part in address
+
+    signed_in.open(address)  # as somebody does who was sent the link
+    signed_in.wait(lambda: ids(signed_in) == found)
+    signed_in.driver.back()
+    signed_in.driver.back()
+    signed_in.driver.forward()
+
+
+def test_a_filter_that_the_api_refuses(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?array_job_id=one", ".page-title")
+    signed_in.wait_for("#trouble", "array_job_id")
+    assert [each for each in signed_in.complaints() if " 400 " not in each] == []
+
+    signed_in.one("#filter-array_job_id").clear()
+    signed_in.one("#filter-array_job_id").send_keys("233884", Keys.ENTER)
+    tasks = site.ask("jobs/list", array_job_id="233884", sort="-submit_time")
+    signed_in.wait(lambda: ids(signed_in) == [job["slurm"]["job_id"] for job in tasks])
+    assert signed_in.texts("#trouble p") == []
+
+
+def test_pages_hold_every_job_once(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?name=sweep", "tbody tr")
+    seen: list[str] = ids(signed_in)
+    for size in (50, SWEEP - 100):
+        signed_in.one("a[rel=next]").click()
+        signed_in.wait(partial(differs, signed_in, seen[-50:]))
+        assert len(ids(signed_in)) == size
+        seen += ids(signed_in)
+    assert signed_in.texts("a[rel=next]") == []
+    assert sorted(seen) == sorted(str(800000 + number) for number in range(SWEEP))
+    signed_in.one(".pager a").click()
+    signed_in.wait(lambda: ids(signed_in) == seen[:50])
+
+
+def test_sorting_by_a_column(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?cluster_name=beluga&limit=500", "tbody tr")
+    for direction, sort in (("ascending", "name"), ("descending", "-name")):
+        signed_in.one("th .sort").click()
+        signed_in.one(f"th[aria-sort={direction}]")
+        found = site.ask("jobs/list", cluster_name="beluga", sort=sort)
+        wanted = [job["slurm"]["job_id"] for job in found]
+        signed_in.wait(partial(shows, signed_in, wanted))
+        assert signed_in.focused().startswith("Name")
+
+
+def test_a_jobs_page(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?partition=fun_partition&cluster_name=mila", "tbody a")
+    signed_in.one("tbody a").click()
+    signed_in.wait_for("h1", "somejobname_942640")
+    job = site.ask("jobs/one", job_id=TOKENS_OWNER_JOB, cluster_name="mila")
+
+    keys = signed_in.texts("[aria-label='All that Slurm said of this job'] th")
+    assert keys == list(job["slurm"])
+    values = signed_in.texts("[aria-label='All that Slurm said of this job'] td")
+    for key, value in zip(keys, values, strict=True):
+        said = job["slurm"][key]
+        assert value.startswith("\N{EN DASH}" if said is None else str(said)), key
+    assert signed_in.texts('[aria-label="Written by the job\'s owner"] th') == list(job["user"])
+    written = signed_in.texts('[aria-label="Written by the job\'s owner"] td')
+    assert written[:2] == ["0.25", "9007199254740993"]  # which JavaScript can't count to
+
+
+def test_a_jobs_history(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, f"job?job_id={STARTED_JOB}", ".steps")
+    steps = site.ask("jobs/history", job_id=STARTED_JOB, cluster_name="mila")["history"]
+
+    assert [step["state"] for step in steps] == ["PENDING", "RUNNING"]
+    assert signed_in.texts(".steps .state") == ["PENDING", "RUNNING"]
+    shown = [
+        each.get_attribute("datetime")
+        for each in signed_in.driver.find_elements("css selector", ".steps time")
+    ]
+    assert shown == [step["seen"] for step in steps]
+
+
+def test_a_job_by_its_id(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "", ".cluster")
+    signed_in.one("#find-job").send_keys(f"mila/{STARTED_JOB}", Keys.ENTER)
+    signed_in.wait_for("h1", "sweep lr=0.1")
+    signed_in.one("#find-job").clear()
+    signed_in.one("#find-job").send_keys("7", Keys.ENTER)
+    signed_in.wait_for("main", "No cluster has a job of this id")
+
+
+def test_nodes(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "nodes?cluster_name=mila", "tbody tr")
+    nodes = site.ask("nodes/list", cluster_name="mila", sort="name")
+    assert ids(signed_in) == [node["slurm"]["name"] for node in nodes]
+    assert signed_in.texts("tbody .state") == [node["slurm"]["state"] for node in nodes]
+
+    signed_in.one("input[value=DRAIN]").click()
+    signed_in.wait(lambda: set(signed_in.texts("tbody .state")) == {"IDLE+DRAIN"})
+    signed_in.one("tbody a").click()
+    signed_in.one("[aria-label='All that Slurm said of this node']")
+
+
+def test_an_unknown_view(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "constructor", "h1")
+    signed_in.wait_for("h1", "no such view")

@@ -1,0 +1,110 @@
+"""What the server gives a browser: the page's own files with a strict policy, and nothing else."""
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+
+import pytest
+
+from api.app import build_app
+from api.page_files import CONTENT_TYPES
+from ingest.store import connect
+from tests.api.client import Client
+from tests.api.test_problems import assert_problem
+
+FILES = {entry.name: entry.read_text() for entry in files("api").joinpath("page").iterdir()}
+SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
+
+
+def address(name: str) -> str:
+    return "/" if name == "index.html" else f"/page/{name}"
+
+
+@pytest.fixture(scope="module")
+def visitor() -> Iterator[Client]:
+    """Somebody without a token; the page's files need no database."""
+    store = connect("mongodb://127.0.0.1:1/", "none")
+    yield Client(build_app(store))
+    store.database.client.close()
+
+
+def header_fields(client: Client, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    answer = Client(client.app, headers).get(path)
+    return answer.status, {key.lower(): value for key, value in answer.headers}, answer.body
+
+
+def test_every_file_is_served_to_everyone(visitor: Client) -> None:
+    for name, text in FILES.items():
+        status, fields, body = header_fields(visitor, address(name))
+
+        assert (status, body.decode()) == (200, text)
+        assert fields["content-type"] == CONTENT_TYPES[name.rpartition(".")[2]]
+        assert fields["x-content-type-options"] == "nosniff"
+        assert fields["referrer-policy"] == "no-referrer"
+        assert fields["cache-control"] == "no-cache"
+        policy = dict(part.split(" ", 1) for part in fields["content-security-policy"].split("; "))
+        assert policy["default-src"] == "'none'"
+        for directive in ("script-src", "style-src", "connect-src", "img-src"):
+            assert policy[directive] == "'self'"
+        for directive in ("frame-ancestors", "base-uri", "form-action"):
+            assert policy[directive] == "'none'"
+
+
+def test_a_file_that_the_browser_has(visitor: Client) -> None:
+    tags = set()
+    for name in FILES:
+        _, fields, _ = header_fields(visitor, address(name))
+        tags.add(fields["etag"])
+        for known in (fields["etag"], f'"other", W/{fields["etag"]}'):
+            status, again, body = header_fields(visitor, address(name), If_None_Match=known)
+            assert (status, body, again["etag"]) == (304, b"", fields["etag"])
+        assert header_fields(visitor, address(name), If_None_Match='"other"')[0] == 200
+    assert len(tags) == len(FILES)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/page", "/page/", "/page/index.html", "/page/page.js/", "/page/PAGE.JS", "/index.html"),
+        *("/page/../app.py", "/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//page.js"),
+        *("/page/.", "/page/page.js\0.css", "/page/\\..\\app.py", "/api/page/page.js"),
+    ],
+)
+def test_nothing_else_is_served(visitor: Client, path: str) -> None:
+    assert_problem(visitor.get(path), 404)
+
+
+def test_other_methods(visitor: Client) -> None:
+    assert visitor.call("HEAD", "/").body == b""
+    assert_problem(visitor.call("POST", "/"), 405)
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    for name, text in FILES.items():
+        outside = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"^\s*//.*", "", text)))
+        assert outside <= {"http://www.w3.org", "http://origin.invalid"}, name
+    asked = re.findall(r'(?:src|href)="(?!#)([^"]*)"', FILES["index.html"])
+    assert {each.removeprefix("page/") for each in asked} <= FILES.keys() | {"api/docs"}
+
+
+def test_no_text_can_become_markup() -> None:
+    for name, text in SCRIPTS.items():
+        markup = r"\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|DOMParser)\b"
+        assert not re.search(markup, text), name
+    inline = r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle="
+    assert not re.search(inline, FILES["index.html"])
+
+
+def test_every_module_is_used() -> None:
+    used: set[str] = set()
+    for text in FILES.values():
+        used.update(re.findall(r'(?:from "\./|src="page/)([\w.]+\.js)"', text))
+    assert used == SCRIPTS.keys()
+
+
+def test_every_class_has_a_style() -> None:
+    styled = set(re.findall(r"\.([a-z][\w-]*)", FILES["page.css"]))
+    for name, text in FILES.items():
+        if name.endswith((".js", ".html")):
+            used = " ".join(re.findall(r'class(?:: |=)"([^"]*)"', text)).split()
+            assert set(used) <= styled, name
