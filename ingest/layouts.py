@@ -18,6 +18,7 @@ A sealed text bears as many ``\0`` in the seal's place, which is another one in 
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from ingest.grammar import Grammar
 from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
@@ -133,19 +134,21 @@ class Layout:
 
     def raw(self, texts: tuple[str, ...]) -> RawPairs:
         """The raw pairs of a record that was read. The seal is taken off."""
-        values = (
-            value
-            for group, text in zip(self.groups, texts[:-1], strict=True)
-            for value in group.values(text)
-        )
-        pairs = (
+        values: list[str] = []
+        for group, text in zip(self.groups, texts[:-1], strict=True):
+            values += group.values(text)
+        pairs = [
             pair._replace(value=value) for pair, value in zip(self._raw.pairs, values, strict=True)
-        )
+        ]
         return RawPairs(tuple(pairs), texts[-1])
 
 
-Reading = tuple[Layout, tuple[str, ...]]
-"""A record's layout, and what its groups hold in it."""
+class Reading(NamedTuple):
+    """A record that was read by its layout."""
+
+    layout: Layout
+    texts: tuple[str, ...]
+    """What the layout's groups hold in it, and its end."""
 
 
 _NONE: list[Layout] = []
@@ -179,7 +182,7 @@ class Layouts:
                 if texts is not None:
                     if tries:
                         self._put_first(layout, shape)
-                    return layout, texts
+                    return Reading(layout, texts)
                 tries += 1
         return None
 

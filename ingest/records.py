@@ -234,26 +234,22 @@ def _divided(
     waiting: list[Contested] = []
     size = 0
     noted = bytearray()  # ids of records that are there for certain; a set of them takes much room
-    last: list[str] = []  # of these, the ones that came last
     for piece in _sealed(output, known):
         if isinstance(piece, Contested):
             if output.certain and size < MAX_CONTESTED_BYTES:
                 waiting.append(piece)
                 size += len(piece.text)
-                last.append(output.first_id(piece.parts[0][0]))
+                noted += f"{output.first_id(piece.parts[0][0])}\n".encode()
             else:
                 yield output.contested(piece)
             continue
         if output.certain:
-            last += _ids_for_certain(piece, output)
-            if len(last) >= MAX_DEFERRED:
-                noted += "".join(f"{name}\n" for name in last).encode()
-                last.clear()
+            noted += "\n".join((*_ids_for_certain(piece, output), "")).encode()
         yield piece
     if not waiting:
         return
     ids = listed()
-    certain = {*last, *noted.decode().split("\n")}
+    certain = set(noted.decode().split("\n"))
     for contested in waiting:
         starts = {"": 0}
         for number, (part, says) in enumerate(contested.parts):

@@ -390,6 +390,7 @@ def test_any_texts_keep_their_shape_and_no_word(
     seal = SEAL if with_seal else ""
     text = printed(layout, {**chosen, **sealed(layout, seal), "JobId": "1900"})
     before = raws(read(text.encode("utf-8", "surrogateescape"), JOB, seal))
+    assume(before)  # a text that forges the start of a record can have its own set aside
     result, report = anonymised(text.encode("utf-8", "surrogateescape"))
     after = raws(read(result, JOB))
     assert report.records == len(before) == len(after)
