@@ -183,6 +183,30 @@ def test_what_nobody_can_write_is_left_to_the_careful_reader() -> None:
     assert [each.id for each in found if isinstance(each, Record)].count("9") == 0
 
 
+def test_a_batch_job_without_its_end_is_left_to_the_careful_reader() -> None:
+    lines = job("1", "dave(1004)", sealed=False).split("\n")
+    text = "\n".join(line for line in lines if not line.startswith("   Std"))
+    interactive = text.replace("BatchFlag=1", "BatchFlag=0")
+    layouts = Layouts(JOB, sealed=False)
+    layouts.learn(interactive, read_pairs(interactive, JOB, multi_line=True))
+    assert layouts.read(interactive) is not None
+    assert layouts.read(text) is None
+    with pytest.raises(Unreadable, match="a batch job without StdOut"):
+        read_pairs(text, JOB, multi_line=True)
+
+
+@pytest.mark.parametrize("forged", [" Priority=2", " NtasksPerTRES:0", " Xy=1"])
+def test_a_text_with_what_seems_a_key_is_left_to_the_careful_reader(forged: str) -> None:
+    layouts = Layouts(JOB, sealed=False)
+    plain, other = (
+        job("1", "dave(1004)", sealed=False, name=name, comment="some words")
+        for name in ("a name", f"a name{forged}")
+    )
+    layouts.learn(plain, read_pairs(plain, JOB, multi_line=True))
+    assert layouts.read(plain) is not None
+    assert layouts.read(other) is None
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,16 @@ from ingest import values
 MONTREAL = ZoneInfo("America/Montreal")
 
 
+@given(st.integers(0, 200), st.integers(0, 59), st.integers(0, 59))
+def test_a_duration_is_its_hours_minutes_and_seconds(
+    hours: int, minutes: int, seconds: int
+) -> None:
+    whole = hours * 3600 + minutes * 60 + seconds
+    assert values.duration(f"{hours:02}:{minutes:02}:{seconds:02}") == whole
+    days = f"{hours // 24}-{hours % 24:02}:{minutes:02}:{seconds:02}"
+    assert values.duration(days) == whole
+
+
 @pytest.mark.parametrize(
     ("printed", "seconds"),
     [
