@@ -15,8 +15,8 @@ SAMPLES = 40
 MOST_GROWTH = 1.15
 """Memory of a process at the end, in parts of what it was after a third of the time."""
 
-CACHE_MIB = 384
-"""Up to which the embedded database may grow whatever the load: its cache of 256 MiB and itself."""
+CACHE_MIB = 1280
+"""Up to which the embedded database may grow whatever the load: its cache of 1 GiB and itself."""
 
 Sample = dict[str, tuple[int, int, int]]
 """A process's resident bytes, open files and threads, by its name."""
@@ -37,7 +37,7 @@ def run(
         f"`clockwork up` with {len(here.clusters)} clusters on an interval of {interval:g} s, "
         f"{dashboards} dashboards and {writers} writers, each with {pause:g} s between two "
         f"requests, for {seconds / 60:.1f} minutes. Figures at the start are of the end of the "
-        "first third. The embedded database fills a cache of 256 MiB in its first hours.",
+        "first third. The embedded database fills a cache of 1 GiB in its first hours.",
     )
     here.new_versions()
     clients = here.clients(seed=1, pause=pause)
