@@ -26,7 +26,7 @@ from api.documents import json_bytes
 
 RELEASE = version("clockwork-slurm")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 CACHE_CONTROL = {"Cache-Control": "private, no-cache"}
 """What browsers and proxies may do with answers: keep them for their user, and ask each time."""
@@ -46,7 +46,7 @@ class Cutoffs:
 
 def milliseconds(moment: datetime) -> int:
     """*moment* in whole milliseconds of Unix time, rounded down as Mongo's dates are."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def digest(*parts: object) -> str:

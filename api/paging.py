@@ -8,13 +8,14 @@ added, removed or moved meanwhile.  A cursor is such a place; clients hand it ba
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
 from pymongo import ASCENDING, DESCENDING
 
+from api.entity_tags import EPOCH, milliseconds
 from api.problems import Problem, bad_request
 from api.queries import Filter
 
@@ -24,8 +25,6 @@ MOST_ON_A_PAGE = 1000
 """A page is in memory as a whole."""
 
 _LONGEST_CURSOR = 16 << 10
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)  # as exact as Mongo's dates
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def cursor_text(order: Order, place: Place) -> str:
     """*place* in *order*, for a client to hand back."""
     value = place.value
     if isinstance(value, datetime):
-        value = (value - _EPOCH) // _MILLISECOND
+        value = milliseconds(value)
     written = orjson.dumps([_name(order), value, place.document_id])
     return base64.urlsafe_b64encode(written).rstrip(b"=").decode("ascii")
 
@@ -122,7 +121,7 @@ def read_cursor(text: str, order: Order) -> Place:
             raise _no_cursor()
         name, value, document_id = orjson.loads(base64.b64decode(padded, b"-_", validate=True))
         if isinstance(order.key.floor, datetime) and isinstance(value, int):
-            value = _EPOCH + value * _MILLISECOND
+            value = EPOCH + timedelta(milliseconds=value)
     except (ValueError, TypeError, OverflowError):
         raise _no_cursor() from None
     if not isinstance(document_id, str) or not isinstance(value, type(order.key.floor) | None):
