@@ -18,7 +18,7 @@ A sealed text bears as many ``\0`` in the seal's place, which is another one in 
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
+from operator import itemgetter
 
 from ingest.grammar import Grammar
 from ingest.pairs import Pair, RawPairs, Unreadable, read_pairs
@@ -27,9 +27,8 @@ SEAL = "\0"
 """Stands for each letter of the seal: no text that Slurm or a user writes can hold it."""
 
 MAX_ALIKE = 8
-"""Layouts of one shape that are kept: each may have to be tried."""
-MAX_SHAPES = 64
-"""Shapes of which layouts are kept."""
+"""Layouts with the same keys that are kept: each may have to be tried."""
+MAX_LAYOUTS = 256
 MAX_GROUPS = 256
 """Blocks of which what came before is kept."""
 MAX_SEEN = 1 << 10
@@ -48,16 +47,20 @@ _NOT_A_BATCH_JOB = r"(?!1(?![^ \n]))"
 _END = r"(?:\n {3})?\n{0,2}"
 _ANY_TEXT = re.compile(_TEXT)
 _ANY_PLAIN = re.compile(_PLAIN)
+_NO_WORD = re.compile(r" (?:[A-Z][^ \n=]*=|NtasksPerTRES:)")
+"""What keeps texts without spaces at their ends from being `_TEXT`."""
 
 _DIFFERING = frozenset(
     {
-        *("JobId", "JobName", "Priority", "RunTime", "SubmitTime", "EligibleTime", "AccrueTime"),
-        *("StartTime", "EndTime", "LastSchedEval", "AllocNode:Sid", "NodeList", "BatchHost"),
+        *("JobId", "ArrayTaskId", "JobName", "Priority", "RunTime", "SubmitTime", "EligibleTime"),
+        *("AccrueTime", "StartTime", "EndTime", "LastSchedEval", "AllocNode:Sid", "NodeList"),
+        *("BatchHost", "Command", "SubmitLine", "WorkDir", "AdminComment", "SystemComment"),
+        *("Comment", "Extra", "StdErr", "StdIn", "StdOut", "BatchScript"),
         *("NodeName", "NodeAddr", "NodeHostName", "CPUAlloc", "CPULoad", "AllocMem", "FreeMem"),
         *("BootTime", "SlurmdStartTime", "LastBusyTime"),
     }
 )
-"""Keys whose values differ from record to record, beside those of texts with a line of their own.
+"""Keys whose values differ from record to record.
 
 What stands between them is much the same in many records, and is looked up as a whole.
 """
@@ -67,27 +70,29 @@ class Group:
     """What one group of a layout's expression holds: a value, or a block of keys and values."""
 
     def __init__(
-        self, keys: tuple[str, ...], *, block: str = "", text: str = "", spaced: bool = False
+        self, keys: tuple[str, ...], *, block: str = "", is_text: bool = False, spaced: bool = False
     ) -> None:
-        """*block* or *text* is its expression, with a group for each value."""
+        """*block* is the expression of a block, with a group for each value."""
         self.keys = keys
         self.is_block = bool(block)
+        self.is_text = is_text
+        """It is one value, and free text."""
         self.spaced = spaced
         """A space stands behind the one value in every record."""
-        self.pattern = re.compile(block or text) if block or text else None
+        self._pattern = re.compile(block) if block else None
         self.seen: set[str] = set()
         """What matched of the blocks that came before."""
 
     def values(self, text: str) -> tuple[str, ...]:
         """The values of its keys."""
-        match = self.pattern and self.pattern.fullmatch(text)
+        match = self._pattern and self._pattern.fullmatch(text)
         return match.groups() if match else (text,)
 
     def takes(self, text: str) -> bool:
-        """Whether *text*, a block or a text, is as it must be."""
-        if self.pattern is None or self.pattern.fullmatch(text) is None:
+        """Whether *text* is such a block."""
+        if self._pattern is None or self._pattern.fullmatch(text) is None:
             return False
-        if self.is_block and len(text) <= MAX_SEEN_LENGTH:
+        if len(text) <= MAX_SEEN_LENGTH:
             if len(self.seen) >= MAX_SEEN:
                 self.seen.clear()
             self.seen.add(text)
@@ -100,17 +105,14 @@ class Layout:
     def __init__(self, raw: RawPairs, groups: Sequence[Group], pattern: str) -> None:
         self._raw = raw
         self.groups = groups
-        self.blocks = tuple(
+        self.leads = frozenset(pair.lead + pair.key + pair.sign for pair in raw.pairs)
+        """What its records show of its keys."""
+        self._blocks = tuple(
             (place, group.seen, group) for place, group in enumerate(groups) if group.is_block
         )
-        self.texts = tuple(
-            (place, group)
-            for place, group in enumerate(groups)
-            if group.pattern and not group.is_block
-        )
-        self.leads = frozenset(pair.lead + pair.key + pair.sign for pair in raw.pairs)
-        self.marks: Sequence[str] = ()
-        """What its records show, and those of some layout of the same shape do not."""
+        texts = [place for place, group in enumerate(groups) if group.is_text]
+        self._texts = itemgetter(0, *texts, 0)  # the id as well, so that it is always a tuple
+        self._spaced = [place for place in texts if groups[place].spaced]
         self._fullmatch = re.compile(pattern).fullmatch
 
     @property
@@ -123,14 +125,18 @@ class Layout:
         match = self._fullmatch(text)
         if match is None:
             return None
-        texts: tuple[str, ...] = match.groups()
-        for place, seen, group in self.blocks:
-            if texts[place] not in seen and not group.takes(texts[place]):
+        found: tuple[str, ...] = match.groups()
+        for place, seen, group in self._blocks:
+            if found[place] not in seen and not group.takes(found[place]):
                 return None
-        for place, group in self.texts:
-            if " " in texts[place] and not group.takes(texts[place]):
+        # All texts at once: to look at each would take three times as long.
+        texts = "\n".join(self._texts(found))
+        if "\0" in texts or _NO_WORD.search(texts) or texts.count(" \n") != len(self._spaced):
+            return None
+        for place in self._spaced:
+            if found[place][-1:] != " " or found[place][-2:-1] == " ":
                 return None
-        return texts
+        return found
 
     def raw(self, texts: tuple[str, ...]) -> RawPairs:
         """The raw pairs of a record that was read. The seal is taken off."""
@@ -143,47 +149,41 @@ class Layout:
         return RawPairs(tuple(pairs), texts[-1])
 
 
-class Reading(NamedTuple):
-    """A record that was read by its layout."""
+Reading = tuple[Layout, tuple[str, ...]]
+"""By what a record was read, and what the layout's groups hold in it, and its end."""
 
-    layout: Layout
-    texts: tuple[str, ...]
-    """What the layout's groups hold in it, and its end."""
-
-
-_NONE: list[Layout] = []
+_Tree = list[Layout] | tuple[str, "_Tree", "_Tree"]
+"""Layouts with the same keys; or a lead, layouts that show it, and layouts that do not."""
 
 
 class Layouts:
     """The layouts of one kind of record, as they come; how many are kept has a limit.
 
-    Cutting short what is kept costs time and nothing else, so that threads need no lock.
+    They stand at the ends of a tree, of which a record is led to those with its keys by a look for
+    one key at each fork.  Cutting short what is kept costs time and nothing else, so that threads
+    need no lock.
     """
 
     def __init__(self, grammar: Grammar, *, sealed: bool) -> None:
         self._grammar = grammar
         self._sealed = sealed
-        self._alike: dict[_Shape, list[Layout]] = {}
-        """Those of one shape, that used last first."""
+        self._tree: _Tree = []
+        self._number = 0
+        """Of layouts that were put into the tree."""
         self._groups: dict[str, Group] = {}
         """Groups that are blocks, by their expressions: layouts share them."""
         self._credit = float(CREDIT)
 
     def read(self, text: str) -> Reading | None:
         """The reading of the record *text* in multi-line form, if it has a layout learnt before."""
-        shape = _shape(text)
-        tries = 0
-        for layout in self._alike.get(shape, _NONE):
-            for mark in layout.marks:
-                if mark not in text:
-                    break
-            else:
-                texts = layout.read(text)
-                if texts is not None:
-                    if tries:
-                        self._put_first(layout, shape)
-                    return Reading(layout, texts)
-                tries += 1
+        tree = self._tree
+        while isinstance(tree, tuple):
+            lead, those_with, those_without = tree
+            tree = those_with if lead in text else those_without
+        for layout in tree:
+            texts = layout.read(text)
+            if texts is not None:
+                return layout, texts
         return None
 
     def learn(self, text: str, raw: RawPairs) -> None:
@@ -198,8 +198,10 @@ class Layouts:
         layout = _Writer(raw, self._grammar, self._groups, sealed=self._sealed).layout()
         texts = layout.read(text)
         if texts is not None and layout.raw(texts) == raw and self._needs_no_voucher(text):
-            self._put_first(layout, _shape(text))
-            _mark(self._alike[_shape(text)])
+            if self._number >= MAX_LAYOUTS:
+                self._tree, self._number = [], 0
+            self._tree = _with(self._tree, layout)
+            self._number += 1
 
     def _needs_no_voucher(self, text: str) -> bool:
         try:
@@ -209,28 +211,18 @@ class Layouts:
             return False
         return True
 
-    def _put_first(self, layout: Layout, shape: "_Shape") -> None:
-        others = [other for other in self._alike.pop(shape, []) if other is not layout]
-        self._alike[shape] = [layout, *others[: MAX_ALIKE - 1]]
-        if len(self._alike) > MAX_SHAPES:
-            del self._alike[next(iter(self._alike))]
 
-
-_Shape = tuple[int, str, str]
-
-
-def _shape(text: str) -> _Shape:
-    """What is quickly seen of a layout: how many lines it has, its second key and its last line."""
-    second = text.find(" ") + 1
-    last = text.rfind("\n   ", 0, -8)
-    return text.count("\n"), text[second : second + 6], text[last : last + 8]
-
-
-def _mark(alike: list[Layout]) -> None:
-    """Give layouts of one shape their marks: a look for these is quicker than a try."""
-    for layout in alike:
-        own = (sorted(layout.leads - other.leads) for other in alike)
-        layout.marks = tuple({lines[0] for lines in own if lines})
+def _with(tree: _Tree, layout: Layout) -> _Tree:
+    """*tree* and *layout*, the newest first."""
+    if isinstance(tree, tuple):
+        lead, those_with, those_without = tree
+        if lead in layout.leads:
+            return lead, _with(those_with, layout), those_without
+        return lead, those_with, _with(those_without, layout)
+    if not tree or tree[0].leads == layout.leads:
+        return [layout, *tree[: MAX_ALIKE - 1]]
+    lead = min(tree[0].leads ^ layout.leads)
+    return (lead, [layout], tree) if lead in layout.leads else (lead, tree, [layout])
 
 
 def _is_regular(raw: RawPairs, grammar: Grammar) -> bool:
@@ -290,12 +282,11 @@ class _Writer:
 
     def _looked_at_later(self, pair: Pair) -> str:
         """The group of a single value: a text's words are looked at when there are some."""
-        return r"([^\n\0]*)" if self._grammar.keys[pair.key].text else self._value(pair)
+        return r"([^\n]*)" if self._grammar.keys[pair.key].text else self._value(pair)
 
     def _single(self, pair: Pair) -> Group:
         is_text = self._grammar.keys[pair.key].text
-        pattern = self._value(pair) if is_text else ""
-        return Group((pair.key,), text=pattern, spaced=pair.value.endswith(" "))
+        return Group((pair.key,), is_text=is_text, spaced=pair.value.endswith(" "))
 
     def _block(self, block: list[Pair]) -> Group:
         pattern = "".join(_literal(pair) + self._value(pair) for pair in block)
@@ -305,8 +296,7 @@ class _Writer:
         return self._groups.setdefault(pattern, Group(keys, block=pattern))
 
     def _differs(self, pair: Pair) -> bool:
-        key = self._grammar.keys[pair.key]
-        return pair.key in _DIFFERING or (key.text and key.opens_line)
+        return pair.key in _DIFFERING
 
     def _value(self, pair: Pair) -> str:
         """A group for the value of *pair*, and the seal behind it where it can bear one."""

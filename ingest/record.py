@@ -42,14 +42,15 @@ class Record:
         """All that its text holds."""
         if self._raw is None:
             assert self.reading is not None  # noqa: S101 - one of the two is always there
-            self._raw = self.reading.layout.raw(self.reading.texts)
+            layout, texts = self.reading
+            self._raw = layout.raw(texts)
         return self._raw
 
     @property
     def id(self) -> str:
         """Its JobId or NodeName."""
         if self.reading is not None:
-            return self.reading.texts[0]
+            return self.reading[1][0]
         return self.raw.pairs[0].value
 
     def __eq__(self, other: object) -> bool:

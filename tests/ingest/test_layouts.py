@@ -228,6 +228,37 @@ _EXTRA = (
 )
 
 
+def kept(tree: layouts_module._Tree) -> list[layouts_module.Layout]:
+    if isinstance(tree, list):
+        return tree
+    return kept(tree[1]) + kept(tree[2])
+
+
+def test_each_layout_is_found_among_many() -> None:
+    layouts = Layouts(JOB, sealed=False)
+    numbers = [1 << number for number in range(len(_EXTRA))] + [3, 5, 6, 7, 0]
+    for number in numbers:
+        layouts.learn(*with_lines(number))
+    for number in numbers:
+        text, raw = with_lines(number)
+        reading = layouts.read(text)
+        assert reading is not None
+        assert reading[0].raw(reading[1]) == raw
+    assert len(kept(layouts._tree)) == len(numbers)
+
+
+def test_layouts_with_the_same_keys_have_a_limit() -> None:
+    layouts = Layouts(JOB, sealed=False)
+    for spaces in range(layouts_module.MAX_ALIKE + 4):
+        text, _ = with_lines(2 ** len(_EXTRA) - 1)
+        for number, key in enumerate(_EXTRA):
+            space = " " if spaces >> number & 1 else ""
+            text = text.replace(f"{key}=x", f"{key}=x{space}")
+        layouts.learn(text, read_pairs(text, JOB, multi_line=True))
+        assert layouts.read(text) is not None
+    assert len(kept(layouts._tree)) == layouts_module.MAX_ALIKE
+
+
 def test_how_many_layouts_are_learnt_and_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     written = 0
     write = layouts_module._Writer.layout
@@ -238,13 +269,12 @@ def test_how_many_layouts_are_learnt_and_kept_has_a_limit(monkeypatch: pytest.Mo
         return write(writer)
 
     monkeypatch.setattr(layouts_module._Writer, "layout", counted)
-    monkeypatch.setattr(layouts_module, "MAX_SHAPES", 5)
+    monkeypatch.setattr(layouts_module, "MAX_LAYOUTS", 5)
     layouts = Layouts(JOB, sealed=False)
     for number in range(128):
         layouts.learn(*with_lines(number))
     assert written <= CREDIT + 2
-    assert len(layouts._alike) <= 5
-    assert max(map(len, layouts._alike.values())) <= layouts_module.MAX_ALIKE
+    assert 1 <= len(kept(layouts._tree)) <= 5
 
 
 def test_blocks_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
