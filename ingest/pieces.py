@@ -166,7 +166,7 @@ class Output:
             reading = self._layouts.read(normal.decode())
         except UnicodeDecodeError:
             return None
-        return reading and Record.of_layout(normal, reading)
+        return reading and Record(normal, None, normal, reading)
 
     # --- parts to pieces -------------------------------------------------------------------------
 

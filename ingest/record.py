@@ -15,22 +15,20 @@ class Record:
 
     __slots__ = ("_raw", "_text", "reading", "sealed")
 
-    def __init__(self, text: bytes, raw: RawPairs, sealed: bytes = b"") -> None:
+    def __init__(
+        self,
+        text: bytes,
+        raw: RawPairs | None,
+        sealed: bytes = b"",
+        reading: Reading | None = None,
+    ) -> None:
+        """One that was read by its layout comes without *raw*, and *text* is *sealed* too."""
         self._text = text
-        self._raw: RawPairs | None = raw
+        self._raw = raw
         self.sealed = sealed
         r"""As `Known` sees it: with ``\0`` for each letter of a seal. Empty where it never does."""
-        self.reading: Reading | None = None
+        self.reading = reading
         """What it was read by, where that was the layout of others."""
-
-    @classmethod
-    def of_layout(cls, text: bytes, reading: Reading) -> "Record":
-        r"""One that was read by its layout. Its *text* bears ``\0`` where the seal was."""
-        record = cls.__new__(cls)
-        record._text = record.sealed = text
-        record._raw = None
-        record.reading = reading
-        return record
 
     @property
     def text(self) -> bytes:

@@ -65,7 +65,7 @@ def check_one(layouts: Layouts, text: str, grammar: Grammar, seal: str) -> bool:
     pairs = (pair._replace(value=pair.value.replace(seal, "")) for pair in found.pairs)
     raw = RawPairs(tuple(pairs), found.end)
     assert layout.raw(groups) == raw
-    record = Record.of_layout(text.encode(), reading)
+    record = Record(text.encode(), None, text.encode(), reading)
     assert record.text.decode() == raw.text()
     assert record.id == raw.pairs[0].value
     make = job_document if grammar is JOB else node_document
@@ -339,7 +339,9 @@ def test_a_reserved_job_and_one_that_is_not() -> None:
         layouts.learn(whole, read_pairs(whole, JOB, multi_line=True))
         reading = layouts.read(whole)
         assert reading is not None
-        made.append(Documents(JOB, cluster).of(Record.of_layout(whole.encode(), reading)))
+        made.append(
+            Documents(JOB, cluster).of(Record(whole.encode(), None, whole.encode(), reading))
+        )
     assert "resv_name" not in made[0]
     assert made[1]["resv_name"] == "maintenance"
     assert made[1]["cc_account_username"] == "dave"
