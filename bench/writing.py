@@ -40,13 +40,18 @@ class Series:
         self.store = self._databases.new_store()
         self._rounds = product.Rounds(self.store, volatile_interval=self._volatile_interval)
         self._numbers = count()
+        self._seals = count()
         self.prepare()
 
     def prepare(self) -> None:
         """Make the text of the next round."""
-        number = next(self._numbers)
-        self._seal = seal(number)
-        self.chunks = product.chunks_of(self._dump.at(number, self._seal))
+        self._number = next(self._numbers)
+        self.prepare_again()
+
+    def prepare_again(self) -> None:
+        """Make the text of the last round once more: but for its seal, nothing in it is new."""
+        self._seal = seal(next(self._seals))
+        self.chunks = product.chunks_of(self._dump.at(self._number, self._seal))
 
     def run(self) -> None:
         """The round, from text to Mongo."""
