@@ -26,7 +26,7 @@ from ingest.grammar import JOB, NODE, Grammar
 from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_keys
 from ingest.marks import bulk_write
 from ingest.plans import Documents
-from ingest.records import Record, SetAside, Unchanged
+from ingest.records import Record, SetAside, Unchanged, nothing_known
 from ingest.set_aside import KEPT_OF_A_ROUND, keep_aside, log_set_aside
 from ingest.store import Document, Store
 from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
@@ -150,13 +150,13 @@ class Intake:
         self._ledger: Ledger | None = None
         self._collection: Collection[Document] = store.database[kind.plural]
 
-    def known(self, text: bytes) -> str | None:
-        """Which record *text* is when there is nothing new in it: for `read_changes`.
+    def known(self, texts: Sequence[bytes]) -> list[str | None]:
+        """Which records *texts* are, None for those with anything new: for `read_changes`.
 
         It knows what this intake took in, so it goes with one `Vouching`, and with texts that come
         from one cluster's scontrol; while nothing is taken in, it knows nothing.
         """
-        return None if self._ledger is None else self._ledger.known(text)
+        return nothing_known(texts) if self._ledger is None else self._ledger.known(texts)
 
     def take_in(
         self, records: Iterable[Record | SetAside | Unchanged], present: Iterable[str] = ()

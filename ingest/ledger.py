@@ -163,23 +163,28 @@ class Ledger:
         self._fresh = (now - interval, now + interval)
         return set(self._rows)
 
-    def known(self, text: bytes) -> str | None:
-        """The id of the record *text* if there is nothing to be read in it; else None.
+    def known(self, texts: Iterable[bytes]) -> list[str | None]:
+        """The ids of the records *texts*, None for each in which there is something to be read.
 
-        *text* is all of one record as `ingest.records` cuts it out, with a NUL for every seal.
+        A text is all of one record as `ingest.records` cuts it out, with NULs for every seal.
         """
-        start = self._id_starts
-        record_id = text[start : text.find(b" ", start, _LONGEST_ID)].decode("latin-1")
-        row = self._rows.get(record_id)
-        if row is None:
-            return None
-        known, written, a, b, c, d, e, f = _TEXT.unpack_from(row)
-        if hash((text[:a], text[b:c], text[d:e], text[f:])) != known:  # see _hash
-            return None
-        if (text[a:b] + text[c:d] + text[e:f]).strip(_PLAIN):
-            return None
+        start, rows, read_row = self._id_starts, self._rows, _TEXT.unpack_from
         since, until = self._fresh
-        return record_id if since < written < until else None
+        ids: list[str | None] = []
+        for text in texts:
+            record_id = text[start : text.find(b" ", start, _LONGEST_ID)].decode("latin-1")
+            row = rows.get(record_id)
+            if row is not None:
+                known, written, a, b, c, d, e, f = read_row(row)
+                if (
+                    hash((text[:a], text[b:c], text[d:e], text[f:])) == known  # see _hash
+                    and not (text[a:b] + text[c:d] + text[e:f]).strip(_PLAIN)
+                    and since < written < until
+                ):
+                    ids.append(record_id)
+                    continue
+            ids.append(None)
+        return ids
 
 
 # A row: the text's hash, when its document was written, the places; the document's digests, and

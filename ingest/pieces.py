@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, pairwise
 from operator import sub
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ingest.grammar import JOB, LONGEST_BOUNDARY, MAX_BLANKS, NODE, Grammar
 from ingest.layouts import SEAL, Layouts
@@ -28,6 +28,7 @@ MAX_PARTS_KEPT = 1000
 _NEWLINE = ord("\n")
 _CHUNK_BYTES = 1 << 18
 _SEAL = SEAL.encode()
+_START = re.Match.start
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 _CONTESTED = (
     "a part of a record stands between two records and may belong to either: a text that a user "
@@ -185,10 +186,11 @@ class Output:
                 self._group, ids, waiting = self._behind(run), [], None
                 continue
             # No part of a run that is not normal can be told for a whole record at once.
-            names = list(map(known, run.parts)) if run.normal else [None] * len(run.parts)
+            names = known(run.parts) if run.normal else nothing_known(run.parts)
             if isinstance(waiting, str) and None not in names:  # as in most rounds
-                yield Unchanged((*ids, waiting, *names[:-1]))
-                ids, waiting, last = [], names[-1], run.parts[-1]
+                told = cast(list[str], names)
+                yield Unchanged((*ids, waiting, *told[:-1]))
+                ids, waiting, last = [], told[-1], run.parts[-1]
                 continue
             for part, name in zip(run.parts, names, strict=True):
                 whole = name or (self._by_layout(part) if run.normal else None)
@@ -342,16 +344,19 @@ class Output:
 
         To look for the blank line first would cost half as much again: most lines end in a newline.
         """
-        newlines = [match.start() for match in self.grammar.starting_id.finditer(buffer, scanned)]
+        newlines = list(map(_START, self.grammar.starting_id.finditer(buffer, scanned)))
         if self.multi_line and self.grammar.hostile:
-            return [at + 1 for at in newlines if at and _is_behind_blank_line(buffer, at)]
+            return [
+                at + 1
+                for at in newlines
+                if at and (buffer[at - 1] == _NEWLINE or _is_behind_spaces(buffer, at))
+            ]
         return [at + 1 for at in newlines]
 
     def _runs(self, text: bytes, ends: list[int]) -> Iterator[_Run | SetAside]:
         """The parts of *text* that have these *ends*; those that are too long are set aside."""
         starts = (0, *ends[:-1])
-        longest = max(map(sub, ends, starts))
-        if longest <= self._max_bytes:
+        if len(text) <= self._max_bytes or max(map(sub, ends, starts)) <= self._max_bytes:
             normal = self.normal(text)
             whole = text if normal is None else normal
             parts = [whole[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -399,10 +404,8 @@ class Output:
         return self.set_aside(piece, f"it is longer than {self._max_bytes} bytes")
 
 
-def _is_behind_blank_line(buffer: bytearray, newline: int) -> bool:
-    """Whether this *newline* ends a line that is blank."""
-    if buffer[newline - 1] == _NEWLINE:
-        return True
+def _is_behind_spaces(buffer: bytearray, newline: int) -> bool:
+    """Whether this *newline* ends a line of spaces alone."""
     start = buffer.rfind(b"\n", max(0, newline - 1 - MAX_BLANKS), newline)
     return start >= 0 and not buffer[start + 1 : newline].strip(b" ")
 

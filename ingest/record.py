@@ -62,12 +62,13 @@ class Record:
         return f"Record({self.text!r})"
 
 
-Known = Callable[[bytes], str | None]
-"""Gives the id of a record whose text (see `Record.sealed`) says nothing new; else None."""
+Known = Callable[[Sequence[bytes]], list[str | None]]
+"""Gives the ids of records whose texts (see `Record.sealed`) say nothing new, None for others."""
 
 
-def nothing_known(_sealed: bytes) -> None:
+def nothing_known(sealed: Sequence[bytes]) -> list[str | None]:
     """`Known` for whom every text is new."""
+    return [None] * len(sealed)
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def _read(
             yield output.set_aside(piece, _DOUBLED)
             continue
         sealed = output.normal(piece)
-        if sealed and (record_id := known(sealed)) is not None:
+        if sealed and (record_id := known((sealed,))[0]) is not None:
             yield Unchanged((record_id,))
             continue
         try:

@@ -236,7 +236,7 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     with pytest.raises(PyMongoError, match="the second batch fails"):
         rounds.take(*many(8, comment="changed"))
     assert writes == 2  # and what was read meanwhile was never sent
-    assert rounds.intake.known(b"JobId=1000 ") is None
+    assert rounds.intake.known([b"JobId=1000 "]) == [None]
     assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 0
     failing = False
     counts = rounds.take(*many(8, comment="changed"))
@@ -262,7 +262,7 @@ def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None
     with pytest.raises(LeaseLost):
         rounds.intake.take_in(rounds.changes(output()))
     assert sorted(slurm_dicts(store)) == ["1", "1000", "1001"]
-    assert rounds.intake.known(b"JobId=1 ") is None
+    assert rounds.intake.known([b"JobId=1 "]) == [None]
 
 
 def test_memory_grows_by_a_packed_row_a_job(

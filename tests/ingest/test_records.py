@@ -9,6 +9,7 @@ from ingest import records
 from ingest.grammar import JOB, NODE
 from ingest.records import (
     KEPT_BYTES,
+    Known,
     NoAnswer,
     Record,
     SealMissing,
@@ -382,13 +383,17 @@ def test_another_kind_of_job_can_not_seem_to_lack_its_end() -> None:
 # --- texts that are known already ----------------------------------------------------------------
 
 
+def of(known: dict[bytes, str]) -> Known:
+    return lambda texts: [known.get(text) for text in texts]
+
+
 def test_a_known_text_is_not_read_again_whatever_the_seal_is() -> None:
     def output(seal: str, state: str = "RUNNING") -> bytes:
         text = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True, state=state)
         return text.replace(SEAL, seal).encode()
 
     def changes(seal: str, known: dict[bytes, str], state: str = "RUNNING") -> list[object]:
-        return list(read_changes([output(seal, state)], JOB, known.get, seal=seal))
+        return list(read_changes([output(seal, state)], JOB, of(known), seal=seal))
 
     first = list(read_records([output(SEAL)], JOB, seal=SEAL))
     known = {item.sealed: item.id for item in first if isinstance(item, Record)}
@@ -412,7 +417,7 @@ def test_a_known_text_in_a_comment_is_a_part_of_the_comment() -> None:
         if isinstance(item, Record)
     }
     text = job("1", ALICE, sealed=True, comment="x\n\n" + job("2", BOB, sealed=False))
-    found = list(read_changes([text.encode()], JOB, known.get, seal=SEAL))
+    found = list(read_changes([text.encode()], JOB, of(known), seal=SEAL))
     assert not any(isinstance(item, Unchanged) for item in found)
 
 
