@@ -44,6 +44,9 @@ MAX_CONTESTED_BYTES = 32 << 20
 MAX_KEYS_OF_AN_OWNER = 100
 """Unknown keys that one user can be the first to show: his texts can hold any number of them."""
 
+LATEST_IDS = 1000
+"""Ids that are kept as they are before they are packed."""
+
 _SPOOL_BYTES = 8 << 20
 _DOUBLED = "two records bear this id"
 
@@ -233,7 +236,8 @@ def _divided(
     """The pieces of *output*; those that are contested come last, divided by the ids *listed*."""
     waiting: list[Contested] = []
     size = 0
-    noted = bytearray()  # ids of records that are there for certain; a set of them takes much room
+    latest: list[str] = []  # ids of records that are there for certain
+    noted = bytearray()  # those before; a set of them takes much room
     for piece in _sealed(output, known):
         if isinstance(piece, Contested):
             if output.certain and size < MAX_CONTESTED_BYTES:
@@ -244,12 +248,15 @@ def _divided(
                 yield output.contested(piece)
             continue
         if output.certain:
-            noted += "\n".join((*_ids_for_certain(piece, output), "")).encode()
+            latest += _ids_for_certain(piece, output)
+            if len(latest) >= LATEST_IDS:
+                noted += "\n".join((*latest, "")).encode()
+                latest.clear()
         yield piece
     if not waiting:
         return
     ids = listed()
-    certain = set(noted.decode().split("\n"))
+    certain = {*latest, *noted.decode().split("\n")}
     for contested in waiting:
         starts = {"": 0}
         for number, (part, says) in enumerate(contested.parts):

@@ -368,16 +368,32 @@ def test_a_record_that_is_too_long_together_with_parts_of_the_next_is_set_aside_
     assert {"1", "2"} <= {name for item in aside(found) for name in item.ids}
 
 
+def sealed_interactive(job_id: str, *, name: str) -> str:
+    """A record of a job that is no batch job."""
+    text = job(job_id, ALICE, sealed=True, name=name)
+    text = text.replace(" BatchFlag=1 Reboot", " BatchFlag=0 Reboot")
+    return "".join(line for line in text.splitlines(keepends=True) if "   Std" not in line)
+
+
 def test_another_kind_of_job_can_not_seem_to_lack_its_end() -> None:
-    allocation = job("1", ALICE, sealed=True, name="a BatchFlag=1 b")
-    allocation = allocation.replace(" BatchFlag=1 Reboot", " BatchFlag=0 Reboot")
-    allocation = "".join(line for line in allocation.splitlines(True) if "   Std" not in line)
+    allocation = sealed_interactive("1", name="a BatchFlag=1 b")
     text = allocation + job("2", ALICE, sealed=True, name=SPLIT) + job("3", BOB, sealed=True)
     assert ids(read(text, seal=SEAL)) == ["3"]
     listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3", "9"})
     assert ids(list(listed)) == ["3"]
     listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3"})
     assert ids(list(listed)) == ["3", "1", "2"]
+
+
+@pytest.mark.parametrize("latest", [1, 2, 1000])
+def test_a_job_that_is_there_for_certain_does_not_begin_in_a_text(
+    monkeypatch: pytest.MonkeyPatch, latest: int
+) -> None:
+    monkeypatch.setattr(records, "LATEST_IDS", latest)  # the others are packed
+    text = job("9", BOB, sealed=True) + sealed_interactive("1", name="a BatchFlag=1 b")
+    text += job("2", ALICE, sealed=True, name=SPLIT) + job("3", BOB, sealed=True)
+    listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3", "9"})
+    assert ids(list(listed)) == ["9", "3", "1", "2"]
 
 
 # --- texts that are known already ----------------------------------------------------------------
