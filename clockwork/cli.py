@@ -23,13 +23,13 @@ from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.archive import ArchiveError
 from ingest.fill_filters import fill_filters
-from ingest.retention import AnotherRun, RetentionStopped
+from ingest.retention import AnotherRun, ClocksDiffer, RetentionStopped
 from ingest.store import Store, connect
 from ingest.users import ROLES, AccountError
 from scraper.errors import printable
 
 _FAILURES = (
-    *(AccountError, AnotherRun, ArchiveError, DemoError, EmbeddedError),
+    *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
     *(RetentionStopped, ServerError, commands.FileError),
 )
 

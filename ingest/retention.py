@@ -54,6 +54,9 @@ _POLL_SECONDS = 0.2
 
 COLLECTIONS = ("jobs", "former_jobs", "set_aside")
 
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
+"""Between this host and the database's: much less than what a job is kept."""
+
 Stop = Callable[[], bool]
 
 
@@ -63,6 +66,10 @@ class RetentionStopped(Exception):
 
 class AnotherRun(Exception):
     """Another process is at it."""
+
+
+class ClocksDiffer(Exception):
+    """The clocks of this host and of the database differ, and either may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -139,16 +146,21 @@ def restore(store: Store, path: Path) -> tuple[int, int]:
 
 
 def run_retention(
-    store: Store, settings: RetentionSettings, lease_seconds: float, stop: Stop = lambda: False
+    store: Store,
+    settings: RetentionSettings,
+    lease_seconds: float,
+    stop: Stop = lambda: False,
+    clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Iterator[Departure]:
     """`retain` as of now, unless another process is at it.
 
-    Raises AnotherRun when one is: it has given signs for longer than *lease_seconds*.
+    Raises AnotherRun when one is: it has given signs for longer than *lease_seconds*.  Raises
+    ClocksDiffer when *clock* is not the database's: by a clock years ahead, all jobs would be due.
     """
     lease = Lease(store, LEASE, lease_seconds)
     try:
         _take(lease, stop)
-        now = datetime.now(timezone.utc)
+        now = _agreed_time(store, clock)
         yield from retain(store, settings, now, lambda: stop() or not lease.keep())
     finally:
         with contextlib.suppress(PyMongoError):  # then the next one waits until it runs out
@@ -172,10 +184,23 @@ def log_retention(
             )
     except (AnotherRun, RetentionStopped) as error:
         logger.info("%s", error)
-    except ArchiveError as error:
+    except (ArchiveError, ClocksDiffer) as error:
         logger.error("retention failed: %s", error)  # noqa: TRY400
     except Exception:
         logger.exception("retention failed")
+
+
+def _agreed_time(store: Store, clock: Callable[[], datetime]) -> datetime:
+    """Now, as both this host and the database have it. Raises ClocksDiffer."""
+    now = clock()
+    theirs: datetime = store.database.client.admin.command("hello")["localTime"]
+    theirs = theirs.replace(tzinfo=timezone.utc)
+    if abs(now - theirs) > MAX_CLOCK_DIFFERENCE:
+        raise ClocksDiffer(
+            f"here it is {now:%Y-%m-%d %H:%M} UTC, on the database's host {theirs:%Y-%m-%d %H:%M}: "
+            "nothing leaves until the wrong clock is set right"
+        )
+    return now
 
 
 def _take(lease: Lease, stop: Stop) -> None:

@@ -26,6 +26,7 @@ from ingest.retention import (
     BATCH,
     LEASE,
     AnotherRun,
+    ClocksDiffer,
     Departure,
     RetentionStopped,
     delete_unchanged,
@@ -533,6 +534,16 @@ def test_a_process_that_died_in_its_run_keeps_no_other_from_it(store: Store) -> 
     store.jobs.insert_one(job("1"))
     assert Lease(store, LEASE, 60).keep()
     assert sum(each.deleted for each in run_retention(store, DELETE, 0.2)) == 1
+
+
+@pytest.mark.parametrize("days", [400, -400])
+def test_nothing_leaves_by_a_clock_that_is_wrong(store: Store, tmp_path: Path, days: int) -> None:
+    store.jobs.insert_one(job("1"))
+    wrong = datetime.now(timezone.utc) + timedelta(days=days)
+    with pytest.raises(ClocksDiffer, match=f"here it is {wrong.year}.*nothing leaves"):
+        list(run_retention(store, DELETE, 60, clock=lambda: wrong))
+    assert ids(store.jobs) == {"mila/1"}
+    assert store.leases.find_one({"_id": LEASE}) is None
 
 
 def test_a_daemons_run_says_what_it_did_and_raises_nothing(
