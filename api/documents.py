@@ -1,9 +1,9 @@
 """Documents of Mongo as JSON: dates as ISO 8601 with a Z, NaN as null, one answer or a stream."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -13,9 +13,6 @@ from api.problems import Problem
 Document = dict[str, Any]
 Shown = Callable[[Document], Document]
 """What of a document leaves the API."""
-
-DOCUMENTS_PER_CHUNK = 300
-"""Documents of a list that are in memory at once."""
 
 _OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
@@ -40,52 +37,47 @@ def only_one(documents: Iterable[Document], what: str) -> Document | None:
     return found[0] if found else None
 
 
-def json_list(documents: Iterable[Document], shown: Shown) -> Iterator[bytes]:
-    """The documents as one JSON list, in chunks of bytes.
+def json_list(batches: Iterable[Sequence[Document]], shown: Shown) -> Iterator[bytes]:
+    """The documents of all *batches* as one JSON list, in chunks of bytes.
 
-    The first documents are read at once, so that a database that does not answer raises
+    The first batch is read at once, so that a database that does not answer raises
     pymongo's error here; where it fails later, the error ends the stream before the list does,
     and the part that went out is no JSON.
     """
-    remaining = iter(documents)
-    first = _chunk(remaining, shown)
-    return _joined(first, remaining, shown)
+    chunks = filter(None, map(partial(_chunk, shown), batches))
+    return _joined(next(chunks, b""), chunks)
 
 
-def json_lines(documents: Iterable[Document], shown: Shown) -> Iterator[bytes]:
-    """The documents as JSON, one in a line, in chunks of bytes; read as for `json_list`.
+def json_lines(batches: Iterable[Sequence[Document]], shown: Shown) -> Iterator[bytes]:
+    """The documents of all *batches* as JSON, one in a line, in chunks of bytes; read as for
+    `json_list`.
 
     Where the database fails in the middle, what went out is whole lines, and the error ends the
     stream short of its end.
     """
-    remaining = iter(documents)
-    first = _lines(remaining, shown)
-    return _followed(first, remaining, shown)
+    chunks = filter(None, map(partial(_lines, shown), batches))
+    return _followed(next(chunks, b""), chunks)
 
 
-def _joined(first: bytes, remaining: Iterator[Document], shown: Shown) -> Iterator[bytes]:
+def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield b"[" + first
-    while chunk := _chunk(remaining, shown):
+    for chunk in rest:
         yield b"," + chunk
     yield b"]"
 
 
-def _chunk(documents: Iterator[Document], shown: Shown) -> bytes:
-    return json_bytes([shown(each) for each in islice(documents, DOCUMENTS_PER_CHUNK)])[1:-1]
-
-
-def _followed(first: bytes, remaining: Iterator[Document], shown: Shown) -> Iterator[bytes]:
+def _followed(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
-    while chunk := _lines(remaining, shown):
-        yield chunk
+    yield from rest
 
 
-def _lines(documents: Iterator[Document], shown: Shown) -> bytes:
+def _chunk(shown: Shown, documents: Sequence[Document]) -> bytes:
+    return json_bytes([shown(each) for each in documents])[1:-1]
+
+
+def _lines(shown: Shown, documents: Sequence[Document]) -> bytes:
     option = _OPTIONS | orjson.OPT_APPEND_NEWLINE
-    return b"".join(
-        orjson.dumps(shown(each), default=_plain, option=option)
-        for each in islice(documents, DOCUMENTS_PER_CHUNK)
-    )
+    return b"".join(orjson.dumps(shown(each), default=_plain, option=option) for each in documents)
 
 
 def _plain(value: object) -> str:

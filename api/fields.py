@@ -17,8 +17,6 @@ Document = dict[str, Any]
 MOST_FIELDS = 50
 
 _SLURM_KEY = re.compile(r"[a-z0-9_]{1,64}")
-_LATER = ("history", "filters")
-"""Keys of ``cw`` that a list leaves out: the one unless it is asked for, the other always."""
 _CW_KEYS = {
     "job": (
         *("cc_account_username", "mila_cluster_username", "mila_email_username"),
@@ -34,12 +32,17 @@ class Fields:
 
     parts: tuple[str, ...]
     paths: tuple[tuple[str, str | None], ...] | None = None
+    left_out: tuple[str, ...] = ("filters", "history")
+    """Keys of ``cw`` that are not shown with all the others; ``filters`` never is."""
 
-    def projection(self, also: str | None = None) -> Document:
-        """What Mongo is asked for: the fields, and the value at the path *also*."""
+    def projection(self, also: str | None = None) -> Document | None:
+        """What Mongo is asked for: the fields, and the value at the path *also*; None for all.
+
+        Of a whole document `shown` drops what does not leave the API: little, and a database
+        written in Python takes longer to leave it out than to send it.
+        """
         if self.paths is None:
-            left_out = [f"cw.{key}" for key in _LATER]
-            return {path: 0 for path in left_out if not (also or "").startswith(path)}
+            return None
         wanted = {part if key is None else f"{part}.{key}": 1 for part, key in self.paths}
         if also is None or also.partition(".")[0] in wanted:
             return wanted
@@ -49,7 +52,8 @@ class Fields:
         """The fields of a document that Mongo gave for them; a part that is not there is empty."""
         if self.paths is None:
             shown = {part: document.get(part, {}) for part in self.parts}
-            shown["cw"].pop("filters", None)
+            for left_out in self.left_out:
+                shown["cw"].pop(left_out, None)
             return shown
         shown = {}
         for part, key in self.paths:
@@ -65,6 +69,7 @@ class Fields:
 
 JOB_FIELDS = Fields(("slurm", "cw", "user"))
 NODE_FIELDS = Fields(("slurm", "cw"))
+FORMER_JOB_FIELDS = Fields(JOB_FIELDS.parts, left_out=("filters",))
 
 
 def keys_of_cw(every: Fields) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from api import queries
 from api.arguments import required_argument, text_argument
 from api.call import Answer, Call
 from api.documents import Document, json_bytes, only_one
-from api.fields import JOB_FIELDS
+from api.fields import FORMER_JOB_FIELDS
 
 ARGUMENTS = ("job_id", "cluster_name")
 
@@ -50,5 +50,5 @@ def _history(call: Call, job: Document) -> dict[str, Any]:
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
         "history": cw.get("history", []),
         "accounting": cw.get("accounting"),
-        "former_jobs": [JOB_FIELDS.shown(each) for each in newest],
+        "former_jobs": [FORMER_JOB_FIELDS.shown(each) for each in newest],
     }

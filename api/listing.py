@@ -21,8 +21,9 @@ from api.arguments import (
     number_argument,
     text_argument,
 )
+from api.batches import DOCUMENTS_PER_BATCH, in_batches
 from api.call import JSON, Answer, Call
-from api.documents import DOCUMENTS_PER_CHUNK, Document, json_bytes, json_lines, json_list
+from api.documents import Document, json_bytes, json_lines, json_list
 from api.entity_tags import (
     CACHE_CONTROL,
     Cutoffs,
@@ -96,10 +97,10 @@ class Listing:
         """What the answer is."""
         return NDJSON if self.in_lines else JSON
 
-    def write(self, documents: Iterable[Document]) -> Iterator[bytes]:
+    def write(self, batches: Iterable[Sequence[Document]]) -> Iterator[bytes]:
         """What goes out, in chunks."""
         write = json_lines if self.in_lines else json_list
-        return write(documents, self.fields.shown)
+        return write(batches, self.fields.shown)
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,14 @@ def _page(
     call: Call,
     listing: Listing,
     limit: int,
-    found: Iterator[Document],
+    found: Iterable[Sequence[Document]],
     headers: Mapping[str, str],
 ) -> Answer:
-    page = list(found)
+    page = [document for batch in found for document in batch]
     if len(page) > limit:
         page.pop()
         headers = {**headers, "Link": _link(call, listing.order, page[-1])}
-    body = b"".join(listing.write(page))
+    body = b"".join(listing.write([page]))
     return Answer(body, headers, content_type=listing.content_type)
 
 
@@ -225,8 +226,9 @@ def _read_listing(arguments: Arguments, kind: Kind) -> Listing | None:
 
 def _found(
     collection: Collection[Document], session: ClientSession, listing: Listing, wanted: Filter
-) -> Iterator[Document]:
-    """The documents behind the listing's place, one more than its limit where there are so many.
+) -> Iterator[list[Document]]:
+    """The documents behind the listing's place, one more than its limit where there are so many,
+    in batches.
 
     The session ends with them.
     """
@@ -234,14 +236,15 @@ def _found(
     projection = listing.fields.projection(order.key.path if missing else None)
     with session:
         for rest in [{}] if listing.place is None else order.behind(listing.place):
-            found = collection.find(
+            found = collection.find_raw_batches(
                 all_of(wanted, rest), projection, limit=missing, session=session
             )
             # On disk, where there are more documents than the database likes to sort in memory.
-            found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_CHUNK)
-            for document in found:
-                yield document
-                missing -= 1
+            found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
+            for batch in in_batches(found):
+                missing -= len(batch)
+                yield batch
+                del batch  # before the next one is decoded
             if not missing:
                 return
 

@@ -8,7 +8,7 @@ added, removed or moved meanwhile.  A cursor is such a place; clients hand it ba
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -79,7 +79,7 @@ class Order:
         return [equal, {path: {"$lt": place.value}}, {path: None}]
 
     def place(self, document: Document) -> Place:
-        """Where *document*, as it came from Mongo, stands."""
+        """Where *document*, as `api.batches` reads it from Mongo, stands."""
         value: Any = None
         if self.key is not BY_ID:
             value = document
@@ -108,7 +108,7 @@ def cursor_text(order: Order, place: Place) -> str:
     """*place* in *order*, for a client to hand back."""
     value = place.value
     if isinstance(value, datetime):
-        value = milliseconds(value)
+        value = milliseconds(value.replace(tzinfo=timezone.utc))
     written = orjson.dumps([_name(order), value, place.document_id])
     return base64.urlsafe_b64encode(written).rstrip(b"=").decode("ascii")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.documents import DOCUMENTS_PER_CHUNK
+from api.batches import DOCUMENTS_PER_BATCH
 from ingest.store import Store
 from ingest.users import add_user
 from tests.api.client import Client
@@ -64,7 +64,7 @@ def test_list_of_nothing_is_an_empty_list(client: Client, store: Store) -> None:
 
 @pytest.mark.parametrize(
     "count",
-    [1, DOCUMENTS_PER_CHUNK - 1, DOCUMENTS_PER_CHUNK, DOCUMENTS_PER_CHUNK + 1, 1000],
+    [1, DOCUMENTS_PER_BATCH - 1, DOCUMENTS_PER_BATCH, DOCUMENTS_PER_BATCH + 1, 1000],
 )
 def test_list_gives_every_job_once_in_one_order(client: Client, store: Store, count: int) -> None:
     store.jobs.delete_many({})
