@@ -43,8 +43,8 @@ def document(sections: Iterable[Section], seed: int) -> str:
         "# What was tried to break Clockwork\n\n"
         f"Written by `make chaos` (seed {seed}; {machine}). Times are of that machine, under "
         "whatever else it did. Each section is the newest run of its part, and says how long and "
-        "how often; parts can be run one by one. `make test` runs a short form of all but the "
-        "full disk; the modules of tests/chaos say how each is done.\n"
+        "how often; parts can be run one by one. `make test` runs a short form of each; the "
+        "modules of tests/chaos say how it is done.\n"
     )
     return "\n".join([head, *(section.markdown() for section in sections)])
 
