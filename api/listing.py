@@ -239,7 +239,9 @@ def _found(
             found = collection.find_raw_batches(
                 all_of(wanted, rest), projection, limit=missing, session=session
             )
-            # On disk, where there are more documents than the database likes to sort in memory.
+            # Sorted even where nobody asked: in the order of an index whose values change, a slow
+            # client would miss a job that ends meanwhile, or get it twice.  On disk, where there
+            # are more documents than the database likes to sort in memory.
             found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
             for batch in in_batches(found):
                 missing -= len(batch)
