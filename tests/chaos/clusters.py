@@ -6,14 +6,10 @@ another can be told.  The jobs' ids are a window that moves on: some leave and o
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
-from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
+from clockwork.demo.ssh_server import Answer
 from tests.ingest.attacks import job
-from tests.scraper.home import known_hosts_line, new_key
 
 TIME = "2026-11-23T20:13:41"
 ALICE = "alice"
@@ -87,59 +83,3 @@ class ChangingCluster:
                 stdout=f"/v/{version}",
             )
             yield record.replace(f"{TIME}+0000", time).encode()
-
-
-@dataclass(frozen=True)
-class Site:
-    """A folder with its clockwork.toml, and the login hosts of its clusters by cluster name."""
-
-    path: Path
-    hosts: dict[str, SimulatedLoginHost]
-
-
-_TABLE = """
-[clusters.{name}]
-timezone = "America/Montreal"
-username_field = "{field}"
-jobs_interval = {interval}
-nodes_interval = {interval}
-[clusters.{name}.ssh]
-host = "127.0.0.1"
-port = {port}
-user = "clockwork"
-key_file = "key"
-known_hosts = "known_hosts"
-config_file = "/dev/null"
-"""
-FIELDS: Sequence[str] = ("mila_cluster_username", "cc_account_username")
-
-
-@contextmanager
-def site(
-    folder: Path, clusters: Mapping[str, ChangingCluster], head: str, interval: float = 1.0
-) -> Iterator[Site]:
-    """A site in *folder* whose *clusters* answer; *head* comes before them in clockwork.toml."""
-    key, host_key = new_key("ed25519"), new_key("ecdsa").pkey
-    (folder / "key").touch(0o600)
-    (folder / "key").write_text(key.text())
-    hosts = {
-        name: SimulatedLoginHost(cluster.answer, host_key, [key.pkey])
-        for name, cluster in clusters.items()
-    }
-    (folder / "known_hosts").write_text(
-        "".join(known_hosts_line(f"[127.0.0.1]:{host.port}", host_key) for host in hosts.values())
-    )
-    tables = [
-        _TABLE.format(name=name, port=host.port, interval=interval, field=FIELDS[number % 2])
-        for number, (name, host) in enumerate(hosts.items())
-    ]
-    path = folder / "clockwork.toml"
-    path.touch(0o600)
-    path.write_text(head + "".join(tables))
-    for host in hosts.values():
-        host.start()
-    try:
-        yield Site(path, hosts)
-    finally:
-        for host in hosts.values():
-            host.stop()

@@ -17,9 +17,10 @@ from ingest.users import add_user
 from tests.api.test_server import free_port
 from tests.chaos import truth
 from tests.chaos.clients import Api, Clients, answers, lost
-from tests.chaos.clusters import ALICE, ChangingCluster, site
+from tests.chaos.clusters import ALICE, ChangingCluster
 from tests.chaos.report import Section, spread
 from tests.chaos.up import PROCESSES, SUPERVISOR, Up, running, wait_until
+from tests.clockwork.sites import site_of
 
 HEAD = """\
 [api]
@@ -115,7 +116,9 @@ def scene(
     clusters = clusters or {"mila": ChangingCluster(), "beluga": ChangingCluster()}
     head = HEAD.format(port=free_port())
     head += f'[mongo]\nuri = "{uri}"\n' if uri else f'[embedded]\npath = "{database}"\n'
-    with site(folder, clusters, head, interval) as place, running(place.path) as up:
+    answering = {name: cluster.answer for name, cluster in clusters.items()}
+    intervals = {"jobs_interval": interval, "nodes_interval": interval}
+    with site_of(folder, answering, head, **intervals) as place, running(place.path) as up:
         settings = load_settings(place.path, {})
         wait_until(lambda: len(up.processes()) == (3 if uri else 4), "all processes run")
         with closing(Api(settings.api.port)) as api:
