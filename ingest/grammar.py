@@ -139,7 +139,7 @@ def _table_keys(table: str) -> dict[str, Key]:
     keys: dict[str, Key] = {}
     rank = 0
     line_number = 0
-    for row in table.strip().replace("\\\n", "").splitlines():
+    for row in table.strip().splitlines():
         words = row.split()
         any_order = words[0] == "*"
         rank += 1

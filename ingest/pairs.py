@@ -101,7 +101,7 @@ def read_pairs(
 
     Raises `Unreadable`.
     """
-    body = _END.sub("", text, count=1)
+    body = _END.sub("", text)
     places = _places(body, grammar, seal)
     known = [place for place in places if place.known]
     chain = _chain(known, grammar, multi_line, vouched)

@@ -414,6 +414,7 @@ def test_a_key_of_groups_without_a_group_is_a_key_like_any_other() -> None:
         ("Deadline", "2021-11-13T05:56:47+0000", "2021-11-13T00:56:47-05:00"),
         ("DelayBoot", "00:01:00", 60),
         ("QOS", "high ", "high"),
+        ("Partition", "main  ", "main"),
         ("WorkDir", "/home/a b ", "/home/a b"),
     ],
 )

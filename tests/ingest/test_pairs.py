@@ -26,7 +26,11 @@ def one_line(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["a b", "a=b", "JobId=1 JobState=FAILED", "UserId=root(0)", '"q"', " ", "", "x\ny"]
+    "name",
+    [
+        *("a b", "a=b", "a Future=1", "JobId=1 JobState=FAILED", "UserId=root(0)", '"q"', " ", ""),
+        "x\ny",
+    ],
 )
 def test_a_name_can_be_anything(name: str) -> None:
     assert values(job("1", ALICE, sealed=False, name=name))["JobName"] == name
@@ -76,6 +80,13 @@ def test_a_submit_time_without_the_seal_is_no_submit_time() -> None:
     assert "SubmitTime is missing" in str(refusal(job("1", ALICE, sealed=False), seal=SEAL))
 
 
+def test_the_seal_stands_behind_a_time() -> None:
+    text = job("1", ALICE, sealed=True, name=f"x{SEAL}")
+    assert values(text, seal=SEAL)["SubmitTime"].endswith(SEAL)
+    without = text.replace("SubmitTime=2026-11-23T20:13:41+0000", "SubmitTime=")
+    assert "SubmitTime is missing" in str(refusal(without, seal=SEAL))
+
+
 def test_a_batch_job_has_a_stdout() -> None:
     text = job("1", ALICE, sealed=False).replace("\n   StdOut=/home/out", "")
     assert "without StdOut" in str(refusal(text))
@@ -90,8 +101,9 @@ def test_a_heterogeneous_set_belongs_to_a_heterogeneous_job() -> None:
 
 
 def test_a_token_holds_no_space() -> None:
-    text = job("1", ALICE, sealed=False).replace("TimeLimit=03:00:00", "TimeLimit=03:00:00 x")
-    assert "TimeLimit holds a space" in str(refusal(text))
+    for word in ("x", "X", "\t"):
+        text = job("1", ALICE, sealed=False).replace("TimeLimit=03:00:00", f"TimeLimit=1 {word}")
+        assert "TimeLimit holds a space" in str(refusal(text))
     text = job("1", ALICE, sealed=False).replace("Partition=main", "Partition=main\nx")
     assert "a line that holds no key" in str(refusal(text)) or "missing" in str(refusal(text))
 
@@ -127,6 +139,13 @@ def test_a_new_key_inside_a_line_of_text_is_vouched_for_too() -> None:
 def test_an_account_can_hold_spaces_and_lines() -> None:
     text = job("1", ALICE, sealed=False).replace("Account=def-pomme", "Account=acc ount\n   x")
     assert values(text)["Account"] == "acc ount\n   x"
+
+
+def test_the_name_of_a_qos_can_hold_spaces_but_no_lines() -> None:
+    text = job("1", ALICE, sealed=False).replace("QOS=normal", "QOS=very high")
+    assert values(text)["QOS"] == "very high"
+    text = text.replace("QOS=very high", "QOS=very\nhigh")
+    assert "QOS is followed by a line that holds no key" in str(refusal(text))
 
 
 def test_the_same_new_key_twice_is_refused() -> None:
@@ -224,6 +243,17 @@ def test_two_keys_that_can_not_both_be_are_refused() -> None:
     assert str(error).startswith("a key could stand in more than one place: ")
 
 
+def test_lines_whose_order_varies_are_in_no_wrong_order() -> None:
+    text = job("1", ALICE, sealed=False, comment="x Scheduler=Main")
+    text = text.replace("\n   Comment=", "\n   Extra=y\n   AdminComment=z\n   Comment=")
+    assert values(text)["Comment"] == "x Scheduler=Main"
+
+
+def test_a_first_key_that_comes_twice_is_in_no_order() -> None:
+    text = job("1", ALICE, sealed=False).replace("JobId=1 ", "JobId=1 JobId=2 ")
+    assert "not in the order" in str(refusal(text))
+
+
 def test_keys_out_of_order_are_refused_in_the_o_form_too() -> None:
     text = one_line(job("1", ALICE, sealed=False))
     moved = text.replace(" Partition=main", "", 1).replace(
@@ -240,6 +270,14 @@ def test_keys_out_of_order_are_refused_in_the_o_form_too() -> None:
 def test_in_the_o_form_a_new_key_inside_a_text_is_text(field: str, key: str) -> None:
     text = one_line(job("1", ALICE, sealed=False, **{field: "/home Future=1"}))
     assert values(text, one_line=True)[key] == "/home Future=1"
+
+
+def test_in_the_o_form_spaces_behind_the_last_path_are_no_words() -> None:
+    text = one_line(job("1", ALICE, sealed=False, stdout="/home/out ")).replace(
+        " Power=", " Future=1"
+    )
+    found = values(text, one_line=True)
+    assert (found["StdOut"], found["Future"]) == ("/home/out ", "1")
 
 
 @pytest.mark.parametrize("stdout", ["/o Future=1 word", "/o a Future=1", "/o word Future=1 b=c"])

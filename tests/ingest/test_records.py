@@ -131,6 +131,21 @@ def test_two_records_of_one_id_are_both_set_aside_without_a_seal() -> None:
     ] * 2
 
 
+def test_a_record_beside_two_of_one_id_is_read_whatever_it_looks_like() -> None:
+    one = job("1", ALICE, sealed=False)
+    for comment in ("hello", "two\nlines"):
+        assert ids(read(one + job("2", ALICE, sealed=False, comment=comment) + one)) == ["2"]
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_without_a_seal_an_output_that_comes_only_once_is_read_twice_too(size: int) -> None:
+    text = "".join(job(job_id, ALICE, sealed=False) for job_id in ("1", "2", "1")).encode()
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    found = list(read_records(iter(chunks), JOB))
+    assert found == read(text)
+    assert ids(found) == ["2"]
+
+
 def test_a_record_behind_one_without_an_end_is_not_believed() -> None:
     cut = job("1", ALICE, sealed=False)
     cut = cut[: cut.index("\n   StdErr=")] + "\n\n"
@@ -314,6 +329,18 @@ def test_a_nodes_lines_may_come_in_another_order() -> None:
     assert [pair.key for pair in record.raw.pairs] == ["NodeName", "State", "RealMemory", "Gres"]
 
 
+def test_a_key_of_nodes_that_is_unknown_so_far_is_kept() -> None:
+    text = "NodeName=a\n   RealMemory=1\n   Future=1\n   State=IDLE\n\n"
+    for found in (
+        read_records([text.encode()], NODE, seal=SEAL),
+        read_records([text.encode()], NODE),
+        read_records(iter([text.encode()]), NODE),
+    ):
+        (record,) = found
+        assert isinstance(record, Record)
+        assert record.raw.pairs[2][1:] == ("Future", "=", "1")
+
+
 def test_an_endless_record_takes_little_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield job("1", ALICE, sealed=True, end="").encode()
@@ -375,9 +402,15 @@ def sealed_interactive(job_id: str, *, name: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if "   Std" not in line)
 
 
+def contested(job_id: str, next_id: str, name: str = SPLIT) -> str:
+    """Two records of which only the list of ids tells where the second begins."""
+    return sealed_interactive(job_id, name="a BatchFlag=1 b") + job(
+        next_id, ALICE, sealed=True, name=name
+    )
+
+
 def test_another_kind_of_job_can_not_seem_to_lack_its_end() -> None:
-    allocation = sealed_interactive("1", name="a BatchFlag=1 b")
-    text = allocation + job("2", ALICE, sealed=True, name=SPLIT) + job("3", BOB, sealed=True)
+    text = contested("1", "2") + job("3", BOB, sealed=True)
     assert ids(read(text, seal=SEAL)) == ["3"]
     listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3", "9"})
     assert ids(list(listed)) == ["3"]
@@ -390,10 +423,39 @@ def test_a_job_that_is_there_for_certain_does_not_begin_in_a_text(
     monkeypatch: pytest.MonkeyPatch, latest: int
 ) -> None:
     monkeypatch.setattr(records, "LATEST_IDS", latest)  # the others are packed
-    text = job("9", BOB, sealed=True) + sealed_interactive("1", name="a BatchFlag=1 b")
-    text += job("2", ALICE, sealed=True, name=SPLIT) + job("3", BOB, sealed=True)
+    text = job("9", BOB, sealed=True) + contested("1", "2") + job("3", BOB, sealed=True)
     listed = read_records([text.encode()], JOB, seal=SEAL, listed=lambda: {"1", "2", "3", "9"})
     assert ids(list(listed)) == ["9", "3", "1", "2"]
+
+
+@pytest.mark.parametrize("comment", ["hello", "two\nlines"])
+def test_a_job_that_is_there_for_certain_does_not_begin_in_a_name_too(comment: str) -> None:
+    third = job("3", BOB, sealed=True, comment=comment)
+    text = contested("1", "2", name="x\n\nJobId=3 JobName=y") + third
+    (first,) = read_records([third.encode()], JOB, seal=SEAL)
+    assert isinstance(first, Record)
+
+    def read_again(known: dict[bytes, str]) -> list[Record | SetAside | Unchanged]:
+        listed = {"1", "2", "3"}
+        return list(read_changes([text.encode()], JOB, of(known), seal=SEAL, listed=lambda: listed))
+
+    found = read_again({})
+    assert [item.id for item in found if isinstance(item, Record)] == ["3", "1", "2"]
+    unchanged, *others = read_again({first.sealed: "3"})
+    assert unchanged == Unchanged(("3",))
+    assert others == found[1:]
+
+
+def test_how_much_text_waits_for_the_list_of_ids_has_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [contested("1", "2"), contested("3", "4"), contested("5", "6")]
+    monkeypatch.setattr(records, "MAX_CONTESTED_BYTES", len(texts[0]) + len(texts[1]))
+    between = job("7", BOB, sealed=True)
+    text = between.join(texts).replace("JobId=7", "JobId=8", 1).encode()
+    found = list(read_records([text], JOB, seal=SEAL, listed=lambda: set("12345678")))
+    assert ids(found) == ["8", "7", "1", "2", "3", "4"]
+    assert [item.ids for item in aside(found)] == [("5", "6", "9")]
 
 
 # --- texts that are known already ----------------------------------------------------------------
@@ -423,6 +485,26 @@ def test_a_known_text_is_not_read_again_whatever_the_seal_is() -> None:
     assert unchanged == Unchanged(("1",))
     assert isinstance(record, Record)
     assert (record.id, record.sealed in known) == ("2", False)
+
+
+def test_a_known_text_that_holds_the_start_of_a_record_is_not_read_again() -> None:
+    text = job("1", ALICE, sealed=True, comment="x\n\nJobId=9 y").encode()
+    (record,) = read_records([text], JOB, seal=SEAL)
+    assert isinstance(record, Record)
+    known = {record.sealed: "1"}
+    assert list(read_changes([text], JOB, of(known), seal=SEAL)) == [Unchanged(("1",))]
+
+
+def test_without_a_seal_a_known_text_is_not_read_again_but_where_two_bear_one_id() -> None:
+    one, two = (job(job_id, ALICE, sealed=False) for job_id in ("1", "2"))
+    known = {one.encode(): "1"}
+    output = [(one + two).encode()]
+    for chunks in (output, iter(output)):
+        first, second = read_changes(chunks, JOB, of(known))
+        assert first == Unchanged(("1",))
+        assert isinstance(second, Record)
+    doubled = list(read_changes([(one + two + one).encode()], JOB, of(known)))
+    assert [type(item) for item in doubled] == [SetAside, Record, SetAside]
 
 
 def test_a_known_text_in_a_comment_is_a_part_of_the_comment() -> None:

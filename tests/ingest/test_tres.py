@@ -30,12 +30,17 @@ READ = {
     "gres/gpu:v100=8,gres/gpu=8": Tres(gpus=8, gpus_by_type={"v100": 8}),
     "gres/gpu:v100=4,gres/gpu:a100=2": Tres(gpus=6, gpus_by_type={"v100": 4, "a100": 2}),
     "gres/gpu=8,gres/gpu:v100=4": Tres(gpus=8, gpus_by_type={"v100": 4}),
+    "gres/gpu=8,gres/gpu:v100=8,mps:100": Tres(
+        gpus=8, gpus_by_type={"v100": 8}, others={"gres/mps": 100}
+    ),
+    "gpu:2,gres/gpu:a100=1": Tres(gpus=3, gpus_by_type={"a100": 1}),
     "cpu=1,mem=187.50G,energy=11972": Tres(cpus=1, memory=192_000, others={"energy": 11972}),
     "energy=18446744073709551614": Tres(others={"energy": "18446744073709551614"}),
     "mem=0,node=1": Tres(memory=0, nodes=1),
     "license/net@slurmdb=1,bb/datawarp=10G,fs/disk=0.5": Tres(
         others={"license/net@slurmdb": 1, "bb/datawarp": "10G", "fs/disk": 0.5}
     ),
+    "license/matlab=N/A": Tres(others={"license/matlab": "N/A"}),
     "gpu:rtx8000:8(S:0-1)": Tres(gpus=8, gpus_by_type={"rtx8000": 8}),
     "gpu:a100:1": Tres(gpus=1, gpus_by_type={"a100": 1}),
     "gres:gpu:rtx8000:2": Tres(gpus=2, gpus_by_type={"rtx8000": 2}),
@@ -79,6 +84,7 @@ NONE = [
         "gres/gpu:v100=",
         "gpu:a b",
     ),
+    *("(S:0)", "gpu(S:0)(S:1)", "(S:0)gpu"),
     *(
         "gres:",
         "gres/",
@@ -118,6 +124,30 @@ def test_what_is_no_tres_is_refused(text: str) -> None:
 def test_memory_is_in_mib(text: str, mib: float) -> None:
     assert mebibytes(text) == mib
     assert isinstance(mebibytes(text), type(mib))
+
+
+def test_nothing_but_spaces_is_taken_off_an_amount_of_memory() -> None:
+    assert mebibytes(" 1G ") == 1024
+    for ends in ("X", "\n"):
+        with pytest.raises(ValueError, match="no amount of memory"):
+            mebibytes(f"{ends}1G{ends}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cpu", "no TRES: expected NAME=AMOUNT or GRES:COUNT, found 'cpu'"),
+        (f"gpu:{'x ' * 100}", f"found 'gpu:{'x ' * 38}'"),
+        (f"cpu=1,({'x' * 100}", f"an item was expected at '({'x' * 79}'"),
+        (f"cpu={'9' * 100}", f"cpu is '{'9' * 80}', and no whole number"),
+        (f"mem={'9' * 100}", f"no amount of memory: '{'9' * 80}'; expected one like 125G"),
+        (f"node=1,node=1,{'x' * 200}", f"node comes twice in 'node=1,node=1,{'x' * 186}'"),
+    ],
+)
+def test_a_message_shows_the_beginning_of_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="no ") as caught:
+        read_tres(text)
+    assert message in str(caught.value)
 
 
 def test_every_tres_of_the_dumps_is_read_or_was_forged() -> None:
