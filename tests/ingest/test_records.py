@@ -137,13 +137,16 @@ def test_a_record_beside_two_of_one_id_is_read_whatever_it_looks_like() -> None:
         assert ids(read(one + job("2", ALICE, sealed=False, comment=comment) + one)) == ["2"]
 
 
-@pytest.mark.parametrize("size", [100, 1 << 20])
-def test_without_a_seal_an_output_that_comes_only_once_is_read_twice_too(size: int) -> None:
+@pytest.mark.parametrize("into", range(9))
+def test_two_records_of_one_id_are_found_wherever_the_output_is_cut(into: int) -> None:
     text = "".join(job(job_id, ALICE, sealed=False) for job_id in ("1", "2", "1")).encode()
-    chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    found = list(read_records(iter(chunks), JOB))
-    assert found == read(text)
-    assert ids(found) == ["2"]
+    for cut in (into, text.rindex(b"\nJobId=1 ") + into):
+        assert ids(list(read_records([text[:cut], text[cut:]], JOB))) == ["2"]
+
+
+def test_without_a_seal_an_output_that_comes_only_once_is_read_twice_too() -> None:
+    text = "".join(job(job_id, ALICE, sealed=False) for job_id in ("1", "2", "1")).encode()
+    assert list(read_records(iter([text[:100], text[100:]]), JOB)) == read(text)
 
 
 def test_a_record_behind_one_without_an_end_is_not_believed() -> None:
@@ -215,6 +218,15 @@ def test_a_known_key_in_a_new_place_is_believed_once_two_users_show_it() -> None
     assert "Comment stands out of its order" in aside(found)[0].reason
     found = read(moved("1", ALICE) + moved("2", BOB), seal=SEAL)
     assert sorted(ids(found)) == ["1", "2"]
+
+
+def test_a_known_key_in_its_own_place_vouches_for_no_other() -> None:
+    usual = (job(job_id, ALICE, sealed=True, comment="a\nb") for job_id in ("1", "2"))
+    text = "".join(usual).replace(ALICE, BOB, 2)
+    moved = job("3", ALICE, sealed=True, comment="x\n   Network=y").replace(" Network=(null)", "")
+    found = read(text + moved, seal=SEAL)
+    assert ids(found) == ["1", "2"]
+    assert "Network stands out of its order" in aside(found)[0].reason
 
 
 def test_bytes_that_are_not_utf_8_are_kept() -> None:
