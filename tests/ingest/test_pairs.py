@@ -48,6 +48,14 @@ def test_lines_that_a_user_wrote_belong_to_their_value() -> None:
     assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
 
 
+@pytest.mark.parametrize(
+    ("indent", "key"), [*((n, "StdErr") for n in (2, 4, 5, 6)), (4, "Nodes"), (7, "Nodes")]
+)
+def test_a_line_that_is_indented_as_scontrol_never_does_is_text(indent: int, key: str) -> None:
+    comment = f"x\n{' ' * indent}{key}=y"
+    assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
+
+
 def test_a_key_that_could_stand_in_two_places_is_refused_by_its_name() -> None:
     error = refusal(job("1", ALICE, sealed=False, comment="x\n   StdErr=/forged"))
     assert "StdErr could stand in more than one place" in str(error)
@@ -153,11 +161,15 @@ def test_the_same_new_key_twice_is_refused() -> None:
     assert "Future comes twice" in str(refusal(text))
 
 
-def test_the_lines_of_details_repeat() -> None:
-    details = "\n     Nodes=a CPU_IDs=0-1 Mem=10 GRES=\n     Nodes=b CPU_IDs=2 Mem=5 GRES=gpu:1"
+@pytest.mark.parametrize("gres", ["GRES", "GRES_IDX"])
+@pytest.mark.parametrize("indent", [5, 6])
+def test_the_lines_of_details_repeat(gres: str, indent: int) -> None:
+    lines = (f"Nodes=a CPU_IDs=0-1 Mem=10 {gres}=", f"Nodes=b CPU_IDs=2 Mem=5 {gres}=gpu:1")
+    details = "".join(f"\n{' ' * indent}{line}" for line in lines)
     text = job("1", ALICE, sealed=False).replace("\n   MinCPUsNode", details + "\n   MinCPUsNode")
     raw = read_pairs(text, JOB, multi_line=True)
     assert [pair.value for pair in raw.pairs if pair.key == "Nodes"] == ["a", "b"]
+    assert [pair.value for pair in raw.pairs if pair.key == gres] == ["", "gpu:1"]
     assert raw.text() == text
 
 

@@ -67,8 +67,12 @@ READ = {
     "gpu:rtx8000:0(IDX:N/A)": Tres(gpus=0, gpus_by_type={"rtx8000": 0}),
     "gpu:tesla:no_consume:4": Tres(gpus=4, gpus_by_type={"tesla": 4}),
     "bandwidth:lustre:no_consume:4G": Tres(others={"gres/bandwidth:lustre": "4G"}),
+    "Fs-a.b=1,license/a.b-c=2,gres/shard:a@b=3": Tres(
+        others={"Fs-a.b": 1, "license/a.b-c": 2, "gres/shard:a@b": 3}
+    ),
     "craynetwork:1": Tres(others={"gres/craynetwork": 1}),
     "cpu=8": Tres(cpus=8),
+    "cpu=" + "9" * 18: Tres(cpus=10**18 - 1),
     "cpu:8": Tres(cpus=8),
     "cpu=1,gres/gpu:a100=1": Tres(cpus=1, gpus=1, gpus_by_type={"a100": 1}),
 }
@@ -93,7 +97,7 @@ NONE = [
         "gres:gpu:x\n\nJobId=97 JobName=z",
         "node=\u0663",
     ),
-    "cpu=" + "9" * 19,
+    *("cpu=" + "9" * 19, "mem=" + "9" * 19, "mem=0." + "1" * 19, "mem=1x5", "mem=\u0663"),
 ]
 
 
@@ -118,7 +122,7 @@ def test_what_is_no_tres_is_refused(text: str) -> None:
     [
         *[("1000M", 1000), ("125G", 128_000), ("0", 0), ("128000", 128_000), ("1T", 1 << 20)],
         *[("187.50G", 192_000), ("1.5K", 1.5 / 1024), ("2048K", 2), ("1P", 1 << 30), ("0.5", 0.5)],
-        ("999999999999999999P", 999999999999999999 << 30),
+        *[("999999999999999999P", 999999999999999999 << 30), (f"0.{'1' * 18}", 1 / 9)],
     ],
 )
 def test_memory_is_in_mib(text: str, mib: float) -> None:

@@ -92,6 +92,7 @@ def test_time(printed: str, iso: str | None) -> None:
         ("12 ", 12),
         ("12\n", "12\n"),
         ("x", "x"),
+        ("-\u0663", "-\u0663"),
         ("", None),
     ],
 )
@@ -99,11 +100,21 @@ def test_integer(printed: str, value: int | str | None) -> None:
     assert values.integer(printed) == value
 
 
-def test_decimal() -> None:
-    assert values.decimal("127.44") == 127.44
-    assert values.decimal("3") == 3
-    assert values.decimal("N/A") is None
-    assert values.decimal("1.2.3") == "1.2.3"
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("127.44", 127.44),
+        ("-0.50", -0.5),
+        ("3", 3),
+        ("N/A", None),
+        *[("999999999999999.5", 999999999999999.5), ("0.111111111111111", 0.111111111111111)],
+        *((text, text) for text in ("9999999999999999.5", "0.1111111111111111", "1.2.3")),
+        *((text, text) for text in ("1.", ".5", "1,5", "\u0663.\u0663")),
+    ],
+)
+def test_decimal(printed: str, value: float | str | None) -> None:
+    assert values.decimal(printed) == value
+    assert isinstance(values.decimal(printed), type(value))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +126,8 @@ def test_decimal() -> None:
         ("a(b)(7)", ("a(b)", "7")),
         ("alice", None),
         ("(1001)", None),
+        ("a\nb(7)", ("a\nb", "7")),
+        ("alice(\u0663)", None),
     ],
 )
 def test_user(printed: str, user: tuple[str, str] | None) -> None:
