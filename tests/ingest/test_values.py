@@ -71,6 +71,7 @@ def test_duration(printed: str, seconds: int | None) -> None:
         ("0001-01-01T00:00:00+2300", None),
         ("2021-11-13T00:56:47+9900", None),
         ("2021-11-13", None),
+        ("2021-11-13T05:56:47+0\u0663\u06630", None),
     ],
 )
 def test_time(printed: str, iso: str | None) -> None:
@@ -92,7 +93,7 @@ def test_time(printed: str, iso: str | None) -> None:
         ("12 ", 12),
         ("12\n", "12\n"),
         ("x", "x"),
-        ("-\u0663", "-\u0663"),
+        ("-1\u0663", "-1\u0663"),
         ("", None),
     ],
 )
