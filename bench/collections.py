@@ -6,7 +6,7 @@ from itertools import islice
 from bench import product
 from bench.databases import Databases
 from bench.dumps import Dump
-from ingest.intake import JOBS, NODES
+from ingest.kinds import JOBS, NODES
 from ingest.store import Document, Store
 from ingest.users import add_user
 

@@ -19,7 +19,7 @@ from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate, exponent
 from bench.writing import Series
 from config import ClusterSettings, ScraperSettings, SshSettings
-from ingest.intake import JOBS
+from ingest.kinds import JOBS
 from ingest.store import Store
 from scraper.rounds import ClusterScraper
 from scraper.ssh import Connection

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from bench.dumps import Dump, job_dump, node_dump
 from config import ClusterSettings, ScraperSettings, SshSettings
 from ingest.documents import SlurmDict
-from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents
+from ingest.intake import Intake, RoundCounts
+from ingest.kinds import JOBS, NODES, Kind, documents
 from ingest.leases import Lease
 from ingest.records import SetAside, Vouching, read_changes, read_records
 from ingest.store import Store

@@ -12,7 +12,7 @@ from bench.dumps import Dump
 from bench.results import Row, at_least_baseline
 from bench.setting import Setting
 from bench.timing import Contender, alternate
-from ingest.intake import NODES
+from ingest.kinds import NODES
 from ingest.records import SetAside
 
 SEAL = "q7Rk2Xa"

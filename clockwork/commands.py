@@ -25,10 +25,12 @@ from clockwork.scrape_daemon import ScrapeDaemon
 from clockwork.supervise import Supervisor
 from config import ClusterSettings, ConfigurationError, Settings
 from ingest.anonymise import Report, anonymise
-from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts, documents, job_cw
+from ingest.intake import Intake, RoundCounts
+from ingest.kinds import JOBS, NODES, Kind, documents
 from ingest.records import NoAnswer, Record, SetAside, read_records
 from ingest.retention import restore, run_retention
 from ingest.store import Store
+from ingest.stored import job_cw
 from ingest.user_import import do_import, plan_import
 from ingest.users import Names, add_user, list_users, revoke
 from scraper.commands import new_seal, show_command

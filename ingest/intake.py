@@ -19,17 +19,17 @@ from pymongo.results import BulkWriteResult
 from config import ClusterSettings
 from ingest.accounting import JobEnd
 from ingest.background import Background
-from ingest.changes import Fingerprint, fingerprint, finished_at, is_another_job, is_finished
-from ingest.documents import DocumentError, SlurmDict
-from ingest.filters import NOT_FINISHED, job_filters, node_filters
-from ingest.grammar import JOB, NODE, Grammar
-from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_keys
+from ingest.changes import Fingerprint, fingerprint, is_another_job, is_finished
+from ingest.documents import SlurmDict
+from ingest.kinds import JOBS, Kind, document_or_aside
+from ingest.ledger import NO_MARK, Entry, Ledger, TextMark, text_mark
 from ingest.marks import bulk_write
 from ingest.plans import Documents
 from ingest.records import Record, SetAside, Unchanged, nothing_known
 from ingest.set_aside import KEPT_OF_A_ROUND, keep_aside, log_set_aside
 from ingest.store import Document, Store
-from ingest.users import NAME_FIELDS, Names, refresh_jobs, username_map
+from ingest.stored import Stored
+from ingest.users import Names, refresh_jobs, username_map
 
 BATCH = 250
 """Records in one bulk write, at most."""
@@ -37,26 +37,8 @@ SMALL_WRITE = 50
 """Records that are worth a write of their own where nothing else is being written."""
 SMALL_BATCH = 100
 """Ids in one ``$in``."""
-HISTORY_STEPS = 20
-"""The newest states of a job that ``cw.history`` keeps."""
 
 DUPLICATE_KEY = 11000
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Jobs or nodes: what differs between them."""
-
-    grammar: Grammar
-    plural: str
-    """Also the name of the collection."""
-    id_key: str
-    volatile: frozenset[str]
-    """Keys of scontrol's whose values change without anything having happened."""
-
-
-JOBS = Kind(JOB, "jobs", "job_id", volatile_keys(JOB))
-NODES = Kind(NODE, "nodes", "name", volatile_keys(NODE))
 
 
 @dataclass
@@ -93,39 +75,12 @@ class _Batch:
     set_aside: list[SetAside] = field(default_factory=list)
 
 
-def documents(
-    records: Iterable[Record | SetAside], kind: Kind, cluster: ClusterSettings
-) -> Iterator[SlurmDict | SetAside]:
-    """The ``slurm`` dict of every record; one whose values are impossible is set aside."""
-    made = Documents(kind.grammar, cluster)
-    for item in records:
-        yield item if isinstance(item, SetAside) else _document(item, made)
-
-
-def _document(record: Record, made: Documents) -> SlurmDict | SetAside:
-    try:
-        return made.of(record)
-    except DocumentError as error:
-        return SetAside(record.text, str(error), (record.id,))
-
-
-def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
-    """The three usernames of a job's ``cw``: Slurm's own, the others from *users*."""
-    name = slurm[cluster.username_field]
-    return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
-
-
 BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
 
 
 def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
     """Writes operations all or none, in any order, whoever holds the cluster's lease."""
     return lambda collection, operations: bulk_write(store, collection, operations, [cluster.name])
-
-
-def _step(slurm: SlurmDict, now: datetime) -> Document:
-    """A step of a job's history: the state, and when a scrape first showed it."""
-    return {"state": slurm.get("job_state"), "seen": now}
 
 
 class Intake:
@@ -144,6 +99,7 @@ class Intake:
         self._store = store
         self._cluster = cluster
         self._kind = kind
+        self._stored = Stored(cluster, kind)
         self._volatile_interval = volatile_interval
         self._bulk_write = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
@@ -233,7 +189,7 @@ class Intake:
 
     def _read(self, record: Record, made: Documents) -> _Read | SetAside:
         """*record* as it is to be written."""
-        slurm = _document(record, made)
+        slurm = document_or_aside(record, made)
         if isinstance(slurm, SetAside):
             return slurm
         return _Read(slurm, text_mark(record, self._kind.volatile))
@@ -252,18 +208,12 @@ class Intake:
         """
         operations = []
         for end in ends:
-            job = self._collection.find_one(self._identity(end.job_id), {"slurm.submit_time": 1})
+            job = self._collection.find_one(
+                self._stored.identity(end.job_id), {"slurm.submit_time": 1}
+            )
             if job is None or job["slurm"].get("submit_time") != end.submit_time:
                 continue
-            finished = finished_at(
-                {"job_state": end.state, "end_time": end.end_time}, self._clock()
-            )
-            values = {
-                "cw.accounting": end.document(),
-                "cw.finished_at": finished,
-                "cw.filters.finished_at": finished or NOT_FINISHED,
-            }
-            operations.append(UpdateOne(self._identity(end.job_id), {"$set": values}))
+            operations.append(self._stored.ended(end, self._clock()))
         if operations:
             self._bulk_write(self._collection, operations)
         return len(operations)
@@ -283,13 +233,6 @@ class Intake:
             slurm = found["slurm"]
             ledger[slurm[self._kind.id_key]] = Entry(fingerprint(slurm), now, NO_MARK)
         return ledger
-
-    def _identity(self, record_id: str) -> Document:
-        """The filter for one document: by its unique index."""
-        return {
-            f"slurm.{self._kind.id_key}": record_id,
-            "slurm.cluster_name": self._cluster.name,
-        }
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -312,13 +255,11 @@ class Intake:
                 continue
             elif self._kind is JOBS and is_another_job(known.fingerprint, new.fingerprint, slurm):
                 self._keep_former(record_id)
-                operations.append(
-                    ReplaceOne(self._identity(record_id), self._new(slurm, users, now))
-                )
+                operations.append(self._stored.replacement(slurm, users, now))
             else:
                 stable = known.fingerprint.stable != new.fingerprint.stable
                 operations.append(
-                    self._update(known.fingerprint, slurm, users, now, changed=stable)
+                    self._stored.update(known.fingerprint, slurm, users, now, changed=stable)
                 )
             written[record_id] = new
         if fresh:
@@ -334,42 +275,6 @@ class Intake:
         counts.changed += len(operations)
         for record_id, entry in written.items():
             ledger[record_id] = entry
-
-    def _new(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
-        record_id = slurm[self._kind.id_key]
-        document: Document = {"_id": f"{self._cluster.name}/{record_id}", "slurm": slurm}
-        document["cw"] = self._cw(slurm, users, now) | {"first_seen": now, "last_changed": now}
-        if self._kind is JOBS:
-            document["cw"]["history"] = [_step(slurm, now)]
-            document["user"] = {}
-        return document
-
-    def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
-        if self._kind is not JOBS:
-            return {"filters": node_filters(slurm)}
-        names, finished = job_cw(slurm, self._cluster, users), finished_at(slurm, now)
-        filters = job_filters(slurm, names.values(), finished)
-        return {**names, "finished_at": finished, "filters": filters}
-
-    def _update(
-        self,
-        before: Fingerprint,
-        slurm: SlurmDict,
-        users: Mapping[str, Names],
-        now: datetime,
-        *,
-        changed: bool,
-    ) -> UpdateOne:
-        """An update of all but ``user`` and ``first_seen``."""
-        cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
-        update: Document = {
-            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
-            "$unset": {"cw.vanished": ""},
-        }
-        if self._kind is JOBS and before.state != slurm.get("job_state"):
-            step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
-            update["$push"] = {"cw.history": step}
-        return UpdateOne(self._identity(slurm[self._kind.id_key]), update)
 
     def _insert(
         self,
@@ -398,14 +303,14 @@ class Intake:
         users: Mapping[str, Names],
         now: datetime,
     ) -> None:
-        inserts = [InsertOne(self._new(slurm, users, now)) for slurm, _ in fresh.values()]
+        inserts = [InsertOne(self._stored.new(slurm, users, now)) for slurm, _ in fresh.values()]
         self._bulk_write(self._collection, inserts)
 
     def _held(self, record_ids: list[str]) -> dict[str, Fingerprint]:
         """The fingerprints of those records that Mongo holds, present or gone."""
         known = {}
         for start in range(0, len(record_ids), SMALL_BATCH):
-            ids = [f"{self._cluster.name}/{each}" for each in record_ids[start:][:SMALL_BATCH]]
+            ids = [self._stored.document_id(each) for each in record_ids[start:][:SMALL_BATCH]]
             for found in self._collection.find({"_id": {"$in": ids}}, {"slurm": 1}):
                 slurm = found["slurm"]
                 known[slurm[self._kind.id_key]] = fingerprint(slurm)
@@ -423,13 +328,13 @@ class Intake:
             slurm, new = fresh[record_id]
             if self._kind is JOBS and is_another_job(before, new, slurm):
                 self._keep_former(record_id)
-                yield ReplaceOne(self._identity(record_id), self._new(slurm, users, now))
+                yield self._stored.replacement(slurm, users, now)
             else:
-                yield self._update(before, slurm, users, now, changed=True)
+                yield self._stored.update(before, slurm, users, now, changed=True)
 
     def _keep_former(self, record_id: str) -> None:
         """Keep the job whose id came round again in ``former_jobs`` before it is replaced."""
-        former = self._collection.find_one(self._identity(record_id))
+        former = self._collection.find_one(self._stored.identity(record_id))
         if former is not None:
             former["_id"] += f"/{former['slurm'].get('submit_time')}"
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
@@ -453,15 +358,11 @@ class Intake:
                 for record_id in gone
                 if not is_finished(ledger[record_id].fingerprint.state)
             ]
-        cw: Document = {"cw.vanished": now}
-        if self._kind is JOBS:
-            finished = {"$ifNull": ["$cw.finished_at", now]}
-            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
             self._bulk_write(
                 self._collection,
-                [UpdateOne(self._identity(record_id), [{"$set": cw}]) for record_id in batch],
+                [self._stored.vanished(record_id, now) for record_id in batch],
             )
             for record_id in batch:
                 del ledger[record_id]

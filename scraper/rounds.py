@@ -15,7 +15,8 @@ from pymongo.errors import PyMongoError
 
 from config import ClusterSettings, ScraperSettings
 from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.intake import JOBS, NODES, Intake, Kind, RoundCounts
+from ingest.intake import Intake, RoundCounts
+from ingest.kinds import JOBS, NODES, Kind
 from ingest.leases import Lease, LeaseLost
 from ingest.records import (
     NoAnswer,

@@ -20,7 +20,8 @@ from config import ClusterSettings, RetentionSettings, SshSettings
 from ingest import marks
 from ingest.accounting import JobEnd
 from ingest.grammar import JOB
-from ingest.intake import JOBS, Intake
+from ingest.intake import Intake
+from ingest.kinds import JOBS
 from ingest.leases import Lease
 from ingest.marks import Marks
 from ingest.records import read_records

@@ -12,7 +12,8 @@ import pytest
 
 from config import ClusterSettings, SshSettings
 from ingest.grammar import JOB
-from ingest.intake import JOBS, Intake
+from ingest.intake import Intake
+from ingest.kinds import JOBS
 from ingest.leases import Lease
 from ingest.records import read_records
 from ingest.store import Store

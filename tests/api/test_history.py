@@ -9,7 +9,8 @@ from api import queries
 from config import ClusterSettings, SshSettings
 from ingest.accounting import JobEnd
 from ingest.grammar import JOB
-from ingest.intake import JOBS, Intake
+from ingest.intake import Intake
+from ingest.kinds import JOBS
 from ingest.records import read_records
 from ingest.store import Store
 from tests.api.client import Client

@@ -6,7 +6,7 @@ from bench import baselines, limits, product
 from bench.dumps import Dump
 from ingest.changes import VOLATILE
 from ingest.documents import SlurmDict
-from ingest.intake import JOBS, NODES, Kind
+from ingest.kinds import JOBS, NODES, Kind
 from ingest.records import SetAside
 
 SEAL = "abcDEF1"

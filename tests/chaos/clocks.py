@@ -7,7 +7,8 @@ from api.app import build_app
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.grammar import JOB
-from ingest.intake import JOBS, Intake
+from ingest.intake import Intake
+from ingest.kinds import JOBS
 from ingest.leases import Lease
 from ingest.records import read_records
 from ingest.store import Document, Store

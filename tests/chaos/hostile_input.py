@@ -18,7 +18,8 @@ from api.app import ENDPOINTS, Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.grammar import JOB
-from ingest.intake import JOBS, Intake
+from ingest.intake import Intake
+from ingest.kinds import JOBS
 from ingest.records import read_records
 from ingest.store import Store
 from tests.api.client import Answer, Client

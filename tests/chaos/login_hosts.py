@@ -17,7 +17,7 @@ import paramiko
 
 from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
-from ingest.intake import JOBS, NODES
+from ingest.kinds import JOBS, NODES
 from ingest.store import Store
 from scraper.rounds import ClusterScraper, log_round
 from scraper.schedule import Schedule

@@ -11,7 +11,7 @@ from bson import Binary, encode
 
 from config import ClusterSettings, SshSettings
 from ingest.changes import finished_at
-from ingest.intake import JOBS, NODES, Kind, documents
+from ingest.kinds import JOBS, NODES, Kind, documents
 from ingest.layouts import Layouts
 from ingest.records import NoAnswer, Record, SealMissing, SetAside, read_records
 from tests.ingest.attacks import SEAL

@@ -11,7 +11,7 @@ from typing import Any
 
 from config import ClusterSettings, SshSettings
 from config.settings import UsernameField
-from ingest.intake import JOBS, NODES, Kind, documents
+from ingest.kinds import JOBS, NODES, Kind, documents
 from ingest.records import NoAnswer, SetAside, read_records
 from ingest.second_list import read_list
 

@@ -18,7 +18,7 @@ from ingest.anonymise import KEPT_WORDS, Report, anonymise
 from ingest.dump_names import HOSTS, SYSTEM_NAMES
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.hostlists import HostlistError, expand
-from ingest.intake import documents
+from ingest.kinds import documents
 from ingest.pairs import RawPairs
 from ingest.records import NoAnswer, Record, SetAside, read_records
 from ingest.values import ABSENT

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.intake import JOBS, documents
+from ingest.kinds import JOBS, documents
 from ingest.records import NoAnswer, Record, SetAside, read_records
 from tests.ingest.golden import DUMPS, FOLDER, cluster_of, kind_of, listed_of, read, seal_of
 

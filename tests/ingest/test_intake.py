@@ -9,9 +9,11 @@ import pytest
 from config import ClusterSettings, SshSettings
 from ingest.filters import job_filters, node_filters
 from ingest.grammar import JOB, NODE
-from ingest.intake import HISTORY_STEPS, JOBS, NODES, DocumentsMissing, Intake, RoundCounts
+from ingest.intake import DocumentsMissing, Intake, RoundCounts
+from ingest.kinds import JOBS, NODES
 from ingest.records import read_records
 from ingest.store import Store
+from ingest.stored import HISTORY_STEPS
 from ingest.users import add_user
 from tests.ingest.attacks import job
 

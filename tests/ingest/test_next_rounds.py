@@ -18,7 +18,8 @@ import ingest.intake
 from config import ClusterSettings
 from ingest.changes import VOLATILE
 from ingest.grammar import JOB
-from ingest.intake import JOBS, BulkWrite, Intake, RoundCounts, plain_bulk_write
+from ingest.intake import BulkWrite, Intake, RoundCounts, plain_bulk_write
+from ingest.kinds import JOBS
 from ingest.leases import Lease, LeaseLost
 from ingest.records import Record, SetAside, Unchanged, Vouching, read_changes
 from ingest.store import Document, Store

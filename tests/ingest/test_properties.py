@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from config import ClusterSettings, SshSettings
 from ingest.grammar import JOB, NODE, Grammar
-from ingest.intake import JOBS, NODES, documents
+from ingest.kinds import JOBS, NODES, documents
 from ingest.pairs import RawPairs
 from ingest.records import NoAnswer, Record, SetAside, read_records
 from tests.ingest.printing import (

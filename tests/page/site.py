@@ -17,7 +17,8 @@ from clockwork.demo.run import DUMPS
 from config import load_settings
 from config.settings import ApiSettings, ClusterSettings
 from ingest.grammar import JOB
-from ingest.intake import JOBS, NODES, Intake, Kind
+from ingest.intake import Intake
+from ingest.kinds import JOBS, NODES, Kind
 from ingest.pairs import RawPairs
 from ingest.records import Record, read_records
 from ingest.scrapes import ScrapeLog

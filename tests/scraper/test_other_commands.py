@@ -8,7 +8,7 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.intake import JOBS
+from ingest.kinds import JOBS
 from ingest.store import Store
 from scraper.errors import NotAnswered
 from scraper.rounds import ClusterScraper

@@ -15,7 +15,7 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.intake import JOBS, NODES, Kind
+from ingest.kinds import JOBS, NODES, Kind
 from ingest.store import Store
 from scraper.errors import (
     CommandFailed,

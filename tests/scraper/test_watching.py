@@ -14,7 +14,7 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.intake import JOBS, NODES
+from ingest.kinds import JOBS, NODES
 from ingest.scrapes import ScrapeLog
 from ingest.store import Store
 from scraper.rounds import ClusterScraper, log_round

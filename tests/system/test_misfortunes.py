@@ -7,7 +7,7 @@ import pytest
 
 from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
-from ingest.intake import JOBS
+from ingest.kinds import JOBS
 from ingest.store import Store
 from scraper.rounds import ClusterScraper, log_round
 from tests.chaos.login_hosts import told
