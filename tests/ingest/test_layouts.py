@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest import layouts as layouts_module
-from ingest import pieces
+from ingest import pieces, plans
 from ingest.documents import (
     DocumentError,
     job_document,
@@ -174,6 +174,8 @@ def test_a_layout_is_used_from_the_second_record_on() -> None:
     assert [each.id for each in found] == ["0", "1", "2", "3", "4", "5"]
     assert all(each.reading is not None for each in found[2:])
     assert all(each.sealed.count(b"\0" * len(SEAL)) == 4 for each in found)
+    found = [each for each in read_records([text], JOB, seal=SEAL) if isinstance(each, Record)]
+    assert all(each.reading is not None for each in found)
 
 
 def test_a_layout_of_nodes_is_used_from_the_second_record_on() -> None:
@@ -205,6 +207,16 @@ def test_a_batch_job_without_its_end_is_left_to_the_careful_reader() -> None:
     assert layouts.read(text) is None
     with pytest.raises(Unreadable, match="a batch job without StdOut"):
         read_pairs(text, JOB, multi_line=True)
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(0, False), (1, True), (40, True), (41, False)])
+def test_the_seal_stands_as_close_behind_a_time_as_the_careful_reader_wants_it(
+    length: int, is_read: bool
+) -> None:
+    raw = read_pairs(job("1", "dave(1004)", sealed=False), JOB, multi_line=True)
+    layouts = trained(raw, JOB, NO_CHARACTER)
+    text = printed(raw, {"SubmitTime": "x" * length}, seal=NO_CHARACTER)
+    assert check_one(layouts, text, JOB, NO_CHARACTER) is is_read
 
 
 @pytest.mark.parametrize("forged", [" Priority=2", " NtasksPerTRES:0", " Xy=1", "\0"])
@@ -350,11 +362,34 @@ def test_blocks_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(layouts_module, "MAX_SEEN", 10)
     layouts = Layouts(JOB, sealed=False)
     layouts.learn(*with_lines(0))
+    sizes = []
     for number in range(100):
         text = job("1", f"user{number}({number})", sealed=False)
         assert layouts.read(text) is not None
-    seen = [len(group.seen) for group in layouts._groups.values()]
-    assert max(seen) <= 10
+        sizes.append(max(len(group.seen) for group in layouts._groups.values()))
+    assert max(sizes) == 10
+
+
+def test_values_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = plans._Known(str.upper, limit=3)
+    sizes = []
+    for number in range(10):
+        assert known[f"x{number}"] == f"X{number}"
+        sizes.append(len(known))
+    assert max(sizes) == 3
+    for length, is_kept in ((plans.MAX_KNOWN_LENGTH, True), (plans.MAX_KNOWN_LENGTH + 1, False)):
+        assert known["x" * length] == "X" * length
+        assert ("x" * length in known) is is_kept
+
+    monkeypatch.setattr(plans, "MAX_KNOWN", 3)
+    monkeypatch.setattr(plans, "MAX_KNOWN_HOURS", 2)
+    times = _KnownTimes(_ZONES[0], time)
+    for minute in range(10, 20):
+        assert times[f"2026-11-23T20:{minute}:00"] == f"2026-11-23T20:{minute}:00-05:00"
+        assert len(times) <= 3
+    for hour in range(10, 20):
+        assert times[f"2026-11-23T{hour}:00:00"] == f"2026-11-23T{hour}:00:00-05:00"
+        assert len(times._hours) <= 2
 
 
 # --- times and names -----------------------------------------------------------------------------
