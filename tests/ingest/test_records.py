@@ -609,13 +609,15 @@ def test_what_stands_for_the_seal_in_the_output_itself_is_not_taken_for_it() -> 
     forged = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True).replace(
         SEAL, "\0" * len(SEAL)
     )
-    too_long = job("3", ALICE, sealed=True, comment="x" * 5000)
+    too_long = job("3", ALICE, sealed=True, comment="x" * 5000) + job("4", BOB, sealed=True)
     ways: tuple[Known, ...] = (of(known), nothing_known)
     for behind in ("", too_long):
         for of_before in ways:
             output = [(forged + behind).encode()]
             found = list(read_changes(output, JOB, of_before, seal=SEAL, max_bytes=4000))
-            assert all(isinstance(item, SetAside) for item in found)
+            assert not any(isinstance(item, Unchanged) for item in found)
+            read_right = [item.id for item in found if isinstance(item, Record)]
+            assert read_right == (["4"] if behind else [])
 
 
 def test_a_text_that_holds_what_no_text_can_is_read_each_time() -> None:
