@@ -176,21 +176,21 @@ class Output:
 
         Those whose texts are *known* are not read.
         """
-        ids: list[str] = []
+        ids: list[str] = []  # of known ones in the run in hand
         waiting: Record | str | None = None  # the part behind it may still belong to it
         last = b""  # the part that it is
         for run in self._cut():
             if isinstance(run, SetAside):
-                yield from self._group.joined() if waiting is None else _settled(ids, waiting)
+                yield from self._group.joined() if waiting is None else _settled(waiting)
                 yield run
-                self._group, ids, waiting = self._behind(run), [], None
+                self._group, waiting = self._behind(run), None
                 continue
             # No part of a run that is not normal can be told for a whole record at once.
             names = known(run.parts) if run.normal else nothing_known(run.parts)
             if isinstance(waiting, str) and None not in names:  # as in most rounds
                 told = cast(list[str], names)
-                yield Unchanged((*ids, waiting, *told[:-1]))
-                ids, waiting, last = [], told[-1], run.parts[-1]
+                yield Unchanged((waiting, *told[:-1]))
+                waiting, last = told[-1], run.parts[-1]
                 continue
             for part, name in zip(run.parts, names, strict=True):
                 whole = name or (self._by_layout(part) if run.normal else None)
@@ -216,7 +216,7 @@ class Output:
             if ids:
                 yield Unchanged(tuple(ids))
                 ids = []
-        yield from self._group.joined() if waiting is None else _settled(ids, waiting)
+        yield from self._group.joined() if waiting is None else _settled(waiting)
 
     def _printed(self, normal: bytes) -> bytes:
         """A part that is `normal` as it was printed."""
@@ -261,7 +261,7 @@ class Output:
 
     def first_id(self, piece: bytes) -> str:
         """The id in the first line of *piece*."""
-        return next(iter(ids_of(piece[:300], self.grammar)), "")
+        return ids_of(piece[:300], self.grammar)[0]
 
     def set_aside(self, piece: bytes, reason: str) -> SetAside:
         """*piece*, which is one record if that is certain, and may hold others if it is not."""
@@ -410,14 +410,9 @@ def _is_behind_spaces(buffer: bytearray, newline: int) -> bool:
     return start >= 0 and not buffer[start + 1 : newline].strip(b" ")
 
 
-def _settled(ids: list[str], last: Record | str) -> Iterator[Record | Unchanged]:
-    """The records of the known *ids* and the *last* one."""
-    if isinstance(last, str):
-        yield Unchanged((*ids, last))
-        return
-    if ids:
-        yield Unchanged(tuple(ids))
-    yield last
+def _settled(whole: Record | str) -> Iterator[Record | Unchanged]:
+    """The record, or the known one with this id, to which nothing that follows belongs."""
+    yield Unchanged((whole,)) if isinstance(whole, str) else whole
 
 
 def ids_of(piece: bytes, grammar: Grammar) -> tuple[str, ...]:

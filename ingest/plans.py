@@ -176,7 +176,7 @@ class Documents:
                     texts.append(place)
             elif read is not verbatim:
                 known.append((place, self._values_of(read)))
-        keys = [key for group in layout.groups for key in group.keys if key != "UserId"]
+        keys = [key for group in layout.groups for key in group.keys]
         return _Plan(
             is_ambiguous=len({self._rules[key][0] for key in keys}) < len(keys),
             empty=self._empty(layout),

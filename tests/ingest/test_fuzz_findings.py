@@ -17,7 +17,7 @@ from ingest.records import (
 )
 from ingest.values import duration
 from tests.fuzz.oracle import check
-from tests.ingest.attacks import SEAL, job
+from tests.ingest.attacks import SEAL, Attack, job, output
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 OPTIONS = range(256)
@@ -61,6 +61,12 @@ def test_the_first_jobs_name_can_not_pass_for_the_o_form(seal: str) -> None:
     assert values(second)["Command"] == "/r WorkDir=/y"
 
 
+def test_a_line_in_the_first_jobs_name_can_not_pass_for_the_form_of_several_lines() -> None:
+    attack = Attack("a line", "name", "x\n   Future=1")
+    text = output(attack, sealed=False, one_line=True)
+    assert ids(list(read_records([text], JOB))) == ["19", "20", "21"]
+
+
 @pytest.mark.parametrize("max_bytes", [1 << 20, 2000])
 def test_without_any_seal_it_is_missing_however_long_the_output_is(max_bytes: int) -> None:
     text = "".join(job(str(number), ALICE, sealed=False) for number in range(10))
@@ -76,12 +82,14 @@ def test_a_first_job_that_is_too_long_bears_the_seal_too() -> None:
     assert values(second)["JobId"] == "2"
 
 
-def test_a_fragment_before_a_job_that_is_too_long_says_nothing_of_the_seal() -> None:
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_a_fragment_before_a_job_that_is_too_long_says_nothing_of_the_seal(size: int) -> None:
+    read(job("4", BOB, sealed=True), seal=SEAL)  # that its layout is known does not help
     command = "/r\n\nJobId=9 x" + "x" * 5000
     text = job("1", ALICE, sealed=True, name="x\n\nJobId=8 y", command=command)
     others = job("2", BOB, sealed=True) + job("3", BOB, sealed=True)
     # Job 9's name could hold what seems to be the start of job 2, so that one is not believed.
-    *aside, third = read(text + others, seal=SEAL, max_bytes=4000)
+    *aside, third = read(text + others, seal=SEAL, size=size, max_bytes=4000)
     assert [each.ids for each in aside if isinstance(each, SetAside)] == [("1",), ("9",), ("2",)]
     assert values(third)["JobId"] == "3"
 

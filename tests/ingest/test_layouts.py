@@ -1,5 +1,6 @@
 """A record read by its layout is what the careful reader makes of it, or is left to that."""
 
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest import layouts as layouts_module
-from ingest import pieces
+from ingest import pieces, plans
 from ingest.documents import (
     DocumentError,
     job_document,
@@ -172,6 +173,19 @@ def test_a_layout_is_used_from_the_second_record_on() -> None:
     found = [each for each in read_records([text], JOB, seal=SEAL) if isinstance(each, Record)]
     assert [each.id for each in found] == ["0", "1", "2", "3", "4", "5"]
     assert all(each.reading is not None for each in found[2:])
+    assert all(each.sealed.count(b"\0" * len(SEAL)) == 4 for each in found)
+    found = [each for each in read_records([text], JOB, seal=SEAL) if isinstance(each, Record)]
+    assert all(each.reading is not None for each in found)
+
+
+def test_a_layout_of_nodes_is_used_from_the_second_record_on() -> None:
+    pieces._layouts_of.cache_clear()
+    text = "".join(
+        f"NodeName=cn-a{number} Arch=x\n   RealMemory=1\n   State=IDLE\n\n" for number in range(6)
+    )
+    found = [each for each in read_records([text.encode()], NODE) if isinstance(each, Record)]
+    assert [each.id for each in found] == [f"cn-a{number}" for number in range(6)]
+    assert all(each.reading is not None for each in found[2:])
 
 
 def test_what_nobody_can_write_is_left_to_the_careful_reader() -> None:
@@ -195,7 +209,17 @@ def test_a_batch_job_without_its_end_is_left_to_the_careful_reader() -> None:
         read_pairs(text, JOB, multi_line=True)
 
 
-@pytest.mark.parametrize("forged", [" Priority=2", " NtasksPerTRES:0", " Xy=1"])
+@pytest.mark.parametrize(("length", "is_read"), [(0, False), (1, True), (40, True), (41, False)])
+def test_the_seal_stands_as_close_behind_a_time_as_the_careful_reader_wants_it(
+    length: int, is_read: bool
+) -> None:
+    raw = read_pairs(job("1", "dave(1004)", sealed=False), JOB, multi_line=True)
+    layouts = trained(raw, JOB, NO_CHARACTER)
+    text = printed(raw, {"SubmitTime": "x" * length}, seal=NO_CHARACTER)
+    assert check_one(layouts, text, JOB, NO_CHARACTER) is is_read
+
+
+@pytest.mark.parametrize("forged", [" Priority=2", " NtasksPerTRES:0", " Xy=1", "\0"])
 def test_a_text_with_what_seems_a_key_is_left_to_the_careful_reader(forged: str) -> None:
     layouts = Layouts(JOB, sealed=False)
     plain, other = (
@@ -205,6 +229,41 @@ def test_a_text_with_what_seems_a_key_is_left_to_the_careful_reader(forged: str)
     layouts.learn(plain, read_pairs(plain, JOB, multi_line=True))
     assert layouts.read(plain) is not None
     assert layouts.read(other) is None
+
+
+@pytest.mark.parametrize("field", ["name", "command", "network", "comment", "stdout"])
+def test_a_space_behind_a_text_makes_another_layout(field: str) -> None:
+    plain, spaced, twice = (
+        job("1", "dave(1004)", sealed=False, **{field: f"some words{end}"})
+        for end in ("", " ", "  ")
+    )
+    for learnt, other in ((plain, spaced), (spaced, plain)):
+        layouts = Layouts(JOB, sealed=False)
+        layouts.learn(learnt, read_pairs(learnt, JOB, multi_line=True))
+        assert check_one(layouts, learnt, JOB, "")
+        assert layouts.read(other) is None
+        assert layouts.read(twice) is None
+        layouts.learn(twice, read_pairs(twice, JOB, multi_line=True))
+        assert layouts.read(twice) is None
+
+
+def test_a_space_behind_one_text_is_none_behind_another() -> None:
+    layouts = Layouts(JOB, sealed=False)
+    spaced, other = (
+        job("1", "dave(1004)", sealed=False, name=name, comment=comment)
+        for name, comment in (("a ", "b"), ("a", "b "))
+    )
+    layouts.learn(spaced, read_pairs(spaced, JOB, multi_line=True))
+    assert check_one(layouts, spaced, JOB, "")
+    assert layouts.read(other) is None
+
+
+def test_a_key_out_of_its_order_that_was_vouched_for_is_left_to_the_careful_reader() -> None:
+    text = job("1", "dave(1004)", sealed=False).replace("\n   Comment=hello", "")
+    text = text.replace("\n   Power=", "\n   Comment=hello\n   Power=")
+    layouts = Layouts(JOB, sealed=False)
+    layouts.learn(text, read_pairs(text, JOB, multi_line=True, vouched={"Comment"}))
+    assert layouts.read(text) is None
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -277,15 +336,60 @@ def test_how_many_layouts_are_learnt_and_kept_has_a_limit(monkeypatch: pytest.Mo
     assert 1 <= len(kept(layouts._tree)) <= 5
 
 
+def test_layouts_are_learnt_again_after_some_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts_module, "CREDIT", 2)
+    monkeypatch.setattr(layouts_module, "RECORDS_A_CREDIT", 4)
+    layouts = Layouts(JOB, sealed=False)
+    learnt = []
+    for number in range(10):
+        text, raw = with_lines(number)
+        layouts.learn(text, raw)
+        learnt.append(layouts.read(text) is not None)
+    assert [number for number, is_learnt in enumerate(learnt) if is_learnt] == [0, 1, 4, 8]
+
+
+def test_with_one_layout_too_many_all_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts_module, "MAX_LAYOUTS", 3)
+    layouts = Layouts(JOB, sealed=False)
+    sizes = []
+    for number in range(7):
+        layouts.learn(*with_lines(number))
+        sizes.append(len(kept(layouts._tree)))
+    assert sizes == [1, 2, 3, 1, 2, 3, 1]
+
+
 def test_blocks_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layouts_module, "MAX_SEEN", 10)
     layouts = Layouts(JOB, sealed=False)
     layouts.learn(*with_lines(0))
+    sizes = []
     for number in range(100):
         text = job("1", f"user{number}({number})", sealed=False)
         assert layouts.read(text) is not None
-    seen = [len(group.seen) for group in layouts._groups.values()]
-    assert max(seen) <= 10
+        sizes.append(max(len(group.seen) for group in layouts._groups.values()))
+    assert max(sizes) == 10
+
+
+def test_values_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = plans._Known(str.upper, limit=3)
+    sizes = []
+    for number in range(10):
+        assert known[f"x{number}"] == f"X{number}"
+        sizes.append(len(known))
+    assert max(sizes) == 3
+    for length, is_kept in ((plans.MAX_KNOWN_LENGTH, True), (plans.MAX_KNOWN_LENGTH + 1, False)):
+        assert known["x" * length] == "X" * length
+        assert ("x" * length in known) is is_kept
+
+    monkeypatch.setattr(plans, "MAX_KNOWN", 3)
+    monkeypatch.setattr(plans, "MAX_KNOWN_HOURS", 2)
+    times = _KnownTimes(_ZONES[0], time)
+    for minute in range(10, 20):
+        assert times[f"2026-11-23T20:{minute}:00"] == f"2026-11-23T20:{minute}:00-05:00"
+        assert len(times) <= 3
+    for hour in range(10, 20):
+        assert times[f"2026-11-23T{hour}:00:00"] == f"2026-11-23T{hour}:00:00-05:00"
+        assert len(times._hours) <= 2
 
 
 # --- times and names -----------------------------------------------------------------------------
@@ -321,12 +425,89 @@ def test_times_by_the_hour_are_the_same(zone: ZoneInfo, moments: list[str], offs
             assert known[text] == expected
 
 
-def test_two_keys_of_one_name_are_put_together_as_the_careful_reader_does() -> None:
-    text = "NodeName=a Arch=x\n   Features=one\n   AvailableFeatures=two\n"
+@pytest.mark.parametrize("offset", ["", "-0500", "+0000"])
+def test_what_is_told_of_an_hour_is_not_asked_again(offset: str) -> None:
+    zone = _ZONES[0]
+    asked: list[str] = []
+
+    def read(text: str, zone: ZoneInfo) -> str | None:
+        asked.append(text)
+        return time(text, zone)
+
+    known = _KnownTimes(zone, read)
+    for clock in ("13:41", "13:42", "00:00", "59:59"):
+        text = f"2026-11-23T20:{clock}{offset}"
+        assert known[text] == time(text, zone)
+    assert asked == [f"2026-11-23T20:13:41{offset}"]
+    for clock in ("60:00", "13:60", "1x:00", "13:4", "13:410"):
+        with pytest.raises(DocumentError):
+            known[f"2026-11-23T20:{clock}{offset}"]
+
+
+def test_an_hour_in_which_the_clock_changes_is_not_one() -> None:
+    zone = ZoneInfo("Australia/Lord_Howe")  # where it changes by half an hour
+    known = _KnownTimes(zone, time)
+    for clock in ("02:10:00", "02:40:00", "02:20:00", "02:50:00"):
+        text = f"2026-10-04T{clock}"
+        assert known[text] == time(text, zone)
+
+
+@pytest.mark.parametrize(
+    "lines",  # in one block; and the last one by itself, which a plan fills in before the blocks
+    [
+        "Arch=x\n   Features=one\n   AvailableFeatures=two",
+        "Arch=x\n   Features=one\n   CPULoad=0.1\n   AvailableFeatures=two\n   NodeAddr=a",
+    ],
+)
+def test_two_keys_of_one_name_are_put_together_as_the_careful_reader_does(lines: str) -> None:
+    text = f"NodeName=cn-a001 {lines}\n"
     text += "   RealMemory=1 AllocMem=0\n   State=IDLE ThreadsPerCore=1\n\n"
     layouts = Layouts(NODE, sealed=False)
     layouts.learn(text, read_pairs(text, NODE, multi_line=True))
     assert check_one(layouts, text, NODE, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "grammar"),
+    [
+        ("NodeName=cn-a001 CoresPerSocket=1\n   RealMemory=1\n   State=UNKNOWN\n\n", NODE),
+        (
+            job("1", "dave(1004)", sealed=False).replace(" GroupId=dave(1004) MCS_label=N/A", ""),
+            JOB,
+        ),
+        (
+            job("1", "dave(1004)", sealed=False).replace(
+                "Deadline=N/A", "Deadline=2026-11-24T08:00:00"
+            ),
+            JOB,
+        ),
+        (job("1", "dave(1004)", sealed=False, label="X", network="a b\t"), JOB),
+    ],
+    ids=[
+        "one value by itself",
+        "the owner by himself",
+        "a time in a block",
+        "other ends of values",
+    ],
+)
+def test_a_layout_that_is_rare_is_read_as_the_careful_reader_does(
+    text: str, grammar: Grammar
+) -> None:
+    layouts = Layouts(grammar, sealed=False)
+    layouts.learn(text, read_pairs(text, grammar, multi_line=True))
+    assert check_one(layouts, text, grammar, "")
+
+
+def test_a_document_is_made_without_the_raw_pairs() -> None:
+    text = job("1", "dave(1004)", sealed=False)
+    layouts = Layouts(JOB, sealed=False)
+    layouts.learn(text, read_pairs(text, JOB, multi_line=True))
+    record = Record(text.encode(), None, text.encode(), layouts.read(text))
+    documents = Documents(JOB, CLUSTER)
+    with patch.object(Record, "raw", None):
+        assert documents.of(record)["job_id"] == "1"
+    with patch.object(Documents, "_plan", None):  # that of the layout is there
+        assert documents.of(record)["job_id"] == "1"
 
 
 def test_a_reserved_job_and_one_that_is_not() -> None:

@@ -116,6 +116,41 @@ def test_a_nodes_load_is_volatile() -> None:
     assert ledger.known([text.replace("State=IDLE", "State=DOWN").encode()]) == [None]
 
 
+def test_a_nodes_fourth_value_that_moves_has_it_read_again() -> None:
+    text = NODE_TEXT.replace(" CPULoad=0.12 [", " [").replace(
+        "State=IDLE Weight=1\n",
+        "State=IDLE Weight=1\n   LastBusyTime=2026-11-23T20:13:41\n   CurrentWatts=10\n",
+    )
+    ledger = ledger_of(text, NODE)
+    moved = text.replace("FreeMem=512", "FreeMem=510").replace("20:13:41\n", "20:15:41\n")
+    assert ledger.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
+    assert ledger.known([text.replace("Watts=10", "Watts=11").encode()]) == [None]
+
+
+def test_a_volatile_value_that_is_no_number_has_no_place() -> None:
+    text = NODE_TEXT.replace(" CPULoad=0.12 [", " [").replace("CPULoad=0.12", "CPULoad=N/A")
+    ledger = ledger_of(text, NODE)
+    moved = text.replace("FreeMem=512", "FreeMem=100")
+    assert ledger.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
+    assert ledger.known([text.replace("CPULoad=N/A", "CPULoad=0.1").encode()]) == [None]
+
+
+@pytest.mark.parametrize("length", [1 << 15, 1 << 16])
+def test_a_volatile_value_far_down_a_long_text_has_no_place(length: int) -> None:
+    text = job("1", OWNER, sealed=True, name="x" * length)
+    ledger = ledger_of(text)
+    moved = text.replace("RunTime=00:10:00", "RunTime=00:11:00")
+    assert ledger.known([sealed(text)]) == ["1"]
+    assert ledger.known([sealed(moved)]) == ["1" if length < 1 << 16 else None]
+
+
+def test_each_of_many_texts_has_its_answer() -> None:
+    one, other, two = (job(job_id, OWNER, sealed=True) for job_id in ("1", "9", "2"))
+    ledger = ledger_of(one)
+    ledger["2"] = Entry(PRINT, 100.0, text_mark(read(two), volatile_keys(JOB)))
+    assert ledger.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
+
+
 def test_a_text_is_read_again_once_it_is_due() -> None:
     text = job("1", OWNER, sealed=True)
     ledger = ledger_of(text)
@@ -161,8 +196,9 @@ def test_what_needs_to_be_written() -> None:
     assert first.needs_write(moved, interval=400)
     assert moved.needs_write(first, interval=400)
     assert first.needs_write(ended, interval=1000)
-    assert first.seen_as(moved).written == 100
-    assert first.seen_as(entry(500, run_time=1)).written == 500
+    mark = TextMark(1, (1, 2, 3, 4, 5, 6))
+    assert first.seen_as(moved._replace(mark=mark)) == first._replace(mark=mark)
+    assert first.seen_as(entry(500, run_time=1)) == first._replace(written=500)
 
 
 _EDITS = st.tuples(

@@ -1,7 +1,8 @@
 """A stream of output to records: cut where records begin, whole, and never more than there are."""
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import product
 
 import pytest
 
@@ -16,6 +17,7 @@ from ingest.records import (
     SetAside,
     Unchanged,
     Vouching,
+    nothing_known,
     read_changes,
     read_records,
 )
@@ -84,6 +86,14 @@ def test_a_record_is_handed_on_when_the_next_one_begins() -> None:
     assert ids([next(records)]) == ["1"]
     assert taken[-1] < 4
     assert ids(list(records)) == ["2", "3", "4"]
+
+
+def test_records_that_are_there_are_handed_on_before_more_is_asked_for() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield "".join(job(job_id, ALICE, sealed=True) for job_id in "123").encode()
+        raise AssertionError
+
+    assert ids([next(read_records(chunks(), JOB, seal=SEAL))]) == ["1"]
 
 
 def test_an_error_of_the_source_ends_the_stream_without_the_record_in_hand() -> None:
@@ -271,6 +281,13 @@ def test_a_piece_without_a_name_is_no_record() -> None:
     assert isinstance(item, SetAside)
 
 
+@pytest.mark.parametrize("end", ["\n\n", "\n   \n", "\n   \n\n"])
+@pytest.mark.parametrize("seal", ["", SEAL])
+def test_a_line_of_spaces_is_a_blank_line(end: str, seal: str) -> None:
+    text = "".join(job(job_id, ALICE, sealed=bool(seal), end=end) for job_id in "123")
+    assert ids(read(text, seal=seal)) == ["1", "2", "3"]
+
+
 def test_an_end_inside_a_line_is_no_end() -> None:
     cut = job("1", ALICE, sealed=False, comment="x StdOut=/forged")
     cut = cut[: cut.index("\n   StdErr=")] + "\n\n"
@@ -278,9 +295,10 @@ def test_an_end_inside_a_line_is_no_end() -> None:
     assert ids(found) == ["3"]
 
 
-def test_a_record_begins_behind_a_blank_line_alone() -> None:
+@pytest.mark.parametrize("before", ["x\n", "\nX\n", "\n X \n", "\n\t\n"])
+def test_a_record_begins_behind_a_blank_line_alone(before: str) -> None:
     forged = interactive("77", end="")
-    (item,) = read(interactive("1", comment=f"x\n{forged}"))
+    (item,) = read(interactive("1", comment=f"{before}{forged}"))
     assert isinstance(item, SetAside)
     assert item.ids == ("1", "77")
 
@@ -315,6 +333,8 @@ def test_a_record_of_just_the_limit_is_read(comment: str) -> None:
     assert ids(read(text + after, seal=SEAL, max_bytes=len(text))) == ["1", "2"]
     chunks = [text[:100].encode(), text[100:].encode(), after.encode()]
     assert ids(list(read_records(chunks, JOB, seal=SEAL, max_bytes=len(text)))) == ["1", "2"]
+    longer = job("3", BOB, sealed=True, comment="x" * len(text))
+    assert ids(read(text + longer + after, seal=SEAL, max_bytes=len(text))) == ["1", "2"]
 
 
 def test_a_key_that_slurm_showed_behind_paths_is_believed_behind_a_users_text() -> None:
@@ -388,12 +408,14 @@ SPLIT = "x\n\nJobId=9 JobName=y"
 def test_behind_a_record_that_is_too_long_a_start_in_a_name_is_not_believed(comment: str) -> None:
     text = (
         job("1", ALICE, sealed=True, comment=comment)
-        + job("2", ALICE, sealed=True, name=SPLIT)
+        + job("2", ALICE, sealed=True, name=SPLIT, comment="x\n\nJobId=8 y")
         + job("3", BOB, sealed=True)
     )
     found = read(text, seal=SEAL, max_bytes=20_000)
     assert ids(found) == ["3"]
-    assert {"1", "2"} <= {name for item in aside(found) for name in item.ids}
+    told = {name for item in aside(found) for name in item.ids}
+    assert {"1", "2"} <= told
+    assert "8" not in told  # job 2 is set aside, with all that belongs to it
 
 
 def test_a_record_that_is_too_long_together_with_parts_of_the_next_is_set_aside_with_it() -> None:
@@ -468,6 +490,7 @@ def test_how_much_text_waits_for_the_list_of_ids_has_a_limit(
     found = list(read_records([text], JOB, seal=SEAL, listed=lambda: set("12345678")))
     assert ids(found) == ["8", "7", "1", "2", "3", "4"]
     assert [item.ids for item in aside(found)] == [("5", "6", "9")]
+    assert "may belong to either" in aside(found)[0].reason
 
 
 # --- texts that are known already ----------------------------------------------------------------
@@ -529,6 +552,72 @@ def test_a_known_text_in_a_comment_is_a_part_of_the_comment() -> None:
     text = job("1", ALICE, sealed=True, comment="x\n\n" + job("2", BOB, sealed=False))
     found = list(read_changes([text.encode()], JOB, of(known), seal=SEAL))
     assert not any(isinstance(item, Unchanged) for item in found)
+
+
+KINDS = {
+    "known": "hello",
+    "read": "hello",
+    "read carefully": "two\nlines",
+    "read in parts": "x\n\nJobId=9 y",
+    "set aside": "x" * 5000,
+}
+"""What becomes of a record with this comment."""
+
+ORDERS: list[Sequence[str]] = [
+    *product(list(KINDS)[:3], repeat=4),
+    *product(KINDS, repeat=3),
+    *(["known"] * 5 + [kind] + ["known"] * 5 for kind in KINDS),
+    *(["set aside", "set aside"] + ["read"] * 4 + [kind] for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize("size", [100, 2500, 6000, 1 << 20])
+def test_each_record_comes_once_and_in_its_order_whatever_becomes_of_it(size: int) -> None:
+    read(job("1", ALICE, sealed=True), seal=SEAL)  # its layout is known from now on
+    for kinds in ORDERS:
+        texts = [
+            job(str(number), ALICE, sealed=True, comment=KINDS[kind])
+            for number, kind in enumerate(kinds)
+        ]
+        known = {
+            text.replace(SEAL, "\0" * len(SEAL)).encode(): str(number)
+            for number, text in enumerate(texts)
+            if kinds[number] == "known"
+        }
+        text = "".join(texts).encode()
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        told: list[tuple[str, str]] = []
+        for item in read_changes(chunks, JOB, of(known), seal=SEAL, max_bytes=4000):
+            if isinstance(item, Record):
+                told.append(("read", item.id))
+            else:
+                how = "known" if isinstance(item, Unchanged) else "set aside"
+                told += [(how, record_id) for record_id in item.ids]
+        assert told == [
+            (kind if kind in ("known", "set aside") else "read", str(number))
+            for number, kind in enumerate(kinds)
+        ]
+
+
+def test_what_stands_for_the_seal_in_the_output_itself_is_not_taken_for_it() -> None:
+    text = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True)
+    known = {
+        item.sealed: item.id
+        for item in read_records([text.encode()], JOB, seal=SEAL)
+        if isinstance(item, Record)
+    }
+    forged = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True).replace(
+        SEAL, "\0" * len(SEAL)
+    )
+    too_long = job("3", ALICE, sealed=True, comment="x" * 5000) + job("4", BOB, sealed=True)
+    ways: tuple[Known, ...] = (of(known), nothing_known)
+    for behind in ("", too_long):
+        for of_before in ways:
+            output = [(forged + behind).encode()]
+            found = list(read_changes(output, JOB, of_before, seal=SEAL, max_bytes=4000))
+            assert not any(isinstance(item, Unchanged) for item in found)
+            read_right = [item.id for item in found if isinstance(item, Record)]
+            assert read_right == (["4"] if behind else [])
 
 
 def test_a_text_that_holds_what_no_text_can_is_read_each_time() -> None:
