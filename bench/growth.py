@@ -14,7 +14,7 @@ from bench.api_client import BASE, Wsgi
 from bench.dumps import FIRST_JOB_ID, Dump
 from bench.plots import log_log_plot
 from bench.reading import SEAL
-from bench.results import shown
+from bench.results import shown_seconds
 from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate, exponent
 from bench.writing import Series
@@ -47,17 +47,6 @@ class Growth:
             for what, costs in self.costs.items()
         }
 
-    def lines(self) -> list[list[str]]:
-        """The lines of the table, a heading first."""
-        exponents = self.exponents()
-        return [
-            ["", *(f"{size} {self.sized_by}" for size in self.sizes), "grows as"],
-            *(
-                [what, *map(shown, costs), f"n^{exponents[what]:.2f}"]
-                for what, costs in self.costs.items()
-            ),
-        ]
-
     def document(self) -> dict[str, Any]:
         """The table for JSON."""
         return {
@@ -70,18 +59,33 @@ class Growth:
             "exponents": self.exponents(),
         }
 
-    def plot(self) -> str:
-        """The table as SVG."""
-        exponents = self.exponents()
-        return log_log_plot(
-            f"Seconds by number of {self.sized_by}",
-            self.sized_by,
-            self.sizes,
-            {
-                f"{what}: n^{exponents[what]:.2f}": [samples.best for samples in costs]
-                for what, costs in self.costs.items()
-            },
-        )
+
+Document = Mapping[str, Any]
+"""Growth as `Growth.document` makes it."""
+
+
+def lines(growth: Document) -> list[list[str]]:
+    """The lines of the table, a heading first: the best of each."""
+    return [
+        ["", *(f"{size} {growth['sized_by']}" for size in growth["sizes"]), "grows as"],
+        *(
+            [what, *map(shown_seconds, seconds), f"n^{growth['exponents'][what]:.2f}"]
+            for what, seconds in growth["seconds"].items()
+        ),
+    ]
+
+
+def plot(growth: Document) -> str:
+    """The table as SVG."""
+    return log_log_plot(
+        f"Seconds by number of {growth['sized_by']}",
+        growth["sized_by"],
+        growth["sizes"],
+        {
+            f"{what}: n^{growth['exponents'][what]:.2f}": seconds
+            for what, seconds in growth["seconds"].items()
+        },
+    )
 
 
 def growths(setting: Setting) -> Iterator[Growth]:

@@ -1,8 +1,8 @@
-"""A whole run as files: bench/results.json, docs/benchmarks.md, and the plots beside that."""
+"""What runs have found, as files: bench/results.json, docs/benchmarks.md, the plots beside that."""
 
 import platform
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from bench.growth import Growth
+from bench.growth import Growth, lines, plot
 from bench.results import HEADINGS, Row, cells, remarks
 
 ROOT = Path(__file__).parents[1]
@@ -22,63 +22,85 @@ _PACKAGES = ("pymongo", "orjson", "paramiko", "bottle", "waitress", "flask", "Se
 _HEAD = """\
 # What Clockwork costs
 
-Written by `make bench`, which measures all of it in one run: ours, a baseline and a limit in turn,
-several times, so that whatever else the machine does falls on all of them alike. Every figure is
-the median and, in brackets, the best; ratios are of the medians. What counts are the ratios: the
-seconds are those of this machine. `bench/results.json` has the same for programs, and `bench/` says
-how each is measured.
+Written by `make bench`, which measures each group of rows in one run: ours, a baseline and a limit
+in turn, several times, so that whatever else the machine does falls on all of them alike. Every
+figure is the median and, in brackets, the best; ratios are of the medians. What counts are the
+ratios: the seconds are those of this machine. `bench/results.json` has the same for programs, and
+`bench/` says how each is measured. `make bench BENCH_ROWS=...` measures some groups anew and leaves
+the others as they were.
 """
 
+Results = dict[str, Any]
+"""``groups``: for each that was measured, when its run ``began``, its ``rows`` and its ``growth``;
+beside that, on what the newest of them ran."""
 
-def keep(rows: Sequence[Row], growths: Sequence[Growth], left_out: Sequence[str]) -> None:
-    """Write the files of a run, which has not measured the groups *left_out*."""
-    about = {**_about(), "left_out": list(left_out)}
-    document = {
-        **about,
-        "rows": [row.document() for row in rows],
-        "growth": [growth.document() for growth in growths],
+
+def keep(
+    group: str,
+    began: datetime,
+    rows: Sequence[Row],
+    growths: Sequence[Growth],
+    order: Sequence[str],
+) -> None:
+    """Write the files anew with what was found for *group*; *order* is that of all groups."""
+    results: Results = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    groups = results.get("groups", {}) | {
+        group: {
+            "began": began.isoformat(timespec="minutes"),
+            "rows": [row.document() for row in rows],
+            "growth": [growth.document() for growth in growths],
+        }
     }
-    RESULTS.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
-    PAGE.write_text(page(about, rows, growths), encoding="utf-8")
-    for growth in growths:
-        (DOCS / f"{growth.name}.svg").write_text(growth.plot(), encoding="utf-8")
+    write({**_about(), "groups": {name: groups[name] for name in order if name in groups}})
 
 
-def _about() -> dict[str, Any]:
+def write(results: Results) -> None:
+    """Write the files."""
+    RESULTS.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+    PAGE.write_text(page(results), encoding="utf-8")
+    for growth in _all(results, "growth"):
+        (DOCS / f"{growth['name']}.svg").write_text(plot(growth), encoding="utf-8")
+
+
+def _about() -> Results:
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "cores": cpu_count()},
         "versions": {package: version(package) for package in _PACKAGES},
     }
 
 
-def page(about: dict[str, Any], rows: Sequence[Row], growths: Sequence[Growth]) -> str:
-    """The run in Markdown."""
-    versions = ", ".join(f"{package} {number}" for package, number in about["versions"].items())
-    targets = [target for row in rows for target in row.targets]
-    met = sum(target.met for target in targets)
+def _all(results: Results, part: str) -> list[Any]:
+    return [each for group in results["groups"].values() for each in group[part]]
+
+
+def page(results: Results) -> str:
+    """The results in Markdown."""
+    versions = ", ".join(f"{package} {number}" for package, number in results["versions"].items())
+    rows = _all(results, "rows")
+    targets = [target for row in rows for target in row["targets"]]
+    met = sum(target["met"] for target in targets)
+    runs: dict[str, list[str]] = {}
+    for name, group in results["groups"].items():
+        runs.setdefault(group["began"], []).append(name)
     parts = [
         _HEAD,
-        f"{about['date']}, Python {about['python']}, {about['machine']['cores']} cores, "
-        f"{versions}. Of {len(targets)} targets, {met} are met.\n",
-        *(
-            [f"Not measured in this run: {', '.join(about['left_out'])}.\n"]
-            * bool(about["left_out"])
-        ),
+        f"Python {results['python']}, {results['machine']['cores']} cores, {versions}. "
+        f"Of {len(targets)} targets, {met} are met.\n",
+        "".join(f"- Run of {began}: {', '.join(names)}\n" for began, names in runs.items()),
         _markdown([HEADINGS, *(cells(row) for row in rows)]),
         "## What was measured beside it\n",
         f"```\n{remarks(rows)}\n```\n",
     ]
-    for growth in growths:
+    for growth in _all(results, "growth"):
         parts += [
-            f"## By number of {growth.sized_by}\n",
-            _markdown(growth.lines()),
-            f"![Seconds by number of {growth.sized_by}]({growth.name}.svg)\n",
+            f"## By number of {growth['sized_by']}\n",
+            _markdown(lines(growth)),
+            f"![Seconds by number of {growth['sized_by']}]({growth['name']}.svg)\n",
         ]
     return "\n".join(parts)
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = (f"| {' | '.join(line)} |" for line in lines)
-    return "\n".join([head, f"|{' --- |' * len(lines[0])}", *body]) + "\n"
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *body = (f"| {' | '.join(line)} |" for line in table)
+    return "\n".join([head, f"|{' --- |' * len(table[0])}", *body]) + "\n"

@@ -1,4 +1,4 @@
-"""What a run has found: rows with ours, a baseline and a limit, as a table and as JSON."""
+"""What a run has found: rows with ours, a baseline and a limit, as JSON and as a table of that."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,10 +52,9 @@ class Row:
         """The row for JSON."""
         return {
             "name": self.name,
-            "unit": self.ours.unit,
             "ours": _samples(self.ours),
-            "baseline": _samples(self.baseline) | {"is": self.baseline_is},
-            "limit": _samples(self.limit) | {"is": self.limit_is},
+            "baseline": _samples(self.baseline, self.baseline_is),
+            "limit": _samples(self.limit, self.limit_is),
             "times_better_than_baseline": _rounded(self.gain),
             "times_the_limit": _rounded(self.distance),
             "times_the_limit_at_best": self.limit and _rounded(self.ours.best / self.limit.best),
@@ -88,7 +87,11 @@ def at_least_baseline(
 HEADINGS = ("what", "ours", "baseline", "limit", "x baseline", "x limit", "targets")
 
 
-def table(rows: Iterable[Row]) -> str:
+Document = Mapping[str, Any]
+"""A row as `Row.document` makes it."""
+
+
+def table(rows: Iterable[Document]) -> str:
     """The rows as text: the median of each and, in brackets, the best."""
     return aligned([HEADINGS, *(cells(row) for row in rows)])
 
@@ -99,14 +102,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(_line(cells, widths) for cells in lines)
 
 
-def remarks(rows: Iterable[Row]) -> str:
+def remarks(rows: Iterable[Document]) -> str:
     """What the baselines and limits of the rows are, and what was measured beside them."""
     lines = []
     for row in rows:
-        lines += [f"{row.name}:"] if row.baseline or row.limit or row.beside else []
-        lines += [f"    baseline: {row.baseline_is}"] if row.baseline else []
-        lines += [f"    limit: {row.limit_is}"] if row.limit else []
-        lines += [f"    beside: {what}: {shown(samples)}" for what, samples in row.beside.items()]
+        said = [f"    {part}: {row[part]['is']}" for part in ("baseline", "limit") if row[part]]
+        said += [f"    beside: {what}: {shown(each)}" for what, each in row["beside"].items()]
+        lines += [f"{row['name']}:", *said] if said else []
     return "\n".join(lines)
 
 
@@ -118,23 +120,30 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     ).rstrip()
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: Document) -> tuple[str, ...]:
     """The row's line in the table, as `HEADINGS` has it."""
     targets = "; ".join(
-        f"{'met' if target.met else 'MISSED'}: {target.says} ({_number(target.found)})"
-        for target in row.targets
+        f"{'met' if each['met'] else 'MISSED'}: {each['target']} ({_number(each['found'])})"
+        for each in row["targets"]
     )
-    measured = (row.ours, row.baseline, row.limit)
-    ratios = ("-" if ratio is None else _number(ratio) for ratio in (row.gain, row.distance))
-    return (row.name, *(shown(samples) for samples in measured), *ratios, targets)
+    measured = (shown(row[part]) for part in ("ours", "baseline", "limit"))
+    found = (row["times_better_than_baseline"], row["times_the_limit"])
+    ratios = ("-" if ratio is None else _number(ratio) for ratio in found)
+    return (row["name"], *measured, *ratios, targets)
 
 
-def shown(samples: Samples | None) -> str:
-    """The median and, in brackets, the best, with their unit."""
-    if samples is None:
+def shown(samples: Document) -> str:
+    """The median and, in brackets, the best, with their unit; ``-`` for none."""
+    if not samples:
         return "-"
-    scale, unit = (1000, "ms") if samples.unit == "s" and samples.median < 1 else (1, samples.unit)
-    return f"{_number(samples.median * scale)} ({_number(samples.best * scale)}) {unit}"
+    in_ms = samples["unit"] == "s" and samples["median"] < 1
+    scale, unit = (1000, "ms") if in_ms else (1, samples["unit"])
+    return f"{_number(samples['median'] * scale)} ({_number(samples['best'] * scale)}) {unit}"
+
+
+def shown_seconds(seconds: float) -> str:
+    """As `shown`, of one figure."""
+    return f"{_number(seconds * 1000)} ms" if seconds < 1 else f"{_number(seconds)} s"
 
 
 def _number(value: float) -> str:
@@ -145,8 +154,8 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or math.isinf(value) else float(f"{value:.4g}")
 
 
-def _samples(samples: Samples | None) -> dict[str, Any]:
+def _samples(samples: Samples | None, what: str = "") -> dict[str, Any]:
     if samples is None:
         return {}
-    shown = {"median": samples.median, "best": samples.best}
-    return {key: _rounded(value) for key, value in shown.items()} | {"turns": len(samples.values)}
+    figures = {"median": _rounded(samples.median), "best": _rounded(samples.best)}
+    return figures | {"unit": samples.unit, "turns": len(samples.values), "is": what}

@@ -4,6 +4,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from bench import (
@@ -20,7 +21,7 @@ from bench import (
     writing,
 )
 from bench.databases import Databases
-from bench.growth import Growth
+from bench.growth import Growth, lines
 from bench.login_host import NoLoginHost
 from bench.results import Row, aligned, remarks, table
 from bench.setting import Setting
@@ -44,13 +45,11 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
 def run(groups: Sequence[str], *, quick: bool) -> None:
     """Measure *groups* and print what was found.
 
-    A run of all groups that is not *quick* is kept, group by group: one that is cut short has kept
-    what it found, and says what it did not come to.
+    What is not *quick* is kept, group by group: a run that is cut short has kept what it found.
     """
-    rows: list[Row] = []
-    growths: list[Growth] = []
-    left_out = list(GROUPS)
-    kept = not quick and set(groups) == set(GROUPS)
+    began = datetime.now(timezone.utc)
+    all_rows: list[Row] = []
+    all_growths: list[Growth] = []
     with tempfile.TemporaryDirectory(prefix="clockwork-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -58,6 +57,8 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
             setting = Setting(QUICK if quick else Sizes(), databases, folder)
             started = time.monotonic()
             for group in groups:
+                rows: list[Row] = []
+                growths: list[Growth] = []
                 try:
                     for found in GROUPS[group](setting):
                         _say(f"{time.monotonic() - started:5.0f} s  {group}: {found.name}")
@@ -67,12 +68,14 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
                             rows.append(found)
                 except NoLoginHost as error:
                     _say(f"{group}: left out: {error}")
-                else:
-                    left_out.remove(group)
-                if kept:
-                    report.keep(rows, growths, left_out)
-    tables = [table(rows), *(aligned(each.lines()) for each in growths)]
-    print("\n\n".join([*tables, remarks(rows)]))
+                    continue
+                if not quick:
+                    report.keep(group, began, rows, growths, list(GROUPS))
+                all_rows += rows
+                all_growths += growths
+    documents = [row.document() for row in all_rows]
+    tables = [aligned(lines(growth.document())) for growth in all_growths]
+    print("\n\n".join([table(documents), *tables, remarks(documents)]))
 
 
 def _say(text: str) -> None:

@@ -1,11 +1,15 @@
 """Contenders in turn, the table and its targets, the exponent that fits, the plot."""
 
+import json
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench.growth import Growth
+from bench import report
+from bench.growth import Growth, lines, plot
 from bench.plots import log_log_plot
 from bench.report import page
 from bench.results import Row, at_least_baseline, at_most_limit, remarks, table
@@ -53,17 +57,19 @@ def row() -> Row:
 
 
 def test_a_row_says_what_it_found_and_which_targets_it_met() -> None:
-    printed = table([row()])
+    document = row().document()
+    printed = table([document])
     assert "a thing" in printed
     assert "MISSED: 6 times faster than the baseline (5); met: at most 2 x the limit (2)" in printed
-    assert "how others do it" in remarks([row()])
-    document = row().document()
+    assert "how others do it" in remarks([document])
     assert document["times_better_than_baseline"] == 5
     assert document["times_the_limit"] == 2
     assert [target["met"] for target in document["targets"]] == [False, True]
 
 
-ABOUT = {"date": "today", "python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
+def results(**groups: dict[str, Any]) -> dict[str, Any]:
+    about = {"python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
+    return {**about, "groups": groups}
 
 
 def test_growth_as_a_table_and_as_a_plot() -> None:
@@ -71,35 +77,48 @@ def test_growth_as_a_table_and_as_a_plot() -> None:
         "<reading>": tuple(Samples((size / 1000,)) for size in (10, 100, 1000)),
         "asking": tuple(Samples((0.001,)) for _ in range(3)),
     }
-    growth = Growth("growth", "jobs", (10, 100, 1000), costs)
-    assert growth.exponents() == {
+    growth = Growth("growth", "jobs", (10, 100, 1000), costs).document()
+    assert growth["exponents"] == {
         "<reading>": pytest.approx(1.0),
         "asking": pytest.approx(0.0, abs=1e-9),
     }
-    assert growth.lines()[1] == ["<reading>", *(growth.lines()[1][1:4]), "n^1.00"]
-    assert "| asking |" in page(
-        {"date": "", "python": "", "machine": {"cores": 2}, "versions": {}, "left_out": []},
-        [row()],
-        [growth],
-    )
-    svg = ET.fromstring(growth.plot())  # noqa: S314 - our own
-    lines = svg.findall("{http://www.w3.org/2000/svg}polyline")
-    assert [len(line.attrib["points"].split()) for line in lines] == [3, 3]
+    assert lines(growth)[1] == ["<reading>", "10 ms", "100 ms", "1 s", "n^1.00"]
+    written = page(results(growth={"began": "today", "rows": [], "growth": [growth]}))
+    assert "| asking | 1 ms | 1 ms | 1 ms | n^0.00 |" in written
+    svg = ET.fromstring(plot(growth))  # noqa: S314 - our own
+    drawn = svg.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [len(line.attrib["points"].split()) for line in drawn] == [3, 3]
     assert any(text.text == "<reading>: n^1.00" for text in svg.iter())
 
 
-def test_the_page_tells_how_many_targets_are_met() -> None:
-    about: dict[str, Any] = {
-        "date": "today",
-        "python": "3",
-        "machine": {"cores": 2},
-        "versions": {"flask": "3"},
-    }
-    about["left_out"] = ["ssh", "growth"]
-    written = page(about, [row()], [])
+def test_the_page_tells_how_many_targets_are_met_and_which_run_measured_what() -> None:
+    found = [row().document()]
+    written = page(
+        results(
+            read={"began": "today", "rows": found, "growth": []},
+            list={"began": "yesterday", "rows": [], "growth": []},
+            ssh={"began": "today", "rows": [], "growth": []},
+        )
+    )
     assert "Of 2 targets, 1 are met." in written
-    assert "Not measured in this run: ssh, growth." in written
+    assert "- Run of today: read, ssh\n- Run of yesterday: list\n" in written
     assert "| a thing | 2 (2) s | 10 (10) s | 1 (1) s |" in written
+
+
+def test_a_group_that_is_measured_anew_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, path in (("RESULTS", "results.json"), ("PAGE", "page.md"), ("DOCS", "")):
+        monkeypatch.setattr(report, name, tmp_path / path)
+    first, second = (datetime(2026, 11, day, tzinfo=timezone.utc) for day in (1, 2))
+    for group, began in (("b", first), ("a", first), ("b", second)):
+        report.keep(group, began, [row()], [], ["a", "b", "c"])
+    kept = json.loads((tmp_path / "results.json").read_text())["groups"]
+    assert [(name, group["began"][:10]) for name, group in kept.items()] == [
+        ("a", "2026-11-01"),
+        ("b", "2026-11-02"),
+    ]
+    assert "Of 4 targets, 2 are met." in (tmp_path / "page.md").read_text()
 
 
 def test_what_is_not_positive_has_no_place_on_a_logarithmic_axis() -> None:

@@ -8,12 +8,17 @@ time share the users: the last to leave removes them.
 import fcntl
 import pwd
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 
 MADE_HERE = "Clockwork system tests"
 IN_USE = Path("/run/lock/clockwork-system-tests-users")
 CHANGING = Path("/run/lock/clockwork-system-tests-users-changing")
+
+_USER_IS_BUSY = 8
+"""The exit status of userdel for a user with processes."""
+_SECONDS_TO_END = 15.0
 
 
 class UnixUsers:
@@ -45,7 +50,7 @@ class UnixUsers:
                 return  # Another run goes on and leaves later.
             for user in pwd.getpwall():
                 if user.pw_gecos == MADE_HERE:
-                    subprocess.run(["userdel", user.pw_name], check=True, capture_output=True)
+                    _remove(user.pw_name)
 
 
 def _exists(name: str) -> bool:
@@ -54,6 +59,17 @@ def _exists(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _remove(name: str) -> None:
+    """Remove a user, once the last of his processes is over: that of a session may be ending."""
+    give_up_at = time.monotonic() + _SECONDS_TO_END
+    while True:
+        done = subprocess.run(["userdel", name], capture_output=True, check=False)
+        if done.returncode != _USER_IS_BUSY or time.monotonic() > give_up_at:
+            done.check_returncode()
+            return
+        time.sleep(0.1)
 
 
 def _make(name: str) -> None:
