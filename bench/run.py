@@ -51,14 +51,18 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
     all_rows: list[Row] = []
     all_growths: list[Growth] = []
     with tempfile.TemporaryDirectory(prefix="clockwork-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with Databases(folder / "database") as databases:
-            setting = Setting(QUICK if quick else Sizes(), databases, folder)
-            started = time.monotonic()
-            for group in groups:
-                rows: list[Row] = []
-                growths: list[Growth] = []
+        Path(name).chmod(0o755)
+        started = time.monotonic()
+        for group in groups:
+            rows: list[Row] = []
+            growths: list[Growth] = []
+            folder = Path(name) / group
+            folder.mkdir()
+            folder.chmod(0o755)
+            # A database of its own: all collections share its cache, and those of other groups
+            # would fill it.
+            with Databases(folder / "database") as databases:
+                setting = Setting(QUICK if quick else Sizes(), databases, folder)
                 try:
                     for found in GROUPS[group](setting):
                         _say(f"{time.monotonic() - started:5.0f} s  {group}: {found.name}")
@@ -69,10 +73,10 @@ def run(groups: Sequence[str], *, quick: bool) -> None:
                 except NoLoginHost as error:
                     _say(f"{group}: left out: {error}")
                     continue
-                if not quick:
-                    report.keep(group, began, rows, growths, list(GROUPS))
-                all_rows += rows
-                all_growths += growths
+            if not quick:
+                report.keep(group, began, rows, growths, list(GROUPS))
+            all_rows += rows
+            all_growths += growths
     documents = [row.document() for row in all_rows]
     tables = [aligned(lines(growth.document())) for growth in all_growths]
     print("\n\n".join([table(documents), *tables, remarks(documents)]))
