@@ -88,12 +88,6 @@ def plot(growth: Document) -> str:
     )
 
 
-def growths(setting: Setting) -> Iterator[Growth]:
-    """By jobs, then by clusters."""
-    yield from by_jobs(setting)
-    yield from by_clusters(setting)
-
-
 def by_jobs(setting: Setting) -> Iterator[Growth]:
     """One cluster of more and more jobs."""
     yield _growth("growth_by_jobs", "jobs", setting.sizes.growth, lambda n: _of_jobs(setting, n))

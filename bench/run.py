@@ -37,7 +37,8 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
     "two": side_by_side.rows,
     "replay": replaying.rows,
     "one": looking_up.rows,
-    "growth": growth.growths,
+    "growth_by_clusters": growth.by_clusters,
+    "growth_by_jobs": growth.by_jobs,
 }
 """What can be asked for, by name, in the order in which it is measured: the longest last."""
 
