@@ -32,7 +32,7 @@ the others as they were.
 
 Results = dict[str, Any]
 """``groups``: for each that was measured, when its run ``began``, its ``rows`` and its ``growth``;
-beside that, on what the newest of them ran."""
+which are ``missing``; and on what the newest of them ran."""
 
 
 def keep(
@@ -51,7 +51,9 @@ def keep(
             "growth": [growth.document() for growth in growths],
         }
     }
-    write({**_about(), "groups": {name: groups[name] for name in order if name in groups}})
+    measured = {name: groups[name] for name in order if name in groups}
+    missing = [name for name in order if name not in groups]
+    write({**_about(), "missing": missing, "groups": measured})
 
 
 def write(results: Results) -> None:
@@ -87,7 +89,8 @@ def page(results: Results) -> str:
         _HEAD,
         f"Python {results['python']}, {results['machine']['cores']} cores, {versions}. "
         f"Of {len(targets)} targets, {met} are met.\n",
-        "".join(f"- Run of {began}: {', '.join(names)}\n" for began, names in runs.items()),
+        "".join(f"- Run of {began}: {', '.join(names)}\n" for began, names in runs.items())
+        + (f"- Not measured: {', '.join(results['missing'])}\n" if results["missing"] else ""),
         _markdown([HEADINGS, *(cells(row) for row in rows)]),
         "## What was measured beside it\n",
         f"```\n{remarks(rows)}\n```\n",

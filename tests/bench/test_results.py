@@ -69,7 +69,7 @@ def test_a_row_says_what_it_found_and_which_targets_it_met() -> None:
 
 def results(**groups: dict[str, Any]) -> dict[str, Any]:
     about = {"python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
-    return {**about, "groups": groups}
+    return {**about, "missing": ["load"], "groups": groups}
 
 
 def test_growth_as_a_table_and_as_a_plot() -> None:
@@ -101,7 +101,7 @@ def test_the_page_tells_how_many_targets_are_met_and_which_run_measured_what() -
         )
     )
     assert "Of 2 targets, 1 are met." in written
-    assert "- Run of today: read, ssh\n- Run of yesterday: list\n" in written
+    assert "- Run of today: read, ssh\n- Run of yesterday: list\n- Not measured: load\n" in written
     assert "| a thing | 2 (2) s | 10 (10) s | 1 (1) s |" in written
 
 
@@ -113,8 +113,9 @@ def test_a_group_that_is_measured_anew_leaves_the_others(
     first, second = (datetime(2026, 11, day, tzinfo=timezone.utc) for day in (1, 2))
     for group, began in (("b", first), ("a", first), ("b", second)):
         report.keep(group, began, [row()], [], ["a", "b", "c"])
-    kept = json.loads((tmp_path / "results.json").read_text())["groups"]
-    assert [(name, group["began"][:10]) for name, group in kept.items()] == [
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert kept["missing"] == ["c"]
+    assert [(name, group["began"][:10]) for name, group in kept["groups"].items()] == [
         ("a", "2026-11-01"),
         ("b", "2026-11-02"),
     ]
