@@ -235,7 +235,7 @@ class Clusters:
 def _of_clusters(setting: Setting, number: int) -> dict[str, Samples]:
     clusters = Clusters(setting.databases.new_store(), number, setting.sizes.jobs_per_cluster)
     first = alternate({"first round of each": Contender(clusters.run)}, 1)
-    turns = max(2, setting.sizes.turns - 2)
     return first | alternate(
-        {"round of each, 2 % changed": Contender(clusters.run, clusters.prepare)}, turns
+        {"round of each, 2 % changed": Contender(clusters.run, clusters.prepare)},
+        setting.sizes.few_turns,
     )

@@ -71,7 +71,7 @@ def _at_once(setting: Setting, store: Store, token: str, jobs: Sequence[str]) ->
         api_server(setting.databases.uri, store, setting.folder) as port,
         constant_server(len(answer), setting.folder) as constant_port,
     ):
-        for _ in range(max(2, setting.sizes.turns - 2)):
+        for _ in range(setting.sizes.few_turns):
             for name, server in (("ours", port), ("constant", constant_port)):
                 rates[name].append(
                     requests_a_second([server], token, targets, CLIENTS, setting.sizes.seconds / 2)

@@ -128,8 +128,7 @@ def cells(row: Document) -> tuple[str, ...]:
     )
     measured = (shown(row[part]) for part in ("ours", "baseline", "limit"))
     found = (row["times_better_than_baseline"], row["times_the_limit"])
-    ratios = ("-" if ratio is None else _number(ratio) for ratio in found)
-    return (row["name"], *measured, *ratios, targets)
+    return (row["name"], *measured, *map(_number, found), targets)
 
 
 def shown(samples: Document) -> str:
@@ -146,7 +145,10 @@ def shown_seconds(seconds: float) -> str:
     return f"{_number(seconds * 1000)} ms" if seconds < 1 else f"{_number(seconds)} s"
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    """``-`` for one that is not there, or has no bounds: JSON has no infinity."""
+    if value is None:
+        return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

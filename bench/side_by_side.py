@@ -50,7 +50,7 @@ def _apis(setting: Setting) -> Iterator[Row]:
         ]
         for name, asked in targets.items():
             rates: dict[int, list[float]] = {1: [], 2: []}
-            for _ in range(max(2, setting.sizes.turns - 2)):
+            for _ in range(setting.sizes.few_turns):
                 for number, values in rates.items():
                     seconds = setting.sizes.seconds / 2
                     values.append(requests_a_second(ports[:number], token, asked, CLIENTS, seconds))

@@ -26,6 +26,11 @@ class Sizes:
     seconds: float = 10.0
     """How long a server is kept busy, or a scraper is watched."""
 
+    @property
+    def few_turns(self) -> int:
+        """How often contenders meet that take long."""
+        return max(2, self.turns - 2)
+
 
 QUICK = Sizes(
     jobs=200,

@@ -128,7 +128,7 @@ def _first_round(setting: Setting, series: Series, baseline: Baseline, bare: Bar
             "two updates": Contender(baseline.run, baseline.begin, turns=1),
             "insert": Contender(bare.insert, bare.begin),
         },
-        max(2, setting.sizes.turns - 2),
+        setting.sizes.few_turns,
     )
     return Row(
         name=f"first round, {setting.sizes.jobs} jobs",

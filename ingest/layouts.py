@@ -29,6 +29,7 @@ SEAL = "\0"
 MAX_ALIKE = 8
 """Layouts with the same keys that are kept: each may have to be tried."""
 MAX_LAYOUTS = 256
+"""With more than these, all are learnt anew."""
 MAX_GROUPS = 256
 """Blocks of which what came before is kept."""
 MAX_SEEN = 1 << 10
@@ -282,7 +283,7 @@ class _Writer:
         return Layout(self._raw, tuple(groups), f"{pattern}({_END})")
 
     def _looked_at_later(self, pair: Pair) -> str:
-        """The group of a single value: a text's words are looked at when there are some."""
+        """The group of a single value: a text is looked at with all others of the record."""
         return r"([^\n]*)" if self._grammar.keys[pair.key].text else self._value(pair)
 
     def _single(self, pair: Pair) -> Group:

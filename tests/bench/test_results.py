@@ -67,6 +67,12 @@ def test_a_row_says_what_it_found_and_which_targets_it_met() -> None:
     assert [target["met"] for target in document["targets"]] == [False, True]
 
 
+def test_a_ratio_without_bounds_is_left_out() -> None:
+    ours, nothing = Samples((2.0,)), Samples((0.0,))
+    found = Row("a thing", ours, targets=(at_most_limit(2, ours, nothing),))
+    assert "MISSED: at most 2 x the limit (-)" in table([found.document()])
+
+
 def results(**groups: dict[str, Any]) -> dict[str, Any]:
     about = {"python": "3", "machine": {"cores": 2}, "versions": {"flask": "3"}}
     return {**about, "missing": ["load"], "groups": groups}

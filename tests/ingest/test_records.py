@@ -496,6 +496,12 @@ def test_how_much_text_waits_for_the_list_of_ids_has_a_limit(
 # --- texts that are known already ----------------------------------------------------------------
 
 
+def texts_of(output: str) -> dict[bytes, str]:
+    """The ids of the records of a sealed *output*, by their texts as `Known` is asked for them."""
+    found = read_records([output.encode()], JOB, seal=SEAL)
+    return {item.sealed: item.id for item in found if isinstance(item, Record)}
+
+
 def of(known: dict[bytes, str]) -> Known:
     return lambda texts: [known.get(text) for text in texts]
 
@@ -508,8 +514,7 @@ def test_a_known_text_is_not_read_again_whatever_the_seal_is() -> None:
     def changes(seal: str, known: dict[bytes, str], state: str = "RUNNING") -> list[object]:
         return list(read_changes([output(seal, state)], JOB, of(known), seal=seal))
 
-    first = list(read_records([output(SEAL)], JOB, seal=SEAL))
-    known = {item.sealed: item.id for item in first if isinstance(item, Record)}
+    known = texts_of(output(SEAL).decode())
     assert list(known.values()) == ["1", "2"]
     again = changes("Zz1Yy2X", known)
     assert [name for item in again if isinstance(item, Unchanged) for name in item.ids] == [
@@ -544,11 +549,7 @@ def test_without_a_seal_a_known_text_is_not_read_again_but_where_two_bear_one_id
 
 def test_a_known_text_in_a_comment_is_a_part_of_the_comment() -> None:
     whole = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True)
-    known = {
-        item.sealed: item.id
-        for item in read_records([whole.encode()], JOB, seal=SEAL)
-        if isinstance(item, Record)
-    }
+    known = texts_of(whole)
     text = job("1", ALICE, sealed=True, comment="x\n\n" + job("2", BOB, sealed=False))
     found = list(read_changes([text.encode()], JOB, of(known), seal=SEAL))
     assert not any(isinstance(item, Unchanged) for item in found)
@@ -601,11 +602,7 @@ def test_each_record_comes_once_and_in_its_order_whatever_becomes_of_it(size: in
 
 def test_what_stands_for_the_seal_in_the_output_itself_is_not_taken_for_it() -> None:
     text = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True)
-    known = {
-        item.sealed: item.id
-        for item in read_records([text.encode()], JOB, seal=SEAL)
-        if isinstance(item, Record)
-    }
+    known = texts_of(text)
     forged = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True).replace(
         SEAL, "\0" * len(SEAL)
     )
