@@ -23,12 +23,18 @@ from typing import Any, TypeVar
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 from pymongo.results import BulkWriteResult
 
 from ingest.store import Document, Store
 
 SCRAPE = "scrape"
 USER_SLOTS = 16
+
+TRIES = 5
+"""Of a transaction that the embedded database undid."""
+
+_INTERNAL_ERROR = 1
 
 Marks = list[tuple[str, str]]
 """The ``_id`` of each mark, and the mark."""
@@ -39,12 +45,21 @@ _T = TypeVar("_T")
 def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:
     """What *write* returns, all of its writes done or none.
 
-    It is called again where others wrote the same documents meanwhile.  Raises what it raises, and
-    pymongo's errors.
+    It is called again where others wrote meanwhile: pymongo sees to that where the server labels
+    such a failure.  The embedded database says no more than "internal server error" of one that
+    shows in the commit; the transaction is undone then, as it is with every failure without a
+    label.  Raises what *write* raises, and pymongo's errors.
     """
     with store.database.client.start_session() as session:
-        result: _T = session.with_transaction(write)
-        return result
+        for tries_left in reversed(range(TRIES)):
+            try:
+                result: _T = session.with_transaction(write)
+            except OperationFailure as error:
+                if error.code != _INTERNAL_ERROR or not tries_left:
+                    raise
+            else:
+                return result
+    raise AssertionError  # the last try has returned or raised
 
 
 def mark(store: Store, session: ClientSession, name: str) -> None:
