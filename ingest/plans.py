@@ -1,7 +1,7 @@
 """Records that were read by their layout to documents: a plan for each layout.
 
 It gives what `ingest.documents` makes of the same record, several times faster: names are looked
-up once for a layout, and blocks and values that come again and again are read once for an output.
+up once for a layout, and blocks and times that come again and again are read once for an output.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,7 @@ from ingest.documents import (
     DocumentError,
     Reader,
     SlurmDict,
-    duration,
     free_text,
-    integer,
     job_document,
     node_document,
     optional,
@@ -34,7 +32,7 @@ from ingest.layouts import Group, Layout
 from ingest.record import Record
 
 MAX_KNOWN = 1 << 8
-"""Values of one type that are remembered: few, so that they stay in the processor's cache."""
+"""Times that are remembered: few, so that they stay in the processor's cache."""
 MAX_KNOWN_BLOCKS = 1 << 11
 """Blocks with the same keys that are remembered."""
 MAX_KNOWN_HOURS = 1 << 12
@@ -47,7 +45,7 @@ _CLOCKS = frozenset(f":{minute:02}:{second:02}" for minute in range(60) for seco
 class _Known(dict[str, Any]):
     """What texts are read as, so far. Raises `DocumentError` for one that can't be."""
 
-    def __init__(self, read: Callable[[str], Any], limit: int = MAX_KNOWN) -> None:
+    def __init__(self, read: Callable[[str], Any], limit: int) -> None:
         super().__init__()
         self._read = read
         self._limit = limit
@@ -62,10 +60,10 @@ class _Known(dict[str, Any]):
 
 
 class _KnownTimes(_Known):
-    """Times: what is told of an hour holds for all of its minutes and seconds."""
+    """Times, None for none: what is told of an hour holds for all of its minutes and seconds."""
 
-    def __init__(self, zone: ZoneInfo, read: Reader) -> None:
-        super().__init__(lambda text: read(text, zone))
+    def __init__(self, zone: ZoneInfo) -> None:
+        super().__init__(lambda text: time(text, zone), MAX_KNOWN)
         self._hours: dict[str, tuple[str, str]] = {}
         self._zone = zone
 
@@ -74,7 +72,7 @@ class _KnownTimes(_Known):
         if hour is None or text[13:19] not in _CLOCKS:
             self._learn_hour(text)
             return super().__missing__(text)
-        if len(self) >= MAX_KNOWN:
+        if len(self) >= self._limit:
             self.clear()
         self[text] = value = hour[0] + text[13:19] + hour[1]
         return value
@@ -100,10 +98,12 @@ class _Plan:
     """Its keys in their order, all that is the same for all records filled in."""
     known: Sequence[tuple[int, _Known]]
     """Groups to look up."""
+    unknown: Sequence[int]
+    """Of these, times that are ``Unknown`` where there is none."""
     texts: Sequence[int]
     """Groups to be put as they are, or as null."""
-    spaced: Sequence[tuple[int, Reader]]
-    """The same with a space behind them."""
+    readers: Sequence[tuple[int, Reader]]
+    """Groups to be read each time, as they seldom come twice: numbers, and texts before a space."""
     names: Sequence[str]
     single: Callable[[list[Any]], tuple[Any, ...]]
     """The values that bear the names."""
@@ -119,12 +119,7 @@ class Documents:
         self._rules = JOB_RULES if grammar is JOB else NODE_RULES
         self._cluster = cluster
         self._plans: dict[Layout, _Plan] = {}
-        self._known_values: dict[Reader, _Known] = {
-            integer: _Known(values.integer),
-            duration: _Known(values.duration),
-            time: _KnownTimes(cluster.zone, time),
-            time_or_unknown: _KnownTimes(cluster.zone, time_or_unknown),
-        }
+        self._known_times = _KnownTimes(cluster.zone)
         self._known_blocks: dict[Group, _Known] = {}
 
     def of(self, record: Record) -> SlurmDict:
@@ -143,11 +138,14 @@ class Documents:
                 found[place] = known[found[place]]
         except DocumentError:
             return self._carefully(record.raw, self._cluster)  # which says where the fault is
+        for place in plan.unknown:
+            if found[place] is None:
+                found[place] = "Unknown"
         absent = values.ABSENT
         for place in plan.texts:
             if found[place] in absent:
                 found[place] = None
-        for place, read in plan.spaced:
+        for place, read in plan.readers:
             found[place] = read(found[place], self._cluster.zone)
         slurm = plan.empty.copy()
         slurm.update(zip(plan.names, plan.single(found), strict=False))
@@ -159,8 +157,9 @@ class Documents:
 
     def _plan(self, layout: Layout) -> _Plan:
         known: list[tuple[int, _Known]] = []
+        unknown: list[int] = []
         texts: list[int] = []
-        spaced: list[tuple[int, Reader]] = []
+        readers: list[tuple[int, Reader]] = []
         blocks: list[int] = []
         names: dict[int, str] = {}
         for place, group in enumerate(layout.groups):
@@ -169,20 +168,22 @@ class Documents:
                 known.append((place, self._blocks_of(group)))
                 continue
             names[place], read = self._rules[group.keys[0]]
-            if read in (optional, free_text):
-                if group.spaced:
-                    spaced.append((place, read))
-                else:
-                    texts.append(place)
+            if read in (time, time_or_unknown):
+                known.append((place, self._known_times))
+                if read is time_or_unknown:
+                    unknown.append(place)
+            elif read in (optional, free_text) and not group.spaced:
+                texts.append(place)
             elif read is not verbatim:
-                known.append((place, self._values_of(read)))
+                readers.append((place, read))
         keys = [key for group in layout.groups for key in group.keys]
         return _Plan(
             is_ambiguous=len({self._rules[key][0] for key in keys}) < len(keys),
             empty=self._empty(layout),
             known=known,
+            unknown=unknown,
             texts=texts,
-            spaced=spaced,
+            readers=readers,
             names=tuple(names.values()),
             single=itemgetter(*names, 0),  # one more, so that it is always a tuple
             blocks=blocks,
@@ -197,11 +198,6 @@ class Documents:
                 else:
                     empty[self._rules[key][0]] = None
         return {**empty, "cluster_name": self._cluster.name}
-
-    def _values_of(self, read: Reader) -> _Known:
-        if read not in self._known_values:
-            self._known_values[read] = _Known(lambda text: read(text, self._cluster.zone))
-        return self._known_values[read]
 
     def _blocks_of(self, group: Group) -> _Known:
         if group not in self._known_blocks:

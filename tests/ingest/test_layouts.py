@@ -14,7 +14,6 @@ from ingest.documents import (
     job_document,
     node_document,
     time,
-    time_or_unknown,
 )
 from ingest.grammar import JOB, NODE, Grammar
 from ingest.layouts import CREDIT, Layouts
@@ -383,7 +382,7 @@ def test_values_that_are_remembered_have_a_limit(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(plans, "MAX_KNOWN", 3)
     monkeypatch.setattr(plans, "MAX_KNOWN_HOURS", 2)
-    times = _KnownTimes(_ZONES[0], time)
+    times = _KnownTimes(_ZONES[0])
     for minute in range(10, 20):
         assert times[f"2026-11-23T20:{minute}:00"] == f"2026-11-23T20:{minute}:00-05:00"
         assert len(times) <= 3
@@ -413,20 +412,21 @@ _ZONES = [ZoneInfo(name) for name in ("America/Montreal", "Australia/Lord_Howe",
     st.sampled_from(["", "-0500", "+0000", "+1030", "+1100", "x"]),
 )
 def test_times_by_the_hour_are_the_same(zone: ZoneInfo, moments: list[str], offset: str) -> None:
-    for read in (time, time_or_unknown):
-        known = _KnownTimes(zone, read)
-        for text in [*moments, *moments, *(moment + offset for moment in moments)]:
-            try:
-                expected = read(text, zone)
-            except DocumentError:
-                with pytest.raises(DocumentError):
-                    known[text]
-                continue
-            assert known[text] == expected
+    known = _KnownTimes(zone)
+    for text in [*moments, *moments, *(moment + offset for moment in moments)]:
+        try:
+            expected = time(text, zone)
+        except DocumentError:
+            with pytest.raises(DocumentError):
+                known[text]
+            continue
+        assert known[text] == expected
 
 
 @pytest.mark.parametrize("offset", ["", "-0500", "+0000"])
-def test_what_is_told_of_an_hour_is_not_asked_again(offset: str) -> None:
+def test_what_is_told_of_an_hour_is_not_asked_again(
+    offset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     zone = _ZONES[0]
     asked: list[str] = []
 
@@ -434,7 +434,8 @@ def test_what_is_told_of_an_hour_is_not_asked_again(offset: str) -> None:
         asked.append(text)
         return time(text, zone)
 
-    known = _KnownTimes(zone, read)
+    monkeypatch.setattr(plans, "time", read)
+    known = _KnownTimes(zone)
     for clock in ("13:41", "13:42", "00:00", "59:59"):
         text = f"2026-11-23T20:{clock}{offset}"
         assert known[text] == time(text, zone)
@@ -446,7 +447,7 @@ def test_what_is_told_of_an_hour_is_not_asked_again(offset: str) -> None:
 
 def test_an_hour_in_which_the_clock_changes_is_not_one() -> None:
     zone = ZoneInfo("Australia/Lord_Howe")  # where it changes by half an hour
-    known = _KnownTimes(zone, time)
+    known = _KnownTimes(zone)
     for clock in ("02:10:00", "02:40:00", "02:20:00", "02:50:00"):
         text = f"2026-10-04T{clock}"
         assert known[text] == time(text, zone)
