@@ -17,7 +17,8 @@ from typing import TypedDict
 
 from ingest.grammar import LONGEST_BOUNDARY, Grammar
 from ingest.pairs import REPEATED, RawPairs, Unreadable, read_pairs
-from ingest.pieces import Contested, NoAnswer, Output, Piece, ids_of
+from ingest.parts import NoAnswer, ids_of
+from ingest.pieces import Contested, Output, Piece
 from ingest.record import KEPT_BYTES, Known, Record, SetAside, Unchanged, nothing_known
 
 __all__ = [
@@ -184,7 +185,8 @@ def _doubled(output: Output) -> frozenset[str]:
         if isinstance(piece, Record):
             counts[piece.id] += 1
         elif isinstance(piece, bytes | Contested):
-            counts.update(ids_of(piece if isinstance(piece, bytes) else piece.text, output.grammar))
+            text = piece if isinstance(piece, bytes) else piece.text
+            counts.update(ids_of(text, output.form.grammar))
     return frozenset(record_id for record_id, count in counts.items() if count > 1)
 
 
@@ -205,14 +207,14 @@ def _read(
     for piece in _divided(output, listed, known):
         if not isinstance(piece, bytes):
             if doubled and isinstance(piece, Record) and piece.id in doubled:
-                yield output.set_aside(piece.text, _DOUBLED)
+                yield output.form.set_aside(piece.text, _DOUBLED)
             else:
                 yield piece
             continue
-        if doubled and doubled.intersection(ids_of(piece, output.grammar)):
-            yield output.set_aside(piece, _DOUBLED)
+        if doubled and doubled.intersection(ids_of(piece, output.form.grammar)):
+            yield output.form.set_aside(piece, _DOUBLED)
             continue
-        sealed = output.normal(piece)
+        sealed = output.form.normal(piece)
         if sealed and (record_id := known((sealed,))[0]) is not None:
             yield Unchanged((record_id,))
             continue
@@ -222,12 +224,12 @@ def _read(
             if error.unknown and len(deferred) < MAX_DEFERRED:
                 deferred.append(piece)
                 continue
-            yield output.set_aside(piece, str(error))
+            yield output.form.set_aside(piece, str(error))
     for piece in deferred:
         try:
             yield _record(piece, output, vouching)
         except Unreadable as error:
-            yield output.set_aside(piece, str(error))
+            yield output.form.set_aside(piece, str(error))
 
 
 def _divided(
@@ -240,14 +242,14 @@ def _divided(
     noted = bytearray()  # those before; a set of them takes much room
     for piece in _sealed(output, known):
         if isinstance(piece, Contested):
-            if output.certain and size < MAX_CONTESTED_BYTES:
+            if output.form.certain and size < MAX_CONTESTED_BYTES:
                 waiting.append(piece)
                 size += len(piece.text)
-                noted += f"{output.first_id(piece.parts[0][0])}\n".encode()
+                noted += f"{output.form.first_id(piece.parts[0][0])}\n".encode()
             else:
                 yield output.contested(piece)
             continue
-        if output.certain:
+        if output.form.certain:
             latest += _ids_for_certain(piece, output)
             if len(latest) >= LATEST_IDS:
                 noted += "\n".join((*latest, "")).encode()
@@ -260,7 +262,7 @@ def _divided(
     for contested in waiting:
         starts = {"": 0}
         for number, (part, says) in enumerate(contested.parts):
-            name = output.first_id(part)
+            name = output.form.first_id(part)
             if name in ids and name not in certain and (says or name not in starts):
                 starts[name] = number
         records = contested.divided(sorted(starts.values()))
@@ -275,7 +277,7 @@ def _ids_for_certain(piece: bytes | Record | SetAside | Unchanged, output: Outpu
         return (piece.id,)
     if isinstance(piece, Unchanged):
         return piece.ids
-    return (output.first_id(piece),) if isinstance(piece, bytes) else ()
+    return (output.form.first_id(piece),) if isinstance(piece, bytes) else ()
 
 
 def _sealed(output: Output, known: Known) -> Iterator[Piece]:
@@ -284,7 +286,7 @@ def _sealed(output: Output, known: Known) -> Iterator[Piece]:
     One that lacks it says nothing: it may be a part of a user's text.
     """
     pieces = output.pieces(known)
-    if output.certain:
+    if output.form.certain:
         first = []
         for piece in pieces:
             first.append(piece)
@@ -299,10 +301,11 @@ def _sealed(output: Output, known: Known) -> Iterator[Piece]:
 
 def _record(piece: bytes, output: Output, vouching: Vouching) -> Record:
     text = piece.decode("utf-8", "surrogateescape")
-    grammar, seal = output.grammar, output.seal
+    form = output.form
+    grammar, seal = form.grammar, form.seal
 
     def read(vouched: Container[str]) -> RawPairs:
-        return read_pairs(text, grammar, multi_line=output.multi_line, seal=seal, vouched=vouched)
+        return read_pairs(text, grammar, multi_line=form.multi_line, seal=seal, vouched=vouched)
 
     try:
         raw = read(vouching)
@@ -319,7 +322,7 @@ def _record(piece: bytes, output: Output, vouching: Vouching) -> Record:
         pairs = tuple(pair._replace(value=pair.value.replace(seal, "")) for pair in raw.pairs)
         raw = RawPairs(pairs, raw.end)
     output.learn(piece, raw)
-    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, output.normal(piece) or b"")
+    return Record(raw.text().encode("utf-8", "surrogateescape"), raw, form.normal(piece) or b"")
 
 
 def _owner(raw: RawPairs) -> str:
