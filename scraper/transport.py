@@ -44,6 +44,10 @@ class Transport(paramiko.Transport):
         # loopback came at 230 MB/s, with 64 KiB windows at 170, with 8 MiB and more at 100 to 170.
         # OpenSSH's own client took them at 100 MB/s.
         super().__init__(sock)
+        # AES-GCM before paramiko's first choice, AES-CTR with a MAC: as strong, and 70 MB from sshd
+        # cost a quarter to a third less of the processor. Hosts without it get what they had.
+        options = self.get_security_options()
+        options.ciphers = sorted(options.ciphers, key=lambda name: "-gcm@" not in name)
         self.set_log_channel(WIRE_LOG)
         self._held: list[paramiko.Message] = []
 

@@ -84,6 +84,37 @@ def speaks_another_protocol(host: RawHost, sock: socket.socket) -> None:
     sock.sendall(b"HTTP/1.1 400 \x1b]0;owned\x07Bad Request\r\n\r\n")
 
 
+def flips_a_bit(port: int, at: int) -> Script:
+    """Passes all on to the host at *port* and back, but for a bit in byte *at* of what it sends."""
+
+    def script(host: RawHost, sock: socket.socket) -> None:
+        passed = 0
+
+        def send(data: bytes) -> None:
+            nonlocal passed
+            place = at - passed
+            if 0 <= place < len(data):
+                data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+            passed += len(data)
+            sock.sendall(data)
+
+        with socket.create_connection(("127.0.0.1", port)) as behind:
+            there = threading.Thread(target=_pump_all, args=(sock, behind))
+            there.start()
+            _pump(behind.recv, send)
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            there.join()
+
+    return script
+
+
+def _pump_all(source: socket.socket, target: socket.socket) -> None:
+    _pump(source.recv, target.sendall)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
 class ScriptedHost(SimulatedLoginHost):
     """A login host that answers every command with *response*, a function of the bare channel."""
 

@@ -2,6 +2,7 @@
 """Commands: their output as a stream, and every way in which they can end."""
 
 import threading
+from typing import Any
 
 import paramiko
 import pytest
@@ -10,7 +11,7 @@ from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from scraper.command_run import HeadAndTail
 from scraper.deadline import Deadline
 from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost
-from scraper.ssh import connect
+from scraper.ssh import Connection, connect
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession
@@ -60,16 +61,67 @@ def test_fifty_megabytes_stream_through(home: Home) -> None:
     assert longest <= 2 << 20
 
 
+CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr"]
+
+
+class ChoosingHost(SimulatedLoginHost):
+    """A host that encrypts in one way alone."""
+
+    def __init__(self, home: Home, answer: Answer, cipher: str) -> None:
+        super().__init__(lambda _: answer, home.host_keys["ed25519"], home.authorized)
+        self._cipher = cipher
+
+    def session(self, transport: paramiko.Transport) -> Session:
+        transport.get_security_options().ciphers = (self._cipher,)
+        return super().session(transport)
+
+
+def ciphers(connection: Connection) -> set[str]:
+    """Those in use, there and back."""
+    transport: Any = connection._transports[-1]  # its types leave these out
+    return {transport.local_cipher, transport.remote_cipher}
+
+
+def test_aes_gcm_is_preferred(home: Home) -> None:
+    host = home.login_host(hostname=b"login1\n")
+    with connect("mila", home.settings(host.port)) as connection:
+        assert ciphers(connection) == {"aes128-gcm@openssh.com"}
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_a_host_with_one_cipher(home: Home, cipher: str) -> None:
+    host = home.start(ChoosingHost(home, Answer([MEGABYTE] * 3), cipher))
+    with connect("mila", home.settings(host.port)) as connection:
+        assert ciphers(connection) == {cipher}
+        assert b"".join(connection.run("scontrol")) == MEGABYTE * 3
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_a_bit_that_is_flipped_on_the_way_ends_the_connection(home: Home, cipher: str) -> None:
+    host = home.start(ChoosingHost(home, Answer([MEGABYTE] * 3), cipher))
+    with misfortunes.RawHost(misfortunes.flips_a_bit(host.port, 2_000_000)) as relay:
+        home.know(f"[127.0.0.1]:{relay.port}", home.host_keys["ed25519"])
+        chunks: list[bytes] = []
+        with connect("mila", home.settings(relay.port)) as connection:
+            with pytest.raises(ConnectionLost):
+                chunks.extend(connection.run("scontrol"))
+            assert not connection.is_alive()
+    came = b"".join(chunks)
+    assert 1_500_000 < len(came) < 2_000_000
+    assert came == (MEGABYTE * 2)[: len(came)]
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
 @pytest.mark.parametrize("side", ["host", "scraper"])
-def test_keys_are_renewed_in_the_middle_of_the_output(home: Home, side: str) -> None:
-    class RenewingHost(SimulatedLoginHost):
+def test_keys_are_renewed_in_the_middle_of_the_output(home: Home, side: str, cipher: str) -> None:
+    class RenewingHost(ChoosingHost):
         def session(self, transport: paramiko.Transport) -> Session:
             if side == "host":
                 transport.packetizer.REKEY_BYTES = 1 << 20
             return super().session(transport)
 
     answer = Answer([MEGABYTE] * 8)
-    host = home.start(RenewingHost(lambda _: answer, home.host_keys["ed25519"], home.authorized))
+    host = home.start(RenewingHost(home, answer, cipher))
     with connect("mila", home.settings(host.port)) as connection:
         transport = connection._transports[-1]
         if side == "scraper":
