@@ -7,6 +7,7 @@ With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead.
 """
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ import pytest
 
 from ingest.store import Store, connect
 from tests.mongo import GIVEN_URI, leave, secantus
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end what the tests start, where the tests run in the background and ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

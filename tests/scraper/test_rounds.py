@@ -139,9 +139,14 @@ def assert_nothing_is_gone(store: Store) -> None:
 
 
 def cut_the_connection(channel: paramiko.Channel) -> None:
-    """End the connection; what was sent before still arrives."""
+    """End the connection; what was sent before still arrives.
+
+    Only when the scraper has begun to listen: to one that is still asking, nothing has come, and it
+    asks again over a new connection.
+    """
     assert channel.transport is not None
     assert isinstance(channel.transport.sock, socket.socket)
+    assert channel.recv(1) == b""
     channel.transport.sock.shutdown(socket.SHUT_WR)
 
 
