@@ -119,6 +119,10 @@ _NODE_INTEGERS = (
 )
 
 
+UNKNOWN = "Unknown"
+"""Slurm's word for a time that there is not, where documents keep it."""
+
+
 class DocumentError(ValueError):
     """A record whose values can't be what scontrol prints. The message names the key."""
 
@@ -185,7 +189,7 @@ def time(value: str, zone: ZoneInfo) -> str | None:
 
 def time_or_unknown(value: str, zone: ZoneInfo) -> str:
     """A time, or ``Unknown``. Raises `DocumentError`."""
-    return time(value, zone) or "Unknown"
+    return time(value, zone) or UNKNOWN
 
 
 def integer(value: str, _zone: ZoneInfo) -> int | str | None:

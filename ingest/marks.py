@@ -51,15 +51,16 @@ def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:
     label.  Raises what *write* raises, and pymongo's errors.
     """
     with store.database.client.start_session() as session:
-        for tries_left in reversed(range(TRIES)):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 result: _T = session.with_transaction(write)
             except OperationFailure as error:
-                if error.code != _INTERNAL_ERROR or not tries_left:
+                if error.code != _INTERNAL_ERROR or tries == TRIES:
                     raise
             else:
                 return result
-    raise AssertionError  # the last try has returned or raised
 
 
 def mark(store: Store, session: ClientSession, name: str) -> None:

@@ -15,6 +15,7 @@ from ingest import values
 from ingest.documents import (
     JOB_RULES,
     NODE_RULES,
+    UNKNOWN,
     DocumentError,
     Reader,
     SlurmDict,
@@ -140,7 +141,7 @@ class Documents:
             return self._carefully(record.raw, self._cluster)  # which says where the fault is
         for place in plan.unknown:
             if found[place] is None:
-                found[place] = "Unknown"
+                found[place] = UNKNOWN
         absent = values.ABSENT
         for place in plan.texts:
             if found[place] in absent:

@@ -99,7 +99,7 @@ def flips_a_bit(port: int, at: int) -> Script:
             sock.sendall(data)
 
         with socket.create_connection(("127.0.0.1", port)) as behind:
-            there = threading.Thread(target=_pump_all, args=(sock, behind))
+            there = threading.Thread(target=_pump_all, args=(sock.recv, behind))
             there.start()
             _pump(behind.recv, send)
             with suppress(OSError):
@@ -107,12 +107,6 @@ def flips_a_bit(port: int, at: int) -> Script:
             there.join()
 
     return script
-
-
-def _pump_all(source: socket.socket, target: socket.socket) -> None:
-    _pump(source.recv, target.sendall)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
 
 
 class ScriptedHost(SimulatedLoginHost):
@@ -253,9 +247,7 @@ class JumpSession(Session):
                 return
             back = threading.Thread(target=_pump, args=(sock.recv, channel.sendall))
             back.start()
-            _pump(channel.recv, sock.sendall)
-            with suppress(OSError):  # the destination may have left
-                sock.shutdown(socket.SHUT_RDWR)
+            _pump_all(channel.recv, sock)
             back.join()
             channel.close()
 
@@ -269,6 +261,13 @@ def _pump(receive: Callable[[int], bytes], send: Callable[[bytes], None]) -> Non
     with suppress(OSError):  # either end leaves when it likes
         while data := receive(1 << 16):
             send(data)
+
+
+def _pump_all(receive: Callable[[int], bytes], target: socket.socket) -> None:
+    """Send *target* all that is received, and end its connection then."""
+    _pump(receive, target.sendall)
+    with suppress(OSError):  # it may have left
+        target.shutdown(socket.SHUT_RDWR)
 
 
 class JumpHost(SimulatedLoginHost):

@@ -8,9 +8,10 @@ time share the users: the last to leave removes them.
 import fcntl
 import pwd
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
+
+from tests.system.daemons import wait_until
 
 MADE_HERE = "Clockwork system tests"
 IN_USE = Path("/run/lock/clockwork-system-tests-users")
@@ -63,13 +64,15 @@ def _exists(name: str) -> bool:
 
 def _remove(name: str) -> None:
     """Remove a user, once the last of his processes is over: that of a session may be ending."""
-    give_up_at = time.monotonic() + _SECONDS_TO_END
-    while True:
+
+    def is_removed() -> bool:
         done = subprocess.run(["userdel", name], capture_output=True, check=False)
-        if done.returncode != _USER_IS_BUSY or time.monotonic() > give_up_at:
-            done.check_returncode()
-            return
-        time.sleep(0.1)
+        if done.returncode == _USER_IS_BUSY:
+            return False
+        done.check_returncode()
+        return True
+
+    wait_until(is_removed, f"the last process of {name} is over", _SECONDS_TO_END)
 
 
 def _make(name: str) -> None:
