@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from clockwork import cli
@@ -375,6 +377,10 @@ def test_ctrl_c(clusters: Path, place: Path) -> None:
         stderr=subprocess.PIPE,
     ) as process:
         writer = opened_by(process, place / "fifo")
+        # A signal between the opening and the wait for the first byte would be heeded only at that
+        # byte: Python looks for signals before it waits, not at the moment when it begins to.
+        while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         os.close(writer)
