@@ -21,7 +21,7 @@ help:
 	@echo "make demo    the whole service against two simulated clusters, on 127.0.0.1:$(PORT)"
 	@echo "             (make demo PORT=9000 takes another port)"
 	@echo "make test    every test that this machine can run (as root on Debian: all of them)"
-	@echo "make bench   what Clockwork costs, beside baselines and limits (QUICK=1: about a minute;"
+	@echo "make bench   what Clockwork costs, beside baselines and limits (QUICK=1: under a minute;"
 	@echo "             BENCH_ROWS=read,rounds: those groups of rows alone)"
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"

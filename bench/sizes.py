@@ -35,7 +35,7 @@ class Sizes:
 QUICK = Sizes(
     jobs=200,
     listed=300,
-    collection=1_000,
+    collection=500,
     transferred=500,
     under_load=300,
     growth=(100, 400),
@@ -43,5 +43,5 @@ QUICK = Sizes(
     jobs_per_cluster=50,
     turns=2,
     requests=30,
-    seconds=1.0,
+    seconds=0.5,
 )
