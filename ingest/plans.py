@@ -6,7 +6,7 @@ up once for a layout, and blocks and times that come again and again are read on
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import getitem, itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,22 +60,29 @@ class _Known(dict[str, Any]):
         return value
 
 
-class _KnownTimes(_Known):
-    """Times, None for none: what is told of an hour holds for all of its minutes and seconds."""
+class _KnownTimes(dict[str, str | None]):
+    """Times, None for none: what is told of an hour holds for all of its minutes and seconds.
+
+    A time that is not there is asked of `read`: to have it called by the dict would take longer.
+    """
 
     def __init__(self, zone: ZoneInfo) -> None:
-        super().__init__(lambda text: time(text, zone), MAX_KNOWN)
+        super().__init__()
         self._hours: dict[str, tuple[str, str]] = {}
         self._zone = zone
 
-    def __missing__(self, text: str) -> Any:
+    def read(self, text: str) -> str | None:
+        """What *text*, which is not known, says. Raises `DocumentError`."""
         hour = self._hours.get(text[:13] + text[19:])
-        if hour is None or text[13:19] not in _CLOCKS:
+        if hour is None or (clock := text[13:19]) not in _CLOCKS:
             self._learn_hour(text)
-            return super().__missing__(text)
-        if len(self) >= self._limit:
+            value = time(text, self._zone)
+        else:
+            before, behind = hour
+            value = f"{before}{clock}{behind}"
+        if len(self) >= MAX_KNOWN:
             self.clear()
-        self[text] = value = hour[0] + text[13:19] + hour[1]
+        self[text] = value
         return value
 
     def _learn_hour(self, text: str) -> None:
@@ -97,10 +104,14 @@ class _Plan:
     """Two of its keys bear one name."""
     empty: SlurmDict
     """Its keys in their order, all that is the same for all records filled in."""
-    known: Sequence[tuple[int, _Known]]
-    """Groups to look up."""
+    times: Sequence[int]
+    """Groups that are times."""
     unknown: Sequence[int]
-    """Of these, times that are ``Unknown`` where there is none."""
+    """Of these, those that are ``Unknown`` where there is none."""
+    blocks: Callable[[Sequence[str]], Sequence[str]]
+    """Groups that are several keys and values."""
+    known: Sequence[_Known]
+    """In which to look each of them up."""
     texts: Sequence[int]
     """Groups to be put as they are, or as null."""
     readers: Sequence[tuple[int, Reader]]
@@ -108,8 +119,6 @@ class _Plan:
     names: Sequence[str]
     single: Callable[[list[Any]], tuple[Any, ...]]
     """The values that bear the names."""
-    blocks: Sequence[int]
-    """Groups that are several keys and values."""
 
 
 class Documents:
@@ -120,7 +129,8 @@ class Documents:
         self._rules = JOB_RULES if grammar is JOB else NODE_RULES
         self._cluster = cluster
         self._plans: dict[Layout, _Plan] = {}
-        self._known_times = _KnownTimes(cluster.zone)
+        self._zone = cluster.zone
+        self._times = _KnownTimes(cluster.zone)
         self._known_blocks: dict[Group, _Known] = {}
 
     def of(self, record: Record) -> SlurmDict:
@@ -134,9 +144,12 @@ class Documents:
         if plan.is_ambiguous:
             return self._carefully(record.raw, self._cluster)
         found: list[Any] = list(texts)
+        times = self._times
         try:
-            for place, known in plan.known:
-                found[place] = known[found[place]]
+            for place in plan.times:
+                text = found[place]
+                found[place] = times[text] if text in times else times.read(text)
+            parts = list(map(getitem, plan.known, plan.blocks(texts)))
         except DocumentError:
             return self._carefully(record.raw, self._cluster)  # which says where the fault is
         for place in plan.unknown:
@@ -146,31 +159,33 @@ class Documents:
         for place in plan.texts:
             if found[place] in absent:
                 found[place] = None
+        zone = self._zone
         for place, read in plan.readers:
-            found[place] = read(found[place], self._cluster.zone)
+            found[place] = read(found[place], zone)
         slurm = plan.empty.copy()
-        slurm.update(zip(plan.names, plan.single(found), strict=False))
-        for place in plan.blocks:
-            slurm.update(found[place])
+        slurm |= zip(plan.names, plan.single(found), strict=False)
+        for part in parts:
+            slurm |= part
         if slurm.get("resv_name", "") is None:
             del slurm["resv_name"]
         return slurm
 
     def _plan(self, layout: Layout) -> _Plan:
-        known: list[tuple[int, _Known]] = []
+        times: list[int] = []
         unknown: list[int] = []
+        blocks: list[int] = []
+        known: list[_Known] = []
         texts: list[int] = []
         readers: list[tuple[int, Reader]] = []
-        blocks: list[int] = []
         names: dict[int, str] = {}
         for place, group in enumerate(layout.groups):
             if group.is_block or group.keys == ("UserId",):
                 blocks.append(place)
-                known.append((place, self._blocks_of(group)))
+                known.append(self._blocks_of(group))
                 continue
             names[place], read = self._rules[group.keys[0]]
             if read in (time, time_or_unknown):
-                known.append((place, self._known_times))
+                times.append(place)
                 if read is time_or_unknown:
                     unknown.append(place)
             elif read in (optional, free_text) and not group.spaced:
@@ -181,13 +196,14 @@ class Documents:
         return _Plan(
             is_ambiguous=len({self._rules[key][0] for key in keys}) < len(keys),
             empty=self._empty(layout),
-            known=known,
+            times=times,
             unknown=unknown,
+            blocks=itemgetter(*blocks, 0),  # one more, as below
+            known=known,
             texts=texts,
             readers=readers,
             names=tuple(names.values()),
-            single=itemgetter(*names, 0),  # one more, so that it is always a tuple
-            blocks=blocks,
+            single=itemgetter(*names, 0),  # so that it is always a tuple
         )
 
     def _empty(self, layout: Layout) -> SlurmDict:

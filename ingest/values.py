@@ -40,11 +40,10 @@ def duration(value: str) -> int | None:
 
     None for UNLIMITED, Partition_Limit, INVALID and every other word.
     """
-    value = value.strip(" ")
     clock = _CLOCKS.get(value[-6:])
     if clock is not None and (hours := _HOURS.get(value[:-6])) is not None:
         return hours * 3600 + clock  # as nearly all are
-    match = _DURATION.fullmatch(value)
+    match = _DURATION.fullmatch(value.strip(" "))
     if match is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -54,9 +53,9 @@ def duration(value: str) -> int | None:
 
 def integer(value: str) -> int | str | None:
     """A whole number of at most 64 bits; otherwise as `optional`."""
-    value = value.strip(" ")
-    if value.isascii() and value.isdecimal() and value[0] != "0" and len(value) < _DIGITS:
+    if value.isdecimal() and value.isascii() and value[0] != "0" and len(value) < _DIGITS:
         return int(value)  # as nearly all are
+    value = value.strip(" ")
     if _INTEGER.fullmatch(value) and abs(number := int(value)) <= INT64_MAX:
         return number
     return optional(value)
