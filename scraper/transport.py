@@ -65,7 +65,11 @@ class Transport(paramiko.Transport):
         if threading.current_thread() is self and not self.clear_to_send.is_set():
             self._held.append(data)
         else:
-            super()._send_user_message(data)  # type: ignore[misc]
+            # A connection that turns out to be lost here is as one that was known to be: paramiko
+            # drops the message, and its own thread tells whoever waits.  Were the error raised, it
+            # would end the thread of the connection behind a jump host before that one could.
+            with suppress(EOFError):
+                super()._send_user_message(data)  # type: ignore[misc]
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)  # type: ignore[misc]

@@ -216,6 +216,27 @@ def test_commands_run_through_jump_hosts(home: Home, jumps: int) -> None:
     assert_client_left_nothing(gates[0].port)
 
 
+def test_a_way_that_is_lost_unseen_does_not_hinder_the_end_of_a_connection(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = home.login_host()
+    jump_config(home, host.port, way := gate(home))
+    with connect("mila", alias_settings(key_file=home.key_file)) as connection:
+        outer, inner = connection._transports
+
+        def lost(_out: bytes) -> None:
+            raise EOFError
+
+        monkeypatch.setattr(outer.packetizer, "write_all", lost)
+        assert outer.is_active()
+        inner.sock.close()  # as its own thread does at its end, before it tells whoever waits
+
+        inner.join(20)
+        assert not inner.is_alive()
+        assert not connection.is_alive()
+    assert_client_left_nothing(way.port)
+
+
 def test_a_jump_hosts_key_is_checked_too(home: Home) -> None:
     host = home.login_host()
     unknown = gate(home, known=False)
