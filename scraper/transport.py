@@ -62,14 +62,17 @@ class Transport(paramiko.Transport):
     # such messages are held until the keys are there.
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        if threading.current_thread() is self and not self.clear_to_send.is_set():
+        sender = threading.current_thread()
+        if sender is self and not self.clear_to_send.is_set():
             self._held.append(data)
-        else:
-            # A connection that turns out to be lost here is as one that was known to be: paramiko
-            # drops the message, and its own thread tells whoever waits.  Were the error raised, it
-            # would end the thread of the connection behind a jump host before that one could.
-            with suppress(EOFError):
-                super()._send_user_message(data)  # type: ignore[misc]
+            return
+        try:
+            super()._send_user_message(data)  # type: ignore[misc]
+        except EOFError:
+            # The thread of a connection behind this jump host, which closes its channel here at its
+            # end, could not tell whoever waits for it if the error ended it first.
+            if sender is self or not isinstance(sender, Transport):
+                raise
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)  # type: ignore[misc]

@@ -1,8 +1,11 @@
 """The ssh configuration file: aliases, and the way through jump hosts."""
 
 import getpass
+import threading
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
 from config.settings import SshSettings
@@ -222,18 +225,23 @@ def test_a_way_that_is_lost_unseen_does_not_hinder_the_end_of_a_connection(
     host = home.login_host()
     jump_config(home, host.port, way := gate(home))
     with connect("mila", alias_settings(key_file=home.key_file)) as connection:
+        outer: Any
+        inner: Any  # paramiko's types leave out what is needed here
         outer, inner = connection._transports
 
         def lost(_out: bytes) -> None:
             raise EOFError
 
+        waiting = inner.channel_events[0] = threading.Event()
         monkeypatch.setattr(outer.packetizer, "write_all", lost)
-        assert outer.is_active()
-        inner.sock.close()  # as its own thread does at its end, before it tells whoever waits
+        inner.sock._handle_eof(paramiko.Message())  # the login host has ended the connection
 
+        assert waiting.wait(20), "nobody told who waits"
         inner.join(20)
         assert not inner.is_alive()
         assert not connection.is_alive()
+        with pytest.raises(EOFError):
+            outer.open_session()
     assert_client_left_nothing(way.port)
 
 
