@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timezone
@@ -27,6 +26,7 @@ from ingest.store import Store
 from ingest.users import add_user, list_users
 from tests.clockwork.sites import Site, site
 from tests.ingest.golden import DUMPS, FOLDER, kind_of, seal_of
+from tests.system.daemons import wait_until
 
 README = Path(__file__).parents[2] / "README.md"
 EMAIL = "alice@example.org"
@@ -379,8 +379,8 @@ def test_ctrl_c(clusters: Path, place: Path) -> None:
         writer = opened_by(process, place / "fifo")
         # A signal between the opening and the wait for the first byte would be heeded only at that
         # byte: Python looks for signals before it waits, not at the moment when it begins to.
-        while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
-            time.sleep(0.01)
+        waiting = psutil.Process(process.pid)
+        wait_until(lambda: waiting.status() == psutil.STATUS_SLEEPING, "the command waits")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         os.close(writer)

@@ -2,7 +2,6 @@
 """Commands: their output as a stream, and every way in which they can end."""
 
 import threading
-import time
 from typing import Any
 
 import paramiko
@@ -16,6 +15,7 @@ from scraper.ssh import Connection, connect
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession
+from tests.system.daemons import wait_until
 
 MEGABYTE = bytes(range(256)) * 4096
 
@@ -135,8 +135,11 @@ def test_keys_are_renewed_in_the_middle_of_the_output(home: Home, side: str, cip
         assert transport.H not in (None, session_id)
         # The last renewal may still be under way, and paramiko as a host, unlike sshd, would let a
         # new channel be opened in the midst of it.
-        while hosts_own[0].packetizer.need_rekey() or not hosts_own[0].clear_to_send.is_set():
-            time.sleep(0.01)
+        [own] = hosts_own
+        wait_until(
+            lambda: own.clear_to_send.is_set() and not own.packetizer.need_rekey(),
+            "the host is through with its keys",
+        )
         assert b"".join(connection.run("scontrol")) == MEGABYTE * 8
 
 
