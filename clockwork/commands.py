@@ -42,6 +42,9 @@ SOME_SET_ASIDE = 3
 """Exit status of ``replay`` when records were set aside."""
 _CHUNK = 1 << 20
 
+_SECONDS_TO_HEED = 1.0
+"""How late Ctrl-C may be heeded while a command waits."""
+
 logger = logging.getLogger(__name__)
 
 StoreOf = Callable[[Settings], AbstractContextManager[Store]]
@@ -103,11 +106,13 @@ def scrape_once(settings: Settings, store: Store) -> int:
     threads = [  # daemons, so that Ctrl-C need not wait for a cluster that hangs
         threading.Thread(target=one, args=(scraper,), daemon=True) for scraper in scrapers
     ]
-    for thread in threads:
-        thread.start()
     try:
         for thread in threads:
-            thread.join()
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                # A signal that comes just before a wait begins is heeded only when that ends.
+                thread.join(_SECONDS_TO_HEED)
     except KeyboardInterrupt:
         interrupted.set()
         for scraper in scrapers:
