@@ -84,7 +84,7 @@ from api.page_files import add_page
 from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
 from api.server import WsgiApplication
 from config import ApiSettings, ClusterSettings
-from ingest.store import Store
+from ingest.database.store import Store
 
 BASE = "/api/v1/cluster/"
 OLDER_BASE = "/api/v1/clusters/"

@@ -4,8 +4,8 @@ import base64
 from http import HTTPStatus
 
 from api.problems import Problem
-from ingest.access import Caller, authenticate, authenticate_basic
-from ingest.store import Store
+from ingest.accounts.access import Caller, authenticate, authenticate_basic
+from ingest.database.store import Store
 
 _CHALLENGES = [
     ("WWW-Authenticate", 'Bearer realm="clockwork"'),

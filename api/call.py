@@ -9,8 +9,8 @@ from http import HTTPStatus
 from api.arguments import Arguments, Environ
 from api.census import Clusters
 from api.queries import Filter
-from ingest.store import Store
-from ingest.users import User
+from ingest.accounts.users import User
+from ingest.database.store import Store
 
 JSON = "application/json"
 

@@ -18,8 +18,8 @@ from pymongo.collection import Collection
 from api.fresh import Fresh
 from api.queries import Filter, all_of
 from config import ClusterSettings
-from ingest.filters import NOT_FINISHED
-from ingest.store import Document, Store
+from ingest.database.search_fields import NOT_FINISHED
+from ingest.database.store import Document, Store
 
 FRESH = timedelta(seconds=10)
 """Whoever asks again so soon is given the same figures."""

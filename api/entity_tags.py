@@ -3,7 +3,7 @@
 The tags are weak: they stand for what the documents say, however it is written and compressed.
 The tag of one document is a digest of it.  The tag of a list is made before the list is read, of
 
-- the marks of the documents that it is made from (`ingest.marks`),
+- the marks of the documents that it is made from (`ingest.database.change_tokens`),
 - the question: the arguments, and the release that answers,
 - where ``time`` was given, the cutoffs between which no job drops out: ``W/"digest.from.to"``, in
   milliseconds of Unix time.

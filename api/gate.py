@@ -15,9 +15,9 @@ from api.authentication import caller_of
 from api.problems import Problem
 from api.rate_limits import RateLimit
 from config import ApiSettings
-from ingest.access import note_use
-from ingest.store import Store
-from ingest.users import User
+from ingest.accounts.access import note_use
+from ingest.accounts.users import User
+from ingest.database.store import Store
 
 READING = ("GET", "HEAD")
 """The methods of requests that change nothing."""

@@ -17,7 +17,7 @@ from api.census import Clusters, read_standings
 from api.clusters import ages
 from api.documents import json_bytes
 from api.fresh import Fresh
-from ingest.store import Store
+from ingest.database.store import Store
 
 HEALTHZ = "/healthz"
 READYZ = "/readyz"

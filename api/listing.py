@@ -46,7 +46,7 @@ from api.paging import (
 )
 from api.problems import bad_request
 from api.queries import Filter, all_of, any_of
-from ingest.marks import read_marks
+from ingest.database.change_tokens import read_marks
 
 NDJSON = "application/x-ndjson"
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from api.census import KINDS, Census, Clusters, Counts
 from api.sums import jobs_by_partition, tres_sums
-from ingest.scrapes import FIGURES
+from ingest.sync.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from config.settings import JobsVisible
-from ingest.filters import owner_filter
-from ingest.users import User
+from ingest.accounts.users import User
+from ingest.database.search_fields import owner_filter
 
 Filter = dict[str, Any]
 

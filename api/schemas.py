@@ -1,14 +1,14 @@
 """The documents that the API answers, as JSON Schema (2020-12, as OpenAPI 3.1 has it).
 
-What scontrol prints is typed as `ingest.documents` reads it, so that this can't say otherwise.
+What scontrol prints is typed as `ingest.reading.documents` reads it, so that this can't say otherwise.
 Objects may hold more keys than are named here: new versions of Slurm print new ones.
 """
 
 from typing import Any
 
 from api.sums import TRES_SUMS
-from ingest.documents import typed_keys
-from ingest.grammar import JOB, NODE, Grammar
+from ingest.reading.documents import typed_keys
+from ingest.slurm.grammar import JOB, NODE, Grammar
 
 Schema = dict[str, Any]
 

@@ -4,7 +4,7 @@ from collections import Counter
 from functools import lru_cache
 
 from api.census import Counts
-from ingest.tres import Tres, read_tres
+from ingest.slurm.tres import Tres, read_tres
 
 TRES_SUMS = ("cpus", "allocated_cpus", "gpus", "allocated_gpus", "nodes_without_tres")
 

@@ -17,8 +17,8 @@ from api.call import Answer, Call
 from api.documents import Document, json_bytes, only_one
 from api.problems import Problem
 from api.update_pairs import MOST_BYTES, Pairs, checked_pairs, too_large
-from ingest.marks import in_transaction, mark, of_user_dict
-from ingest.users import User
+from ingest.accounts.users import User
+from ingest.database.change_tokens import in_transaction, mark, of_user_dict
 
 UPDATE_ARGUMENTS = ("job_id", "cluster_name", "update_pairs")
 

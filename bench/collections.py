@@ -6,9 +6,9 @@ from itertools import islice
 from bench import product
 from bench.databases import Databases
 from bench.dumps import Dump
-from ingest.kinds import JOBS, NODES
-from ingest.store import Document, Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Document, Store
+from ingest.slurm.kinds import JOBS, NODES
 
 EMAIL = "user000@mila.example"
 USERNAME = "user000"

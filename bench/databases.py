@@ -7,7 +7,7 @@ from pymongo import MongoClient
 
 from clockwork.embedded import EmbeddedDatabase
 from config import EmbeddedSettings
-from ingest.store import Store
+from ingest.database.store import Store
 
 
 class Databases:
@@ -22,7 +22,7 @@ class Databases:
 
     def __enter__(self) -> "Databases":
         self._embedded.start()
-        # Without `ingest.store.connect`'s limits: what others do in one command may take longer.
+        # Without `ingest.database.store.connect`'s limits: what others do in one command may take longer.
         self._first = Store(MongoClient(self.uri, w="majority")["bench"])
         return self
 

@@ -19,8 +19,8 @@ from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate, exponent
 from bench.writing import Series
 from config import ClusterSettings, ScraperSettings, SshSettings
-from ingest.kinds import JOBS
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS
 from scraper.rounds import ClusterScraper
 from scraper.ssh import Connection
 

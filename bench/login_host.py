@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import product
 from bench.dumps import Dump
 from config import ClusterSettings, SshSettings
-from ingest.kinds import JOBS, NODES
+from ingest.slurm.kinds import JOBS, NODES
 from tests.system.machine import why_not
 from tests.system.real_sshd import RealSshd
 

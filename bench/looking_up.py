@@ -10,7 +10,7 @@ from bench.results import Row, at_most_limit
 from bench.servers import api_server, constant_server
 from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate
-from ingest.store import Store
+from ingest.database.store import Store
 
 CLIENTS = 16
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from bench.dumps import Dump, job_dump, node_dump
 from config import ClusterSettings, ScraperSettings, SshSettings
-from ingest.documents import SlurmDict
-from ingest.intake import Intake, RoundCounts
-from ingest.kinds import JOBS, NODES, Kind, documents
-from ingest.leases import Lease
-from ingest.records import SetAside, Vouching, read_changes, read_records
-from ingest.store import Store
+from ingest.database.leases import Lease
+from ingest.database.store import Store
+from ingest.reading.documents import SlurmDict
+from ingest.reading.records import SetAside, Vouching, read_changes, read_records
+from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.sync.intake import Intake, RoundCounts
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 

@@ -12,8 +12,8 @@ from bench.dumps import Dump
 from bench.results import Row, at_least_baseline
 from bench.setting import Setting
 from bench.timing import Contender, alternate
-from ingest.kinds import NODES
-from ingest.records import SetAside
+from ingest.reading.records import SetAside
+from ingest.slurm.kinds import NODES
 
 SEAL = "q7Rk2Xa"
 

@@ -19,7 +19,7 @@ from api import Server
 from clockwork.secantus import free_port
 from config import ApiSettings
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store
+from ingest.database.store import Store
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30

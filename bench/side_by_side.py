@@ -20,7 +20,7 @@ from bench.servers import api_server
 from bench.setting import Setting
 from bench.timing import Samples
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store
+from ingest.database.store import Store
 
 CLUSTERS = 8
 _INTERVAL = 0.25

@@ -16,7 +16,7 @@ from bench.results import Row, at_most_limit
 from bench.setting import Setting
 from bench.timing import Contender, alternate
 from config import ScraperSettings
-from ingest.kinds import JOBS, NODES
+from ingest.slurm.kinds import JOBS, NODES
 from scraper.commands import new_seal, show_command
 from scraper.rounds import ClusterScraper
 from scraper.ssh import connect

@@ -17,7 +17,7 @@ from bench.servers import api_server
 from bench.setting import Setting
 from bench.timing import Samples, timed
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store, connect
+from ingest.database.store import Store, connect
 
 LISTED = 100
 SMALL, LARGE = "small", "large"

@@ -18,7 +18,7 @@ from clockwork.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.reloading import read_again, take
 from clockwork.signals import signals
 from config import Settings
-from ingest.store import Store
+from ingest.database.store import Store
 
 _FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads", "api.trusted_proxy")
 

@@ -21,11 +21,11 @@ from clockwork.embedded import EmbeddedDatabase
 from clockwork.embedded_folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
-from ingest.archive import ArchiveError
-from ingest.fill_filters import fill_filters
-from ingest.retention import AnotherRun, ClocksDiffer, RetentionStopped
-from ingest.store import Store, connect
-from ingest.users import ROLES, AccountError
+from ingest.accounts.users import ROLES, AccountError
+from ingest.database.migrations import fill_filters
+from ingest.database.store import Store, connect
+from ingest.retention.archive import ArchiveError
+from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
 from scraper.errors import printable
 
 _FAILURES = (

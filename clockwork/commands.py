@@ -24,15 +24,15 @@ from clockwork.reloading import require_clusters
 from clockwork.scrape_daemon import ScrapeDaemon
 from clockwork.supervise import Supervisor
 from config import ClusterSettings, ConfigurationError, Settings
-from ingest.anonymise import Report, anonymise
-from ingest.intake import Intake, RoundCounts
-from ingest.kinds import JOBS, NODES, Kind, documents
-from ingest.records import NoAnswer, Record, SetAside, read_records
-from ingest.retention import restore, run_retention
-from ingest.store import Store
-from ingest.stored import job_cw
-from ingest.user_import import do_import, plan_import
-from ingest.users import Names, add_user, list_users, revoke
+from ingest.accounts.csv_import import do_import, plan_import
+from ingest.accounts.users import Names, add_user, list_users, revoke
+from ingest.anonymise.rewrite import Report, anonymise
+from ingest.database.store import Store
+from ingest.reading.records import NoAnswer, Record, SetAside, read_records
+from ingest.retention.retention import restore, run_retention
+from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.updates import job_cw
 from scraper.commands import new_seal, show_command
 from scraper.errors import ScrapeError, printable
 from scraper.rounds import ClusterScraper, log_round

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, time, timedelta, timezone
 
 from config import Settings
-from ingest.retention import log_retention
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.retention.retention import log_retention
 
 LOOK_SECONDS = 20.0
 """How often the clock is looked at: one that is put forward or back is followed."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from api.app import build_metrics_app
 from api.server import Server
 from config import ApiSettings, Settings
-from ingest.store import Store
+from ingest.database.store import Store
 
 _THREADS = 2
 

@@ -20,7 +20,7 @@ from clockwork.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.reloading import log_refusal, read_again, require_clusters, take
 from clockwork.signals import signals
 from config import ConfigurationError, Settings
-from ingest.store import Store
+from ingest.database.store import Store
 from scraper.rounds import ClusterScraper
 from scraper.schedule import Schedule
 

@@ -9,7 +9,7 @@ bear it.
 import secrets
 import string
 
-from ingest.accounting import FIELDS, job_list
+from ingest.slurm.sacct import FIELDS, job_list
 
 SEAL_LENGTH = 7
 _SEAL_CHARACTERS = string.ascii_letters + string.digits

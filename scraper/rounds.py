@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pymongo.errors import PyMongoError
 
 from config import ClusterSettings, ScraperSettings
-from ingest.accounting import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.intake import Intake, RoundCounts
-from ingest.kinds import JOBS, NODES, Kind
-from ingest.leases import Lease, LeaseLost
-from ingest.records import (
+from ingest.database.leases import Lease, LeaseLost
+from ingest.database.store import Store
+from ingest.reading.records import (
     NoAnswer,
     ReadingOptions,
     Record,
@@ -29,9 +27,11 @@ from ingest.records import (
     read_changes,
     read_records,
 )
-from ingest.scrapes import ScrapeLog
-from ingest.second_list import ListUnreadable, hold_against, read_list
-from ingest.store import Store
+from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
+from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
+from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.round_log import ScrapeLog
 from scraper.commands import ends_command, list_command, new_seal, show_command
 from scraper.deadline import Deadline
 from scraper.errors import (

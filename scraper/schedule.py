@@ -17,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from pymongo.errors import PyMongoError
 
-from ingest.kinds import JOBS, NODES, Kind
+from ingest.slurm.kinds import JOBS, NODES, Kind
 from scraper.backoff import Backoff
 from scraper.rounds import ClusterScraper, log_round
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.store import Store, connect
+from ingest.database.store import Store, connect
 from tests.mongo import GIVEN_URI, leave, secantus
 
 

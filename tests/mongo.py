@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ingest.store import Store
+from ingest.database.store import Store
 
 GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
 """The variable that names a Mongo in which the tests run."""

@@ -23,8 +23,8 @@ from clockwork.embedded import EmbeddedDatabase
 from clockwork.processes import api_process, check_port, listens, scraper_process
 from clockwork.supervise import Supervisor
 from config import ApiSettings, Settings, load_settings
-from ingest.store import Store, connect
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store, connect
 
 DUMPS = Path(__file__).parents[2] / "fake_slurm_outputs"
 EMAIL = "demo.user@mila.quebec"

@@ -14,11 +14,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from clockwork.demo.ssh_server import Answer
-from ingest.changes import FINISHED_STATES
-from ingest.grammar import JOB, NODE, Grammar
-from ingest.pairs import RawPairs
-from ingest.records import Record, read_records
-from ingest.values import duration
+from ingest.reading.pairs import RawPairs
+from ingest.reading.records import Record, read_records
+from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.slurm.values import duration
+from ingest.sync.fingerprints import FINISHED_STATES
 
 PENDING_SECONDS = 45
 RUNNING_SECONDS = 240

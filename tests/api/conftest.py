@@ -3,8 +3,8 @@
 import pytest
 
 from api.app import build_app
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.api.examples import (
     BELUGA_JOB,

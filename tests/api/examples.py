@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ingest.filters import job_filters, node_filters
+from ingest.database.search_fields import job_filters, node_filters
 
 NOW = datetime(2021, 11, 14, 12, 0, 0, tzinfo=timezone.utc)
 

@@ -13,8 +13,8 @@ import pytest
 
 from api.app import BASE
 from api.openapi import OPENAPI
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.sync.round_log import ScrapeLog
 from tests.api.client import Client
 from tests.api.test_metrics import COUNTS, a_job
 from tests.api.test_server import served

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from api.app import BASE, ENDPOINTS
-from ingest.store import Store
-from ingest.users import add_user, revoke
+from ingest.accounts.users import add_user, revoke
+from ingest.database.store import Store
 from tests.api.client import Answer, Client
 
 EMAIL = "alice@mila.example"

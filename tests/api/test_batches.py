@@ -15,7 +15,7 @@ from pymongo.errors import CursorNotFound, OperationFailure
 
 from api.app import BASE
 from api.batches import BATCHES_AHEAD, DOCUMENTS_PER_BATCH, in_batches
-from ingest.store import Document, Store
+from ingest.database.store import Document, Store
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, job_document
 

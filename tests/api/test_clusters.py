@@ -7,9 +7,9 @@ import pytest
 
 from api.app import build_app
 from api.sums import TRES_SUMS
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
+from ingest.sync.round_log import ScrapeLog
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, MILA_NODE, job_document, node_document
 from tests.api.test_metrics import CLUSTERS, COUNTS, Clock, a_job, a_node

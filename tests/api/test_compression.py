@@ -7,7 +7,7 @@ import pytest
 
 from api.call import Answer
 from api.compression import LEAST_BYTES, compressed
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, job_document
 

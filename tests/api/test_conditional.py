@@ -17,19 +17,19 @@ from pymongo.client_session import ClientSession
 from api import listing
 from api.app import build_app
 from config import ClusterSettings, RetentionSettings, SshSettings
-from ingest import marks
-from ingest.accounting import JobEnd
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS
-from ingest.leases import Lease
-from ingest.marks import Marks
-from ingest.records import read_records
-from ingest.retention import restore, retain
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database import change_tokens as marks
+from ingest.database.change_tokens import Marks
+from ingest.database.leases import Lease
+from ingest.database.store import Store
+from ingest.reading.records import read_records
+from ingest.retention.retention import restore, retain
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.slurm.sacct import JobEnd
+from ingest.sync.intake import Intake
 from tests.api.client import Answer, Client
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 
 URLS: list[tuple[str, dict[str, str]]] = [
     ("jobs/list", {}),
@@ -294,7 +294,7 @@ def test_documents_and_marks_are_written_together_or_not_at_all(
     def fails(store: Store, session: ClientSession, name: str) -> None:
         raise RuntimeError
 
-    for module in ("ingest.marks.mark", "api.user_dict.mark"):
+    for module in ("ingest.database.change_tokens.mark", "api.user_dict.mark"):
         monkeypatch.setattr(module, fails)
     for write in (
         lambda: world.scrape("mila"),
@@ -314,8 +314,8 @@ def test_documents_and_marks_are_written_together_or_not_at_all(
 
 KILLED = """
 import sys, time
-from ingest.marks import in_transaction, mark, of_scrape
-from ingest.store import connect
+from ingest.database.change_tokens import in_transaction, mark, of_scrape
+from ingest.database.store import connect
 
 store = connect(sys.argv[1], sys.argv[2])
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from config import ClusterSettings, SshSettings
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS
-from ingest.leases import Lease
-from ingest.records import read_records
-from ingest.store import Store
+from ingest.database.leases import Lease
+from ingest.database.store import Store
+from ingest.reading.records import read_records
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.sync.intake import Intake
 from tests.api.client import Client
 from tests.api.test_server import ask, served
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 
 CLIENTS = 50
 STATES = ("PENDING", "RUNNING", "COMPLETED")

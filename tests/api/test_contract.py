@@ -15,13 +15,13 @@ import pytest
 
 from api.app import BASE, ENDPOINTS, OLDER_BASE, build_app
 from api.openapi import OPENAPI
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
+from ingest.sync.round_log import ScrapeLog
 from tests.api.client import Client
 from tests.api.test_metrics import CLUSTERS, COUNTS
 from tests.api.test_server import served
-from tests.ingest.golden import DUMPS, kind_of
+from tests.ingest.reading.golden import DUMPS, kind_of
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = 20

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.census import Clusters
 from api.metrics import Metrics
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.sync.round_log import ScrapeLog
 from tests.api.test_metrics import CLUSTERS, COUNTS, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[2]

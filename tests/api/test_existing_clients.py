@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 import pytest
 
 from api.app import BASE, OLDER_BASE, build_app
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.examples import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE, NOW, job_document
 from tests.api.test_server import LOOPBACK, served
 

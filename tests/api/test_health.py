@@ -7,8 +7,8 @@ from typing import Any
 from pymongo import MongoClient
 
 from api.app import build_app
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.sync.round_log import ScrapeLog
 from tests.api.client import Client
 from tests.api.test_metrics import CLUSTERS, COUNTS, Clock
 from tests.api.test_problems import assert_problem

@@ -7,17 +7,17 @@ import pytest
 
 from api import queries
 from config import ClusterSettings, SshSettings
-from ingest.accounting import JobEnd
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS
-from ingest.records import read_records
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.reading.records import read_records
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.slurm.sacct import JobEnd
+from ingest.sync.intake import Intake
 from tests.api.client import Client
 from tests.api.examples import BELUGA_JOB, job_document
 from tests.api.test_metrics import Clock
 from tests.api.test_problems import assert_problem
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 SUBMITTED = "2026-11-23T15:13:41-05:00"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api.batches import DOCUMENTS_PER_BATCH
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, job_document
 

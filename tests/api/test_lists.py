@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.client import Answer, Client
 from tests.api.examples import MILA_JOB, MILA_NODE, NOW, job_document, node_document
 

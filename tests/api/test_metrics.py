@@ -13,10 +13,10 @@ from api.app import build_app, build_metrics_app
 from api.census import FRESH, Clusters
 from api.metrics import Metrics
 from config import ApiSettings, ClusterSettings, SshSettings
-from ingest.intake import RoundCounts
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
+from ingest.sync.intake import RoundCounts
+from ingest.sync.round_log import ScrapeLog
 from tests.api.client import Answer, Client
 from tests.api.examples import MILA_JOB, MILA_NODE, job_document, node_document
 from tests.api.test_problems import assert_problem

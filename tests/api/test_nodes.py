@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.api.examples import BELUGA_NODE, MILA_NODE, node_document
 

@@ -10,11 +10,11 @@ from pymongo.monitoring import CommandListener
 
 from api.app import build_app
 from config import ApiSettings
-from ingest.fill_filters import fill_filters
-from ingest.filters import job_filters
-from ingest.marks import bulk_write
-from ingest.store import Document, Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.change_tokens import bulk_write
+from ingest.database.migrations import fill_filters
+from ingest.database.search_fields import job_filters
+from ingest.database.store import Document, Store
 from tests.api.client import Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
 

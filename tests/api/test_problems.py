@@ -7,8 +7,8 @@ import pytest
 from pymongo import MongoClient
 
 from api.app import build_app
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.client import Answer, Client
 
 

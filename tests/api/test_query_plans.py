@@ -21,8 +21,8 @@ from api.app import build_app
 from api.jobs import JOBS
 from api.listing import Kind
 from api.nodes import NODES
-from ingest.store import Document, Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Document, Store
 from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_NODE, MILA_JOB, NOW, job_document, node_document
 from tests.api.test_lists import following

@@ -12,8 +12,8 @@ import pytest
 from api.app import BASE, ENDPOINTS, OLDER_BASE, build_app
 from config import ApiSettings
 from config.settings import JobsVisible
-from ingest.store import Store
-from ingest.users import add_user, revoke
+from ingest.accounts.users import add_user, revoke
+from ingest.database.store import Store
 from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
 from tests.api.test_metrics import CLUSTERS
@@ -258,7 +258,7 @@ def test_a_role_that_changes_holds_from_the_next_request(filled: Store) -> None:
 
 
 def test_the_manual_names_every_role() -> None:
-    from ingest.users import ROLES
+    from ingest.accounts.users import ROLES
 
     named = re.findall(r"^\| `(\w+)` \|", MANUAL.read_text(), re.MULTILINE)
     assert tuple(named) == ROLES

@@ -20,8 +20,8 @@ from pymongo import MongoClient
 from api.app import BASE, build_app
 from api.server import MAX_HEADER_BYTES, Server, ServerError
 from config.settings import ApiSettings
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, job_document
 from tests.mongo import secantus

@@ -9,8 +9,8 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from api.app import BASE, build_app
-from ingest.store import Store, connect
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store, connect
 from tests.api.examples import MILA_JOB, job_document
 from tests.mongo import leave
 

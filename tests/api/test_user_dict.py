@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.update_pairs import LONGEST_KEY, MOST_BYTES
-from ingest.store import Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
 from tests.api.client import Answer, Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, job_document
 

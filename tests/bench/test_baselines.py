@@ -5,7 +5,7 @@ import orjson
 from bench import baselines, limits, product
 from bench.api_client import Wsgi
 from bench.dumps import Dump
-from ingest.store import Store
+from ingest.database.store import Store
 
 
 def test_two_updates_per_job_bring_every_job(store: Store) -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from bench import baselines, limits, product
 from bench.dumps import Dump
-from ingest.changes import VOLATILE
-from ingest.documents import SlurmDict
-from ingest.kinds import JOBS, NODES, Kind
-from ingest.records import SetAside
+from ingest.reading.documents import SlurmDict
+from ingest.reading.records import SetAside
+from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.sync.fingerprints import VOLATILE
 
 SEAL = "abcDEF1"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from api.app import build_app
-from ingest.store import Store, connect
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store, connect
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, NOW, job_document
 from tests.chaos import (

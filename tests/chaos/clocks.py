@@ -6,16 +6,16 @@ from datetime import datetime, timedelta, timezone
 from api.app import build_app
 from config import ClusterSettings
 from config.settings import SshSettings
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS
-from ingest.leases import Lease
-from ingest.records import read_records
-from ingest.store import Document, Store
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.leases import Lease
+from ingest.database.store import Document, Store
+from ingest.reading.records import read_records
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.sync.intake import Intake
 from tests.api.client import Client
 from tests.chaos.report import Section
-from tests.ingest.attacks import SEAL, job
+from tests.ingest.reading.attacks import SEAL, job
 
 MOMENTS = {
     "the beginning of 1970": "1970-01-01T00:00:01+0000",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from clockwork.demo.ssh_server import Answer
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 
 TIME = "2026-11-23T20:13:41"
 ALICE = "alice"

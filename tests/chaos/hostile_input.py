@@ -18,14 +18,14 @@ import bson
 from api.app import ENDPOINTS, Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS
-from ingest.records import read_records
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.reading.records import read_records
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.sync.intake import Intake
 from tests.api.client import Answer, Client
 from tests.chaos.report import Section
-from tests.ingest.attacks import SEAL, job
+from tests.ingest.reading.attacks import SEAL, job
 
 # --- records --------------------------------------------------------------------------------------
 

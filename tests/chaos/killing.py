@@ -12,8 +12,8 @@ from pathlib import Path
 
 from clockwork.embedded import EmbeddedDatabase
 from config import Settings, load_settings
-from ingest.store import Store, connect
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store, connect
 from tests.api.test_server import free_port
 from tests.chaos import truth
 from tests.chaos.clients import Api, Clients, answers, lost

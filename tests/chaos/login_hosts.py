@@ -17,8 +17,8 @@ import paramiko
 
 from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
-from ingest.kinds import JOBS, NODES
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS, NODES
 from scraper.rounds import ClusterScraper, log_round
 from scraper.schedule import Schedule
 from tests.chaos.report import Section

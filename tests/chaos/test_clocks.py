@@ -1,6 +1,6 @@
 """Clocks at odd moments, and clocks that jump."""
 
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.chaos import clocks
 
 

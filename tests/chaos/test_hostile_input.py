@@ -1,6 +1,6 @@
 """Hostile records, arguments and tokens, in their short form."""
 
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.client import Client
 from tests.chaos import hostile_input
 

@@ -1,6 +1,6 @@
 """Every misfortune of SSH, for a few seconds."""
 
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.chaos import login_hosts
 from tests.scraper.home import Home
 

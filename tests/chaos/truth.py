@@ -6,9 +6,9 @@ from typing import Any
 
 from pymongo import IndexModel
 
-from ingest import store as collections
-from ingest.changes import is_finished
-from ingest.store import Document, Store
+from ingest.database import store as collections
+from ingest.database.store import Document, Store
+from ingest.sync.fingerprints import is_finished
 from tests.chaos.clusters import ChangingCluster
 
 INDEXES: Mapping[str, list[IndexModel]] = {

@@ -21,11 +21,11 @@ import pytest
 
 from clockwork import cli
 from clockwork.demo.ssh_server import Answer
-from ingest.access import authenticate, note_use
-from ingest.store import Store
-from ingest.users import add_user, list_users
+from ingest.accounts.access import authenticate, note_use
+from ingest.accounts.users import add_user, list_users
+from ingest.database.store import Store
 from tests.clockwork.sites import Site, site
-from tests.ingest.golden import DUMPS, FOLDER, kind_of, seal_of
+from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
 from tests.system.daemons import wait_until
 
 README = Path(__file__).parents[2] / "README.md"

@@ -10,8 +10,8 @@ import pytest
 
 from clockwork.daily_retention import DailyRetention, next_run
 from config import RetentionSettings, Settings
-from ingest.store import Store
-from tests.ingest.test_retention import NOW, job
+from ingest.database.store import Store
+from tests.ingest.retention.test_retention import NOW, job
 
 BEFORE = datetime(2026, 11, 24, 3, 14, 59, tzinfo=timezone.utc)
 PATIENCE = 20.0

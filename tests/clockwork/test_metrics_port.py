@@ -17,7 +17,7 @@ from api.server import ServerError
 from clockwork.metrics_port import metrics_port
 from config import ScraperSettings, Settings, load_settings
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.test_server import free_port
 
 CLUSTER = """

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.leases import Lease
-from ingest.retention import LEASE
-from ingest.store import Store
-from tests.ingest.test_retention import job, listed
+from ingest.database.leases import Lease
+from ingest.database.store import Store
+from ingest.retention.retention import LEASE
+from tests.ingest.retention.test_retention import job, listed
 
 Clockwork = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -23,7 +23,7 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store
+from ingest.database.store import Store
 from tests.api.test_server import free_port
 from tests.clockwork.manager import PATIENCE, Manager, manager
 from tests.clockwork.sites import ZONE, Site, site

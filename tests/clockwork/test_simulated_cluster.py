@@ -12,10 +12,10 @@ from clockwork.demo.simulated_cluster import (
     RUNNING_SECONDS,
     SimulatedCluster,
 )
-from ingest.changes import FINISHED_STATES
-from ingest.grammar import JOB, NODE, Grammar
-from ingest.records import Record, read_records
-from ingest.values import duration
+from ingest.reading.records import Record, read_records
+from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.slurm.values import duration
+from ingest.sync.fingerprints import FINISHED_STATES
 
 ZONE = ZoneInfo("America/Montreal")
 START = datetime(2026, 7, 1, 12, 0, 0, 345678, tzinfo=timezone.utc)

@@ -4,7 +4,7 @@
 
 An input is a byte that says how the rest is read (kind, seal, size of the chunks, limit) and the
 rest, an output of scontrol.  It starts from the dumps of fake_slurm_outputs and the forgeries of
-`tests.ingest.attacks`, and half of the mutations know what a record is made of.  What breaks a
+`tests.ingest.reading.attacks`, and half of the mutations know what a record is made of.  What breaks a
 rule of `tests.fuzz.oracle`, or takes too long, is written to a file ``crash-…`` or ``timeout-…``;
 ``python -m tests.fuzz.fuzz_reader FILE`` runs it again.
 
@@ -21,8 +21,8 @@ from pathlib import Path
 atheris = importlib.import_module("atheris")
 with atheris.instrument_imports(include=["ingest"]):
     from tests.fuzz.oracle import check
-    from tests.ingest.attacks import SEAL, attacks, output
-    from tests.ingest.golden import DUMPS, kind_of
+    from tests.ingest.reading.attacks import SEAL, attacks, output
+    from tests.ingest.reading.golden import DUMPS, kind_of
 
 MAX_BYTES = 4096
 SECONDS_PER_INPUT = 5

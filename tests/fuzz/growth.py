@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ingest.grammar import JOB, NODE, Grammar
-from ingest.records import NoAnswer, SealMissing, read_records
-from tests.ingest.attacks import SEAL, job
+from ingest.reading.records import NoAnswer, SealMissing, read_records
+from ingest.slurm.grammar import JOB, NODE, Grammar
+from tests.ingest.reading.attacks import SEAL, job
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 

@@ -10,11 +10,11 @@ import orjson
 from bson import Binary, encode
 
 from config import ClusterSettings, SshSettings
-from ingest.changes import finished_at
-from ingest.kinds import JOBS, NODES, Kind, documents
-from ingest.layouts import Layouts
-from ingest.records import NoAnswer, Record, SealMissing, SetAside, read_records
-from tests.ingest.attacks import SEAL
+from ingest.reading.layouts import Layouts
+from ingest.reading.records import NoAnswer, Record, SealMissing, SetAside, read_records
+from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.sync.fingerprints import finished_at
+from tests.ingest.reading.attacks import SEAL
 
 Items = list[Record | SetAside]
 

@@ -16,16 +16,16 @@ from api.server import Server
 from clockwork.demo.run import DUMPS
 from config import load_settings
 from config.settings import ApiSettings, ClusterSettings
-from ingest.grammar import JOB
-from ingest.intake import Intake
-from ingest.kinds import JOBS, NODES, Kind
-from ingest.pairs import RawPairs
-from ingest.records import Record, read_records
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store, connect
-from ingest.users import add_user
+from ingest.accounts.users import add_user
+from ingest.database.store import Store, connect
+from ingest.reading.pairs import RawPairs
+from ingest.reading.records import Record, read_records
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.sync.intake import Intake
+from ingest.sync.round_log import ScrapeLog
 from tests.api.test_server import LOOPBACK, free_port
-from tests.ingest.printing import printed
+from tests.ingest.reading.printing import printed
 
 SETTINGS = DUMPS.parent / "clockwork.example.toml"
 EMAIL = "demo.user@mila.quebec"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from clockwork.demo.run import DUMPS
-from ingest.changes import FINISHED_STATES
-from ingest.grammar import NODE
-from ingest.records import Record, read_records
-from ingest.tres import Tres, read_tres
+from ingest.reading.records import Record, read_records
+from ingest.slurm.grammar import NODE
+from ingest.slurm.tres import Tres, read_tres
+from ingest.sync.fingerprints import FINISHED_STATES
 from tests.page.browser import Browser
 from tests.page.site import Site
 

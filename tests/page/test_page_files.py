@@ -8,7 +8,7 @@ import pytest
 
 from api.app import build_app
 from api.page_files import CONTENT_TYPES
-from ingest.store import connect
+from ingest.database.store import connect
 from tests.api.client import Client
 from tests.api.test_problems import assert_problem
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ingest.users import revoke
+from ingest.accounts.users import revoke
 from tests.page.browser import Browser
 from tests.page.site import EMAIL, STARTED_JOB, TOKENS_OWNER_JOB, Site
 from tests.page.visits import LOOK_AGAIN, ids, show, sign_in

@@ -8,11 +8,11 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.kinds import JOBS
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS
 from scraper.errors import NotAnswered
 from scraper.rounds import ClusterScraper
-from tests.ingest.attacks import SEAL, attacks, job, output
+from tests.ingest.reading.attacks import SEAL, attacks, job, output
 from tests.scraper.home import Home
 
 ALICE = "alice(1001)"

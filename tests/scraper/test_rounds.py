@@ -15,8 +15,8 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.kinds import JOBS, NODES, Kind
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS, NODES, Kind
 from scraper.errors import (
     CommandFailed,
     CommandTimedOut,
@@ -27,7 +27,7 @@ from scraper.errors import (
     Unreachable,
 )
 from scraper.rounds import ClusterScraper, RoundReport, log_round
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 from tests.scraper.home import Home
 
 TIME = "2026-11-23T20:13:41"

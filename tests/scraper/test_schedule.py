@@ -13,8 +13,8 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from config import ClusterSettings, SshSettings
-from ingest.intake import RoundCounts
-from ingest.kinds import Kind
+from ingest.slurm.kinds import Kind
+from ingest.sync.intake import RoundCounts
 from scraper.errors import Unreachable
 from scraper.rounds import ClusterScraper, RoundReport
 from scraper.schedule import Schedule

@@ -14,9 +14,9 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
-from ingest.kinds import JOBS, NODES
-from ingest.scrapes import ScrapeLog
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS, NODES
+from ingest.sync.round_log import ScrapeLog
 from scraper.rounds import ClusterScraper, log_round
 from tests.api.test_server import free_port
 from tests.scraper.home import Home, KeyPair

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from clockwork.embedded import EmbeddedDatabase
 from config import EmbeddedSettings
-from ingest.store import Store, connect
+from ingest.database.store import Store, connect
 from tests.system.daemons import Daemon, free_ports
 from tests.system.machine import SEARCH_PATH
 from tests.system.real_slurm import RealCluster

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from config.load import MONGO_URI_VARIABLE
-from ingest.store import Store, connect
+from ingest.database.store import Store, connect
 from tests.mongo import secantus
 from tests.system.daemons import Daemon, wait_until
 from tests.system.machine import SEARCH_PATH, program

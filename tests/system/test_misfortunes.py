@@ -7,11 +7,11 @@ import pytest
 
 from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
-from ingest.kinds import JOBS
-from ingest.store import Store
+from ingest.database.store import Store
+from ingest.slurm.kinds import JOBS
 from scraper.rounds import ClusterScraper, log_round
 from tests.chaos.login_hosts import told
-from tests.ingest.attacks import job
+from tests.ingest.reading.attacks import job
 from tests.system.real_sshd import FORCED_COMMAND, RealSshd, make_key
 
 pytestmark = pytest.mark.system

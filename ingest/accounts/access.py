@@ -1,0 +1,74 @@
+"""Whose token a request shows, and when each token was last used.
+
+Nothing is remembered between two requests: a token that is revoked, or an account whose role
+changes, is so from the next request on.
+"""
+
+import hmac
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pymongo.errors import PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from ingest.accounts.tokens import Token, token_digest, token_of
+from ingest.accounts.users import EMAIL_FIELD, User, user_of
+from ingest.database.store import Store
+
+USE_NOTED_EVERY = timedelta(minutes=5)
+"""How far behind ``last_used`` may be: a read stays a read for so long."""
+
+_NOT_WAITED_FOR = WriteConcern(w=0)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: an account, and which of its tokens was shown."""
+
+    user: User
+    token: Token
+
+
+def authenticate(store: Store, token: str) -> Caller | None:
+    """Whose token this is; None for any other text. Raises pymongo's errors."""
+    digest = token_digest(token)
+    if digest is None:
+        return None
+    document = store.users.find_one({"tokens.sha256": digest})
+    if document is None:
+        return None
+    for entry in document["tokens"]:
+        if hmac.compare_digest(entry["sha256"], digest):
+            return Caller(user_of(document), token_of(entry))
+    return None
+
+
+def authenticate_basic(store: Store, email: str, token: str) -> Caller | None:
+    """Whose token this is, if *email* is theirs; else None. Raises pymongo's errors."""
+    caller = authenticate(store, token)
+    if caller is None or caller.user.mila_email_username != email:
+        return None
+    return caller
+
+
+def note_use(store: Store, caller: Caller, now: datetime) -> None:
+    """Write down that the caller's token was used, unless that was done a little while ago.
+
+    Nobody waits for the write, and when it fails the next request does it: nothing is raised.
+    """
+    token = caller.token
+    noted = token.last_used
+    if noted is not None and abs(now - noted) < USE_NOTED_EVERY:
+        return
+    this_token = {"name": token.name, "created": token.created, "last_used": noted}
+    users = store.users.with_options(write_concern=_NOT_WAITED_FOR)
+    try:
+        users.update_one(
+            {EMAIL_FIELD: caller.user.mila_email_username, "tokens": {"$elemMatch": this_token}},
+            {"$set": {"tokens.$.last_used": now}},
+        )
+    except PyMongoError as error:
+        logger.warning("can't write down when a token was last used: %s", error)

@@ -1,0 +1,297 @@
+"""Accounts: who bears which usernames, and the tokens that they show to the API.
+
+A user document::
+
+    {mila_email_username: str,                      the account's key
+     mila_cluster_username: str or null,
+     cc_account_username: str or null,
+     role: "user", "admin" or "service"              absent: "user"
+     tokens: [{name: str, sha256: str, created: date, last_used: date or null}]}
+
+No two users share a name.  `ingest.accounts.tokens` says what a token is, `ingest.accounts.access` whose.
+
+A job belongs to the user who bears the name that Slurm gave, under the username field of the job's
+cluster.  The three names of that user are copied into the job's ``cw`` by the ingest; when an
+account changes, the copies in the jobs that are already there are refreshed here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from ingest.accounts.tokens import Token, new_token, token_digest, token_of
+from ingest.database.change_tokens import bulk_write
+from ingest.database.search_fields import names_filter
+from ingest.database.store import Store
+
+EMAIL_FIELD = "mila_email_username"
+USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
+NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
+
+ROLES = ("user", "admin", "service")
+"""What an account may do: a user reads, and writes the user dicts of their own jobs; an admin does
+the same and sees all jobs, whatever the setting; a service sees all jobs and writes nothing."""
+
+NOBODY = "nobody"
+"""The name that Slurm gives to an account that is gone: it is no one's."""
+
+_EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
+_LONGEST_EMAIL = 254
+_LONGEST_NAME = 128
+_JOBS_AT_ONCE = 100
+
+Names = dict[str, str | None]
+"""A user's three names by their field; null where there is none."""
+
+
+class AccountError(ValueError):
+    """An account that can't be made, changed or found; the message is for the operator."""
+
+
+@dataclass(frozen=True)
+class User:
+    """An account: its names and its tokens."""
+
+    mila_email_username: str
+    mila_cluster_username: str | None = None
+    cc_account_username: str | None = None
+    tokens: tuple[Token, ...] = ()
+    role: str = "user"
+
+    @property
+    def names(self) -> Names:
+        """The three names, as the ``cw`` of the user's jobs bears them."""
+        return {field: getattr(self, field) for field in NAME_FIELDS}
+
+    @property
+    def usernames(self) -> dict[str, str]:
+        """Those of the names that Slurm gives to jobs, by their field."""
+        given = {field: getattr(self, field) for field in USERNAME_FIELDS}
+        return {field: name for field, name in given.items() if name not in (None, NOBODY)}
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the user may write at all; what, is another question."""
+        return self.role in ("user", "admin")
+
+    @property
+    def always_sees_all(self) -> bool:
+        """Whether the user sees all jobs even where users see their own."""
+        return self.role in ("admin", "service")
+
+    def owns(self, slurm: Mapping[str, Any]) -> bool:
+        """Whether the job with this ``slurm`` dict is the user's."""
+        return any(slurm.get(field) == name for field, name in self.usernames.items())
+
+
+def add_user(
+    store: Store,
+    email: str,
+    mila_cluster_username: str | None = None,
+    cc_account_username: str | None = None,
+    token_name: str | None = None,
+    role: str | None = None,
+) -> tuple[User, str]:
+    """Add the account of *email*, or change the usernames and the role given and add a token to it.
+
+    A username or a role (one of `ROLES`) that is None is left as it is; a new account's role is
+    "user" then.  Without *token_name* the token is named after the first eight digits of its hash.
+    Returns the account and the token, which is nowhere else.
+    The jobs that bear one of the names show the account afterwards.
+
+    Raises AccountError for a name that is malformed or another user's, for a token name that the
+    account has already, and for a role that there is not; pymongo's errors.
+    """
+    if role not in (None, *ROLES):
+        raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
+    given = {
+        "mila_cluster_username": mila_cluster_username,
+        "cc_account_username": cc_account_username,
+    }
+    usernames = {
+        field: checked_username(name, field) for field, name in given.items() if name is not None
+    }
+    token = new_token()
+    digest = str(token_digest(token))
+    name = digest[:8] if token_name is None else _checked_name(token_name, "token name")
+    now = datetime.now(timezone.utc)
+    entry = {"name": name, "sha256": digest, "created": now, "last_used": None}
+    try:
+        before = store.users.find_one_and_update(
+            # An account that has a token of this name is not matched: the insert that follows
+            # instead collides with it.
+            {EMAIL_FIELD: checked_email(email), "tokens.name": {"$ne": name}},
+            _addition(usernames, role, entry),
+            upsert=True,
+            return_document=ReturnDocument.BEFORE,
+        )
+    except DuplicateKeyError as error:
+        raise _collision(store, email, usernames, name) from error
+    user = _found(store, email)
+    for field in USERNAME_FIELDS:
+        for username in {(before or {}).get(field), user.names[field]}:
+            if username is not None:
+                refresh_jobs(store, field, username)
+    return user, token
+
+
+def list_users(store: Store) -> list[User]:
+    """All accounts, in the order of their e-mail addresses. Raises pymongo's errors."""
+    return [user_of(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
+
+
+def revoke(store: Store, email: str, token_name: str | None = None) -> int:
+    """Revoke the token of this name of the account of *email*, or all its tokens.
+
+    The account and its usernames stay: its jobs still belong to it.  Returns how many tokens were
+    revoked.  Raises AccountError where there is no such account or token; pymongo's errors.
+    """
+    chosen: dict[str, Any] = {} if token_name is None else {"name": token_name}
+    before = store.users.find_one_and_update(
+        {EMAIL_FIELD: email}, {"$pull": {"tokens": chosen}}, return_document=ReturnDocument.BEFORE
+    )
+    if before is None:
+        raise AccountError(f"there is no account {email!r}: see `clockwork user list`")
+    tokens = user_of(before).tokens
+    revoked = [token for token in tokens if token_name in (None, token.name)]
+    if token_name is not None and not revoked:
+        names = ", ".join(repr(token.name) for token in tokens) or "none"
+        raise AccountError(f"{email!r} has no token named {token_name!r}; its tokens: {names}")
+    return len(revoked)
+
+
+def username_map(store: Store, username_field: str) -> dict[str, Names]:
+    """The three names of every user who has a name under *username_field*, by that name.
+
+    Raises pymongo's errors.
+    """
+    return {
+        username: user.names
+        for user in list_users(store)
+        if (username := user.usernames.get(username_field)) is not None
+    }
+
+
+def _addition(
+    usernames: Mapping[str, str], role: str | None, token: Mapping[str, Any]
+) -> dict[str, Any]:
+    given = {**usernames} if role is None else {**usernames, "role": role}
+    absent = {**dict.fromkeys(USERNAME_FIELDS), "role": "user"}
+    defaults = {field: value for field, value in absent.items() if field not in given}
+    parts = {"$set": given, "$setOnInsert": defaults, "$push": {"tokens": token}}
+    return {operator: fields for operator, fields in parts.items() if fields}
+
+
+def refresh_jobs(store: Store, field: str, username: str) -> None:
+    """Bring the three names in the ``cw`` of *username*'s jobs up to date with the accounts.
+
+    *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
+    """
+    owner = store.users.find_one({field: username})
+    names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
+    if owner is not None:
+        names = user_of(owner).names
+    fresh = {f"cw.{name_field}": name for name_field, name in names.items()}
+    update = {"$set": {**fresh, "cw.filters.names": names_filter(names.values())}}
+    # What Slurm said stands among the names, and those are indexed.
+    of_username = {"cw.filters.names": username, f"slurm.{field}": username}
+    key = ("job_id", "cluster_name")
+    shown = [*fresh, *(f"slurm.{each}" for each in key)]
+    outdated = [
+        {each: job["slurm"][each] for each in key}
+        for job in store.jobs.find(of_username, shown)
+        if any(job["cw"].get(name_field) != name for name_field, name in names.items())
+    ]
+    # In small transactions: a user may have very many jobs, and scrapes write them too.
+    for start in range(0, len(outdated), _JOBS_AT_ONCE):
+        batch = outdated[start : start + _JOBS_AT_ONCE]
+        operations = [
+            UpdateOne(
+                {**{f"slurm.{each}": job[each] for each in key}, f"slurm.{field}": username}, update
+            )
+            for job in batch
+        ]
+        bulk_write(store, store.jobs, operations, [job["cluster_name"] for job in batch])
+
+
+def refresh_outdated_jobs(store: Store) -> None:
+    """`refresh_jobs` for every name whose jobs show something else than the accounts.
+
+    Reads all jobs once, in the database.  Raises pymongo's errors.
+    """
+    shown = {name_field: f"$cw.{name_field}" for name_field in NAME_FIELDS}
+    for field in USERNAME_FIELDS:
+        accounts = username_map(store, field)
+        groups = store.jobs.aggregate(
+            [{"$group": {"_id": {**shown, "username": f"$slurm.{field}"}}}], allowDiskUse=True
+        )
+        outdated = set()
+        for group in groups:
+            username = group["_id"].get("username")
+            names = accounts.get(username) or dict.fromkeys(NAME_FIELDS) | {field: username}
+            if username is not None and any(
+                group["_id"].get(name_field) != name for name_field, name in names.items()
+            ):
+                outdated.add(username)
+        for username in outdated:
+            refresh_jobs(store, field, username)
+
+
+def user_of(document: Mapping[str, Any]) -> User:
+    """The account of a user document."""
+    return User(
+        mila_email_username=document[EMAIL_FIELD],
+        mila_cluster_username=document.get("mila_cluster_username"),
+        cc_account_username=document.get("cc_account_username"),
+        tokens=tuple(token_of(entry) for entry in document.get("tokens", ())),
+        role=document.get("role", "user"),
+    )
+
+
+def _found(store: Store, email: str) -> User:
+    document = store.users.find_one({EMAIL_FIELD: email})
+    if document is None:
+        raise AccountError(f"the account {email!r} is being changed by someone else: try again")
+    return user_of(document)
+
+
+def _collision(
+    store: Store, email: str, usernames: Mapping[str, str], token_name: str
+) -> AccountError:
+    for field, username in usernames.items():
+        other = store.users.find_one({field: username, EMAIL_FIELD: {"$ne": email}})
+        if other is not None:
+            return AccountError(f"{username!r} is already the {field} of {other[EMAIL_FIELD]!r}")
+    if store.users.find_one({EMAIL_FIELD: email, "tokens.name": token_name}) is not None:
+        return AccountError(
+            f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"
+        )
+    return AccountError(f"the account {email!r} is being changed by someone else: try again")
+
+
+def checked_email(email: str) -> str:
+    """*email*, if it is an e-mail address; else raises AccountError."""
+    if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
+        raise AccountError(f"{email!r} is not an e-mail address: expected NAME@HOST")
+    return email
+
+
+def _checked_name(name: str, what: str) -> str:
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or " " in name:
+        raise AccountError(
+            f"{name!r} is no {what}: expected 1 to {_LONGEST_NAME} printable characters"
+            " without spaces"
+        )
+    return name
+
+
+def checked_username(name: str, field: str) -> str:
+    """*name*, if somebody's *field* can be that; else raises AccountError."""
+    if name == NOBODY:
+        raise AccountError(f"{name!r} can't be anyone's {field}: Slurm gives it to lost accounts")
+    return _checked_name(name, field)

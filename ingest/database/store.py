@@ -1,0 +1,138 @@
+"""The collections in Mongo: their indexes, and how a connection to them is made.
+
+==========  ===================================  =======================================
+collection  a document                           unique on
+==========  ===================================  =======================================
+jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
+nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
+users       a user's names and hashed tokens     each of the names; a token's hash
+former_jobs a job whose id came round again      ``_id``: its job's and its submit time
+leases      which daemon scrapes a cluster       see `ingest.database.leases`
+set_aside   a record that could not be read      ``_id``: cluster, kind and id
+scrapes     how one round went                   nothing; a week is kept
+clusters    how a cluster's rounds go            ``_id``: cluster and kind
+marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
+==========  ===================================  =======================================
+
+``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
+two writers of one record can only ever meet in one document.  What is long over in jobs,
+former_jobs and set_aside leaves as `ingest.retention.retention` says.  The unique indexes begin with the
+id: it serves a request that gives no cluster, and a collection sharded on the same two keys.
+"""
+
+from datetime import timezone
+from typing import Any
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+Document = dict[str, Any]
+
+_FINISHED_AT = ("cw.filters.finished_at", ASCENDING)
+_ID = ("_id", ASCENDING)
+
+JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+    IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
+    IndexModel([_FINISHED_AT, _ID]),
+    IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.nodes", ASCENDING), _FINISHED_AT]),
+    IndexModel([("cw.filters.submit_time", ASCENDING), _ID]),
+    IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
+    IndexModel([("slurm.name", ASCENDING), _ID]),
+    IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
+]
+FORMER_JOB_INDEXES = [
+    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("cw.filters.owner", ASCENDING)]),
+]
+NODE_INDEXES = [
+    IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+    IndexModel([("slurm.cluster_name", ASCENDING)]),
+    IndexModel([("slurm.name", ASCENDING), _ID]),
+    IndexModel([("cw.filters.states", ASCENDING)]),
+    IndexModel([("cw.filters.partitions", ASCENDING)]),
+    IndexModel([("cw.filters.features", ASCENDING)]),
+]
+INDEX_SECONDS = 3600.0
+"""What new indexes over a large collection may take."""
+SCRAPES_KEPT_SECONDS = 7 * 86400
+"""How long a round stays in ``scrapes``."""
+
+
+def _unique_string(field: str) -> IndexModel:
+    # "Greater than the empty string" holds for the other strings and nothing else, so that users
+    # without the name don't collide; a query by equality implies it and can use the index.
+    return IndexModel(
+        [(field, ASCENDING)],
+        name=field,
+        unique=True,
+        partialFilterExpression={field: {"$gt": ""}},
+    )
+
+
+USER_INDEXES = [
+    _unique_string("mila_cluster_username"),
+    _unique_string("cc_account_username"),
+    _unique_string("mila_email_username"),
+    _unique_string("tokens.sha256"),
+]
+SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
+SET_ASIDE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
+
+
+class Store:
+    """The service's collections in one Mongo database."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        aware = CodecOptions(document_class=dict, tz_aware=True, tzinfo=timezone.utc)
+        self.database = database.with_options(codec_options=aware)
+        self.jobs: Collection[Document] = self.database["jobs"]
+        self.nodes: Collection[Document] = self.database["nodes"]
+        self.users: Collection[Document] = self.database["users"]
+        self.former_jobs: Collection[Document] = self.database["former_jobs"]
+        self.leases: Collection[Document] = self.database["leases"]
+        self.lease_beats: Collection[Document] = self.database["lease_beats"]
+        self.set_aside: Collection[Document] = self.database["set_aside"]
+        self.scrapes: Collection[Document] = self.database["scrapes"]
+        self.clusters: Collection[Document] = self.database["clusters"]
+        self.marks: Collection[Document] = self.database["marks"]
+
+    def ensure_indexes(self) -> None:
+        """Create the indexes that are missing, however long that takes. Raises pymongo's errors."""
+        self.database.client.admin.command("ping")  # within the limits of a connection, of which
+        with pymongo.timeout(INDEX_SECONDS):  # this takes the place
+            self._create_indexes()
+
+    def _create_indexes(self) -> None:
+        self.jobs.create_indexes(JOB_INDEXES)
+        self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
+        self.nodes.create_indexes(NODE_INDEXES)
+        self.users.create_indexes(USER_INDEXES)
+        self.set_aside.create_indexes(SET_ASIDE_INDEXES)
+        self.scrapes.create_indexes(SCRAPE_INDEXES)
+
+
+def connect(uri: str, database: str) -> Store:
+    """A store in *database* of the Mongo at *uri*; the connection is made at the first use.
+
+    Writes are acknowledged by a majority and tried again once over a lost connection or a primary
+    that steps down; a Mongo that can't be reached raises pymongo's errors after ten seconds, one
+    that does not answer after sixty.
+    """
+    client: MongoClient[Document] = MongoClient(
+        uri,
+        appname="clockwork",
+        retryWrites=True,
+        w="majority",
+        serverSelectionTimeoutMS=10_000,
+        connectTimeoutMS=10_000,
+        socketTimeoutMS=60_000,
+    )
+    return Store(client[database])

@@ -1,0 +1,132 @@
+"""How rounds went: a log of them that is kept for a week, and where each cluster stands.
+
+``scrapes`` has a document a round::
+
+    {cluster_name: str, kind: "jobs" or "nodes",
+     started: date, seconds: float,
+     ok: bool, error: str or null,                  printable text
+     records, new, changed, gone, set_aside, bytes: int, null for a round that failed,
+     host: str, pid: int}                           of the daemon
+
+``clusters`` has one for each cluster and kind, so that nothing depends on how long the log is::
+
+    {_id: "<cluster_name>/<kind>", cluster_name, kind,
+     last_attempt: date, seconds: float, ok: bool,  of the last round: its end, its length
+     last_success: date,                            only when there was one: its end
+     last_error: {at: date, error: str},            only when there was one
+     last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
+     totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}
+
+The totals count rounds by how they went, and the figures of the good ones.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pymongo
+from bson import Int64
+from pymongo.errors import PyMongoError
+
+from ingest.database.store import Store
+from ingest.sync.intake import RoundCounts
+
+FIGURES = ("records", "new", "changed", "gone", "set_aside", "bytes")
+
+_LONGEST_ERROR = 2000
+_WRITE_SECONDS = 5.0
+"""A round does not wait longer than this for its own log."""
+
+logger = logging.getLogger(__name__)
+
+
+class ScrapeLog:
+    """Writes how the rounds of one cluster went.
+
+    A database that fails costs a line in the service's log, once until it works again, and never
+    a round.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cluster_name: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._store = store
+        self._cluster_name = cluster_name
+        self._clock = clock
+        self._fails = False
+
+    def succeeded(self, kind: str, seconds: float, counts: RoundCounts, output_bytes: int) -> None:
+        """A round of *kind* (``jobs``, ``nodes``) has just ended well; scontrol printed so much."""
+        figures = {
+            "records": counts.read,
+            "new": counts.inserted,
+            "changed": counts.changed,
+            "gone": counts.vanished,
+            "set_aside": counts.set_aside,
+            "bytes": output_bytes,
+        }
+        self._write(kind, seconds, figures, None)
+
+    def failed(self, kind: str, seconds: float, error: str) -> None:
+        """A round of *kind* has just failed; *error* is printable text and says why."""
+        self._write(kind, seconds, None, error[:_LONGEST_ERROR])
+
+    def _write(
+        self, kind: str, seconds: float, figures: dict[str, int] | None, error: str | None
+    ) -> None:
+        names = {"cluster_name": self._cluster_name, "kind": kind}
+        ended = self._clock()
+        scrape = {
+            **names,
+            "started": ended - timedelta(seconds=seconds),
+            "seconds": seconds,
+            "ok": error is None,
+            "error": error,
+            **(figures or dict.fromkeys(FIGURES)),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        try:
+            with pymongo.timeout(_WRITE_SECONDS):
+                self._store.clusters.update_one(
+                    {"_id": f"{self._cluster_name}/{kind}"},
+                    _standing(names, ended, seconds, figures, error),
+                    upsert=True,
+                )
+                self._store.scrapes.insert_one(scrape)
+        except PyMongoError as failure:
+            if not self._fails:
+                logger.error(  # noqa: TRY400 - no defect of ours
+                    "how rounds go can't be written: %s",
+                    failure,
+                    extra={"cluster": names["cluster_name"]},
+                )
+            self._fails = True
+        else:
+            self._fails = False
+
+
+def _standing(
+    names: dict[str, str],
+    ended: datetime,
+    seconds: float,
+    figures: dict[str, int] | None,
+    error: str | None,
+) -> dict[str, Any]:
+    """The update of a cluster's document after a round."""
+    now: dict[str, Any] = {"last_attempt": ended, "seconds": seconds, "ok": error is None}
+    if error is None:
+        now |= {"last_success": ended, "last_figures": figures}
+    else:
+        now["last_error"] = {"at": ended, "error": error}
+    counted = {"ok" if error is None else "failed": 1, **(figures or {})}
+    return {
+        "$set": names | now,
+        "$inc": {f"totals.{name}": Int64(count) for name, count in counted.items()},
+    }

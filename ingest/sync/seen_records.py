@@ -1,0 +1,213 @@
+"""What is known of a cluster's records: the documents that Mongo holds, and the texts behind them.
+
+Most records of an output say what they said a round ago, but for their volatile values: run times,
+priorities, loads.  `Ledger.known` tells them by their text, before anything of it is parsed.
+
+That never masks a change.  When a record is read, the reading shows where in its text the volatile
+values stand (`text_mark`); of all that is left, a hash is kept.  A later text is known when it has
+the same hash but for the same places, and these hold digits and signs of numbers and times, as
+many as before, and nothing else.  Such a text has the same keys in the same places, so it would
+be read as the first one was, and only these values would differ.  What a user wrote into a name or
+a comment stands in no such place: the reading says which place is the key's, and there is none
+where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets further texts
+be read, and none of those that were read in another way.)
+
+A row is packed, about 230 bytes with its id, where objects would take four times as much: there
+may be 200,000.
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+from ingest.reading.layouts import Layout
+from ingest.reading.pairs import Pair
+from ingest.reading.record import Record
+from ingest.slurm.grammar import Grammar
+from ingest.slurm.values import snake_case
+from ingest.sync.fingerprints import VOLATILE, Fingerprint
+
+_LONGEST_ID = 300
+"""No id ends further on in a text, in bytes."""
+_PLAIN = b"0123456789:.+-T\0"
+"""What volatile values are made of: numbers, durations, times with what stands for the seal."""
+_VALUE = re.compile(rb"[0-9:.+\-T]+\0*(?=[ \n])")
+
+
+MAX_PLACES = 3
+"""A job has so many volatile values; what else moves in a node's text has it read again."""
+_LAST = 0xFFFF
+
+Places = tuple[int, int, int, int, int, int]
+"""Starts and stops of volatile values in a text, in bytes; those that are missing at its end."""
+
+
+class TextMark(NamedTuple):
+    """By what a record's text is told in a later output."""
+
+    hash: int
+    """64 bits, of the text without the values in the *places*."""
+    places: Places
+
+
+NO_MARK = TextMark(0, (_LAST,) * 6)
+"""That of no text."""
+
+
+def volatile_keys(grammar: Grammar) -> frozenset[str]:
+    """The keys whose values, in a document, are `ingest.sync.fingerprints.VOLATILE`."""
+    return frozenset(key for key in grammar.keys if snake_case(key) in VOLATILE)
+
+
+def text_mark(record: Record, volatile: frozenset[str]) -> TextMark:
+    """The mark of a record that was read; *volatile* are `volatile_keys`."""
+    text = record.sealed
+    if not text:
+        return NO_MARK
+    if record.reading is None:
+        beginnings = _beginnings(record.raw.pairs, volatile)
+    else:
+        beginnings = _beginnings_in(record.reading[0], volatile)
+    found = (_place(text, beginning) for beginning in beginnings)
+    some = list(islice(filter(None, found), MAX_PLACES))
+    first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
+    places = (*first, *second, *third)
+    return TextMark(_hash(text, *places), places)
+
+
+def _beginnings(pairs: Iterable[Pair], keys: frozenset[str]) -> tuple[bytes, ...]:
+    """What stands before the values of *keys*: a key and its sign, and what is before them."""
+    return tuple(f"{p.lead}{p.key}{p.sign}".encode() for p in pairs if p.key in keys)
+
+
+@lru_cache(maxsize=512)
+def _beginnings_in(layout: Layout, keys: frozenset[str]) -> tuple[bytes, ...]:
+    return _beginnings(layout.pairs, keys)
+
+
+def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
+    """Start and stop of the one value behind *beginning* in *text*, if it is a plain one."""
+    value = _VALUE.match(text, text.find(beginning) + len(beginning))
+    if value is None or value.end() > _LAST or text.count(beginning) != 1:
+        return None
+    return value.span()
+
+
+def _hash(text: bytes, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+    """Of what is left of *text* without its places."""
+    # SipHash, with a key that Python makes anew for each process: it misses one change in 2**64.
+    # A digest of hashlib would make a round without changes a third dearer.
+    return hash((text[:a], text[b:c], text[d:e], text[f:]))
+
+
+class Entry(NamedTuple):
+    """One record: as Mongo holds it, and by what its text is told."""
+
+    fingerprint: Fingerprint
+    written: float
+    """When it was last written, or found to be what Mongo holds, in seconds of the clock."""
+    mark: TextMark
+
+    def needs_write(self, new: "Entry", interval: float) -> bool:
+        """Whether *new* has to be written over this: changed, or due (volatile values alone)."""
+        known = self.fingerprint
+        if known.stable != new.fingerprint.stable:
+            return True
+        # However far: a clock that was set back must not keep a record from being written.
+        is_due = abs(new.written - self.written) >= interval
+        return known.volatile != new.fingerprint.volatile and is_due
+
+    def seen_as(self, new: "Entry") -> "Entry":
+        """This, which Mongo holds still, after *new* was read and not written."""
+        same = self.fingerprint.volatile == new.fingerprint.volatile
+        return Entry(self.fingerprint, new.written if same else self.written, new.mark)
+
+
+class Ledger:
+    """The present jobs or nodes of one cluster, by id.
+
+    Filled from Mongo once, then kept in step with every acknowledged write.  One thread may change
+    it while another asks what is `known`.
+    """
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._id_starts = len(f"{grammar.first_key}=")
+        self._rows: dict[str, bytes] = {}
+        self._fresh = (float("-inf"), float("inf"))
+
+    def __getitem__(self, record_id: str) -> Entry:
+        return _unpack(self._rows[record_id])
+
+    def __setitem__(self, record_id: str, entry: Entry) -> None:
+        self._rows[record_id] = _pack(entry)
+
+    def __delitem__(self, record_id: str) -> None:
+        del self._rows[record_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def get(self, record_id: str) -> Entry | None:
+        """The entry of a record, if it is a present one."""
+        row = self._rows.get(record_id)
+        return None if row is None else _unpack(row)
+
+    def begin(self, now: float, interval: float) -> set[str]:
+        """Begin a round: what was not written within *interval* seconds of *now* is to be read.
+
+        Returns all ids: those of which nothing is seen in the round are gone.
+        """
+        self._fresh = (now - interval, now + interval)
+        return set(self._rows)
+
+    def known(self, texts: Iterable[bytes]) -> list[str | None]:
+        """The ids of the records *texts*, None for each in which there is something to be read.
+
+        A text is all of one record as `ingest.reading.records` cuts it out, with NULs for every seal.
+        """
+        start, rows, read_row = self._id_starts, self._rows, _TEXT.unpack_from
+        since, until = self._fresh
+        ids: list[str | None] = []
+        for text in texts:
+            record_id = text[start : text.find(b" ", start, _LONGEST_ID)].decode("latin-1")
+            row = rows.get(record_id)
+            if row is not None:
+                known, written, a, b, c, d, e, f = read_row(row)
+                if (
+                    hash((text[:a], text[b:c], text[d:e], text[f:])) == known  # see _hash
+                    and not (text[a:b] + text[c:d] + text[e:f]).strip(_PLAIN)
+                    and since < written < until
+                ):
+                    ids.append(record_id)
+                    continue
+            ids.append(None)
+        return ids
+
+
+# A row: the text's hash, when its document was written, the places; the document's digests, and
+# what tells a job from another one; then the state.
+_TEXT = struct.Struct("<qd6H")
+_DOCUMENT = struct.Struct("<16s8sqq")
+_STATE_STARTS = _TEXT.size + _DOCUMENT.size
+_NO_STATE = b"\xff"
+
+
+def _pack(entry: Entry) -> bytes:
+    mark, known = entry.mark, entry.fingerprint
+    text = _TEXT.pack(mark.hash, entry.written, *mark.places)
+    document = _DOCUMENT.pack(known.stable, known.volatile, known.uid, known.submit_time)
+    return text + document + (_NO_STATE if known.state is None else known.state.encode())
+
+
+def _unpack(row: bytes) -> Entry:
+    text_hash, written, *places = _TEXT.unpack_from(row)
+    stable, volatile, uid, submit_time = _DOCUMENT.unpack_from(row, _TEXT.size)
+    state = None if row[_STATE_STARTS:] == _NO_STATE else row[_STATE_STARTS:].decode()
+    return Entry(
+        Fingerprint(stable, volatile, uid, submit_time, state),
+        written,
+        TextMark(text_hash, tuple(places)),
+    )

@@ -1,0 +1,81 @@
+"""Writes in transactions: all or none, and again where the server undid them."""
+
+import pytest
+from pymongo import InsertOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from ingest.database.change_tokens import TRIES, bulk_write, in_transaction, of_scrape
+from ingest.database.store import Store
+
+UNDONE = OperationFailure("internal server error", 1, {"ok": 0.0, "code": 1})
+"""What the embedded database says of a commit that met others' writes."""
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
+    """What the next commits meet, the last one first: an error, before which all is undone."""
+    ahead: list[Exception | None] = []
+    commit = ClientSession.commit_transaction
+
+    def commit_or_fail(session: ClientSession) -> None:
+        error = ahead.pop() if ahead else None
+        if error is None:
+            commit(session)
+            return
+        session.abort_transaction()
+        raise error
+
+    monkeypatch.setattr(ClientSession, "commit_transaction", commit_or_fail)
+    return ahead
+
+
+def add(store: Store, number: int) -> None:
+    bulk_write(store, store.jobs, [InsertOne({"_id": f"mila/{number}"})], ["mila"])
+
+
+def test_a_commit_that_was_undone_is_tried_again(
+    store: Store, commits: list[Exception | None]
+) -> None:
+    commits += [UNDONE] * (TRIES - 1)
+    add(store, 1)
+    assert not commits
+    assert [job["_id"] for job in store.jobs.find()] == ["mila/1"]
+    assert store.marks.count_documents({"_id": of_scrape("jobs", "mila")}) == 1
+
+
+def test_one_that_is_undone_every_time_is_an_error_and_nothing_is_written(
+    store: Store, commits: list[Exception | None]
+) -> None:
+    commits += [UNDONE] * TRIES
+    with pytest.raises(OperationFailure, match="internal server error"):
+        add(store, 1)
+    assert not commits
+    assert store.jobs.count_documents({}) == store.marks.count_documents({}) == 0
+
+
+def test_another_error_of_a_commit_is_not_tried_again(
+    store: Store, commits: list[Exception | None]
+) -> None:
+    commits += [None, OperationFailure("not authorized", 13)]
+    with pytest.raises(OperationFailure, match="not authorized"):
+        add(store, 1)
+    assert commits == [None]
+    assert store.jobs.count_documents({}) == 0
+
+
+def test_what_a_write_itself_raises_is_raised_once(store: Store) -> None:
+    calls = []
+
+    def write(session: ClientSession) -> None:
+        calls.append(session)
+        store.jobs.insert_one({"_id": "mila/1"}, session=session)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        in_transaction(store, write)
+    assert len(calls) == 1
+    add(store, 2)
+    with pytest.raises(BulkWriteError):
+        add(store, 2)
+    assert [job["_id"] for job in store.jobs.find()] == ["mila/2"]

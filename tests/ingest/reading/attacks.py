@@ -1,0 +1,182 @@
+"""Forgeries: what a user can write into his own job so that it reads like somebody else's.
+
+Each attack is a whole output of scontrol, in both forms, in which alice's job 19 carries the
+forgery, with what is true: the jobs that exist.  bob's job 20 is real, job 77 is not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ingest.reading.pairs import RawPairs
+
+SEAL = "q7Rk2Xa"
+CARRIER, VICTIM, NOBODYS = "19", "20", "77"
+
+_LINES = """\
+JobId={id} JobName={name}
+   UserId={owner} GroupId={owner} MCS_label={label}
+   Priority=10 Nice=0 Account=def-pomme QOS=normal
+   JobState={state} Reason=None Dependency=(null)
+   Requeue=1 Restarts=0 BatchFlag=1 Reboot=0 ExitCode=0:0
+   RunTime=00:10:00 TimeLimit=03:00:00 TimeMin=N/A
+   SubmitTime={time} EligibleTime={time}
+   StartTime={time} EndTime={time} Deadline=N/A
+   Partition=main AllocNode:Sid=login:1
+   ReqNodeList=(null) ExcNodeList=(null)
+   NodeList=cn-a001
+   NumNodes=1 NumCPUs=1 NumTasks=1 CPUs/Task=1 ReqB:S:C:T=0:0:*:*
+   TRES=cpu=1,mem=1000M,node=1,billing=1
+   MinCPUsNode=1 MinMemoryNode=0 MinTmpDiskNode=0
+   Features=(null) DelayBoot=00:00:00
+   OverSubscribe=OK Contiguous=0 Licenses=(null) Network={network}
+   Command={command}
+   WorkDir={work_dir}
+   Comment={comment}
+   StdErr=/home/err
+   StdIn=/dev/null
+   StdOut={stdout}
+   Power={end}"""
+_END = "\n   \n\n"
+_TIME = "2026-11-23T20:13:41+0000"
+
+
+def job(
+    job_id: str,
+    owner: str,
+    *,
+    sealed: bool,
+    state: str = "RUNNING",
+    **texts: str,
+) -> str:
+    """A whole record as scontrol prints it; *texts* are the values that its owner chose."""
+    values = {
+        "name": "train",
+        "label": "N/A",
+        "network": "(null)",
+        "command": "/home/run.sh",
+        "work_dir": "/home",
+        "comment": "hello",
+        "stdout": "/home/out",
+        "end": _END,
+        **texts,
+    }
+    time = _TIME + (SEAL if sealed else "")
+    return _LINES.format(id=job_id, owner=owner, state=state, time=time, **values)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A forgery in one of the carrier's texts."""
+
+    name: str
+    field: str
+    """The text that carries it: a keyword of `job`."""
+    text: str
+
+
+def forged_record(job_id: str, *, tail_from: str) -> str:
+    """bob's record as alice would write it, cut where the true end of her own record follows."""
+    record = job(job_id, "bob(1002)", sealed=False, state="COMPLETED", end="")
+    return record[: record.index(f"\n   {tail_from}=")]
+
+
+def attacks() -> Iterator[Attack]:
+    """From crude to seamless."""
+    own_end = "\n   StdErr=/e\n   StdIn=/dev/null\n   StdOut=/o\n   Power=" + _END
+    head = "\n   UserId=bob(1002) GroupId=bob(1002) MCS_label=N/A"
+    whole_77 = forged_record(NOBODYS, tail_from="StdErr")
+    whole_20 = forged_record(VICTIM, tail_from="StdErr")
+    behind_command = "\n   WorkDir=/home\n   Comment=x" + own_end
+    in_command_77 = forged_record(NOBODYS, tail_from="WorkDir")
+    in_command_20 = forged_record(VICTIM, tail_from="WorkDir")
+    yield Attack("a key inside a line", "comment", "x JobState=FAILED UserId=bob(1002)")
+    yield Attack("a line of its own", "comment", "x\nJobState=FAILED")
+    yield Attack("a line that looks like Slurm's", "comment", "x\n   JobState=FAILED Reason=x")
+    yield Attack("a new key", "comment", "x\n   FutureKey=1")
+    yield Attack("a new key behind (null)", "comment", "(null)\n   FutureKey=1")
+    yield Attack("a key that is there at times", "stdout", "/o\n   MailUser=bob MailType=END")
+    yield Attack("the beginning of a record", "comment", f"x\n\nJobId={NOBODYS} JobName=evil")
+    yield Attack("another owner, by the name", "name", "x" + head)
+    yield Attack("another owner and more, by the name", "name", f"x{head}\n   Priority=1 WCKey=x")
+    yield Attack(
+        "another id and owner, by a label", "label", f"\n\nJobId={NOBODYS} JobName=x{head}"
+    )
+    yield Attack("the same of a job that exists", "label", f"\n\nJobId={VICTIM} JobName=x{head}")
+    yield Attack(
+        "another id and owner, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=x{head}"
+    )
+    yield Attack("another id, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=y")
+    yield Attack("that of a job that exists", "name", f"x\n\nJobId={VICTIM} JobName=y")
+    yield Attack("another owner, by the comment", "comment", "x" + head)
+    yield Attack("another end of the own record", "comment", "x" + own_end.rstrip())
+    yield Attack("a record without an end before it", "comment", f"x\n\n{whole_77}")
+    yield Attack("the same of a job that exists", "comment", f"x\n\n{whole_20}")
+    yield Attack("a seamless record", "comment", f"x{own_end}{whole_77}")
+    yield Attack("a seamless one of a job that exists", "comment", f"x{own_end}{whole_20}")
+    yield Attack("seamless, by an argument", "command", f"/r 1{behind_command}{in_command_77}")
+    yield Attack("the same of a job that exists", "command", f"/r 1{behind_command}{in_command_20}")
+    yield Attack("seamless, by the network", "network", _by_network(NOBODYS))
+    yield Attack("two seamless records", "comment", f"x{own_end}{whole_77}{own_end}{whole_20}")
+
+
+def _by_network(job_id: str) -> str:
+    own = "(null)\n   Command=/r\n   WorkDir=/h\n   StdErr=/e\n   StdIn=/n\n   StdOut=/o"
+    return f"{own}\n   Power={_END}{forged_record(job_id, tail_from='Command')}"
+
+
+def output(attack: Attack, *, sealed: bool, one_line: bool, place: int = 0) -> bytes:
+    """scontrol's output with the carrier, in this *place* of three, and the true victim in it."""
+    carrier = job(CARRIER, "alice(1001)", sealed=sealed, **{attack.field: attack.text})
+    records = [job(VICTIM, "bob(1002)", sealed=sealed), job("21", "carol(1003)", sealed=sealed)]
+    records.insert(place, carrier)
+    if not one_line:
+        return "".join(records).encode()
+    return "".join(
+        _one_line(attack.text if record is carrier else "", record) for record in records
+    ).encode()
+
+
+def _one_line(text: str, record: str) -> str:
+    """*record* in ``-o`` form: Slurm's own line ends become spaces, those of *text* stay."""
+    mark = "\0"
+    body = record.removesuffix(_END)
+    hidden = body.replace(text, mark, 1) if text else body
+    return hidden.replace("\n   ", " ").replace(mark, text) + " \n"
+
+
+def true_values(attack: Attack) -> dict[str, dict[str, str]]:
+    """What is true of the jobs that exist, by id: owner, state and the texts."""
+    texts = {
+        "name": "train",
+        "label": "N/A",
+        "network": "(null)",
+        "command": "/home/run.sh",
+        "work_dir": "/home",
+        "comment": "hello",
+        "stdout": "/home/out",
+    }
+    others = {"state": "RUNNING", **texts}
+    return {
+        CARRIER: {"owner": "alice(1001)", **others, attack.field: attack.text},
+        VICTIM: {"owner": "bob(1002)", **others},
+        "21": {"owner": "carol(1003)", **others},
+    }
+
+
+READ_AS = {
+    "owner": "UserId",
+    "state": "JobState",
+    "name": "JobName",
+    "label": "MCS_label",
+    "network": "Network",
+    "command": "Command",
+    "work_dir": "WorkDir",
+    "comment": "Comment",
+    "stdout": "StdOut",
+}
+
+
+def read_values(raw: RawPairs) -> dict[str, str]:
+    """The same of a record that was read."""
+    values = {pair.key: pair.value for pair in raw.pairs}
+    return {name: values.get(key, "") for name, key in READ_AS.items()}

@@ -1,0 +1,528 @@
+"""Raw pairs to documents: every documented key, what is absent, and everything else."""
+
+from typing import Any
+
+import pytest
+
+from config import ClusterSettings, SshSettings
+from config.settings import UsernameField
+from ingest.reading.documents import DocumentError, job_document, node_document
+from ingest.reading.pairs import read_pairs
+from ingest.slurm.grammar import JOB, NODE
+from tests.ingest.reading.attacks import job
+
+BELUGA_JOB = """\
+JobId=820432 JobName=somejobname_244745
+   UserId=ccuser01(10001) GroupId=ccuser01(10001) MCS_label=N/A
+   Priority=900 Nice=0 Account=def-pomme-rrg QOS=normal
+   JobState=PENDING Reason=Priority Dependency=(null)
+   Requeue=1 Restarts=0 BatchFlag=1 Reboot=0 ExitCode=0:0
+   RunTime=00:00:00 TimeLimit=03:00:00 TimeMin=N/A
+   SubmitTime=2020-02-04T03:22:55 EligibleTime=2020-02-04T03:22:55
+   StartTime=Unknown EndTime=Unknown Deadline=N/A
+   Partition=fun_partition AllocNode:Sid=login-2:20721
+   ReqNodeList=(null) ExcNodeList=(null)
+   NodeList=
+   NumNodes=1-1 NumCPUs=1 NumTasks=N/A CPUs/Task=1 ReqB:S:C:T=0:0:*:*
+   MinCPUsNode=1 MinMemoryNode=4G MinTmpDiskNode=0
+   Features=(null) DelayBoot=00:00:00 Reservation=(null)
+   OverSubscribe=OK Contiguous=0 Licenses=(null) Network=(null)
+   Command=/a762/b220/c552
+   WorkDir=/a751/b704/c43
+   StdErr=/a869/b72/c702.err
+   StdIn=/dev/null
+   StdOut=/a942/b827/c342.out
+
+"""
+MILA_JOB = """\
+JobId=233874 JobName=somejobname_942640
+   UserId=milauser12(10012) GroupId=milauser12(10012) MCS_label=N/A
+   Priority=4294901759 Nice=-5 Account=mila QOS=high
+   JobState=RUNNING Reason=None Dependency=(null)
+   Requeue=1 Restarts=0 BatchFlag=1 Reboot=0 ExitCode=0:0
+   RunTime=1-05:11:18 TimeLimit=7-00:00:00 TimeMin=00:10:00
+   SubmitTime=2021-11-13T00:56:47 EligibleTime=2021-11-13T00:56:47
+   StartTime=2021-11-13T01:16:31 EndTime=2021-11-20T01:16:31 Deadline=N/A
+   Partition=fun_partition AllocNode:Sid=login-2:20721
+   NodeList=cn-b005
+   NumNodes=1 NumCPUs=1 NumTasks=1 CPUs/Task=1 ReqB:S:C:T=0:0:*:*
+   Features=(null) DelayBoot=00:00:00 Reservation=transtech
+   Command=/a58/b740/c718
+   WorkDir=/a308/b872/c331
+   StdErr=/a3/b765/c675.err
+   StdIn=/dev/null
+   StdOut=/a129/b104/c145.out
+
+"""
+BELUGA_NODE = """\
+NodeName=blg4118 Arch=x86_64 CoresPerSocket=20\x20
+   CPUAlloc=40 CPUEfctv=40 CPUTot=40 CPULoad=38.80
+   AvailableFeatures=skylake
+   ActiveFeatures=skylake
+   Gres=(null)
+   NodeAddr=blg4118 NodeHostName=blg4118 Version=24.05.3
+   OS=Linux 4.15.0-99-generic #100-Ubuntu SMP Wed Apr 22 20:32:56 UTC 2020\x20
+   RealMemory=191000 AllocMem=160000 FreeMem=63666 Sockets=2 Boards=1
+   State=ALLOCATED ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A
+   Partitions=main,long\x20
+   BootTime=2020-01-05T03:30:00 SlurmdStartTime=2020-01-23T03:30:00
+   LastBusyTime=2020-02-04T03:25:00 ResumeAfterTime=None
+   CfgTRES=cpu=40,mem=191000M,billing=46
+   AllocTRES=cpu=40,mem=160000M
+   CurrentWatts=n/a AveWatts=0
+
+"""
+MILA_NODE = """\
+NodeName=cn-a002 Arch=x86_64 CoresPerSocket=16\x20
+   AvailableFeatures=broadwell
+   Gres=(null)
+   NodeAddr=cn-a002 NodeHostName=cn-a002
+   RealMemory=128000 AllocMem=122528
+   State=ALLOCATED ThreadsPerCore=1
+   CfgTRES=cpu=32,mem=125G,billing=32
+   AllocTRES=cpu=32,mem=122528M
+   Comment=(null)
+
+"""
+
+
+def cluster(name: str, username_field: UsernameField) -> ClusterSettings:
+    return ClusterSettings(
+        name=name,
+        timezone="America/Montreal",
+        username_field=username_field,
+        ssh=SshSettings(host="nowhere"),
+    )
+
+
+MILA = cluster("mila", "mila_cluster_username")
+BELUGA = cluster("beluga", "cc_account_username")
+
+
+def job_of(text: str, of: ClusterSettings = MILA, *, multi_line: bool = True) -> dict[str, Any]:
+    return job_document(read_pairs(text, JOB, multi_line=multi_line), of)
+
+
+def node_of(text: str, of: ClusterSettings = MILA) -> dict[str, Any]:
+    return node_document(read_pairs(text, NODE, multi_line=True), of)
+
+
+def mila_job(**changed: str) -> dict[str, Any]:
+    """The job of mila with other values: ``mila_job(NodeList="(null)")``."""
+    text = MILA_JOB
+    for key, value in changed.items():
+        before, rest = text.split(f"{key}=", 1)
+        old = rest.split("\n")[0].split(" ")[0]
+        text = f"{before}{key}={value}{rest.removeprefix(old)}"
+    return job_of(text)
+
+
+# --- the documented keys ---------------------------------------------------------------------
+
+
+def test_a_pending_job_of_beluga_has_the_documented_keys() -> None:
+    documented = {
+        "job_id": "820432",
+        "name": "somejobname_244745",
+        "cc_account_username": "ccuser01",
+        "uid": "10001",
+        "account": "def-pomme-rrg",
+        "job_state": "PENDING",
+        "exit_code": "0:0",
+        "time_limit": 10800,
+        "submit_time": "2020-02-04T03:22:55-05:00",
+        "start_time": "Unknown",
+        "end_time": "Unknown",
+        "partition": "fun_partition",
+        "nodes": None,
+        "command": "/a762/b220/c552",
+        "work_dir": "/a751/b704/c43",
+        "stderr": "/a869/b72/c702.err",
+        "stdin": "/dev/null",
+        "stdout": "/a942/b827/c342.out",
+        "cluster_name": "beluga",
+    }
+    others = {
+        "group_id": "ccuser01(10001)",
+        "mcs_label": None,
+        "priority": 900,
+        "nice": 0,
+        "qos": "normal",
+        "reason": "Priority",
+        "dependency": None,
+        "requeue": 1,
+        "restarts": 0,
+        "batch_flag": 1,
+        "reboot": 0,
+        "run_time": 0,
+        "time_min": None,
+        "eligible_time": "2020-02-04T03:22:55-05:00",
+        "deadline": None,
+        "alloc_node_sid": "login-2:20721",
+        "req_node_list": None,
+        "exc_node_list": None,
+        "num_nodes": "1-1",
+        "num_cpus": 1,
+        "num_tasks": None,
+        "cpus_task": 1,
+        "req_b_s_c_t": "0:0:*:*",
+        "min_cpus_node": 1,
+        "min_memory_node": "4G",
+        "min_tmp_disk_node": 0,
+        "features": None,
+        "delay_boot": 0,
+        "over_subscribe": "OK",
+        "contiguous": 0,
+        "licenses": None,
+        "network": None,
+    }
+    assert job_of(BELUGA_JOB, BELUGA) == documented | others
+
+
+def test_a_running_job_of_mila_has_the_documented_keys() -> None:
+    documented = {
+        "job_id": "233874",
+        "name": "somejobname_942640",
+        "mila_cluster_username": "milauser12",
+        "uid": "10012",
+        "account": "mila",
+        "job_state": "RUNNING",
+        "exit_code": "0:0",
+        "time_limit": 604800,
+        "submit_time": "2021-11-13T00:56:47-05:00",
+        "start_time": "2021-11-13T01:16:31-05:00",
+        "end_time": "2021-11-20T01:16:31-05:00",
+        "partition": "fun_partition",
+        "nodes": "cn-b005",
+        "resv_name": "transtech",
+        "command": "/a58/b740/c718",
+        "work_dir": "/a308/b872/c331",
+        "stderr": "/a3/b765/c675.err",
+        "stdin": "/dev/null",
+        "stdout": "/a129/b104/c145.out",
+        "cluster_name": "mila",
+    }
+    slurm = job_of(MILA_JOB)
+    assert {key: slurm[key] for key in documented} == documented
+    assert "cc_account_username" not in slurm
+    assert slurm["run_time"] == 105078
+    assert slurm["time_min"] == 600
+    assert slurm["nice"] == -5
+    assert slurm["priority"] == 4294901759
+
+
+def test_a_node_of_beluga_has_the_documented_keys() -> None:
+    documented = {
+        "name": "blg4118",
+        "arch": "x86_64",
+        "features": "skylake",
+        "gres": None,
+        "addr": "blg4118",
+        "memory": "191000",
+        "state": "ALLOCATED",
+        "cfg_tres": "cpu=40,mem=191000M,billing=46",
+        "alloc_tres": "cpu=40,mem=160000M",
+        "cluster_name": "beluga",
+    }
+    others = {
+        "cores_per_socket": 20,
+        "cpu_alloc": 40,
+        "cpu_efctv": 40,
+        "cpu_tot": 40,
+        "cpu_load": 38.8,
+        "active_features": "skylake",
+        "node_host_name": "blg4118",
+        "version": "24.05.3",
+        "os": "Linux 4.15.0-99-generic #100-Ubuntu SMP Wed Apr 22 20:32:56 UTC 2020",
+        "alloc_mem": 160000,
+        "free_mem": 63666,
+        "sockets": 2,
+        "boards": 1,
+        "threads_per_core": 1,
+        "tmp_disk": 0,
+        "weight": 1,
+        "owner": None,
+        "mcs_label": None,
+        "partitions": "main,long",
+        "boot_time": "2020-01-05T03:30:00-05:00",
+        "slurmd_start_time": "2020-01-23T03:30:00-05:00",
+        "last_busy_time": "2020-02-04T03:25:00-05:00",
+        "resume_after_time": None,
+        "current_watts": None,
+        "ave_watts": 0,
+    }
+    assert node_of(BELUGA_NODE, BELUGA) == documented | others
+
+
+def test_a_node_of_mila_has_the_documented_keys() -> None:
+    documented = {
+        "name": "cn-a002",
+        "arch": "x86_64",
+        "features": "broadwell",
+        "gres": None,
+        "addr": "cn-a002",
+        "memory": "128000",
+        "state": "ALLOCATED",
+        "cfg_tres": "cpu=32,mem=125G,billing=32",
+        "alloc_tres": "cpu=32,mem=122528M",
+        "comment": None,
+        "cluster_name": "mila",
+    }
+    slurm = node_of(MILA_NODE)
+    assert {key: slurm[key] for key in documented} == documented
+
+
+def test_a_nodes_reason_is_there_whole() -> None:
+    reason = "bad disk=sda [user JobId=3] [root@2026-11-23T20:13:46]"
+    text = MILA_NODE.replace("   Comment=(null)\n", f"   Reason={reason}\n   Comment=a=b c\n")
+    slurm = node_of(text)
+    assert slurm["reason"] == reason
+    assert slurm["comment"] == "a=b c"
+
+
+# --- what is absent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marker", ["(null)", "", "N/A", "None", "n/a", "n/s", '"None"'])
+def test_every_absent_marker_is_null(marker: str) -> None:
+    slurm = mila_job(NodeList=marker, Command=marker, Account=marker, RunTime=marker, Nice=marker)
+    assert [slurm[key] for key in ("nodes", "command", "account", "run_time", "nice")] == [None] * 5
+
+
+def test_a_key_that_was_not_printed_is_absent() -> None:
+    text = "".join(line for line in MILA_JOB.splitlines(True) if "Std" not in line)
+    slurm = job_of(text.replace("BatchFlag=1", "BatchFlag=0"))
+    assert not {"stderr", "stdin", "stdout", "comment", "tres", "alloc_groups"} & slurm.keys()
+
+
+@pytest.mark.parametrize("marker", ["(null)", "", "N/A"])
+def test_resv_name_is_there_only_when_the_job_has_a_reservation(marker: str) -> None:
+    assert "resv_name" not in mila_job(Reservation=marker)
+    assert mila_job(Reservation="r 1".replace(" ", "_"))["resv_name"] == "r_1"
+
+
+@pytest.mark.parametrize("name", ["(null)", "", "N/A", "None", " x ", "a b=c"])
+def test_a_jobs_name_is_whatever_it_is(name: str) -> None:
+    assert mila_job(JobName=name)["name"] == name
+
+
+@pytest.mark.parametrize("word", ["UNLIMITED", "Partition_Limit", "INVALID", "N/A"])
+def test_a_time_limit_that_is_no_duration_is_null(word: str) -> None:
+    assert mila_job(TimeLimit=word)["time_limit"] is None
+
+
+@pytest.mark.parametrize("word", ["Unknown", "None", "(null)", "N/A", ""])
+def test_a_time_that_there_is_not_is_unknown_in_the_three_and_null_elsewhere(word: str) -> None:
+    slurm = mila_job(StartTime=word, EndTime=word, SubmitTime=word, EligibleTime=word)
+    assert [slurm[f"{which}_time"] for which in ("start", "end", "submit")] == ["Unknown"] * 3
+    assert slurm["eligible_time"] is None
+
+
+def test_the_one_space_behind_a_comment_is_no_part_of_it() -> None:
+    text = MILA_JOB.replace("   StdErr=", "   Comment=two  words  \n   StdErr=")
+    assert job_of(text)["comment"] == "two  words "
+    text = MILA_JOB.replace("   StdErr=", "   Comment=(null) \n   StdErr=")
+    assert job_of(text)["comment"] is None
+
+
+# --- other keys ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("7", 7),
+        ("-7", -7),
+        ("1.50", 1.5),
+        ("2021-11-13T00:56:47", "2021-11-13T00:56:47-05:00"),
+        ("some words", "some words"),
+        ("(null)", None),
+        ("00:10:00", "00:10:00"),
+    ],
+)
+def test_a_key_unknown_so_far_is_kept_and_typed_as_it_looks(printed: str, value: object) -> None:
+    text = MILA_JOB.replace("   NumNodes=", f"   FutureKey={printed}\n   NumNodes=")
+    assert job_of(text)["future_key"] == value
+    node = MILA_NODE.replace("   State=", f"   FutureKey={printed}\n   State=")
+    assert node_of(node)["future_key"] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("ClusterName", "cluster_name"),
+        ("Uid", "uid"),
+        ("Name", "name"),
+        ("Nodes/", "nodes"),
+        ("MilaClusterUsername", "mila_cluster_username"),
+        ("CcAccountUsername", "cc_account_username"),
+        ("ResvName", "resv_name"),
+        ("TimeLimit/", "time_limit"),
+        ("AllocGroups", "alloc_groups"),
+        ("QOS/", "qos"),
+        ("Comment/", "comment"),
+    ],
+)
+def test_a_key_unknown_so_far_never_takes_a_documented_name(key: str, name: str) -> None:
+    text = MILA_JOB.replace(" Reservation=transtech", "").replace(
+        "   NumNodes=", f"   {key}=forged\n   NumNodes="
+    )
+    slurm = job_of(text)
+    assert slurm[f"slurm_{name}"] == "forged"
+    assert slurm.get(name) != "forged"
+    node = MILA_NODE.replace("   State=", "   ClusterName=forged\n   CfgTRES/=forged\n   State=")
+    assert node_of(node)["slurm_cluster_name"] == "forged"
+    assert node_of(node)["cluster_name"] == "mila"
+    assert node_of(node)["slurm_cfg_tres"] == "forged"
+
+
+def test_two_unknown_keys_of_one_name_are_refused() -> None:
+    text = MILA_JOB.replace("   NumNodes=", "   FutureKey=1 Future/Key=2\n   NumNodes=")
+    with pytest.raises(DocumentError, match="Future/Key: another key is called future_key too"):
+        job_of(text)
+
+
+def test_groups_of_nodes_are_a_list() -> None:
+    details = (
+        "     Nodes=cn-a[1-2] CPU_IDs=0-1 Mem=1000 GRES=\n"
+        "     Nodes=cn-a3 CPU_IDs=2 Mem=500 GRES=gpu:1(IDX:0)\n"
+    )
+    text = MILA_JOB.replace("   Features=", f"{details}   Features=")
+    assert job_of(text)["alloc_groups"] == [
+        {"nodes": "cn-a[1-2]", "cpu_ids": "0-1", "mem": "1000", "gres": None},
+        {"nodes": "cn-a3", "cpu_ids": "2", "mem": "500", "gres": "gpu:1(IDX:0)"},
+    ]
+
+
+def test_a_key_of_groups_without_a_group_is_a_key_like_any_other() -> None:
+    text = MILA_JOB.replace("   Features=", "   Mem=1000\n   Features=")
+    slurm = job_of(text)
+    assert slurm["mem"] == 1000
+    assert "alloc_groups" not in slurm
+    node = MILA_NODE.replace("   State=", "   Mem=7\n   State=")
+    assert node_of(node)["mem"] == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "printed", "value"),
+    [
+        ("RunTime", "22", 22),
+        ("RunTime", "INVALID", None),
+        ("Priority", "007", "007"),
+        ("NumNodes", "1-1", "1-1"),
+        ("CPUs/Task", "N/A", None),
+        ("Deadline", "2021-11-13T05:56:47+0000", "2021-11-13T00:56:47-05:00"),
+        ("DelayBoot", "00:01:00", 60),
+        ("QOS", "high ", "high"),
+        ("Partition", "main  ", "main"),
+        ("WorkDir", "/home/a b ", "/home/a b"),
+    ],
+)
+def test_known_keys_are_typed(key: str, printed: str, value: object) -> None:
+    text = MILA_JOB
+    before, rest = text.split(f"{key}=", 1)
+    old = rest.split("\n")[0].split(" ")[0]
+    slurm = job_of(f"{before}{key}={printed}{rest.removeprefix(old)}")
+    name = {
+        "RunTime": "run_time",
+        "NumNodes": "num_nodes",
+        "CPUs/Task": "cpus_task",
+        "DelayBoot": "delay_boot",
+        "WorkDir": "work_dir",
+    }.get(key, key.lower())
+    assert slurm[name] == value
+
+
+TIMES = (
+    *("EligibleTime", "AccrueTime", "Deadline", "PreemptEligibleTime", "PreemptTime"),
+    *("SuspendTime", "LastSchedEval"),
+)
+INTEGERS = (
+    *("ArrayJobId", "ArrayTaskThrottle", "HetJobId", "HetJobOffset", "PackJobId", "PackJobOffset"),
+    *("Priority", "Nice", "Requeue", "Restarts", "BatchFlag", "Reboot", "SecsPreSuspend"),
+    *("NumNodes", "NumCPUs", "NumTasks", "CPUs/Task", "MinCPUsNode", "MinTmpDiskNode"),
+    *("Contiguous", "NtasksPerTRES", "OOMKillStep"),
+)
+NODE_TIMES = ("BootTime", "SlurmdStartTime", "LastBusyTime", "ResumeAfterTime")
+NODE_INTEGERS = (
+    *("CPUAlloc", "CPUErr", "CPUEfctv", "CPUTot", "CoresPerSocket", "Sockets", "Boards"),
+    *("ThreadsPerCore", "AllocMem", "FreeMem", "TmpDisk", "Weight", "Port", "CoreSpecCount"),
+    *("MemSpecLimit", "CurrentWatts", "LowestJoules", "ConsumedJoules", "AveWatts", "CapWatts"),
+    *("ExtSensorsJoules", "ExtSensorsWatts", "ExtSensorsTemp"),
+)
+
+
+@pytest.mark.parametrize("which", ["job", "node"])
+def test_the_type_of_every_key_that_is_no_text(which: str) -> None:
+    grammar, times, integers, document = (
+        (JOB, TIMES, INTEGERS, job_document)
+        if which == "job"
+        else (NODE, NODE_TIMES, NODE_INTEGERS, node_document)
+    )
+    pairs = read_pairs(MILA_JOB if which == "job" else MILA_NODE, grammar, multi_line=True)
+    one = pairs.pairs[1]
+
+    def read(key: str, value: str) -> object:
+        made = [one._replace(key=key, value=value)]
+        slurm = document(type(pairs)(tuple(made), ""), MILA)
+        (found,) = (each for name, each in slurm.items() if name != "cluster_name")
+        return found
+
+    for key in grammar.keys:
+        if key == "UserId":
+            continue
+        if key in times:
+            assert read(key, "2021-11-13T00:56:47") == "2021-11-13T00:56:47-05:00", key
+        elif key in ("SubmitTime", "StartTime", "EndTime"):
+            assert read(key, "N/A") == "Unknown", key
+        elif key in integers:
+            assert read(key, "12") == 12, key
+        elif key in ("RunTime", "TimeLimit", "TimeMin", "DelayBoot"):
+            assert read(key, "01:00") == 60, key
+        elif key == "CPULoad":
+            assert read(key, "12.50") == 12.5, key
+        else:
+            assert read(key, "12") == "12", key
+
+
+# --- what can't be -------------------------------------------------------------------------------
+
+
+def test_a_user_id_of_another_shape_is_refused_by_its_name() -> None:
+    with pytest.raises(DocumentError, match=r"UserId is not name\(number\): 'alice'"):
+        mila_job(UserId="alice")
+
+
+@pytest.mark.parametrize("key", ["SubmitTime", "EndTime", "EligibleTime", "Deadline"])
+def test_a_time_that_is_none_is_refused_by_its_key(key: str) -> None:
+    with pytest.raises(DocumentError, match=f"^{key}: a time was expected, found 'yesterday'$"):
+        mila_job(**{key: "yesterday"})
+
+
+def test_a_message_shows_a_part_of_a_long_value() -> None:
+    with pytest.raises(DocumentError) as caught:
+        mila_job(EndTime="x" * 500)
+    assert f"'{'x' * 80}'" in str(caught.value)
+    with pytest.raises(DocumentError) as caught:
+        mila_job(UserId="x" * 500)
+    assert f"'{'x' * 80}'" in str(caught.value)
+
+
+def test_bytes_that_are_not_utf_8_can_be_stored() -> None:
+    raw = b"JobName=NAME".replace(b"NAME", b"\xff\xfe \x1b[31m\t")
+    text = MILA_JOB.replace("JobName=somejobname_942640", raw.decode("utf-8", "surrogateescape"))
+    slurm = job_of(text)
+    assert slurm["name"] == "\\xff\\xfe \x1b[31m\t"
+    assert slurm["time_limit"] == 604800
+    assert slurm["dependency"] is None
+
+
+def test_bytes_that_are_not_utf_8_can_be_stored_in_groups_of_nodes_too() -> None:
+    text = MILA_JOB.replace("   Features=", "     Nodes=\udcff CPU_IDs=0\n   Features=")
+    assert job_of(text)["alloc_groups"] == [{"nodes": "\\xff", "cpu_ids": "0"}]
+
+
+def test_the_o_form_gives_the_same_document() -> None:
+    text = job("1", "alice(1001)", sealed=False)
+    one_line = text.rstrip().replace("\n   ", " ") + "\n"
+    assert job_of(one_line, multi_line=False) == job_of(text)

@@ -1,0 +1,347 @@
+"""One record's text to raw pairs: each rule, in both forms."""
+
+import pytest
+
+from ingest.reading.pairs import MAX_CANDIDATES, Unreadable, read_pairs
+from ingest.slurm.grammar import JOB, NODE
+from tests.ingest.reading.attacks import SEAL, job
+
+ALICE = "alice(1001)"
+
+
+def values(text: str, *, one_line: bool = False, **options: object) -> dict[str, str]:
+    raw = read_pairs(text, JOB, multi_line=not one_line, **options)  # type: ignore[arg-type]
+    assert raw.text() == text
+    return {pair.key: pair.value for pair in raw.pairs}
+
+
+def refusal(text: str, *, one_line: bool = False, **options: object) -> Unreadable:
+    with pytest.raises(Unreadable) as caught:
+        read_pairs(text, JOB, multi_line=not one_line, **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+def one_line(text: str) -> str:
+    return text.rstrip().replace("\n   ", " ") + "\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a b", "a=b", "a Future=1", "JobId=1 JobState=FAILED", "UserId=root(0)", '"q"', " ", ""),
+        "x\ny",
+    ],
+)
+def test_a_name_can_be_anything(name: str) -> None:
+    assert values(job("1", ALICE, sealed=False, name=name))["JobName"] == name
+
+
+def test_a_command_is_the_script_and_all_its_arguments() -> None:
+    command = "/home/a/s.sh 600 --lr=0.1 Foo=Bar JobState=FAILED Nice=3"
+    text = job("1", ALICE, sealed=False, command=command)
+    assert values(text)["Command"] == command
+    assert values(one_line(text), one_line=True)["Command"] == command
+
+
+def test_lines_that_a_user_wrote_belong_to_their_value() -> None:
+    comment = "two\nlines   JobState=RUNNING Reason=x\n\nJobId=99 JobName=evil"
+    assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
+
+
+@pytest.mark.parametrize(
+    ("indent", "key"), [*((n, "StdErr") for n in (2, 4, 5, 6)), (4, "Nodes"), (7, "Nodes")]
+)
+def test_a_line_that_is_indented_as_scontrol_never_does_is_text(indent: int, key: str) -> None:
+    comment = f"x\n{' ' * indent}{key}=y"
+    assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
+
+
+def test_a_key_that_could_stand_in_two_places_is_refused_by_its_name() -> None:
+    error = refusal(job("1", ALICE, sealed=False, comment="x\n   StdErr=/forged"))
+    assert "StdErr could stand in more than one place" in str(error)
+    name = "x\n   UserId=bob(2) GroupId=bob(2) MCS_label=N/A"
+    assert "UserId could stand" in str(refusal(job("1", ALICE, sealed=False, name=name)))
+
+
+def test_a_known_key_of_another_place_inside_a_text_is_text_when_it_is_elsewhere_too() -> None:
+    comment = "x\n   JobState=FAILED"
+    found = values(job("1", ALICE, sealed=False, comment=comment))
+    assert found["Comment"] == comment
+    assert found["JobState"] == "RUNNING"
+
+
+def test_a_known_key_out_of_its_order_is_refused_until_vouched_for() -> None:
+    text = job("1", ALICE, sealed=False, comment="x\n   MailUser=bob")
+    error = refusal(text)
+    assert "stands out of its order" in str(error)
+    assert error.unknown
+
+
+@pytest.mark.parametrize("key", ["JobName", "UserId", "JobState", "SubmitTime", "Partition"])
+def test_a_record_without_a_mandatory_key_is_refused(key: str) -> None:
+    text = job("1", ALICE, sealed=False).replace(f"{key}=", "Other=", 1)
+    assert f"{key} is missing" in str(refusal(text))
+
+
+def test_a_submit_time_without_the_seal_is_no_submit_time() -> None:
+    assert values(job("1", ALICE, sealed=True), seal=SEAL)["SubmitTime"].endswith(SEAL)
+    assert "SubmitTime is missing" in str(refusal(job("1", ALICE, sealed=False), seal=SEAL))
+
+
+def test_the_seal_stands_behind_a_time() -> None:
+    text = job("1", ALICE, sealed=True, name=f"x{SEAL}")
+    assert values(text, seal=SEAL)["SubmitTime"].endswith(SEAL)
+    without = text.replace("SubmitTime=2026-11-23T20:13:41+0000", "SubmitTime=")
+    assert "SubmitTime is missing" in str(refusal(without, seal=SEAL))
+
+
+def test_a_batch_job_has_a_stdout() -> None:
+    text = job("1", ALICE, sealed=False).replace("\n   StdOut=/home/out", "")
+    assert "without StdOut" in str(refusal(text))
+    assert "StdOut" not in values(text.replace("BatchFlag=1", "BatchFlag=0"))
+
+
+def test_a_heterogeneous_set_belongs_to_a_heterogeneous_job() -> None:
+    text = job("1", ALICE, sealed=False).replace("\n   UserId", "\n   HetJobIdSet=1-2\n   UserId")
+    assert "not heterogeneous" in str(refusal(text))
+    whole = text.replace("JobId=1 ", "JobId=1 HetJobId=1 HetJobOffset=0 ", 1)
+    assert values(whole)["HetJobIdSet"] == "1-2"
+
+
+def test_a_token_holds_no_space() -> None:
+    for word in ("x", "X", "\t"):
+        text = job("1", ALICE, sealed=False).replace("TimeLimit=03:00:00", f"TimeLimit=1 {word}")
+        assert "TimeLimit holds a space" in str(refusal(text))
+    text = job("1", ALICE, sealed=False).replace("Partition=main", "Partition=main\nx")
+    assert "a line that holds no key" in str(refusal(text)) or "missing" in str(refusal(text))
+
+
+def test_a_new_key_among_tokens_is_kept() -> None:
+    text = job("1", ALICE, sealed=False).replace("Reboot=0 ", "Reboot=0 Future=1 ")
+    assert values(text)["Future"] == "1"
+    assert values(one_line(text), one_line=True)["Future"] == "1"
+    text = job("1", ALICE, sealed=False).replace(
+        "\n   NumNodes=", "\n   Future=some words\n   NumNodes="
+    )
+    assert values(text)["Future"] == "some words"
+
+
+def test_a_new_key_behind_a_path_is_kept_and_behind_a_users_text_only_when_vouched_for() -> None:
+    behind_path = job("1", ALICE, sealed=False).replace("\n   Power=", "\n   Future=1\n   Power=")
+    assert values(behind_path)["Future"] == "1"
+    behind_text = job("1", ALICE, sealed=False, comment="x\n   Future=1")
+    assert refusal(behind_text).unknown == {"Future"}
+    assert values(behind_text, vouched={"Future"})["Future"] == "1"
+    behind_nothing = job("1", ALICE, sealed=False, comment="(null)\n   Future=1")
+    assert values(behind_nothing)["Comment"] == "(null)"
+
+
+def test_a_new_key_inside_a_line_of_text_is_vouched_for_too() -> None:
+    text = job("1", ALICE, sealed=False).replace(
+        "Account=def-pomme ", "Account=def-pomme Future=1 "
+    )
+    assert refusal(text).unknown == {"Future"}
+    assert values(text, vouched={"Future"})["Account"] == "def-pomme"
+
+
+def test_an_account_can_hold_spaces_and_lines() -> None:
+    text = job("1", ALICE, sealed=False).replace("Account=def-pomme", "Account=acc ount\n   x")
+    assert values(text)["Account"] == "acc ount\n   x"
+
+
+def test_the_name_of_a_qos_can_hold_spaces_but_no_lines() -> None:
+    text = job("1", ALICE, sealed=False).replace("QOS=normal", "QOS=very high")
+    assert values(text)["QOS"] == "very high"
+    text = text.replace("QOS=very high", "QOS=very\nhigh")
+    assert "QOS is followed by a line that holds no key" in str(refusal(text))
+
+
+def test_the_same_new_key_twice_is_refused() -> None:
+    text = job("1", ALICE, sealed=False).replace("Reboot=0 ", "Reboot=0 Future=1 Future=2 ")
+    assert "Future comes twice" in str(refusal(text))
+
+
+@pytest.mark.parametrize("gres", ["GRES", "GRES_IDX"])
+@pytest.mark.parametrize("indent", [5, 6])
+def test_the_lines_of_details_repeat(gres: str, indent: int) -> None:
+    lines = (f"Nodes=a CPU_IDs=0-1 Mem=10 {gres}=", f"Nodes=b CPU_IDs=2 Mem=5 {gres}=gpu:1")
+    details = "".join(f"\n{' ' * indent}{line}" for line in lines)
+    text = job("1", ALICE, sealed=False).replace("\n   MinCPUsNode", details + "\n   MinCPUsNode")
+    raw = read_pairs(text, JOB, multi_line=True)
+    assert [pair.value for pair in raw.pairs if pair.key == "Nodes"] == ["a", "b"]
+    assert [pair.value for pair in raw.pairs if pair.key == gres] == ["", "gpu:1"]
+    assert raw.text() == text
+
+
+def test_the_one_pair_with_a_colon() -> None:
+    text = job("1", ALICE, sealed=False).replace("\n   Power=", "\n   Power=\n   NtasksPerTRES:0")
+    raw = read_pairs(text, JOB, multi_line=True)
+    assert raw.pairs[-1][1:] == ("NtasksPerTRES", ":", "0")
+
+
+def test_in_the_o_form_new_keys_are_kept_behind_the_last_path() -> None:
+    text = one_line(job("1", ALICE, sealed=False)).replace(" Power=", " Future=1 Other=2")
+    assert values(text, one_line=True)["Future"] == "1"
+    text = one_line(job("1", ALICE, sealed=False, stdout="/home/a b")).replace(" Power=", "")
+    assert values(text, one_line=True)["StdOut"] == "/home/a b"
+
+
+def test_too_many_candidates_are_refused() -> None:
+    text = job("1", ALICE, sealed=False, comment=" x\n   Nice=1" * MAX_CANDIDATES)
+    assert "places look like keys" in str(refusal(text))
+
+
+def test_what_is_no_record_is_refused() -> None:
+    for text in ("", "x", "\nJobId=1", "JobName=1"):
+        assert "does not start with JobId=" in str(refusal(text))
+
+
+def test_a_nodes_reason_goes_on_over_lines_and_holds_keys() -> None:
+    text = (
+        "NodeName=a Arch=x86_64 CoresPerSocket=1 \n   OS=Linux 6.1 #1 SMP A=b 2020 \n"
+        "   RealMemory=1 AllocMem=0\n   State=IDLE+DRAIN ThreadsPerCore=1\n   \n"
+        "   Reason=bad disk=sda [user JobId=3] [root@2026-11-23T20:13:46]\n          State=odd\n\n"
+    )
+    raw = read_pairs(text, NODE, multi_line=True)
+    found = {pair.key: pair.value for pair in raw.pairs}
+    assert raw.text() == text
+    assert found["OS"] == "Linux 6.1 #1 SMP A=b 2020 "
+    assert found["Reason"].startswith("bad disk=sda [user JobId=3]")
+    assert found["State"] == "IDLE+DRAIN"
+
+
+def test_a_nodes_keys_may_come_in_another_order() -> None:
+    text = "NodeName=a\n   State=IDLE\n   RealMemory=1\n   Gres=(null)\n\n"
+    raw = read_pairs(text, NODE, multi_line=True)
+    assert [pair.key for pair in raw.pairs] == ["NodeName", "State", "RealMemory", "Gres"]
+
+
+# --- more than one reading ------------------------------------------------------------------------
+
+
+def without_outputs(**texts: str) -> str:
+    """A job without StdErr, StdIn, StdOut, as salloc makes it; Comment is its last key but one."""
+    text = job("1", ALICE, sealed=False, **texts).replace("BatchFlag=1", "BatchFlag=0")
+    for key, value in {"StdErr": "/home/err", "StdIn": "/dev/null", "StdOut": "/home/out"}.items():
+        text = text.replace(f"\n   {key}={value}", "")
+    return text.replace("\n   Power=", "")
+
+
+def test_a_known_key_inside_a_line_can_not_open_a_line() -> None:
+    command = "/r WorkDir=/y Comment=z"
+    text = job("1", ALICE, sealed=False, command=command)
+    assert values(text)["Command"] == command
+    assert "WorkDir could stand" in str(refusal(one_line(text), one_line=True))
+
+
+def test_a_submit_time_without_the_seal_is_text_of_its_value() -> None:
+    name = "x\n   SubmitTime=2000-01-01T00:00:00"
+    found = values(job("1", ALICE, sealed=True, name=name), seal=SEAL)
+    assert found["JobName"] == name
+    assert found["SubmitTime"].startswith("2026-11-23")
+
+
+def test_a_record_may_end_in_its_last_mandatory_key() -> None:
+    text = without_outputs(command="/r JobState=x").replace("\n   Comment=hello", "")
+    assert values(text)["Command"] == "/r JobState=x"
+    assert values(text)["WorkDir"] == "/home"
+
+
+def test_two_keys_that_can_not_both_be_are_refused() -> None:
+    text = job("1", ALICE, sealed=False, comment="x StdIn=/a StdErr=/b")
+    for key in ("StdErr=/home/err", "StdIn=/dev/null"):
+        text = text.replace(f"\n   {key}", "")
+    error = refusal(one_line(text), one_line=True)
+    assert str(error).startswith("a key could stand in more than one place: ")
+
+
+def test_lines_whose_order_varies_are_in_no_wrong_order() -> None:
+    text = job("1", ALICE, sealed=False, comment="x Scheduler=Main")
+    text = text.replace("\n   Comment=", "\n   Extra=y\n   AdminComment=z\n   Comment=")
+    assert values(text)["Comment"] == "x Scheduler=Main"
+
+
+def test_a_first_key_that_comes_twice_is_in_no_order() -> None:
+    text = job("1", ALICE, sealed=False).replace("JobId=1 ", "JobId=1 JobId=2 ")
+    assert "not in the order" in str(refusal(text))
+
+
+def test_keys_out_of_order_are_refused_in_the_o_form_too() -> None:
+    text = one_line(job("1", ALICE, sealed=False))
+    moved = text.replace(" Partition=main", "", 1).replace(
+        " Priority=", " Partition=main Priority="
+    )
+    error = refusal(moved, one_line=True)
+    assert str(error) == "its keys are not in the order in which scontrol prints them"
+    assert not error.unknown
+
+
+@pytest.mark.parametrize(
+    ("field", "key"), [("work_dir", "WorkDir"), ("comment", "Comment"), ("command", "Command")]
+)
+def test_in_the_o_form_a_new_key_inside_a_text_is_text(field: str, key: str) -> None:
+    text = one_line(job("1", ALICE, sealed=False, **{field: "/home Future=1"}))
+    assert values(text, one_line=True)[key] == "/home Future=1"
+
+
+def test_in_the_o_form_spaces_behind_the_last_path_are_no_words() -> None:
+    text = one_line(job("1", ALICE, sealed=False, stdout="/home/out ")).replace(
+        " Power=", " Future=1"
+    )
+    found = values(text, one_line=True)
+    assert (found["StdOut"], found["Future"]) == ("/home/out ", "1")
+
+
+@pytest.mark.parametrize("stdout", ["/o Future=1 word", "/o a Future=1", "/o word Future=1 b=c"])
+def test_in_the_o_form_a_last_path_with_words_is_text(stdout: str) -> None:
+    text = one_line(job("1", ALICE, sealed=False, stdout=stdout)).replace(" Power=", "")
+    assert values(text, one_line=True)["StdOut"] == stdout
+
+
+def test_in_the_o_form_a_last_text_of_the_users_is_text() -> None:
+    text = one_line(without_outputs(comment="x Future=1"))
+    assert values(text, one_line=True)["Comment"] == "x Future=1"
+
+
+def test_empty_lines_at_the_end_of_a_jobs_text_are_its_own() -> None:
+    comment = "x\n\n"
+    assert values(job("1", ALICE, sealed=False, comment=comment))["Comment"] == comment
+
+
+def test_a_set_of_a_pack_belongs_to_a_pack() -> None:
+    text = job("1", ALICE, sealed=False).replace("\n   UserId", "\n   PackJobIdSet=1-2\n   UserId")
+    assert "not heterogeneous" in str(refusal(text))
+    whole = text.replace("JobId=1 ", "JobId=1 PackJobId=1 PackJobOffset=0 ", 1)
+    assert values(whole)["PackJobIdSet"] == "1-2"
+
+
+def test_a_known_key_of_no_text_out_of_its_order_is_refused_with_the_text_it_stands_in() -> None:
+    text = job("1", ALICE, sealed=False, comment="x\n   Scheduler=Main\n   JobState=y")
+    assert str(refusal(text)) == (
+        "Scheduler stands out of its order, perhaps inside the text of Comment"
+    )
+
+
+def test_raw_pairs_know_whether_they_are_utf_8() -> None:
+    text = job("1", ALICE, sealed=False, name="é")
+    assert read_pairs(text, JOB, multi_line=True).is_utf8()
+    text = job("1", ALICE, sealed=False, name="\udcff")
+    assert not read_pairs(text, JOB, multi_line=True).is_utf8()
+
+
+def test_a_forged_middle_without_the_seal_is_text_of_its_value() -> None:
+    label = (
+        "x\n   Priority=1\n   JobState=FAILED Reason=None\n   SubmitTime=2000-01-01T00:00:00"
+        "\n   Partition=p\n   Command=/r"
+    )
+    found = values(job("1", ALICE, sealed=True, label=label), seal=SEAL)
+    assert found["MCS_label"] == label
+    assert found["JobState"] == "RUNNING"
+    assert "could stand in more than one place" in str(
+        refusal(job("1", ALICE, sealed=False, label=label))
+    )
+
+
+def test_keys_behind_a_key_that_can_not_be_can_not_be_either() -> None:
+    name = "x\n   Comment=a\n   StdErr=/b"
+    assert values(job("1", ALICE, sealed=False, name=name))["JobName"] == name

@@ -1,0 +1,291 @@
+"""Rounds that follow each other: what is passed over unread never hides a change."""
+
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+from pymongo.results import BulkWriteResult
+
+import ingest.sync.intake
+from config import ClusterSettings
+from ingest.database.leases import Lease, LeaseLost
+from ingest.database.store import Document, Store
+from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_changes
+from ingest.slurm.grammar import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.sync.fingerprints import VOLATILE
+from ingest.sync.intake import BulkWrite, Intake, RoundCounts, plain_bulk_write
+from tests.ingest.reading.attacks import SEAL, attacks, job
+from tests.ingest.sync.test_intake import Clock, cluster
+
+ALICE, BOB = "alice(1001)", "bob(1002)"
+OTHER_SEAL = "Zz1Yy2X"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class Rounds:
+    """An intake, and what lasts with it from round to round."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        of: ClusterSettings | None = None,
+        bulk_write: BulkWrite | None = None,
+    ) -> None:
+        self.intake = Intake(
+            store,
+            of or cluster(),
+            JOBS,
+            volatile_interval=900,
+            bulk_write=bulk_write,
+            clock=clock,
+        )
+        self._vouching = Vouching()
+        self.passed_over = 0
+        """Records of the last round that were not read."""
+
+    def take(self, *records: str, seal: str = SEAL) -> RoundCounts:
+        text = "".join(records).replace(SEAL, seal) or "No jobs in the system\n"
+        return self.intake.take_in(self.changes([text.encode()], seal))
+
+    def changes(
+        self, chunks: Iterable[bytes], seal: str = SEAL
+    ) -> Iterator[Record | SetAside | Unchanged]:
+        self.passed_over = 0
+        known = self.intake.known
+        for item in read_changes(chunks, JOB, known, seal=seal, vouching=self._vouching):
+            if isinstance(item, Unchanged):
+                self.passed_over += len(item.ids)
+            yield item
+
+
+def one(job_id: str, **texts: str) -> str:
+    return job(job_id, texts.pop("owner", ALICE), sealed=True, **texts)
+
+
+def many(number: int, **texts: str) -> list[str]:
+    return [one(str(1000 + each), **texts) for each in range(number)]
+
+
+def lazily(number: int) -> Iterator[bytes]:
+    """The output of `many` as it comes in."""
+    return (one(str(1000 + each)).encode() for each in range(number))
+
+
+def wait_until(true: Callable[[], bool]) -> bool:
+    for _ in range(200):
+        if true():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def later(record: str) -> str:
+    return record.replace("RunTime=00:10:00", "RunTime=00:15:00")
+
+
+def slurm_dicts(store: Store, cluster_name: str = "mila") -> dict[str, Document]:
+    present = {"slurm.cluster_name": cluster_name, "cw.vanished": None}
+    return {found["slurm"]["job_id"]: found["slurm"] for found in store.jobs.find(present)}
+
+
+def test_what_did_not_change_is_passed_over(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    assert rounds.take(one("1"), one("2")).inserted == 2
+    counts = rounds.take(later(one("1")), one("2", state="FAILED"), seal=OTHER_SEAL)
+    assert rounds.passed_over == 1
+    assert (counts.read, counts.inserted, counts.changed, counts.vanished) == (2, 0, 1, 0)
+    assert {key: slurm["job_state"] for key, slurm in slurm_dicts(store).items()} == {
+        "1": "RUNNING",
+        "2": "FAILED",
+    }
+
+
+def test_volatile_values_are_written_when_they_are_due(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    rounds.take(one("1"), one("2"))
+    clock.now += timedelta(seconds=899)
+    assert rounds.take(later(one("1")), one("2")).changed == 0
+    assert rounds.passed_over == 2
+    clock.now += timedelta(seconds=1)
+    assert rounds.take(later(one("1")), one("2")).changed == 1
+    assert rounds.passed_over == 0
+    assert slurm_dicts(store)["1"]["run_time"] == 900
+    clock.now += timedelta(seconds=1)
+    assert rounds.take(later(one("1")), one("2")).changed == 0
+    assert rounds.passed_over == 2
+
+
+def test_after_a_restart_all_is_read_once_and_nothing_written(store: Store, clock: Clock) -> None:
+    Rounds(store, clock).take(*many(3))
+    again = Rounds(store, clock)
+    for passed_over in (0, 3):
+        counts = again.take(*map(later, many(3)))
+        assert (again.passed_over, counts.inserted, counts.changed) == (passed_over, 0, 0)
+
+
+def test_a_record_that_is_set_aside_is_told_each_round(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    for _ in range(2):
+        counts = rounds.take(one("1", owner="alice"), one("2"))
+        assert (counts.read, counts.set_aside, counts.vanished) == (2, 1, 0)
+    (aside,) = store.set_aside.find()
+    assert aside["times"] == 2
+
+
+_FORGED = [
+    attack
+    for attack in attacks()
+    if attack.field in ("name", "comment", "command") and "FutureKey" not in attack.text
+]
+_TEXTS = st.sampled_from(
+    [
+        *("x", "y RunTime=00:10:00", "y RunTime=00:10:01", "Priority=1", "a\n   RunTime=00:10:00"),
+        *("a\n   RunTime=00:10:01 TimeLimit=1", "\n   Priority=10 Nice=0", "1 JobState=FAILED"),
+        *(attack.text for attack in _FORGED),
+    ]
+)
+_RECORDS = st.builds(
+    lambda key, owner, state, field, text, run_time, priority: (
+        job(key, owner, sealed=True, state=state, **{field: text})
+        .replace("RunTime=00:10:00", f"RunTime={run_time}", 1)
+        .replace("Priority=10 ", f"Priority={priority} ", 1)
+    ),
+    st.sampled_from(["19", "20", "21"]),
+    st.sampled_from([ALICE, ALICE, BOB]),
+    st.sampled_from(["RUNNING", "RUNNING", "COMPLETED"]),
+    st.sampled_from(["name", "comment", "command"]),
+    _TEXTS,
+    st.sampled_from(["00:10:00", "00:11:00", "1-00:00:00", "INVALID"]),
+    st.sampled_from(["10", "11", "4294901759"]),
+)
+_OUTPUTS = st.lists(_RECORDS, max_size=3, unique_by=lambda record: record.split(" ")[0])
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(_OUTPUTS, min_size=2, max_size=3))
+def test_the_last_round_is_all_that_counts(
+    store: Store, clock: Clock, outputs: list[list[str]]
+) -> None:
+    name, fresh_name = (uuid4().hex for _ in range(2))
+    rounds = Rounds(store, clock, cluster(name))
+    for number, output in enumerate(outputs):
+        counts = rounds.take(*output, seal=f"q7Rk2X{number}")
+    fresh = Rounds(store, clock, cluster(fresh_name))
+    expected = fresh.take(*outputs[-1])
+    assert (counts.read, counts.set_aside, counts.reasons) == (
+        expected.read,
+        expected.set_aside,
+        expected.reasons,
+    )
+    same(slurm_dicts(store, name), slurm_dicts(store, fresh_name), but=VOLATILE)
+    clock.now += timedelta(seconds=900)
+    rounds.take(*outputs[-1])
+    same(slurm_dicts(store, name), slurm_dicts(store, fresh_name), but=frozenset())
+
+
+def same(ours: dict[str, Document], fresh: dict[str, Document], but: frozenset[str]) -> None:
+    """*ours* may hold more: what was set aside this time keeps what was known before."""
+    left_out = but | {"cluster_name"}
+    for key, expected in fresh.items():
+        pair = [
+            {k: v for k, v in each.items() if k not in left_out} for each in (ours[key], expected)
+        ]
+        assert pair[0] == pair[1]
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest.sync.intake, "BATCH", 2)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
+    store: Store, clock: Clock
+) -> None:
+    failing = False
+    writes = 0
+    plain = plain_bulk_write(store, cluster())
+
+    def bulk_write(collection: Collection[Document], operations: Sequence[Any]) -> BulkWriteResult:
+        nonlocal writes
+        writes += 1
+        if failing and writes == 2:
+            raise PyMongoError("the second batch fails")
+        return plain(collection, operations)
+
+    rounds = Rounds(store, clock, bulk_write=bulk_write)
+    rounds.take(*many(9))
+    failing, writes = True, 0
+    with pytest.raises(PyMongoError, match="the second batch fails"):
+        rounds.take(*many(8, comment="changed"))
+    assert writes == 2  # and what was read meanwhile was never sent
+    assert rounds.intake.known([b"JobId=1000 "]) == [None]
+    assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 0
+    failing = False
+    counts = rounds.take(*many(8, comment="changed"))
+    assert (counts.changed, counts.vanished) == (6, 1)
+    assert {slurm["comment"] for slurm in slurm_dicts(store).values()} == {"changed"}
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None:
+    lease, other = (Lease(store, "mila", 30, lambda: clock().timestamp()) for _ in range(2))
+    assert lease.keep()
+    assert not other.keep()
+    rounds = Rounds(store, clock, bulk_write=lease.bulk_write)
+    rounds.take(one("1"))
+
+    def output() -> Iterator[bytes]:
+        yield "".join(many(5)).encode()
+        assert wait_until(lambda: store.jobs.count_documents({}) == 3)
+        clock.now += timedelta(seconds=30)
+        assert other.keep()
+        yield "".join(many(12)[5:]).encode()
+
+    with pytest.raises(LeaseLost):
+        rounds.intake.take_in(rounds.changes(output()))
+    assert sorted(slurm_dicts(store)) == ["1", "1000", "1001"]
+    assert rounds.intake.known([b"JobId=1 "]) == [None]
+
+
+def test_memory_grows_by_a_packed_row_a_job(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.sync.intake, "BATCH", 50)
+    rounds = Rounds(store, clock)
+    rounds.take(*many(100))  # what is made once is there now
+    peaks = []
+    for number in (200, 1000):
+        rounds.intake.forget()
+        tracemalloc.start()
+        rounds.intake.take_in(rounds.changes(lazily(number)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 800 < 600
+
+
+def test_a_clock_that_is_set_back_delays_no_volatile_value(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    rounds.take(job("1", ALICE, sealed=True))
+    clock.now -= timedelta(days=365)
+    moved = job("1", ALICE, sealed=True).replace("RunTime=00:10:00", "RunTime=00:11:00")
+    assert rounds.take(moved).changed == 1
+    assert slurm_dicts(store)["1"]["run_time"] == 660
