@@ -21,8 +21,8 @@ from bench.writing import Series
 from config import ClusterSettings, ScraperSettings, SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
-from scraper.rounds import ClusterScraper
-from scraper.ssh import Connection
+from scraper.cluster_round import ClusterScraper
+from scraper.ssh.connection import Connection
 
 LARGE = 50_000
 """From this many jobs on, once is enough: other work on the machine evens out by itself."""
@@ -156,7 +156,7 @@ def _exhaust(stream: Iterator[Any]) -> None:
 
 
 class MemoryConnection:
-    """A cluster whose answer lies in memory: `scraper.ssh.Connection` without a network."""
+    """A cluster whose answer lies in memory: `scraper.ssh.connection.Connection` without a network."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []

@@ -17,9 +17,9 @@ from bench.setting import Setting
 from bench.timing import Contender, alternate
 from config import ScraperSettings
 from ingest.slurm.kinds import JOBS, NODES
-from scraper.commands import new_seal, show_command
-from scraper.rounds import ClusterScraper
-from scraper.ssh import connect
+from scraper.cluster_round import ClusterScraper
+from scraper.slurm_commands import new_seal, show_command
+from scraper.ssh.connection import connect
 
 _READ_BYTES = 1 << 16
 _TRANSFERS_A_TURN = 3

@@ -26,7 +26,7 @@ from ingest.database.migrations import fill_filters
 from ingest.database.store import Store, connect
 from ingest.retention.archive import ArchiveError
 from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
-from scraper.errors import printable
+from scraper.ssh.errors import printable
 
 _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),

@@ -33,10 +33,10 @@ from ingest.retention.retention import restore, run_retention
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.updates import job_cw
-from scraper.commands import new_seal, show_command
-from scraper.errors import ScrapeError, printable
-from scraper.rounds import ClusterScraper, log_round
-from scraper.ssh import connect
+from scraper.cluster_round import ClusterScraper, log_round
+from scraper.slurm_commands import new_seal, show_command
+from scraper.ssh.connection import connect
+from scraper.ssh.errors import ScrapeError, printable
 
 SOME_SET_ASIDE = 3
 """Exit status of ``replay`` when records were set aside."""

@@ -11,7 +11,7 @@ import sys
 from datetime import datetime, timezone
 
 from config import LogSettings
-from scraper.errors import printable
+from scraper.ssh.errors import printable
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

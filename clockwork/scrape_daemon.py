@@ -21,7 +21,7 @@ from clockwork.reloading import log_refusal, read_again, require_clusters, take
 from clockwork.signals import signals
 from config import ConfigurationError, Settings
 from ingest.database.store import Store
-from scraper.rounds import ClusterScraper
+from scraper.cluster_round import ClusterScraper
 from scraper.schedule import Schedule
 
 LOOK_SECONDS = 1.0

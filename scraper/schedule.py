@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from scraper.backoff import Backoff
-from scraper.rounds import ClusterScraper, log_round
+from scraper.cluster_round import ClusterScraper, log_round
 
 FINISH_SECONDS = 20.0
 """What rounds in hand have to finish when the schedule stops; then they are abandoned."""

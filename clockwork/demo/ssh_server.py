@@ -11,7 +11,7 @@ from types import TracebackType
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, MSG_CHANNEL_REQUEST, OPEN_SUCCEEDED
 
-from scraper.transport import Transport, end
+from scraper.ssh.transport import Transport, end
 
 _SEND_BYTES = 32 << 10
 _POLL_SECONDS = 0.05

@@ -95,7 +95,7 @@ def read_pairs(
 ) -> RawPairs:
     """The raw pairs of the record *text*, in the *multi_line* or else the ``-o`` form.
 
-    *seal* is what scontrol was asked to print behind every time (see `scraper.commands`): a
+    *seal* is what scontrol was asked to print behind every time (see `scraper.slurm_commands`): a
     SubmitTime without it is text that somebody wrote.  It stays in the raw values.
     *vouched* are keys unknown to *grammar* that are known not to be a user's text.
 

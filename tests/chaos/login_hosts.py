@@ -19,13 +19,14 @@ from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
-from scraper.rounds import ClusterScraper, log_round
+from scraper.cluster_round import ClusterScraper, log_round
 from scraper.schedule import Schedule
 from tests.chaos.report import Section
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, new_key
 from tests.scraper.misfortunes import RawHost, Script
-from tests.scraper.test_rounds import (
+from tests.scraper.ssh.test_connection import full_port
+from tests.scraper.test_cluster_round import (
     BANNER,
     CUT_IN_CHARACTER,
     CUT_IN_KEY,
@@ -44,7 +45,6 @@ from tests.scraper.test_rounds import (
     prints,
     slurmctld_is_down,
 )
-from tests.scraper.test_ssh import full_port
 
 WELL = "well"
 INTERVAL = 1.0
@@ -259,7 +259,7 @@ class Told(logging.Handler):
 @contextmanager
 def told() -> Iterator[Told]:
     """Listen to what the rounds log."""
-    handler, logger = Told(), logging.getLogger("scraper.rounds")
+    handler, logger = Told(), logging.getLogger("scraper.cluster_round")
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -17,7 +17,9 @@ HOSTILE = "\x1b[2Jgone\r\x07\u202e\u2028\x85\x00"
 
 
 def event(message: str, *values: object, **extras: object) -> logging.LogRecord:
-    record = logging.LogRecord("scraper.rounds", logging.INFO, __file__, 1, message, values, None)
+    record = logging.LogRecord(
+        "scraper.cluster_round", logging.INFO, __file__, 1, message, values, None
+    )
     record.created = 1795000000.25
     vars(record).update(extras)
     return record
@@ -106,7 +108,7 @@ def test_a_line_of_json() -> None:
     assert json.loads(line) == {
         "time": datetime.fromtimestamp(1795000000.25, timezone.utc).isoformat(),
         "level": "info",
-        "logger": "scraper.rounds",
+        "logger": "scraper.cluster_round",
         "message": "round",
         "cluster": "mila",
         "records": 12,
@@ -163,7 +165,7 @@ def test_the_format_that_the_settings_ask_for(
     written = output()
     monkeypatch.setattr(sys, "stderr", written)
     set_up_logging(LogSettings(format=chosen, level="info"))
-    logging.getLogger("scraper.rounds").info("round", extra={"cluster": "mila"})
+    logging.getLogger("scraper.cluster_round").info("round", extra={"cluster": "mila"})
     assert written.getvalue().startswith("{") is is_json
     assert written.getvalue().count("\n") == 1
 
@@ -173,10 +175,10 @@ def test_the_level_that_the_settings_ask_for(monkeypatch: pytest.MonkeyPatch) ->
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     set_up_logging(LogSettings(format="json", level="info"))
-    logging.getLogger("scraper.rounds").debug("not this")
+    logging.getLogger("scraper.cluster_round").debug("not this")
     logging.getLogger("apscheduler.scheduler").info("nor this")
     logging.getLogger("pymongo.command").info("nor this, which holds documents")
     logging.getLogger("paramiko.transport").error("nor this: the round says it better")
-    logging.getLogger("scraper.rounds").info("this")
+    logging.getLogger("scraper.cluster_round").info("this")
     [line] = written.getvalue().splitlines()
     assert json.loads(line)["message"] == "this"

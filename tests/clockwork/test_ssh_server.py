@@ -11,8 +11,8 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config.settings import SshSettings
-from scraper.errors import AuthenticationRefused, ConnectionLost
-from scraper.ssh import Connection, connect
+from scraper.ssh.connection import Connection, connect
+from scraper.ssh.errors import AuthenticationRefused, ConnectionLost
 from tests.scraper.home import assert_nothing_left, known_hosts_line, new_key, open_sockets
 
 KEY = new_key("ed25519")

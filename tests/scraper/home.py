@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config.settings import SshSettings
-from scraper.transport import Transport
+from scraper.ssh.transport import Transport
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Host = TypeVar("Host", bound=SimulatedLoginHost)

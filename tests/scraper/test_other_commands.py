@@ -10,8 +10,8 @@ from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
-from scraper.errors import NotAnswered
-from scraper.rounds import ClusterScraper
+from scraper.cluster_round import ClusterScraper
+from scraper.ssh.errors import NotAnswered
 from tests.ingest.reading.attacks import SEAL, attacks, job, output
 from tests.scraper.home import Home
 

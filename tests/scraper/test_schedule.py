@@ -15,9 +15,9 @@ from pymongo.errors import ServerSelectionTimeoutError
 from config import ClusterSettings, SshSettings
 from ingest.slurm.kinds import Kind
 from ingest.sync.intake import RoundCounts
-from scraper.errors import Unreachable
-from scraper.rounds import ClusterScraper, RoundReport
+from scraper.cluster_round import ClusterScraper, RoundReport
 from scraper.schedule import Schedule
+from scraper.ssh.errors import Unreachable
 
 HOUR = 3600.0
 PATIENCE = 20.0

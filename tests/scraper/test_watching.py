@@ -17,7 +17,7 @@ from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.round_log import ScrapeLog
-from scraper.rounds import ClusterScraper, log_round
+from scraper.cluster_round import ClusterScraper, log_round
 from tests.api.test_server import free_port
 from tests.scraper.home import Home, KeyPair
 

@@ -9,7 +9,7 @@ from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
-from scraper.rounds import ClusterScraper, log_round
+from scraper.cluster_round import ClusterScraper, log_round
 from tests.chaos.login_hosts import told
 from tests.ingest.reading.attacks import job
 from tests.system.real_sshd import FORCED_COMMAND, RealSshd, make_key

@@ -14,13 +14,13 @@ from types import TracebackType
 import paramiko
 
 from config.settings import SshSettings
-from scraper.command_run import CommandRun
-from scraper.deadline import Deadline
-from scraper.errors import AuthenticationRefused, ConnectionLost, HostKeyRefused, Unreachable
-from scraper.host_keys import check_host_key, preferred_algorithms, read_known_hosts
-from scraper.identities import identities
-from scraper.ssh_config import Hop, route
-from scraper.transport import Transport, end
+from scraper.ssh.command import CommandRun
+from scraper.ssh.config import Hop, route
+from scraper.ssh.deadline import Deadline
+from scraper.ssh.errors import AuthenticationRefused, ConnectionLost, HostKeyRefused, Unreachable
+from scraper.ssh.host_keys import check_host_key, preferred_algorithms, read_known_hosts
+from scraper.ssh.identities import identities
+from scraper.ssh.transport import Transport, end
 
 KEEPALIVE_SECONDS = 30
 """Sent when nothing else is, so that firewalls do not forget a connection between two rounds."""

@@ -9,9 +9,9 @@ import paramiko
 import pytest
 
 from config.settings import SshSettings
-from scraper.errors import HostKeyRefused, KeyUnusable, Unreachable
-from scraper.ssh import connect
-from scraper.ssh_config import Hop, route
+from scraper.ssh.config import Hop, route
+from scraper.ssh.connection import connect
+from scraper.ssh.errors import HostKeyRefused, KeyUnusable, Unreachable
 from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import JumpHost
 

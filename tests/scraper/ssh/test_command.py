@@ -8,10 +8,10 @@ import paramiko
 import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
-from scraper.command_run import HeadAndTail
-from scraper.deadline import Deadline
-from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost
-from scraper.ssh import Connection, connect
+from scraper.ssh.command import HeadAndTail
+from scraper.ssh.connection import Connection, connect
+from scraper.ssh.deadline import Deadline
+from scraper.ssh.errors import CommandFailed, CommandTimedOut, ConnectionLost
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession

@@ -17,7 +17,8 @@ from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from scraper.errors import (
+from scraper.cluster_round import ClusterScraper, RoundReport, log_round
+from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
     ConnectionLost,
@@ -26,7 +27,6 @@ from scraper.errors import (
     ScrapeError,
     Unreachable,
 )
-from scraper.rounds import ClusterScraper, RoundReport, log_round
 from tests.ingest.reading.attacks import job
 from tests.scraper.home import Home
 
@@ -523,7 +523,7 @@ def test_what_a_round_reports(host: LoginHost, scraper: ClusterScraper) -> None:
 def test_the_log_of_a_round(
     host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "scraper.rounds")
+    caplog.set_level(logging.INFO, "scraper.cluster_round")
     host.misfortunes = [prints(b"\x1b[2Jwelcome")]
 
     assert not log_round(scraper, JOBS)

@@ -18,7 +18,7 @@ from pathlib import Path
 import paramiko
 
 from config.settings import SshSettings
-from scraper.errors import Unreachable
+from scraper.ssh.errors import Unreachable
 
 _MAX_INCLUDES = 16
 _ADDRESS = re.compile(

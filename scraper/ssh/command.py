@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import paramiko
 
-from scraper.deadline import Deadline
-from scraper.errors import CommandFailed, CommandTimedOut, ConnectionLost, printable
-from scraper.transport import Transport
+from scraper.ssh.deadline import Deadline
+from scraper.ssh.errors import CommandFailed, CommandTimedOut, ConnectionLost, printable
+from scraper.ssh.transport import Transport
 
 READ_BYTES = 2 << 20
 """The most that one chunk of output holds: all that a full window brought."""

@@ -11,8 +11,8 @@ from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config.settings import SshSettings
-from scraper.errors import AuthenticationRefused, ConnectionLost, ScrapeError, Unreachable
-from scraper.ssh import connect
+from scraper.ssh.connection import connect
+from scraper.ssh.errors import AuthenticationRefused, ConnectionLost, ScrapeError, Unreachable
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing, new_key
 from tests.scraper.misfortunes import RawHost, Script, StubbornSession

@@ -1,6 +1,6 @@
 import pytest
 
-from scraper.errors import ScrapeError, Unreachable, printable
+from scraper.ssh.errors import ScrapeError, Unreachable, printable
 
 
 @pytest.mark.parametrize(

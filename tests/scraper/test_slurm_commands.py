@@ -2,7 +2,7 @@ import string
 
 import pytest
 
-from scraper.commands import new_seal, show_command
+from scraper.slurm_commands import new_seal, show_command
 
 
 @pytest.mark.parametrize("kind", ["job", "node"])

@@ -8,10 +8,10 @@ import paramiko
 import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
-from scraper.errors import HostKeyRefused
-from scraper.host_keys import check_host_key, read_known_hosts
-from scraper.ssh import connect
-from scraper.ssh_config import Hop
+from scraper.ssh.config import Hop
+from scraper.ssh.connection import connect
+from scraper.ssh.errors import HostKeyRefused
+from scraper.ssh.host_keys import check_host_key, read_known_hosts
 from tests.scraper.home import Home, assert_client_left_nothing, known_hosts_line, new_key
 
 needs_keyscan = pytest.mark.skipif(

@@ -32,9 +32,10 @@ from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
-from scraper.commands import ends_command, list_command, new_seal, show_command
-from scraper.deadline import Deadline
-from scraper.errors import (
+from scraper.slurm_commands import ends_command, list_command, new_seal, show_command
+from scraper.ssh.connection import Connection, connect
+from scraper.ssh.deadline import Deadline
+from scraper.ssh.errors import (
     CommandFailed,
     ConnectionLost,
     NotAnswered,
@@ -43,7 +44,6 @@ from scraper.errors import (
     ScrapeError,
     printable,
 )
-from scraper.ssh import Connection, connect
 
 SACCT_TRIES = 5
 """Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""

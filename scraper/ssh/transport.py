@@ -8,7 +8,7 @@ from contextlib import suppress
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
-WIRE_LOG = "scraper.ssh.wire"
+WIRE_LOG = "scraper.ssh.connection.wire"
 """paramiko's own log lines. Failures reach the operator as a ScrapeError, once and made printable;
 paramiko would log them too, with a traceback and the far side's text as it came."""
 logging.getLogger(WIRE_LOG).addHandler(logging.NullHandler())

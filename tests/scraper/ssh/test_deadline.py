@@ -1,6 +1,6 @@
 import threading
 
-from scraper.deadline import Deadline
+from scraper.ssh.deadline import Deadline
 
 
 def test_work_that_ends_in_time_is_left_alone() -> None:

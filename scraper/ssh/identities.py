@@ -15,8 +15,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.agent import AgentSSH
 from paramiko.pkey import UnknownKeyType
 
-from scraper.errors import KeyUnusable
-from scraper.ssh_config import Hop
+from scraper.ssh.config import Hop
+from scraper.ssh.errors import KeyUnusable
 
 DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 """Looked for in ``~/.ssh`` when neither our settings nor the ssh configuration name a key."""

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from clockwork.demo.ssh_server import SimulatedLoginHost
-from scraper.errors import AuthenticationRefused, KeyUnusable
-from scraper.identities import identities
-from scraper.ssh import connect
-from scraper.ssh_config import route
+from scraper.ssh.config import route
+from scraper.ssh.connection import connect
+from scraper.ssh.errors import AuthenticationRefused, KeyUnusable
+from scraper.ssh.identities import identities
 from tests.scraper.home import Home, assert_client_left_nothing, new_key
 
 KINDS = ("ed25519", "ecdsa", "rsa")

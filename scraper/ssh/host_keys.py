@@ -17,8 +17,8 @@ from pathlib import Path
 
 import paramiko
 
-from scraper.errors import HostKeyRefused
-from scraper.ssh_config import Hop, host_with_port
+from scraper.ssh.config import Hop, host_with_port
+from scraper.ssh.errors import HostKeyRefused
 
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 """The signature algorithms of a key type, where they are named otherwise than the type."""
