@@ -1,7 +1,7 @@
 """The documents that the API answers, as JSON Schema (2020-12, as OpenAPI 3.1 has it).
 
-What scontrol prints is typed as `ingest.reading.documents` reads it, so that this can't say otherwise.
-Objects may hold more keys than are named here: new versions of Slurm print new ones.
+What scontrol prints is typed as `ingest.reading.documents` reads it, so that this can't say
+otherwise. Objects may hold more keys than are named here: new versions of Slurm print new ones.
 """
 
 from typing import Any

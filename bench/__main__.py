@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from bench.run import GROUPS, run
-from clockwork.embedded_folder import EmbeddedError
+from clockwork.embedded.folder import EmbeddedError
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pymongo import MongoClient
 
-from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded.database import EmbeddedDatabase
 from config import EmbeddedSettings
 from ingest.database.store import Store
 
@@ -22,7 +22,8 @@ class Databases:
 
     def __enter__(self) -> "Databases":
         self._embedded.start()
-        # Without `ingest.database.store.connect`'s limits: what others do in one command may take longer.
+        # Without `ingest.database.store.connect`'s limits: what others do in one command may take
+        # longer.
         self._first = Store(MongoClient(self.uri, w="majority")["bench"])
         return self
 

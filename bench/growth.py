@@ -156,7 +156,8 @@ def _exhaust(stream: Iterator[Any]) -> None:
 
 
 class MemoryConnection:
-    """A cluster whose answer lies in memory: `scraper.ssh.connection.Connection` without a network."""
+    """A cluster whose answer lies in memory: `scraper.ssh.connection.Connection` without a
+    network."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from api import Server
-from clockwork.secantus import free_port
+from clockwork.embedded.secantus import free_port
 from config import ApiSettings
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store

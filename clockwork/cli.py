@@ -17,8 +17,8 @@ from pymongo.errors import InvalidURI, PyMongoError
 from api.server import ServerError
 from clockwork import commands
 from clockwork.demo.run import DemoError, run_demo
-from clockwork.embedded import EmbeddedDatabase
-from clockwork.embedded_folder import EmbeddedError
+from clockwork.embedded.database import EmbeddedDatabase
+from clockwork.embedded.folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.accounts.users import ROLES, AccountError

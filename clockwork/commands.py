@@ -16,13 +16,13 @@ from pathlib import Path
 import orjson
 from pymongo.errors import PyMongoError
 
-from clockwork.api_daemon import ApiDaemon
-from clockwork.embedded import EmbeddedDatabase
-from clockwork.embedded_folder import EmbeddedError
-from clockwork.processes import api_process, check_port, scraper_process
-from clockwork.reloading import require_clusters
-from clockwork.scrape_daemon import ScrapeDaemon
-from clockwork.supervise import Supervisor
+from clockwork.daemons.api import ApiDaemon
+from clockwork.daemons.reload import require_clusters
+from clockwork.daemons.scraper import ScrapeDaemon
+from clockwork.embedded.database import EmbeddedDatabase
+from clockwork.embedded.folder import EmbeddedError
+from clockwork.processes.specs import api_process, check_port, scraper_process
+from clockwork.processes.supervisor import Supervisor
 from config import ClusterSettings, ConfigurationError, Settings
 from ingest.accounts.csv_import import do_import, plan_import
 from ingest.accounts.users import Names, add_user, list_users, revoke

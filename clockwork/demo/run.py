@@ -19,9 +19,9 @@ from pymongo.errors import PyMongoError
 
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import SimulatedLoginHost
-from clockwork.embedded import EmbeddedDatabase
-from clockwork.processes import api_process, check_port, listens, scraper_process
-from clockwork.supervise import Supervisor
+from clockwork.embedded.database import EmbeddedDatabase
+from clockwork.processes.specs import api_process, check_port, listens, scraper_process
+from clockwork.processes.supervisor import Supervisor
 from config import ApiSettings, Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect

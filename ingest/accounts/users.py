@@ -8,7 +8,8 @@ A user document::
      role: "user", "admin" or "service"              absent: "user"
      tokens: [{name: str, sha256: str, created: date, last_used: date or null}]}
 
-No two users share a name.  `ingest.accounts.tokens` says what a token is, `ingest.accounts.access` whose.
+No two users share a name.  `ingest.accounts.tokens` says what a token is, `ingest.accounts.access`
+whose.
 
 A job belongs to the user who bears the name that Slurm gave, under the username field of the job's
 cluster.  The three names of that user are copied into the job's ``cw`` by the ingest; when an

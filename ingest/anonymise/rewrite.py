@@ -1,6 +1,7 @@
 """A captured dump of scontrol's to one that a site can publish.
 
-What is replaced, the same by the same wherever it stands in the dump (see `ingest.anonymise.pseudonyms`):
+What is replaced, the same by the same wherever it stands in the dump (see
+`ingest.anonymise.pseudonyms`):
 
 - names: users, groups, accounts, WCKeys, MCS labels, reservations, nodes and other hosts, inside
   hostlists and paths too; numbers of users and groups; addresses;

@@ -16,7 +16,8 @@ marks       whether jobs or nodes have changed   see `ingest.database.change_tok
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
 two writers of one record can only ever meet in one document.  What is long over in jobs,
-former_jobs and set_aside leaves as `ingest.retention.retention` says.  The unique indexes begin with the
+former_jobs and set_aside leaves as `ingest.retention.retention` says.  The unique indexes begin
+with the
 id: it serves a request that gives no cluster, and a collection sharded on the same two keys.
 """
 

@@ -1,9 +1,10 @@
 r"""Layouts that records have come in: one regular expression reads a whole record of each.
 
 The records of a cluster come in a few dozen layouts: keys, and what stands between them.  A layout
-is learnt from a record that `ingest.reading.pairs` has read, and then reads others like it some fifty
-times faster.  It takes only what `ingest.reading.pairs` would have read in just this way; all else is left
-to that, which has the one word on what a text says.  Why a match is its reading:
+is learnt from a record that `ingest.reading.pairs` has read, and then reads others like it some
+fifty
+times faster.  It takes only what `ingest.reading.pairs` would have read in just this way; all else
+is left to that, which has the one word on what a text says.  Why a match is its reading:
 
 - A key can stand only at the start, behind a space or behind a newline.  No value of a match holds
   a newline; a plain value holds no space, and a free text no space with a word behind it that

@@ -4,8 +4,8 @@ Nothing in scontrol's output is escaped, and most of the strings that a user can
 spaces, newlines, ``=`` and keys.  So every place where a known key could stand is a candidate, and
 a *reading* of the record is a chain of candidates that
 
-- follows the order of `ingest.slurm.grammar`, holds every mandatory key, and starts a line where the key
-  opens a line;
+- follows the order of `ingest.slurm.grammar`, holds every mandatory key, and starts a line where
+  the key opens a line;
 - passes over other candidates only inside free text.
 
 Nearly always that is simply every candidate.  Where a key could stand in two places there is more

@@ -1,6 +1,7 @@
 """Records that were read by their layout to documents: a plan for each layout.
 
-It gives what `ingest.reading.documents` makes of the same record, several times faster: names are looked
+It gives what `ingest.reading.documents` makes of the same record, several times faster: names are
+looked
 up once for a layout, and blocks and times that come again and again are read once for an output.
 """
 

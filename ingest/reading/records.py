@@ -95,8 +95,8 @@ def read_records(
 ) -> Iterator[Record | SetAside]:
     """The records of scontrol's output, in either form, as they come in.
 
-    *chunks* is the output in pieces of any size.  With a *seal* (see `scraper.slurm_commands`) a forged
-    record is a part of its carrier's text; without one, the output is read twice so that two
+    *chunks* is the output in pieces of any size.  With a *seal* (see `scraper.slurm_commands`) a
+    forged record is a part of its carrier's text; without one, the output is read twice so that two
     records of one id can both be set aside.  *vouching* is kept by the caller from one output to
     the next.  *listed* gives the ids of all jobs that there are; with a seal it is called at the
     output's end, and only when text alone can't tell where a record begins.

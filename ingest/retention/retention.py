@@ -11,7 +11,8 @@ set_aside    last seen before then
 Jobs, former ones too, whose owner wrote into their ``user`` dict stay unless
 ``retention.keep_annotated`` is false.
 
-First everything that leaves is written into files (`ingest.retention.archive`); then what those files hold,
+First everything that leaves is written into files (`ingest.retention.archive`); then what those
+files hold,
 read from the disk again, is deleted: each document only if it still is, key by key, what the file
 holds.  A job that came back, or whose ``user`` dict, names or accounting changed meanwhile, stays,
 and an outdated copy of it is in the file.  A run that ends half-way has lost nothing: what it did

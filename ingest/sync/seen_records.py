@@ -9,8 +9,8 @@ the same hash but for the same places, and these hold digits and signs of number
 many as before, and nothing else.  Such a text has the same keys in the same places, so it would
 be read as the first one was, and only these values would differ.  What a user wrote into a name or
 a comment stands in no such place: the reading says which place is the key's, and there is none
-where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets further texts
-be read, and none of those that were read in another way.)
+where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets further
+texts be read, and none of those that were read in another way.)
 
 A row is packed, about 230 bytes with its id, where objects would take four times as much: there
 may be 200,000.
@@ -166,8 +166,8 @@ class Ledger:
     def known(self, texts: Iterable[bytes]) -> list[str | None]:
         """The ids of the records *texts*, None for each in which there is something to be read.
 
-        A text is all of one record as `ingest.reading.records` cuts it out, with NULs for every seal.
-        """
+        A text is all of one record as `ingest.reading.records` cuts it out, with NULs for every
+        seal."""
         start, rows, read_row = self._id_starts, self._rows, _TEXT.unpack_from
         since, until = self._fresh
         ids: list[str | None] = []

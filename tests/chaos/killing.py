@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded.database import EmbeddedDatabase
 from config import Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from clockwork.die_with_parent import with_parent
+from clockwork.processes.parent_death import with_parent
 
 PROCESSES = {"database": "secantusd", "scraper": "scrape", "api": "serve"}
 """The supervisor's processes, and a word of each one's command line."""

@@ -4,7 +4,8 @@
 
 An input is a byte that says how the rest is read (kind, seal, size of the chunks, limit) and the
 rest, an output of scontrol.  It starts from the dumps of fake_slurm_outputs and the forgeries of
-`tests.ingest.reading.attacks`, and half of the mutations know what a record is made of.  What breaks a
+`tests.ingest.reading.attacks`, and half of the mutations know what a record is made of.  What
+breaks a
 rule of `tests.fuzz.oracle`, or takes too long, is written to a file ``crash-…`` or ``timeout-…``;
 ``python -m tests.fuzz.fuzz_reader FILE`` runs it again.
 

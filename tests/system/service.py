@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded.database import EmbeddedDatabase
 from config import EmbeddedSettings
 from ingest.database.store import Store, connect
 from tests.system.daemons import Daemon, free_ports

@@ -1,8 +1,8 @@
 """The dumps of fake_slurm_outputs and the documents that they must give.
 
 Beside ``jobs_21.08.txt`` stands ``jobs_21.08.json``: the ``slurm`` dicts of its records, and the
-reasons of those set aside.  ``python -m tests.ingest.reading.golden`` writes the ones that are missing, to
-be read by a person before they are committed; one that is there is never overwritten.
+reasons of those set aside.  ``python -m tests.ingest.reading.golden`` writes the ones that are
+missing, to be read by a person before they are committed; one that is there is never overwritten.
 """
 
 import json

@@ -6,7 +6,7 @@ promise and the process id.  Nothing has to run between fork and exec of a proce
 
 The kernel takes the *thread* that started the program for its parent: start it from one that lives
 as long as the process, such as the main thread.  On other systems the arguments stay as they are
-and the program outlives its parent; `clockwork.process_identity` finds it again.
+and the program outlives its parent; `clockwork.processes.identity` finds it again.
 """
 
 import ctypes

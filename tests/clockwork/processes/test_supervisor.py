@@ -17,7 +17,7 @@ from typing import IO
 
 import pytest
 
-from clockwork.supervise import FIRST_DELAY, HEALTHY_SECONDS, LONGEST_DELAY, next_delay
+from clockwork.processes.supervisor import FIRST_DELAY, HEALTHY_SECONDS, LONGEST_DELAY, next_delay
 from tests.clockwork.manager import manager
 
 # Says its name and id, waits for a signal, says which one came, ends on SIGTERM.
@@ -39,7 +39,7 @@ while True:
 # Says over sd_notify that it is ready, then gives signs of life; says which signals come.
 NOTIFIER = """
 import os, queue, signal
-from clockwork.notify import Watchdog, tell_ready, tell_reloading
+from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 asked = queue.SimpleQueue()
@@ -64,9 +64,9 @@ while number != signal.SIGTERM:
 SUPERVISOR = """
 import logging, os, sys
 from pathlib import Path
-from clockwork.child import ProcessSpec
-from clockwork import supervise
-from clockwork.supervise import Supervisor
+from clockwork.processes.child import ProcessSpec
+from clockwork.processes import supervisor as supervise
+from clockwork.processes.supervisor import Supervisor
 supervise.LOOK_SECONDS = LOOKS
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
 PROGRAM, folder, NOTIFIER = sys.argv[1], Path(sys.argv[2]), sys.argv[4]

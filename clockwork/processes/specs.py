@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from api.server import ServerError
-from clockwork.child import ProcessSpec
+from clockwork.processes.child import ProcessSpec
 from config import ApiSettings
 from config.load import MONGO_URI_VARIABLE
 

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from clockwork.die_with_parent import with_parent
+from clockwork.processes.parent_death import with_parent
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does this")
 
 # Starts a child that shares standard output, says its id, and waits for ever.
 PARENT = """
 import subprocess, sys, time
-from clockwork.die_with_parent import with_parent
+from clockwork.processes.parent_death import with_parent
 child = subprocess.Popen(with_parent([sys.executable, "-c", sys.argv[1]]), start_new_session=True)
 child.wait()
 """

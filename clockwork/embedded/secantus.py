@@ -18,8 +18,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from clockwork.child import Child, ProcessSpec
-from clockwork.embedded_folder import CREDENTIALS, EmbeddedError, EmbeddedFolder
+from clockwork.embedded.folder import CREDENTIALS, EmbeddedError, EmbeddedFolder
+from clockwork.processes.child import Child, ProcessSpec
 
 HOST = "127.0.0.1"
 PROGRAM = "secantusd-py"

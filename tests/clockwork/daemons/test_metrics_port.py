@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.server import ServerError
-from clockwork.metrics_port import metrics_port
+from clockwork.daemons.metrics_port import metrics_port
 from config import ScraperSettings, Settings, load_settings
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store

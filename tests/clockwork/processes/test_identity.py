@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from clockwork.process_identity import end_process, identity
+from clockwork.processes.identity import end_process, identity
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 STUBBORN = [

@@ -2,7 +2,7 @@
 
 The database is a program, ``secantusd-py``, that is started and spoken to over Mongo's protocol on
 127.0.0.1; it is never imported.  It asks for a password (SCRAM-SHA-256), which the first start
-makes and keeps in the database's folder (`clockwork.embedded_folder`), and it has every write on
+makes and keeps in the database's folder (`clockwork.embedded.folder`), and it has every write on
 disk before it acknowledges it, so that a kill -9 at any time loses nothing that was acknowledged.
 
 One process holds the folder and runs the database; others on the machine that run as the same user
@@ -27,11 +27,11 @@ from types import TracebackType
 
 from pymongo.errors import PyMongoError
 
-from clockwork import secantus
-from clockwork.child import Child, ChildFailed, ProcessSpec
-from clockwork.embedded_folder import CREDENTIALS, EmbeddedError, EmbeddedFolder, FolderBusy
-from clockwork.process_identity import end_process, identity
-from clockwork.secantus import USER, Address, EmbeddedUnavailable
+from clockwork.embedded import secantus
+from clockwork.embedded.folder import CREDENTIALS, EmbeddedError, EmbeddedFolder, FolderBusy
+from clockwork.embedded.secantus import USER, Address, EmbeddedUnavailable
+from clockwork.processes.child import Child, ChildFailed, ProcessSpec
+from clockwork.processes.identity import end_process, identity
 from config import EmbeddedSettings
 
 __all__ = ["EmbeddedDatabase", "EmbeddedError", "EmbeddedUnavailable", "FolderBusy"]
@@ -118,8 +118,8 @@ class EmbeddedDatabase:
     def start(self) -> None:
         """`claim` the folder and run the database; returns when it answers.
 
-        To be called in the main thread (`clockwork.die_with_parent`).  Raises what `claim` raises,
-        and `EmbeddedError` with the end of the database's own log when it does not come up.
+        To be called in the main thread (`clockwork.processes.parent_death`).  Raises what `claim`
+        raises, and `EmbeddedError` with the end of the database's own log when it does not come up.
         """
         self.claim()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clockwork.notify import (
+from clockwork.processes.notify import (
     Inbox,
     Watchdog,
     tell_ready,

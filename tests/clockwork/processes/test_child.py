@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clockwork.child import Child, ChildFailed, ProcessSpec
+from clockwork.processes.child import Child, ChildFailed, ProcessSpec
 
 STUBBORN = (
     "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "

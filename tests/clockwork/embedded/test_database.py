@@ -16,8 +16,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from clockwork.embedded import EmbeddedDatabase, EmbeddedUnavailable
-from clockwork.embedded_folder import EmbeddedError, FolderBusy, FolderRefused
+from clockwork.embedded.database import EmbeddedDatabase, EmbeddedUnavailable
+from clockwork.embedded.folder import EmbeddedError, FolderBusy, FolderRefused
 from config import EmbeddedSettings
 
 # Runs the database of the folder that is its first argument, says its URI, and waits for the end
@@ -25,14 +25,16 @@ from config import EmbeddedSettings
 HOLDER = """
 import sys
 from pathlib import Path
-from clockwork.embedded import EmbeddedDatabase
+from clockwork.embedded.database import EmbeddedDatabase
 from config import EmbeddedSettings
 with EmbeddedDatabase(EmbeddedSettings(path=Path(sys.argv[1]))) as database:
     database.start()
     print(database.uri, flush=True)
     sys.stdin.read()
 """
-WITHOUT_THE_KERNELS_HELP = "import clockwork.child; clockwork.child.with_parent = list\n"
+WITHOUT_THE_KERNELS_HELP = (
+    "import clockwork.processes.child; clockwork.processes.child.with_parent = list\n"
+)
 
 Client = MongoClient[dict[str, Any]]
 
@@ -407,9 +409,9 @@ def test_acknowledged_writes_survive_kill_9_of_the_database(made: Path) -> None:
 SERVICE = """
 import sys
 from pathlib import Path
-from clockwork.child import ProcessSpec
-from clockwork.embedded import EmbeddedDatabase
-from clockwork.supervise import Supervisor
+from clockwork.processes.child import ProcessSpec
+from clockwork.embedded.database import EmbeddedDatabase
+from clockwork.processes.supervisor import Supervisor
 from config import EmbeddedSettings
 with EmbeddedDatabase(EmbeddedSettings(path=Path(sys.argv[1]))) as database:
     database.claim()

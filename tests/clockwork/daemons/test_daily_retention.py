@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clockwork.daily_retention import DailyRetention, next_run
+from clockwork.daemons.daily_retention import DailyRetention, next_run
 from config import RetentionSettings, Settings
 from ingest.database.store import Store
 from tests.ingest.retention.test_retention import NOW, job

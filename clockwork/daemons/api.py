@@ -14,9 +14,9 @@ from typing import Any
 
 from api.app import build_app
 from api.server import Server, WsgiApplication
-from clockwork.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
-from clockwork.reloading import read_again, take
-from clockwork.signals import signals
+from clockwork.daemons.reload import read_again, take
+from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
+from clockwork.processes.signals import signals
 from config import Settings
 from ingest.database.store import Store
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from api.server import ServerError
-from clockwork.daily_retention import DailyRetention
-from clockwork.metrics_port import metrics_port
-from clockwork.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
-from clockwork.reloading import log_refusal, read_again, require_clusters, take
-from clockwork.signals import signals
+from clockwork.daemons.daily_retention import DailyRetention
+from clockwork.daemons.metrics_port import metrics_port
+from clockwork.daemons.reload import log_refusal, read_again, require_clusters, take
+from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
+from clockwork.processes.signals import signals
 from config import ConfigurationError, Settings
 from ingest.database.store import Store
 from scraper.cluster_round import ClusterScraper

@@ -1,8 +1,8 @@
 """A child process of the service: started, watched until it is ready, asked to stop, killed.
 
 A child has a process group of its own, so that a terminal's Ctrl-C reaches the service alone, and
-it is killed when the service is (`clockwork.die_with_parent`): start it from the main thread.
-"""
+it is killed when the service is (`clockwork.processes.parent_death`): start it from the main
+thread."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clockwork.die_with_parent import with_parent
+from clockwork.processes.parent_death import with_parent
 
 LOG_BYTES = 1 << 20
 """A log that has grown past this is put aside as ``<name>.old`` at the next start."""
@@ -46,7 +46,7 @@ class ProcessSpec:
     """How long it may take to become ready."""
     notifies_every: float | None = None
     """It says by itself that it is ready, and then gives a sign of life at least every so many
-    seconds (`clockwork.notify`); for a supervisor. None for a program that says nothing."""
+    seconds (`clockwork.processes.notify`); None for a program that says nothing."""
     broken: Callable[[], bool] | None = None
     """Asked now and then while it runs: whether it can't do its work any more and does not end by
     itself; for a supervisor."""

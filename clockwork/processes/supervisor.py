@@ -11,9 +11,10 @@ started again likewise, and so is one that is found broken twice in a row (`Proc
 
 SIGTERM and SIGINT (Ctrl-C) stop everything: each process in its turn gets SIGTERM, and SIGKILL when
 it has not ended within its ``stop_seconds``.  A second such signal kills all of them at once.  When
-the supervisor itself is killed, so are its processes (`clockwork.die_with_parent`).  SIGHUP goes on
+the supervisor itself is killed, so are its processes (`clockwork.processes.parent_death`).  SIGHUP
+goes on
 to those that give signs of life, which read their configuration again; from a terminal that closes
-it stops everything (`clockwork.signals`).
+it stops everything (`clockwork.processes.signals`).
 """
 
 import contextlib
@@ -28,8 +29,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clockwork.child import NUDGE_SECONDS, Child, ProcessSpec
-from clockwork.notify import (
+from clockwork.processes.child import NUDGE_SECONDS, Child, ProcessSpec
+from clockwork.processes.notify import (
     Inbox,
     Watchdog,
     tell_ready,
@@ -37,7 +38,7 @@ from clockwork.notify import (
     tell_stopping,
     without_notification,
 )
-from clockwork.signals import signals
+from clockwork.processes.signals import signals
 
 FIRST_DELAY = 1.0
 """Seconds between a process's death and its next start."""
