@@ -23,7 +23,8 @@ _SCONTROL = """\
 #!/bin/sh
 LC_ALL=C; export LC_ALL
 echo "begin $3 $$ $(date +%s.%N)" >> "{folder}/calls"
-sed "s/{placeholder}/${{SLURM_TIME_FORMAT#%FT%T%z}}/g" "{folder}/$3"
+if [ $# = 4 ]; then lines="/^JobId=$4 /,/^ *$/p"; else lines=p; fi
+sed -n "s/{placeholder}/${{SLURM_TIME_FORMAT#%FT%T%z}}/g; $lines" "{folder}/$3"
 echo "end $3 $$ $(date +%s.%N)" >> "{folder}/calls"
 """
 

@@ -33,10 +33,15 @@ from ingest.retention.retention import restore, run_retention
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.updates import job_cw
-from scraper.cluster_round import ClusterScraper, log_round
-from scraper.slurm_commands import new_seal, show_command
+from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, log_round
+from scraper.slurm_commands import (
+    first_release_show_command,
+    new_seal,
+    show_command,
+    time_format_line,
+)
 from scraper.ssh.connection import connect
-from scraper.ssh.errors import ScrapeError, printable
+from scraper.ssh.errors import CommandFailed, ScrapeError, printable
 
 SOME_SET_ASIDE = 3
 """Exit status of ``replay`` when records were set aside."""
@@ -319,12 +324,20 @@ def _check_database(settings: Settings, store_of: StoreOf) -> str:
 
 def _check_cluster(cluster: ClusterSettings) -> str:
     """Ask for the nodes, the smaller of the two answers."""
+    seal = new_seal()
+    advice = ""
     with connect(cluster.name, cluster.ssh) as connection:
-        seal = new_seal()
-        run = connection.run(show_command(cluster.scontrol, "node", seal))
-        nodes = list(read_records(run, NODES.grammar, seal=seal))
+        try:
+            run = connection.run(show_command(cluster.scontrol, "node"), time_format_line(seal))
+            nodes = list(read_records(run, NODES.grammar, seal=seal))
+        except CommandFailed as error:
+            if not error.is_refusal:
+                raise
+            advice = f". Warning: {OLD_FORCED_COMMAND}"
+            run = connection.run(first_release_show_command(cluster.scontrol, "node", seal))
+            nodes = list(read_records(run, NODES.grammar, seal=seal))
     unread = sum(isinstance(node, SetAside) for node in nodes)
-    return f"scontrol answered: {len(nodes)} nodes" + (f", {unread} unread" if unread else "")
+    return f"scontrol answered: {len(nodes)} nodes{f', {unread} unread' if unread else ''}{advice}"
 
 
 # --- users ----------------------------------------------------------------------------------------

@@ -32,10 +32,19 @@ from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
-from scraper.slurm_commands import ends_command, list_command, new_seal, show_command
+from scraper.slurm_commands import (
+    ends_command,
+    first_release_show_command,
+    list_command,
+    new_seal,
+    show_command,
+    time_format_line,
+)
+from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
 from scraper.ssh.errors import (
+    REFUSED,
     CommandFailed,
     ConnectionLost,
     NotAnswered,
@@ -47,6 +56,12 @@ from scraper.ssh.errors import (
 
 SACCT_TRIES = 5
 """Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""
+
+OLD_FORCED_COMMAND = (
+    "the login host refuses the command that reads the seal from standard input, so the command of "
+    "the first release is used, which has the seal on its command line. Replace "
+    "clockwork-forced-command on the login host by the one of this release"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +102,9 @@ class ClusterScraper:
         self._unsettled: list[tuple[str, int]] = []
         """Jobs whose end sacct has not told yet, and how often it was asked."""
         self._sealed = True
+        self._seal_on_stdin = True
+        """False on a connection on which the login host refused the commands of this release."""
+        self._told_of_old_host = False
         self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
         self._intakes = {
             kind.plural: Intake(
@@ -174,13 +192,17 @@ class ClusterScraper:
             raise RoundAbandoned(self.cluster.name, "the scraper stops")
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
-        command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
-        run = connection.run(command)
+        run = self._run_show(connection, kind, seal)
         records = self._records(run, kind, seal, connection, listed)
         try:
             counts = self._intakes[kind.plural].take_in(records, present=listed or ())
         except NoAnswer as error:
-            raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
+            raise NotAnswered(self.cluster.name, f"{run.command!r}: {error}") from error
+        except CommandFailed:
+            if run.exit_status != REFUSED or not self._seal_on_stdin:
+                raise
+            self._use_first_release_command()
+            return self._ask(connection, kind)
         except SealMissing:
             logger.warning(
                 "scontrol ignores SLURM_TIME_FORMAT here: forged records are harder to tell, and "
@@ -190,6 +212,20 @@ class ClusterScraper:
             self._sealed = False
             return self._ask(self._connect(), kind)
         return counts, run.stdout_bytes
+
+    def _run_show(self, connection: Connection, kind: Kind, seal: str) -> CommandRun:
+        """Return the run that shows all records of *kind*; without a seal its times lack it."""
+        scontrol, what = self.cluster.scontrol, kind.grammar.kind
+        if self._seal_on_stdin:
+            return connection.run(show_command(scontrol, what), time_format_line(seal))
+        return connection.run(first_release_show_command(scontrol, what, seal))
+
+    def _use_first_release_command(self) -> None:
+        """Ask as the first release did, on this connection, and warn once."""
+        self._seal_on_stdin = False
+        if not self._told_of_old_host:
+            self._told_of_old_host = True
+            logger.warning("%s", OLD_FORCED_COMMAND, extra={"cluster": self.cluster.name})
 
     def _list(self, connection: Connection) -> dict[str, str]:
         """The owners' uids by job id, as squeue lists them."""
@@ -230,6 +266,7 @@ class ClusterScraper:
         """A new connection in place of the kept one."""
         self._disconnect()
         self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
+        self._seal_on_stdin = True  # the login host may have been brought up to date meanwhile
         return self._connection
 
     def _true_ids(self, connection: Connection) -> Container[str]:

@@ -28,11 +28,15 @@ _NEW_IDS = 1000
 """Between the id of a job and that of the one that comes after it."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-_COMMAND = re.compile(r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show (?P<kind>job|node)")
+_COMMAND = re.compile(
+    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show (?P<kind>job(?: (?P<id>\d+))?|node)"
+)
+_OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
+"""The keys by which ``show job ID`` finds a record."""
 
 
 class SimulatedCluster:
-    """Answers scontrol's two commands from the dumps in *folder* (``jobs_*.txt``, ``nodes_*.txt``).
+    """Answers scontrol's commands from the dumps in *folder* (``jobs_*.txt``, ``nodes_*.txt``).
 
     Times are printed in *zone*, in the format that the command asks for.
     """
@@ -62,8 +66,23 @@ class SimulatedCluster:
         if match is None:
             refusal = f"simulated login host: refused: {shlex.quote(command)}\n"
             return Answer(stderr=refusal.encode(), exit_status=126)
+        if match["id"]:
+            return self._answer_one(match["id"], match["format"])
         records = self._print_jobs() if match["kind"] == "job" else self._print_nodes()
         return Answer(stdout=self._in_format(records, match["format"]))
+
+    def _answer_one(self, job_id: str, time_format: str) -> Answer:
+        own = {f"{key}={job_id}" for key in _OWN_IDS}
+        records = [
+            text
+            for text in self._print_jobs()
+            if not own.isdisjoint(text.partition(" JobName=")[0].split())
+        ]
+        if not records:
+            return Answer(
+                stderr=b"slurm_load_jobs error: Invalid job id specified\n", exit_status=1
+            )
+        return Answer(stdout=self._in_format(iter(records), time_format))
 
     def _in_format(self, records: Iterator[str], time_format: str) -> Iterator[bytes]:
         def formatted(found: re.Match[str]) -> str:

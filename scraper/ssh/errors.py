@@ -1,5 +1,8 @@
 """What can go wrong between the scraper and a cluster, said for the operator."""
 
+REFUSED = 126
+"""The exit status with which clockwork-forced-command refuses a command."""
+
 
 def printable(text: str) -> str:
     """Return *text* with every character that a terminal would act on written as an escape.
@@ -61,11 +64,31 @@ class CommandFailed(ScrapeError):
     """The command ended, but not with exit status 0."""
 
     def __init__(
-        self, cluster: str, message: str, *, exit_status: int | None, exit_signal: str | None = None
+        self,
+        cluster: str,
+        message: str,
+        *,
+        exit_status: int | None,
+        exit_signal: str | None = None,
+        stderr: str = "",
     ) -> None:
         super().__init__(cluster, message)
         self.exit_status = exit_status
+        """None when a signal ended the command."""
         self.exit_signal = exit_signal
+        """The signal without ``SIG``: ``KILL``."""
+        self.stderr = stderr
+        """The first and last 8 KiB of standard error, each line printable."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the login host does not allow the command."""
+        return self.exit_status == REFUSED
+
+    @property
+    def is_unknown_job(self) -> bool:
+        """Whether scontrol said that Slurm knows no job with the id that it was asked for."""
+        return self.exit_status == 1 and "Invalid job id specified" in self.stderr
 
 
 class NotAnswered(ScrapeError):

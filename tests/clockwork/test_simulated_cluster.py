@@ -118,7 +118,8 @@ def stays(values: Values, name: str) -> bool:
     [
         "scontrol -a show job",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job; id",
-        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1,2",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show node 1",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show partition",
         "sh",
         "",
@@ -129,6 +130,27 @@ def test_any_other_command_is_refused(cluster: SimulatedCluster, asked: str) -> 
     assert answer.exit_status == 126
     assert list(answer.stdout) == []
     assert answer.stderr.startswith(b"simulated login host: refused: ")
+
+
+def test_one_job_is_shown_alone(cluster: SimulatedCluster, name: str) -> None:
+    whole = b"".join(cluster.answer(command("job")).stdout)
+    answer = cluster.answer(command(f"job {FIRST[name]}"))
+    assert (answer.stderr, answer.exit_status) == (b"", 0)
+    (shown,) = answer.stdout
+    assert shown.startswith(f"JobId={FIRST[name]} ".encode())
+    assert shown in whole
+
+
+def test_an_unknown_job_is_answered_as_scontrol_does(cluster: SimulatedCluster) -> None:
+    answer = cluster.answer(command("job 1"))
+    assert (answer.exit_status, list(answer.stdout)) == (1, [])
+    assert answer.stderr == b"slurm_load_jobs error: Invalid job id specified\n"
+
+
+def test_the_id_of_an_array_shows_its_tasks() -> None:
+    cluster = SimulatedCluster(DUMPS / "mila", ZONE)
+    (shown,) = cluster.answer(command("job 233884")).stdout
+    assert b" ArrayJobId=233884 ArrayTaskId=1 " in shown.splitlines()[0]
 
 
 def test_times_have_the_format_that_was_asked_for(cluster: SimulatedCluster, name: str) -> None:
