@@ -515,6 +515,20 @@ def test_a_check_of_what_is_well(hosts: Site, capsys: pytest.CaptureFixture[str]
     }
 
 
+def test_a_check_of_a_login_host_of_the_first_release(
+    hosts: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It refuses the command that reads from standard input; the warning says what to do."""
+    monkeypatch.setattr(hosts.hosts["mila"], "shell", lambda _channel, command: command)
+    assert run("check") == 0
+    lines = checked(capsys.readouterr().out)
+    how, found = lines["cluster mila"]
+    assert how == "ok"
+    assert found.startswith("scontrol answered: 11 nodes. Warning: ")
+    assert "Replace clockwork-forced-command on the login host" in found
+    assert lines["cluster beluga"] == ("ok", "scontrol answered: 8 nodes")
+
+
 def test_a_check_with_one_cluster_down(hosts: Site, capsys: pytest.CaptureFixture[str]) -> None:
     hosts.hosts["mila"].stop()
     assert run("check") == 1
