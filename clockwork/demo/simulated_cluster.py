@@ -29,7 +29,8 @@ _NEW_IDS = 1000
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _COMMAND = re.compile(
-    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show (?P<kind>job(?: (?P<id>\d+))?|node)"
+    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show "
+    r"(?P<kind>job(?: (?P<id>\d+))?|node|config)"
 )
 _OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
 """The keys by which ``show job ID`` finds a record."""
@@ -68,7 +69,8 @@ class SimulatedCluster:
             return Answer(stderr=refusal.encode(), exit_status=126)
         if match["id"]:
             return self._answer_one(match["id"], match["format"])
-        records = self._print_jobs() if match["kind"] == "job" else self._print_nodes()
+        prints = {"job": self._print_jobs, "node": self._print_nodes, "config": self._print_config}
+        records = prints[match["kind"]]()
         return Answer(stdout=self._in_format(records, match["format"]))
 
     def _answer_one(self, job_id: str, time_format: str) -> Answer:
@@ -91,6 +93,14 @@ class SimulatedCluster:
 
         for record in records:
             yield _TIME.sub(formatted, record).encode("utf-8", "surrogateescape")
+
+    def _print_config(self) -> Iterator[str]:
+        yield (
+            f"Configuration data as of {self._local(self._clock())}\n"
+            f"BOOT_TIME               = {self._local(self._started)}\n"
+            f"MinJobAge               = {FINISHED_SECONDS} sec\n"
+            "PrivateData             = none\n"
+        )
 
     # --- records with today's times -------------------------------------------------------------
 
