@@ -14,11 +14,13 @@ MANY_JOBS = 10
 DOUBT_SECONDS = 3600.0
 """How long a loss is doubted for which nothing speaks where the configuration hides no jobs."""
 
-_WHAT_TO_DO = (
+WHAT_TO_DO = (
     "If slurm.conf has PrivateData=jobs, give the login user the level Operator "
     "(sacctmgr modify user NAME set adminlevel=operator) or take jobs out of PrivateData. "
-    "Otherwise check which cluster the login host asks (SLURM_CONF). No job was marked as ended"
+    "Otherwise check which cluster the login host asks (SLURM_CONF)"
 )
+"""For a login host that shows fewer jobs than there are."""
+_NOTHING_DONE = ". No job was marked as ended"
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ def why_not_believed(missing: Missing, evidence: Evidence) -> str | None:
     if missing.listed == 0 and evidence.allocated_cpus:
         return (
             f"scontrol lists no job, yet the nodes show {evidence.allocated_cpus} allocated CPUs: "
-            f"jobs seem to be hidden from the login user. {_WHAT_TO_DO}"
+            f"jobs seem to be hidden from the login user. {WHAT_TO_DO}{_NOTHING_DONE}"
         )
     if missing.listed == 0 and missing.lost and evidence.jobs_are_private:
         return (
             f"scontrol lists no job, {missing.lost} were unfinished, and PrivateData of slurm.conf "
-            f"hides jobs. {_WHAT_TO_DO}"
+            f"hides jobs. {WHAT_TO_DO}{_NOTHING_DONE}"
         )
     if not missing.most or missing.lost < MANY_JOBS:
         return None
@@ -81,5 +83,5 @@ def why_not_believed(missing: Missing, evidence: Evidence) -> str | None:
         return None
     return (
         f"{missing.lost} of {missing.expected} unfinished jobs are missing at once, and neither a "
-        f"restart of slurmctld nor a pause in scraping explains it. {_WHAT_TO_DO}"
+        f"restart of slurmctld nor a pause in scraping explains it. {WHAT_TO_DO}{_NOTHING_DONE}"
     )

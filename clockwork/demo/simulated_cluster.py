@@ -19,6 +19,7 @@ from ingest.reading.records import Record, read_records
 from ingest.slurm.grammar import JOB, NODE, Grammar
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
+from scraper.slurm_commands import list_command
 
 PENDING_SECONDS = 45
 RUNNING_SECONDS = 240
@@ -32,6 +33,7 @@ _COMMAND = re.compile(
     r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show "
     r"(?P<kind>job(?: (?P<id>\d+))?|node|config)"
 )
+_OWNER = re.compile(r"^JobId=(\d+) [^\n]*\n +UserId=[^\n]*?\((\d+)\)")
 _OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
 """The keys by which ``show job ID`` finds a record."""
 
@@ -63,6 +65,8 @@ class SimulatedCluster:
 
     def answer(self, command: str) -> Answer:
         """What the login host prints for *command*; exit status 126 for any other command."""
+        if command == list_command("scontrol"):
+            return Answer(stdout=self._list_jobs())
         match = _COMMAND.fullmatch(command)
         if match is None:
             refusal = f"simulated login host: refused: {shlex.quote(command)}\n"
@@ -85,6 +89,11 @@ class SimulatedCluster:
                 stderr=b"slurm_load_jobs error: Invalid job id specified\n", exit_status=1
             )
         return Answer(stdout=self._in_format(iter(records), time_format))
+
+    def _list_jobs(self) -> Iterator[bytes]:
+        for text in self._print_jobs():
+            job_id, uid = _OWNER.findall(text)[0]
+            yield f"{job_id}:{uid}\n".encode()
 
     def _in_format(self, records: Iterator[str], time_format: str) -> Iterator[bytes]:
         def formatted(found: re.Match[str]) -> str:
