@@ -22,7 +22,6 @@ from clockwork.embedded.folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.accounts.users import ROLES, AccountError
-from ingest.database.migrations import fill_filters
 from ingest.database.store import Store, connect
 from ingest.retention.archive import ArchiveError
 from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
@@ -90,7 +89,6 @@ def _ready(uri: str, settings: Settings) -> Store:
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
     store.ensure_indexes()
-    fill_filters(store)
     return store
 
 

@@ -7,7 +7,6 @@ import logging
 import secrets
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -90,7 +89,7 @@ def scrape_once(settings: Settings, store: Store) -> int:
     interrupted = threading.Event()
 
     def one(scraper: ClusterScraper) -> None:
-        if not _take_lease(scraper):
+        if not scraper.lease.acquire():
             logger.error(
                 "another daemon scrapes this cluster", extra={"cluster": scraper.cluster.name}
             )
@@ -119,16 +118,6 @@ def scrape_once(settings: Settings, store: Store) -> int:
             scraper.lease.release()  # or the next scrape would wait until it runs out
         raise
     return 0 if results and all(results) else 1
-
-
-def _take_lease(scraper: ClusterScraper) -> bool:
-    """Whether the cluster is ours, after waiting for a daemon that may have died holding it."""
-    gives_up = time.monotonic() + 1.5 * scraper.lease.seconds
-    while not scraper.lease.keep():
-        if time.monotonic() > gives_up:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def serve_api(path: Path, settings: Settings, store: Store) -> int:
