@@ -8,7 +8,7 @@ import pytest
 
 from config import ClusterSettings, SshSettings
 from ingest.accounts.users import add_user
-from ingest.database.search_fields import job_filters, node_filters
+from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB, NODE
@@ -82,7 +82,7 @@ def test_a_new_job_is_a_whole_document(store: Store, intake: Intake, clock: Cloc
         "first_seen": clock.now,
         "last_changed": clock.now,
         "finished_at": None,
-        "filters": job_filters(document["slurm"], ["alice"], None),
+        "filters": job_search_fields(document["slurm"], ["alice"], None),
         "history": [{"state": "RUNNING", "seen": clock.now}],
     }
 
@@ -239,12 +239,12 @@ def test_a_record_that_is_set_aside_is_kept_with_the_reason_and_not_gone(
     document = found(store)
     assert document["slurm"]["comment"] == "hello"
     assert "vanished" not in document["cw"]
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["ids"] == ["1"]
     assert "StdErr could stand" in aside["reason"]
     assert bytes(aside["text"]).startswith(b"JobId=1 ")
     take(intake, one(comment="x\n   StdErr=/forged"), job("2", BOB, sealed=False))
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["times"] == 2
 
 
@@ -321,7 +321,7 @@ def test_nodes(store: Store, clock: Clock) -> None:
     assert intake.take_in(read_records([node("DOWN", "0.2")], NODE)).changed == 1
     (document,) = store.nodes.find()
     assert document["slurm"]["state"] == "DOWN"
-    filters = node_filters(document["slurm"])
+    filters = node_search_fields(document["slurm"])
     assert document["cw"] == {
         "first_seen": clock.now,
         "last_changed": clock.now,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
@@ -142,7 +143,7 @@ def test_a_record_that_is_set_aside_is_told_each_round(store: Store, clock: Cloc
     for _ in range(2):
         counts = rounds.take(one("1", owner="alice"), one("2"))
         assert (counts.read, counts.set_aside, counts.vanished) == (2, 1, 0)
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["times"] == 2
 
 
@@ -224,7 +225,9 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     writes = 0
     plain = plain_bulk_write(store, cluster())
 
-    def bulk_write(collection: Collection[Document], operations: Sequence[Any]) -> BulkWriteResult:
+    def bulk_write(
+        collection: Collection[Document], operations: Sequence[Any]
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
         nonlocal writes
         writes += 1
         if failing and writes == 2:
