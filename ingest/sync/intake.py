@@ -191,7 +191,7 @@ class Intake:
         if is_complete:
             self._mark_vanished(seen, sorted(unseen.difference(present)), counts)
         self._follow_users(users)
-        self._read_back.compare_some(seen, self._clock().timestamp())
+        self._read_back.compare_some(seen)
         return counts
 
     def _batches(

@@ -13,6 +13,8 @@ from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords
 
 COMPARED_OF_A_ROUND = 200
 _IDS_LOGGED = 10
+_DUE = float("-inf")
+"""Written so long ago that the next round writes volatile values too."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +28,15 @@ class ReadBack:
         self._ahead: list[str] = []
         """The ids that this turn has not compared yet."""
 
-    def compare_some(self, seen: SeenRecords, now: float) -> int:
+    def compare_some(self, seen: SeenRecords) -> int:
         """Compare the next `COMPARED_OF_A_ROUND` records of *seen* and correct *seen*.
 
-        *now* is the time in seconds.  When all records were compared, those that *seen* lacks are
+        When all records were compared, those that *seen* lacks are
         looked for as well, and the next call starts anew.  Returns how many differed.  Raises
         pymongo's errors.
         """
         if not self._ahead:
-            differ = self._add_missing(seen, now)
+            differ = self._add_missing(seen)
             self._ahead = list(seen)
         else:
             differ = []
@@ -48,7 +50,7 @@ class ReadBack:
             if found is None or not found.is_present:
                 del seen[record_id]
             elif found.fingerprint != remembered.fingerprint:
-                seen[record_id] = Entry(found.fingerprint, now, NO_MARK)
+                seen[record_id] = Entry(found.fingerprint, _DUE, NO_MARK)
             else:
                 continue
             differ.append(record_id)
@@ -61,9 +63,9 @@ class ReadBack:
             )
         return len(differ)
 
-    def _add_missing(self, seen: SeenRecords, now: float) -> list[str]:
+    def _add_missing(self, seen: SeenRecords) -> list[str]:
         """Add the records that the database holds as present and *seen* lacks. Return their ids."""
         missing = sorted(self._held.present_ids().difference(seen))
         for record_id, found in self._held.of(missing).items():
-            seen[record_id] = Entry(found.fingerprint, now, NO_MARK)
+            seen[record_id] = Entry(found.fingerprint, _DUE, NO_MARK)
         return missing
