@@ -66,7 +66,10 @@ def jobs(start: int = 0, count: int = COUNT, **texts: str) -> list[str]:
 
 
 def node(number: int) -> str:
-    return f"NodeName=cn{number} Arch=x86_64 CoresPerSocket=1 \n   RealMemory=1000 FreeMem=5\n   State=IDLE Weight=1\n\n"
+    return (
+        f"NodeName=cn{number} Arch=x86_64 CoresPerSocket=1 \n   RealMemory=1000 FreeMem=5\n"
+        "   State=IDLE Weight=1\n\n"
+    )
 
 
 def present(store: Store) -> int:
