@@ -17,10 +17,10 @@ from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
 from ingest.reading.records import Record, SetAside, read_records
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.sync.document_updates import Stored, job_cw
 from ingest.sync.held_records import HeldRecords
-from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.long_texts import cut_long_texts
-from ingest.sync.updates import Stored, job_cw
+from ingest.sync.sync_rounds import Intake, RoundCounts
 
 MANY = 50
 """So many present jobs or nodes of a cluster are enough to tell files of another cluster."""

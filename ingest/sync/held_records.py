@@ -7,8 +7,8 @@ from pymongo.collection import Collection
 
 from ingest.database.store import Document
 from ingest.reading.documents import SlurmDict
+from ingest.sync.document_updates import Stored
 from ingest.sync.fingerprints import Fingerprint, fingerprint
-from ingest.sync.updates import Stored
 
 _FETCHED_AT_ONCE = 250
 """Documents that Mongo sends at once; left alone it sends 16 MB, ten times as much when decoded."""

@@ -26,7 +26,7 @@ from ingest.retention.retention import restore, retain
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.intake import Intake
+from ingest.sync.sync_rounds import Intake
 from tests.api.client import Answer, Client
 from tests.ingest.reading.attacks import job
 

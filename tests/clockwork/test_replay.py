@@ -16,7 +16,7 @@ from ingest.database.store import Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.sync_rounds import Intake, RoundCounts
 from tests.ingest.reading.attacks import job
 
 ALICE = "alice(1001)"

@@ -36,8 +36,8 @@ from ingest.retention.retention import (
     retain,
     run_retention,
 )
-from ingest.sync.intake import DocumentsMissing
-from tests.ingest.sync.test_intake import ALICE, BOB, Clock, new_intake, one, take
+from ingest.sync.sync_rounds import DocumentsMissing
+from tests.ingest.sync.test_sync_rounds import ALICE, BOB, Clock, new_intake, one, take
 
 NOW = datetime(2026, 11, 24, 3, 15, 0, 123000, tzinfo=timezone.utc)
 OLD = NOW - timedelta(days=91)

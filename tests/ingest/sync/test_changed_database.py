@@ -10,8 +10,8 @@ from ingest.database.migrations import migrate
 from ingest.database.store import Store
 from ingest.retention.retention import retain
 from tests.ingest.retention.test_retention import DELETE
-from tests.ingest.sync.test_intake import Clock, new_intake
 from tests.ingest.sync.test_next_rounds import Rounds, many, one, slurm_dicts
+from tests.ingest.sync.test_sync_rounds import Clock, new_intake
 
 
 @pytest.fixture

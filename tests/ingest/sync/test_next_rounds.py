@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
-import ingest.sync.intake
+import ingest.sync.sync_rounds
 from config import ClusterSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
@@ -24,10 +24,10 @@ from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_c
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.fingerprints import VOLATILE
-from ingest.sync.intake import BulkWrite, Intake, RoundCounts, plain_bulk_write
 from ingest.sync.long_texts import LONGEST_TEXT
+from ingest.sync.sync_rounds import BulkWrite, Intake, RoundCounts, plain_bulk_write
 from tests.ingest.reading.attacks import SEAL, attacks, job
-from tests.ingest.sync.test_intake import Clock, cluster
+from tests.ingest.sync.test_sync_rounds import Clock, cluster
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 OTHER_SEAL = "Zz1Yy2X"
@@ -216,7 +216,7 @@ def same(ours: dict[str, Document], fresh: dict[str, Document], but: frozenset[s
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 2)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 2)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -274,7 +274,7 @@ def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None
 def test_memory_grows_by_a_packed_row_a_job(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 50)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 50)
     rounds = Rounds(store, clock)
     rounds.take(*many(100))  # what is made once is there now
     peaks = []
@@ -323,7 +323,7 @@ def test_a_record_whose_text_was_cut(store: Store, clock: Clock) -> None:
 
 
 def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH_BYTES", 100_000)
     sizes = []
     plain = plain_bulk_write(store, cluster())
 

@@ -1,6 +1,6 @@
 """Documents as the database holds them: new ones, and what a scrape changes in old ones.
 
-All of it is pure: `ingest.sync.intake` reads and writes.
+All of it is pure: `ingest.sync.sync_rounds` reads and writes.
 """
 
 from collections.abc import Mapping

@@ -29,6 +29,7 @@ from ingest.reading.records import Record, SetAside, Unchanged, nothing_known
 from ingest.slurm.kinds import JOBS, Kind, document_or_aside
 from ingest.slurm.sacct import JobEnd
 from ingest.sync.background_writer import Background
+from ingest.sync.document_updates import Stored
 from ingest.sync.fingerprints import (
     Fingerprint,
     fingerprint,
@@ -41,7 +42,6 @@ from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
 from ingest.sync.quarantine import Quarantine
 from ingest.sync.read_back import ReadBack
 from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
-from ingest.sync.updates import Stored
 
 BATCH = 250
 """Records in one bulk write, at most."""

@@ -13,8 +13,8 @@ from ingest.database.store import Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB, NODE
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.intake import DocumentsMissing, Intake, RoundCounts
-from ingest.sync.updates import HISTORY_STEPS
+from ingest.sync.document_updates import HISTORY_STEPS
+from ingest.sync.sync_rounds import DocumentsMissing, Intake, RoundCounts
 from tests.ingest.reading.attacks import job
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
