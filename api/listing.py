@@ -46,7 +46,7 @@ from api.paging import (
 )
 from api.problems import bad_request
 from api.queries import Filter, all_of, any_of
-from ingest.database.change_tokens import read_marks
+from ingest.database.change_tokens import read_tokens
 
 NDJSON = "application/x-ndjson"
 
@@ -156,7 +156,7 @@ def _tag(
 ) -> Answer | dict[str, str]:
     """The header fields with the list's tag; the answer 304 where the client has the list."""
     cutoff = question.cutoff
-    marks = read_marks(call.store, session, collection.name, question.cluster_name)
+    marks = read_tokens(call.store, session, collection.name, question.cluster_name)
     value = digest(collection.name, marks, sorted(call.arguments.items()))
     same = unchanged(call.environ, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:

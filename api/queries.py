@@ -11,7 +11,7 @@ from typing import Any
 
 from config.settings import JobsVisible
 from ingest.accounts.users import User
-from ingest.database.search_fields import owner_filter
+from ingest.database.search_fields import owner_field
 
 Filter = dict[str, Any]
 
@@ -38,7 +38,7 @@ def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
     """
     if jobs_visible == "all" or user.always_sees_all:
         return {}
-    owners = [owner_filter(field, username) for field, username in user.usernames.items()]
+    owners = [owner_field(field, username) for field, username in user.usernames.items()]
     return {"cw.filters.owner": {"$in": owners}}
 
 

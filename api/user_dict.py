@@ -18,7 +18,8 @@ from api.documents import Document, json_bytes, only_one
 from api.problems import Problem
 from api.update_pairs import MOST_BYTES, Pairs, checked_pairs, too_large
 from ingest.accounts.users import User
-from ingest.database.change_tokens import in_transaction, mark, of_user_dict
+from ingest.database.change_tokens import replace_token, user_dict_token
+from ingest.database.transactions import in_transaction
 
 UPDATE_ARGUMENTS = ("job_id", "cluster_name", "update_pairs")
 
@@ -39,7 +40,7 @@ def update_user_dict(call: Call) -> Answer:
     def write(session: ClientSession) -> Document | None:
         written = call.store.jobs.update_one(job, merge, session=session)
         if written.modified_count:
-            mark(call.store, session, of_user_dict(cluster_name, job_id))
+            replace_token(call.store, session, user_dict_token(cluster_name, job_id))
         now = call.store.jobs.find_one(job, session=session)
         if now is not None and not written.modified_count:
             _check_left_alone(now, pairs, call.user, name)

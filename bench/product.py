@@ -9,7 +9,7 @@ from ingest.database.store import Store
 from ingest.reading.documents import SlurmDict
 from ingest.reading.records import SetAside, Vouching, read_changes, read_records
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
-from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.sync_rounds import Intake, RoundCounts
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 

@@ -31,8 +31,8 @@ from ingest.reading.records import (
 from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
+from ingest.sync.sync_rounds import Intake, RoundCounts
 from scraper.backoff import longest_pause
 from scraper.slurm_commands import (
     ends_command,

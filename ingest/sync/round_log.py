@@ -35,7 +35,7 @@ from bson import Int64
 from pymongo.errors import PyMongoError
 
 from ingest.database.store import Store
-from ingest.sync.intake import RoundCounts
+from ingest.sync.sync_rounds import RoundCounts
 
 FIGURES = ("records", "new", "changed", "gone", "set_aside", "bytes")
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ingest.database.search_fields import job_filters, node_filters
+from ingest.database.search_fields import job_search_fields, node_search_fields
 
 NOW = datetime(2021, 11, 14, 12, 0, 0, tzinfo=timezone.utc)
 
@@ -89,7 +89,7 @@ def job_document(
     finished_at = None if finished_ago is None else NOW - timedelta(seconds=finished_ago)
     times = {"first_seen": NOW, "last_changed": NOW, "finished_at": finished_at}
     cw |= names
-    filters = job_filters(slurm, cw.values(), finished_at)
+    filters = job_search_fields(slurm, cw.values(), finished_at)
     return {
         "_id": f"{slurm['cluster_name']}/{slurm['job_id']}",
         "slurm": slurm,
@@ -103,5 +103,5 @@ def node_document(slurm: dict[str, Any]) -> dict[str, Any]:
     return {
         "_id": f"{slurm['cluster_name']}/{slurm['name']}",
         "slurm": slurm,
-        "cw": {"first_seen": NOW, "last_changed": NOW, "filters": node_filters(slurm)},
+        "cw": {"first_seen": NOW, "last_changed": NOW, "filters": node_search_fields(slurm)},
     }

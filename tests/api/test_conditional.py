@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 from bson.binary import UUID_SUBTYPE, Binary
-from pymongo.client_session import ClientSession
 
 from api import listing
 from api.app import build_app
 from config import ClusterSettings, RetentionSettings, SshSettings
 from ingest.accounts.users import add_user
-from ingest.database import change_tokens as marks
-from ingest.database.change_tokens import Marks
+from ingest.database import change_tokens
+from ingest.database.change_tokens import ChangeTokens
 from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.reading.records import read_records
@@ -27,7 +26,7 @@ from ingest.retention.retention import restore, retain
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.intake import Intake
+from ingest.sync.sync_rounds import Intake
 from tests.api.client import Answer, Client
 from tests.ingest.reading.attacks import job
 
@@ -267,15 +266,15 @@ def test_each_writer_ends_the_304s_of_what_it_changes(world: World) -> None:
 def test_a_writer_between_the_marks_and_the_documents(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_marks(store: Store, *arguments: Any) -> Marks:
-        found = marks.read_marks(store, *arguments)
+    def read_tokens(store: Store, *arguments: Any) -> ChangeTokens:
+        found = change_tokens.read_tokens(store, *arguments)
         for state in ("FAILED", "COMPLETED"):
             world.states["mila"]["1"] = state
             world.scrape("mila")
         return found
 
     before = world.ask(1)
-    monkeypatch.setattr(listing, "read_marks", read_marks)
+    monkeypatch.setattr(listing, "read_tokens", read_tokens)
     torn = world.ask(1)
     monkeypatch.undo()
 
@@ -291,10 +290,10 @@ def test_documents_and_marks_are_written_together_or_not_at_all(
     tags = [str(world.ask(number).header("ETag")) for number in range(len(URLS))]
     before = list(world.store.jobs.find())
 
-    def fails(store: Store, session: ClientSession, name: str) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    for module in ("ingest.database.change_tokens.mark", "api.user_dict.mark"):
+    for module in ("ingest.database.change_tokens.replace_token", "api.user_dict.replace_token"):
         monkeypatch.setattr(module, fails)
     for write in (
         lambda: world.scrape("mila"),
@@ -314,7 +313,8 @@ def test_documents_and_marks_are_written_together_or_not_at_all(
 
 KILLED = """
 import sys, time
-from ingest.database.change_tokens import in_transaction, mark, of_scrape
+from ingest.database.change_tokens import replace_token, scrape_token
+from ingest.database.transactions import in_transaction
 from ingest.database.store import connect
 
 store = connect(sys.argv[1], sys.argv[2])
@@ -322,7 +322,7 @@ store = connect(sys.argv[1], sys.argv[2])
 def write(session):
     store.jobs.update_many({}, {"$set": {"slurm.job_state": "WRONG"}}, session=session)
     if sys.argv[3] == "marked":
-        mark(store, session, of_scrape("jobs", "mila"))
+        replace_token(store, session, scrape_token("jobs", "mila"))
     print(session.session_id["id"].hex(), flush=True)
     time.sleep(600)
 
@@ -350,7 +350,7 @@ def test_a_writer_that_is_killed_between_its_steps(world: World, mongo_uri: str,
 
 def test_what_was_not_changed_is_not_marked(world: World) -> None:
     def all_marks() -> Any:
-        return list(world.store.marks.find())
+        return list(world.store.change_tokens.find())
 
     update = {"job_id": "1", "cluster_name": "mila", "update_pairs": {"a": 1}}
     assert world.client.put("jobs/user_dict_update", **update).status == 200

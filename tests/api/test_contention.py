@@ -16,7 +16,7 @@ from ingest.database.store import Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
+from ingest.sync.sync_rounds import Intake
 from tests.api.client import Client
 from tests.api.test_server import ask, served
 from tests.ingest.reading.attacks import job

@@ -12,7 +12,7 @@ from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.intake import Intake
+from ingest.sync.sync_rounds import Intake
 from tests.api.client import Client
 from tests.api.examples import BELUGA_JOB, job_document
 from tests.api.test_metrics import Clock

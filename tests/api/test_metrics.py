@@ -15,8 +15,8 @@ from api.metrics import Metrics
 from config import ApiSettings, ClusterSettings, SshSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.intake import RoundCounts
 from ingest.sync.round_log import ScrapeLog
+from ingest.sync.sync_rounds import RoundCounts
 from tests.api.client import Answer, Client
 from tests.api.examples import MILA_JOB, MILA_NODE, job_document, node_document
 from tests.api.test_problems import assert_problem

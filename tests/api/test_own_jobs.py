@@ -12,8 +12,8 @@ from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.change_tokens import bulk_write
-from ingest.database.migrations import fill_filters
-from ingest.database.search_fields import job_filters
+from ingest.database.migrations import migrate
+from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Document, Store
 from tests.api.client import Client
 from tests.api.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
@@ -147,7 +147,7 @@ def test_former_jobs_of_others_are_not_there_whatever_wrote_them(own: Own) -> No
         own.store.former_jobs.insert_one({**former, "_id": f"mila/233874/{number}"})
     assert own.client.get("jobs/history", job_id="233874").json["former_jobs"] == []
 
-    assert fill_filters(own.store) == 3
+    assert migrate(own.store) == 3
     [found] = own.client.get("jobs/history", job_id="233874").json["former_jobs"]
     assert found["slurm"]["mila_cluster_username"] == "milauser12"
     assert "filters" not in found["cw"]
@@ -158,6 +158,6 @@ def test_a_name_that_only_the_accounts_give_makes_nobody_an_owner(own: Own) -> N
     slurm = {**BELUGA_JOB, "job_id": "5", "cc_account_username": "x"}
     own.store.jobs.insert_one(job_document(slurm, mila_cluster_username="milauser12"))
 
-    assert job_filters(slurm, (), None)["owner"] == "cc_account_username/x"
+    assert job_search_fields(slurm, (), None)["owner"] == "cc_account_username/x"
     assert own.client.get("jobs/one", job_id="5").json == {}
     assert own.client.get("jobs/list", user="milauser12", count="true").json == {"count": 1}

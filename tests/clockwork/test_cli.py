@@ -328,7 +328,7 @@ def test_a_replay_that_sets_records_aside(configured: Path, store: Store) -> Non
     assert reasons
     assert run("replay", "--cluster", "mila", "--jobs", dump) == 3
     assert store.jobs.count_documents({}) == len(slurm)
-    assert store.set_aside.count_documents({}) > 0
+    assert store.quarantine.count_documents({}) > 0
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["into a database", "dry"])

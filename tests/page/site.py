@@ -22,8 +22,8 @@ from ingest.reading.pairs import RawPairs
 from ingest.reading.records import Record, read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.intake import Intake
 from ingest.sync.round_log import ScrapeLog
+from ingest.sync.sync_rounds import Intake
 from tests.api.test_server import LOOPBACK, free_port
 from tests.ingest.reading.printing import printed
 

@@ -10,8 +10,8 @@ import pytest
 from pymongo import MongoClient
 
 from ingest.database.store import SCRAPES_KEPT_SECONDS, Store
-from ingest.sync.intake import RoundCounts
 from ingest.sync.round_log import ScrapeLog
+from ingest.sync.sync_rounds import RoundCounts
 from tests.api.test_server import free_port
 
 COUNTS = RoundCounts(read=7, inserted=1, changed=2, set_aside=3, vanished=4)

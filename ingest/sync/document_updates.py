@@ -1,6 +1,6 @@
 """Documents as the database holds them: new ones, and what a scrape changes in old ones.
 
-All of it is pure: `ingest.sync.intake` reads and writes.
+All of it is pure: `ingest.sync.sync_rounds` reads and writes.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pymongo import ReplaceOne, UpdateOne
 
 from config import ClusterSettings
 from ingest.accounts.users import NAME_FIELDS, Names
-from ingest.database.search_fields import NOT_FINISHED, job_filters, node_filters
+from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
 from ingest.reading.documents import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
@@ -102,9 +102,9 @@ class Stored:
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         if self.kind is not JOBS:
-            return {"filters": node_filters(slurm)}
+            return {"filters": node_search_fields(slurm)}
         names, finished = job_cw(slurm, self.cluster, users), finished_at(slurm, now)
-        filters = job_filters(slurm, names.values(), finished)
+        filters = job_search_fields(slurm, names.values(), finished)
         return {**names, "finished_at": finished, "filters": filters}
 
 

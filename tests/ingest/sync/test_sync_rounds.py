@@ -8,13 +8,13 @@ import pytest
 
 from config import ClusterSettings, SshSettings
 from ingest.accounts.users import add_user
-from ingest.database.search_fields import job_filters, node_filters
+from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB, NODE
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.intake import DocumentsMissing, Intake, RoundCounts
-from ingest.sync.updates import HISTORY_STEPS
+from ingest.sync.document_updates import HISTORY_STEPS
+from ingest.sync.sync_rounds import DocumentsMissing, Intake, RoundCounts
 from tests.ingest.reading.attacks import job
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
@@ -82,7 +82,7 @@ def test_a_new_job_is_a_whole_document(store: Store, intake: Intake, clock: Cloc
         "first_seen": clock.now,
         "last_changed": clock.now,
         "finished_at": None,
-        "filters": job_filters(document["slurm"], ["alice"], None),
+        "filters": job_search_fields(document["slurm"], ["alice"], None),
         "history": [{"state": "RUNNING", "seen": clock.now}],
     }
 
@@ -202,6 +202,75 @@ def test_an_id_that_comes_round_again_is_another_job(
     assert store.jobs.count_documents({}) == 1
 
 
+def owners(store: Store) -> dict[str, tuple[str, str, Any]]:
+    """The name that Slurm gave, whose the job is, and the user dict, of the job and former ones."""
+    return {
+        found["_id"]: (
+            found["slurm"]["mila_cluster_username"],
+            found["cw"]["filters"]["owner"].partition("/")[2],
+            found["user"],
+        )
+        for found in (*store.jobs.find(), *store.former_jobs.find().sort("cw.first_seen"))
+    }
+
+
+def test_a_uid_that_bears_another_name_gives_no_access(
+    store: Store, intake: Intake, clock: Clock
+) -> None:
+    for number, name in enumerate(("bob", "mallory", "bob", "mallory")):
+        clock.now += timedelta(minutes=1)
+        take(intake, one(owner=f"{name}(1002)"))
+        store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user": {"note": number}}})
+    found = owners(store)
+    assert found.pop("mila/1") == ("mallory", "mallory", {"note": 3})
+    # Nothing of what each of them wrote is lost.
+    assert list(found.values()) == [
+        ("bob", "bob", {"note": 0}),
+        ("mallory", "mallory", {"note": 1}),
+        ("bob", "bob", {"note": 2}),
+    ]
+    document = store.jobs.find_one({"_id": "mila/1"})
+    assert document is not None
+    assert [step["seen"] for step in document["cw"]["history"]] == [clock.now]
+
+
+@pytest.mark.parametrize("unnamed", ["1002", "nobody"])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_name_service_that_fails_takes_no_job_from_its_owner(
+    store: Store, clock: Clock, unnamed: str, restarted: bool
+) -> None:
+    add_user(store, "bob@example.org", "bob")
+    intake = new_intake(store, clock)
+    take(intake, one(owner=BOB), job("2", BOB, sealed=False))
+    store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user": {"note": 1}}})
+    failing = f"{unnamed}(1002)"
+    for state in ("RUNNING", "COMPLETED"):
+        if restarted:
+            intake = new_intake(store, clock)
+        take(intake, one(owner=failing, state=state), job("2", failing, sealed=False))
+        assert owners(store) == {
+            "mila/1": ("bob", "bob", {"note": 1}),
+            "mila/2": ("bob", "bob", {}),
+        }
+        assert found(store)["slurm"]["job_state"] == state
+        assert found(store)["cw"]["mila_email_username"] == "bob@example.org"
+    take(intake)  # gone meanwhile
+    take(intake, one(owner=failing, state="FAILED"))
+    assert owners(store)["mila/1"] == ("bob", "bob", {"note": 1})
+    take(intake, one(owner="mallory(1002)", state="COMPLETED"))
+    assert owners(store)["mila/1"] == ("mallory", "mallory", {})
+
+
+def test_a_job_first_seen_without_a_name_gets_it(store: Store, intake: Intake) -> None:
+    take(intake, one(owner="1002(1002)"))
+    assert found(store)["slurm"]["mila_cluster_username"] == "1002"
+    take(intake, one(owner=BOB))
+    assert owners(store) == {"mila/1": ("bob", "bob", {})}
+    take(intake, one(owner="1003(1003)"))  # of another uid: another job
+    assert found(store)["slurm"]["mila_cluster_username"] == "1003"
+    assert store.former_jobs.count_documents({}) == 1
+
+
 def test_a_requeued_job_is_the_same_job(store: Store, intake: Intake) -> None:
     take(intake, one())
     store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user.a": 1}})
@@ -239,12 +308,12 @@ def test_a_record_that_is_set_aside_is_kept_with_the_reason_and_not_gone(
     document = found(store)
     assert document["slurm"]["comment"] == "hello"
     assert "vanished" not in document["cw"]
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["ids"] == ["1"]
     assert "StdErr could stand" in aside["reason"]
     assert bytes(aside["text"]).startswith(b"JobId=1 ")
     take(intake, one(comment="x\n   StdErr=/forged"), job("2", BOB, sealed=False))
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["times"] == 2
 
 
@@ -321,7 +390,7 @@ def test_nodes(store: Store, clock: Clock) -> None:
     assert intake.take_in(read_records([node("DOWN", "0.2")], NODE)).changed == 1
     (document,) = store.nodes.find()
     assert document["slurm"]["state"] == "DOWN"
-    filters = node_filters(document["slurm"])
+    filters = node_search_fields(document["slurm"])
     assert document["cw"] == {
         "first_seen": clock.now,
         "last_changed": clock.now,
