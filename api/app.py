@@ -50,13 +50,13 @@ count         ``true``: only how many there are, ``{"count": 12}``; not together
 ============  ======================================================================================
 
 Lists and single documents come with an ``ETag``, and are 304 for whoever sends it back in
-``If-None-Match`` while nothing has changed (`api.entity_tags`); gzip is there for the asking.
+``If-None-Match`` while nothing has changed (`api.http.etags`); gzip is there for the asking.
 
-Every one of them wants a token (`api.gate`); every error is a problem (`api.problems`).  Existing
+Every one of them wants a token (`api.gate`); every error is a problem (`api.http.problems`).  Existing
 clients call them under /api/v1/clusters too.  ``/metrics`` has the figures for Prometheus
-(`api.metrics`); it wants a token unless it is open.  ``/healthz`` and ``/readyz`` (`api.health`)
-and the description of it all (`api.openapi`, `api.docs_page`) are for everyone, and so is ``/``,
-the page for people (`api.page_files`).
+(`api.endpoints.metrics`); it wants a token unless it is open.  ``/healthz`` and ``/readyz`` (`api.endpoints.health`)
+and the description of it all (`api.schema.openapi`, `api.schema.docs_page`) are for everyone, and so is ``/``,
+the page for people (`api.endpoints.page_files`).
 """
 
 import logging
@@ -70,19 +70,27 @@ from http import HTTPStatus
 import bottle
 from pymongo.errors import PyMongoError
 
-from api import clusters, history, jobs, metrics, nodes, openapi, queries, user_dict
-from api.arguments import Arguments, Environ, all_arguments, query_arguments
-from api.call import Answer, Call
-from api.census import Clusters
-from api.compression import compressed
-from api.cors import with_cors
+from api.endpoints import clusters, history, jobs, metrics, nodes, user_dict
+from api.endpoints.health import Health
+from api.endpoints.metrics import Metrics
+from api.endpoints.open_addresses import open_addresses
+from api.endpoints.page_files import add_page
 from api.gate import Gate
-from api.health import Health
-from api.metrics import Metrics
-from api.open_addresses import open_addresses
-from api.page_files import add_page
-from api.problems import CONTENT_TYPE, Problem, bad_request, database_unavailable, internal_error
+from api.http.arguments import Arguments, Environ, all_arguments, query_arguments
+from api.http.cors import with_cors
+from api.http.gzip import compressed
+from api.http.problems import (
+    CONTENT_TYPE,
+    Problem,
+    bad_request,
+    database_unavailable,
+    internal_error,
+)
+from api.http.request import Answer, Call
+from api.lists import queries
+from api.schema import openapi
 from api.server import WsgiApplication
+from api.stats.census import Clusters
 from config import ApiSettings, ClusterSettings
 from ingest.database.store import Store
 

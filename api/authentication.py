@@ -3,7 +3,7 @@
 import base64
 from http import HTTPStatus
 
-from api.problems import Problem
+from api.http.problems import Problem
 from ingest.accounts.access import Caller, authenticate, authenticate_basic
 from ingest.database.store import Store
 

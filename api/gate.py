@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 
-from api.arguments import Environ
 from api.authentication import caller_of
-from api.problems import Problem
+from api.http.arguments import Environ
+from api.http.problems import Problem
 from api.rate_limits import RateLimit
 from config import ApiSettings
 from ingest.accounts.access import note_use

@@ -12,9 +12,9 @@ from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from api.arguments import MAX_BODY_BYTES, too_large_body
 from api.connections import Connection, end_slow
-from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.arguments import MAX_BODY_BYTES, too_large_body
+from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error
 from config.settings import ApiSettings
 
 MAX_HEADER_BYTES = 64 << 10

@@ -8,7 +8,7 @@ import pytest
 from api.app import BASE, ENDPOINTS
 from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
-from tests.api.client import Answer, Client
+from tests.api.support.client import Answer, Client
 
 EMAIL = "alice@mila.example"
 UNKNOWN = "cw_" + "A" * 43

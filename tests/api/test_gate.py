@@ -9,9 +9,9 @@ from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.client import Client
-from tests.api.examples import NOW
-from tests.api.test_problems import assert_problem
+from tests.api.http.test_problems import assert_problem
+from tests.api.support.client import Client
+from tests.api.support.examples import NOW
 from tests.api.test_server import LOOPBACK, free_port, served
 
 

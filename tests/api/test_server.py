@@ -22,8 +22,8 @@ from api.server import MAX_HEADER_BYTES, Server, ServerError
 from config.settings import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.client import Client
-from tests.api.examples import MILA_JOB, job_document
+from tests.api.support.client import Client
+from tests.api.support.examples import MILA_JOB, job_document
 from tests.mongo import secantus
 
 LOOPBACK = "127.0.0.1"

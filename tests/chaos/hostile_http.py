@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from api import connections
-from api.arguments import MAX_BODY_BYTES
+from api.http.arguments import MAX_BODY_BYTES
 from api.server import MAX_HEADER_BYTES
-from tests.api.client import Client
+from tests.api.support.client import Client
 from tests.api.test_server import served
 from tests.chaos.report import Section
 

@@ -23,7 +23,7 @@ from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.intake import Intake
-from tests.api.client import Answer, Client
+from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
 

@@ -1,0 +1,144 @@
+"""The order of a list, and pages of it that stay in step while documents change.
+
+A page ends at a document; the next begins behind the value and the ``_id`` of that one.  Nothing is
+counted or skipped: a document whose place does not change is on one page exactly, whatever is
+added, removed or moved meanwhile.  A cursor is such a place; clients hand it back as it is.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from pymongo import ASCENDING, DESCENDING
+
+from api.http.etags import EPOCH, milliseconds
+from api.http.problems import Problem, bad_request
+from api.lists.queries import Filter
+
+Document = dict[str, Any]
+
+MOST_ON_A_PAGE = 1000
+"""A page is in memory as a whole."""
+
+_LONGEST_CURSOR = 16 << 10
+
+
+@dataclass(frozen=True)
+class SortKey:
+    """A path by which documents may be sorted; *floor* is the least value that can stand there
+    beside null, and tells its type: a string or a date."""
+
+    path: str
+    floor: Any = ""
+
+
+BY_ID = SortKey("_id")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a document stands in an order: the value it is sorted by, and its ``_id``."""
+
+    value: Any
+    document_id: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """A sort key and a direction; documents with equal values come in the order of ``_id``."""
+
+    key: SortKey = BY_ID
+    descending: bool = False
+
+    @property
+    def sort(self) -> list[tuple[str, int]]:
+        """As Mongo takes it."""
+        direction = DESCENDING if self.descending else ASCENDING
+        return [(path, direction) for path in dict.fromkeys((self.key.path, "_id"))]
+
+    def behind(self, place: Place) -> list[Filter]:
+        """What comes behind *place*, as the filters of one query after another.
+
+        Conditions on one path each, and null by itself: a database finds no value of a type by
+        comparing with another type.
+        """
+        path = self.key.path
+        beyond = "$lt" if self.descending else "$gt"
+        if path == "_id":
+            return [{"_id": {beyond: place.document_id}}]
+        equal = {path: place.value, "_id": {beyond: place.document_id}}
+        if not self.descending:
+            rest = {"$gte": self.key.floor} if place.value is None else {"$gt": place.value}
+            return [equal, {path: rest}]
+        if place.value is None:
+            return [equal]
+        return [equal, {path: {"$lt": place.value}}, {path: None}]
+
+    def place(self, document: Document) -> Place:
+        """Where *document*, as `api.lists.prefetch` reads it from Mongo, stands."""
+        value: Any = None
+        if self.key is not BY_ID:
+            value = document
+            for name in self.key.path.split("."):
+                value = value.get(name) if isinstance(value, dict) else None
+        return Place(value, document["_id"])
+
+
+def read_order(name: str | None, keys: Mapping[str, SortKey]) -> Order:
+    """The order by one of *keys*, downwards with a ``-`` before it; that of ``_id`` for None.
+
+    Raises Problem 400 for any other name.
+    """
+    if name is None:
+        return Order()
+    key = keys.get(name.removeprefix("-"))
+    if key is None:
+        raise bad_request(
+            f"there is no sorting by {name[:64]!r}; by: {', '.join(keys)}, or -{next(iter(keys))}"
+            " and the like for the greatest first"
+        )
+    return Order(key, name.startswith("-"))
+
+
+def cursor_text(order: Order, place: Place) -> str:
+    """*place* in *order*, for a client to hand back."""
+    value = place.value
+    if isinstance(value, datetime):
+        value = milliseconds(value.replace(tzinfo=timezone.utc))
+    written = orjson.dumps([_name(order), value, place.document_id])
+    return base64.urlsafe_b64encode(written).rstrip(b"=").decode("ascii")
+
+
+def read_cursor(text: str, order: Order) -> Place:
+    """The place that `cursor_text` wrote. Raises Problem 400 for all else."""
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        if len(text) > _LONGEST_CURSOR:
+            raise _no_cursor()
+        name, value, document_id = orjson.loads(base64.b64decode(padded, b"-_", validate=True))
+        if isinstance(order.key.floor, datetime) and isinstance(value, int):
+            value = EPOCH + timedelta(milliseconds=value)
+    except (ValueError, TypeError, OverflowError):
+        raise _no_cursor() from None
+    if not isinstance(document_id, str) or not isinstance(value, type(order.key.floor) | None):
+        raise _no_cursor()
+    if name != _name(order):
+        raise bad_request("this cursor is of another sort: ask for the pages in one order")
+    return Place(value, document_id)
+
+
+def _name(order: Order) -> str:
+    return "-" * order.descending + order.key.path
+
+
+def _no_cursor() -> Problem:
+    return bad_request('this is no cursor: follow the address in Link: <...>; rel="next"')
+
+
+def next_link(path: bytes, arguments: Mapping[str, str]) -> str:
+    """The value of the Link header field that leads to the next page."""
+    return f'<{quote(path)}?{urlencode(arguments)}>; rel="next"'
