@@ -1,51 +1,41 @@
-"""``clusters/list``: how fresh what is known of each cluster is, and what the cluster holds.
-
-::
-
-    {"name": str,
-     "configured": bool,            whether this service's configuration names it
-     "up": bool or null,            as of both kinds of rounds; null for one that is not configured
-     "rounds": {"jobs": ROUNDS, "nodes": ROUNDS},
-     "unfinished_jobs": {job_state: int},
-     "partitions": {partition: {job_state: int}},   the same jobs by partition; one that waits for
-                                                    several is in each of them
-     "nodes": {state: int},         without those that are gone
-     "tres": {"cpus", "allocated_cpus", "gpus", "allocated_gpus": int,   of these nodes
-              "nodes_without_tres": int}}           which are not in these sums: no readable TRES
-
-    ROUNDS: {"up": bool or null,    as ``clockwork_up`` of /metrics
-             "last_attempt": time or null, "last_success": time or null,
-             "age": float or null,  seconds since the last success
-             "last_error": {"at": time, "error": str} or null}   which a success may have followed
-
-The counts are of the jobs that the user may see.
-"""
+"""``clusters/list``: how fresh what is known of each cluster is, and what the cluster holds."""
 
 from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from api.http.request import Answer, Call
-from api.lists.json_stream import json_bytes
-from api.stats.census import KINDS, Clusters, Counts, Standings, unfinished_by_cluster
+from api.http.json_text import json_response
+from api.http.request import Response
+from api.schema.answers import Cluster
+from api.schema.arguments import NoArguments
+from api.schema.endpoint import Context, Gets, endpoint
+from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.sums import jobs_by_partition, tres_sums
 
-LIST_ARGUMENTS = ()
 
+@endpoint(
+    "GET",
+    "clusters/list",
+    answer=list[Cluster],
+    tag="clusters",
+    gets=Gets.jobs("all counts", "own counts"),
+)
+def list_clusters(context: Context, _arguments: NoArguments) -> Response:
+    """Every cluster: how fresh what is known of it is, and what it holds.
 
-def list_clusters(call: Call) -> Answer:
-    """Every cluster that is configured or known, by name. Raises pymongo's errors."""
-    census = call.clusters.census()
+    Counted at most every ten seconds.
+    """
+    census = context.clusters.census()
     jobs = census.jobs
-    if call.visible:
-        jobs = unfinished_by_cluster(call.store, call.visible)
+    if context.visible:
+        jobs = unfinished_by_cluster(context.store, context.visible)
     listed = []
     for name in sorted(census.jobs):
-        rounds = {kind: _rounds(call, census.standings, name, kind) for kind in KINDS}
+        rounds = {kind: _rounds(context, census.standings, name, kind) for kind in KINDS}
         listed.append(
             {
                 "name": name,
-                "configured": name in call.clusters.configured,
+                "configured": name in context.clusters.configured,
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
                 "unfinished_jobs": _by_state(jobs.get(name, Counter())),
@@ -54,38 +44,44 @@ def list_clusters(call: Call) -> Answer:
                 "tres": tres_sums(census.nodes[name]),
             }
         )
-    return Answer(json_bytes(listed))
+    return json_response(listed)
 
 
-def ages(clusters: Clusters, standings: Standings, now: datetime) -> dict[str, Any]:
-    """Seconds since the last success by configured cluster and kind; null where there was none."""
+def age_of(moment: datetime | None, now: datetime) -> float | None:
+    """Return the seconds from *moment* to *now*, at least 0; None where there was no moment."""
+    # Another host's clock may be ahead of ours by a little.
+    return None if moment is None else max(0.0, (now - moment).total_seconds())
+
+
+def _rounds(context: Context, standings: Standings, name: str, kind: str) -> dict[str, Any]:
+    standing = context.clusters.standing(standings, name, kind)
     return {
-        name: {
-            kind: _age(clusters.standing(standings, name, kind).get("last_success"), now)
-            for kind in KINDS
-        }
-        for name in sorted(clusters.configured)
-    }
-
-
-def _rounds(call: Call, standings: Standings, name: str, kind: str) -> dict[str, Any]:
-    standing = call.clusters.standing(standings, name, kind)
-    return {
-        "up": call.clusters.is_up(name, kind, standing),
+        "up": context.clusters.is_up(name, kind, standing),
         "last_attempt": standing.get("last_attempt"),
         "last_success": standing.get("last_success"),
-        "age": _age(standing.get("last_success"), call.now),
-        "last_error": standing.get("last_error"),
+        "age": age_of(standing.get("last_success"), context.now),
+        "last_error": _last_error(standing, whole=context.user.role == "admin"),
     }
+
+
+def _last_error(standing: dict[str, Any], *, whole: bool) -> dict[str, Any] | None:
+    """Return the last error: *whole* for admins, whom its host names and paths concern."""
+    error: dict[str, Any] | None = standing.get("last_error")
+    if error is None or whole:
+        return error
+    if standing.get("ok"):
+        return None
+    success = standing.get("last_success")
+    since = "never reached" if success is None else f"not reached since {_utc(success)}"
+    return {"at": error["at"], "error": since}
+
+
+def _utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _all_up(ups: list[bool | None]) -> bool | None:
     return None if None in ups else all(ups)
-
-
-def _age(moment: datetime | None, now: datetime) -> float | None:
-    # Another host's clock may be ahead of ours by a little.
-    return None if moment is None else max(0.0, (now - moment).total_seconds())
 
 
 def _by_state(counts: Counts) -> dict[str, int]:

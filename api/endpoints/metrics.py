@@ -1,7 +1,7 @@
-"""The figures for Prometheus, from the census: how the rounds go, and what the clusters hold.
+"""``/metrics``: how the rounds go and what the clusters hold, for Prometheus.
 
-They are of the clusters that the configuration names: one that never answered is down, and not
-absent.
+The metrics are made from the census.  They cover the clusters that the configuration names: a
+cluster that never answered is down, and not absent.
 """
 
 from collections import Counter
@@ -14,7 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from api.stats.census import KINDS, Census, Clusters, Counts
+from api.http.request import Response
+from api.schema.arguments import NoArguments
+from api.schema.endpoint import Context, Gets, endpoint
+from api.stats.census import KINDS, Census, ClusterStats, Counts
 from api.stats.sums import jobs_by_partition, tres_sums
 from ingest.sync.round_log import FIGURES
 
@@ -32,19 +35,33 @@ _FIGURES = {
 }
 
 
-class Metrics(Collector):
-    """The figures of the clusters that are configured, as a collector of prometheus_client's and
-    as text."""
+METRICS = "/metrics"
 
-    def __init__(self, clusters: Clusters) -> None:
+
+@endpoint(
+    "GET",
+    METRICS,
+    content_type=CONTENT_TYPE,
+    access="all_jobs",
+    gets=Gets.same("all figures"),
+)
+def metrics(context: Context, _arguments: NoArguments) -> Response:
+    """The metrics for Prometheus."""
+    return Response(Metrics(context.clusters).text(), content_type=CONTENT_TYPE)
+
+
+class Metrics(Collector):
+    """The metrics of the configured clusters, as a collector of prometheus_client and as text."""
+
+    def __init__(self, clusters: ClusterStats) -> None:
         self._clusters = clusters
 
     def text(self) -> bytes:
-        """The figures in Prometheus's text format. Raises pymongo's errors."""
+        """Return the metrics in Prometheus's text format. Raises as `ClusterStats.census` does."""
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
-        """The figures, as fresh as the census. Raises pymongo's errors."""
+        """Return the metrics, as fresh as the census. Raises as `ClusterStats.census` does."""
         census = self._clusters.census()
         yield from self._of_rounds(census)
         yield from self._of_jobs(census)

@@ -1,49 +1,79 @@
-"""``nodes/list`` and ``nodes/one``: the nodes as a scrape left them."""
+"""``nodes/list`` and ``nodes/one``: nodes as the scrapes left them."""
 
-from api.http.arguments import one_of_two, text_argument
+from typing import Annotated
+
+from pydantic import Field
+
 from api.http.etags import tagged
-from api.http.problems import bad_request
-from api.http.request import Answer, Call
+from api.http.json_text import json_response
+from api.http.request import Response
 from api.lists import queries
 from api.lists.fields import NODE_FIELDS
-from api.lists.json_stream import json_bytes, only_one
-from api.lists.listing import Kind, ListFilter, Question, chosen, list_answer
+from api.lists.filters import NODE_FILTERS
+from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
+from api.schema.answers import Count, Node, Nothing
+from api.schema.arguments import WORD, AlsoNamed, Arguments, ClusterName, Reads
+from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 NODES = Kind(
-    filters=(
-        ListFilter("name", "slurm.name"),
-        ListFilter("state", "cw.filters.states", str.upper),
-        ListFilter("feature", "cw.filters.features"),
-        ListFilter("partition", "cw.filters.partitions"),
-    ),
+    name="nodes",
+    filters=NODE_FILTERS,
     sort_keys={"name": SortKey("slurm.name")},
+    sort_words="By name.",
     fields=NODE_FIELDS,
+    fields_example=["slurm.name", "slurm.state"],
 )
 
-LIST_ARGUMENTS = ("cluster_name", *NODES.arguments)
-ONE_ARGUMENTS = ("node_name", "name", "cluster_name")
+
+class OneNode(Arguments):
+    """One node."""
+
+    node_name: Annotated[
+        str,
+        Reads(WORD),
+        AlsoNamed("name", "The same as `node_name`."),
+        Field(description="The node's name as Slurm has it.", examples=["cn-a002"]),
+    ]
+    cluster_name: ClusterName = None
 
 
-def list_nodes(call: Call) -> Answer:
-    """A list of nodes: of a cluster, or of all.
+@endpoint(
+    "GET",
+    "nodes/list",
+    arguments=NODES.arguments(),
+    answer=Count,
+    lists="Node",
+    tagged=True,
+    tag="nodes",
+    gets=Gets.same("all nodes"),
+)
+def list_nodes(context: Context, arguments: ListArguments) -> Response:
+    """Nodes, all or some.
 
-    Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
+    Ordered by cluster and name, unless `sort` says otherwise. Without `limit` all of them come in
+    one stream. A list that ends early was cut by a database that failed meanwhile.
     """
-    cluster_name = text_argument(call.arguments, "cluster_name")
-    wanted = queries.all_of(*chosen(call.arguments, NODES), queries.of_cluster(cluster_name))
-    return list_answer(call, call.store.nodes, NODES, Question(wanted, cluster_name, visible={}))
+    return list_response(context, arguments, NODES, visible={})
 
 
-def one_node(call: Call) -> Answer:
-    """The node of this name, an empty object where there is none.
+@endpoint(
+    "GET",
+    "nodes/one",
+    "node/one",
+    arguments=OneNode,
+    answer=Node | Nothing,
+    tagged=True,
+    tag="nodes",
+    problems=SEVERAL,
+    gets=Gets.same("the node"),
+)
+def one_node(context: Context, arguments: OneNode) -> Response:
+    """One node.
 
-    Raises Problem 400 for a bad argument, 500 for a name that several clusters have.
+    The empty object where there is none. `node_name` and `name` are one argument.
     """
-    name = one_of_two(call.arguments, "node_name", "name")
-    if name is None:
-        raise bad_request("node_name is missing")
-    cluster_name = text_argument(call.arguments, "cluster_name")
-    wanted = queries.node(name, cluster_name)
-    node = only_one(call.store.nodes.find(wanted, NODE_FIELDS.projection()), f"node {name!r}")
-    return tagged(call.environ, Answer(json_bytes({} if node is None else NODE_FIELDS.shown(node))))
+    name = arguments.node_name
+    wanted = queries.node(name, arguments.cluster_name)
+    node = queries.only_one(context.store.nodes.find(wanted), f"node {name!r}")
+    return tagged(json_response({} if node is None else NODE_FIELDS.shown(node)))

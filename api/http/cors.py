@@ -1,60 +1,54 @@
-"""Cross-origin requests: pages of the origins that are named may use the API from a browser.
+"""Cross-origin requests (CORS): pages of configured origins may use the API from a browser.
 
-The browser asks before it sends what is not plain, which any request with an Authorization header
-is (the preflight of https://fetch.spec.whatwg.org/#http-cors-protocol); that is answered here, for
-every address.  Cookies and the browser's own passwords stay out of it: no credentials mode.
+Before a request with an Authorization header, a browser asks for permission: the preflight of
+https://fetch.spec.whatwg.org/#http-cors-protocol.  Preflights are answered here, for every path.
+Credentials mode stays off: the API reads no cookies, and browsers keep their passwords.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from http import HTTPStatus
 
-from api.server import WsgiApplication
-
-Header = tuple[str, str]
+from api.http.request import Handler, Header, Middleware, Request, Response
 
 _METHODS = "GET, HEAD, PUT"
 _SENT = "Authorization, Content-Type, If-None-Match"
-"""What a page may send beyond what every form can."""
+"""Header fields that a page may send beyond those that every form can send."""
 _EXPOSED = "ETag, Link, Retry-After"
-"""What a page may read of the header of an answer, beyond its Content-Type and the like."""
+"""Header fields of a response that a page may read beyond Content-Type and the like."""
 _SECONDS_TO_REMEMBER = 600
-"""How long a browser need not ask again."""
-_ANSWER_TO_PREFLIGHT = [
+"""Seconds for which a browser remembers a preflight."""
+_PREFLIGHT: tuple[Header, ...] = (
     ("Access-Control-Allow-Methods", _METHODS),
     ("Access-Control-Allow-Headers", _SENT),
     ("Access-Control-Max-Age", str(_SECONDS_TO_REMEMBER)),
-]
+)
 
 
-def with_cors(app: WsgiApplication, origins: Sequence[str]) -> WsgiApplication:
-    """*app*, open to pages of these origins; *app* itself where there are none."""
-    if not origins:
-        return app
+def allow_origins(origins: Sequence[str]) -> Middleware:
+    """Return the middleware that lets pages of *origins* use the API; without origins, none may."""
 
-    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        origin: str = environ.get("HTTP_ORIGIN", "")
-        allowed = _for(origin) if origin in origins else [("Vary", "Origin")]
-        if origin in origins and _is_preflight(environ):
-            start("204 No Content", [*allowed, *_ANSWER_TO_PREFLIGHT])
-            return []
+    def middleware(handler: Handler) -> Handler:
+        def answer(request: Request) -> Response:
+            origin = request.header("Origin") or ""
+            if origin not in origins:
+                return handler(request).with_headers(("Vary", "Origin"))
+            if _is_preflight(request):
+                return Response(b"", (*_allowed(origin), *_PREFLIGHT), HTTPStatus.NO_CONTENT)
+            return handler(request).with_headers(*_allowed(origin))
 
-        def start_with(status: str, headers: list[Header], *rest: Any) -> Any:
-            return start(status, [*headers, *allowed], *rest)
+        return answer if origins else handler
 
-        return app(environ, start_with)
-
-    return answer
+    return middleware
 
 
-def _for(origin: str) -> list[Header]:
-    return [
+def _allowed(origin: str) -> tuple[Header, ...]:
+    return (
         ("Vary", "Origin"),
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Expose-Headers", _EXPOSED),
-    ]
-
-
-def _is_preflight(environ: dict[str, Any]) -> bool:
-    return (
-        environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
     )
+
+
+def _is_preflight(request: Request) -> bool:
+    asked = request.header("Access-Control-Request-Method")
+    return request.method == "OPTIONS" and asked is not None

@@ -1,16 +1,16 @@
-"""Conditional requests: an ``ETag`` for what is answered, and 304 to whoever has it already.
+"""Conditional requests: an ``ETag`` for a response, and 304 for clients that have the response.
 
-The tags are weak: they stand for what the documents say, however it is written and compressed.
-The tag of one document is a digest of it.  The tag of a list is made before the list is read, of
+The tags are weak: a tag stands for what documents say, however they are written and compressed.
+The tag of one document is a digest of it.  The tag of a list is made before the list is read, from
 
-- the marks of the documents that it is made from (`ingest.database.change_tokens`),
-- the question: the arguments, and the release that answers,
+- the marks of the documents in the list (`ingest.database.change_tokens`),
+- the request: its arguments, and the release that answers,
 - where ``time`` was given, the cutoffs between which no job drops out: ``W/"digest.from.to"``, in
   milliseconds of Unix time.
 
-So a tag may look old where the list is the same, and is never the same where the list is another.
-Marks and cutoffs tell of everyone's jobs: to a user who sees their own alone, a page or a number is
-tagged as one document is, and a list in a stream is not.
+So a tag may change although the list did not, but never stays when the list changed.
+Marks and cutoffs depend on everyone's jobs.  To a user who sees their own jobs alone, a page or a
+count therefore has a digest as its tag, and a streamed list has no tag.
 """
 
 import re
@@ -20,22 +20,25 @@ from hashlib import blake2b
 from http import HTTPStatus
 from importlib.metadata import version
 
-from api.http.arguments import Environ
-from api.http.request import Answer
-from api.lists.json_stream import json_bytes
+from api.http.json_text import json_bytes
+from api.http.request import Handler, Header, Request, Response
 
 RELEASE = version("clockwork-slurm")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+CACHE_CONTROL: Header = ("Cache-Control", "private, no-cache")
+"""Browsers and proxies may keep responses for their user, and must ask again each time."""
+
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-CACHE_CONTROL = {"Cache-Control": "private, no-cache"}
-"""What browsers and proxies may do with answers: keep them for their user, and ask each time."""
 
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """The cutoffs of ``time`` that choose the same jobs, from the one that was asked for to the
-    end of the job that drops out next; in milliseconds of Unix time, as exact as Mongo's dates."""
+    """A range of cutoffs of ``time`` that choose the same jobs.
+
+    From the cutoff that was asked for to the end of the job that drops out next; in milliseconds
+    of Unix time, as exact as Mongo's dates.
+    """
 
     first: int
     last: int
@@ -45,45 +48,70 @@ class Cutoffs:
 
 
 def milliseconds(moment: datetime) -> int:
-    """*moment* in whole milliseconds of Unix time, rounded down as Mongo's dates are."""
+    """Return *moment* in whole milliseconds of Unix time, rounded down as Mongo's dates are."""
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def digest(*parts: object) -> str:
-    """A text that is another one for other *parts*, of anything that has a JSON form."""
+    """Return a text that differs for different *parts*, of anything that has a JSON form."""
     return blake2b(json_bytes([RELEASE, *parts]), digest_size=16).hexdigest()
 
 
-def tag_headers(value: str, cutoffs: Cutoffs | None = None) -> dict[str, str]:
-    """The header fields for an answer with this digest."""
+def tag_headers(value: str, cutoffs: Cutoffs | None = None) -> tuple[Header, ...]:
+    """Return the header fields of a response with this digest."""
     if cutoffs is not None:
         value += f".{cutoffs.first}.{cutoffs.last}"
-    return {"ETag": f'W/"{value}"', **CACHE_CONTROL}
+    return (weak_tag(value), CACHE_CONTROL)
 
 
-def unchanged(environ: Environ, value: str, cutoff: int | None = None) -> Answer | None:
-    """The answer 304 where the request has what this digest stands for at this cutoff, in
-    milliseconds; else None."""
-    given = environ.get("HTTP_IF_NONE_MATCH", "")
+def weak_tag(value: str) -> Header:
+    """Return the header field ``ETag`` with this digest."""
+    return ("ETag", f'W/"{value}"')
+
+
+def tagged(response: Response) -> Response:
+    """Return *response*, whose body is whole, with a digest of the body as its tag."""
+    if not isinstance(response.body, bytes):
+        raise TypeError("a response in chunks has no digest")
+    return response.with_headers(*tag_headers(body_digest(response.body)))
+
+
+def body_digest(body: bytes) -> str:
+    """Return the digest of a whole body."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def unchanged(request: Request, value: str, cutoff: int | None = None) -> Response | None:
+    """Return the response 304 where the client has what this digest stands for, else None.
+
+    *cutoff* is that of a list with ``time``, in milliseconds of Unix time.
+    """
+    given = request.header("If-None-Match") or ""
     if given.strip() == "*":  # anything will do, says RFC 9110
-        return Answer(b"", tag_headers(value), HTTPStatus.NOT_MODIFIED)
+        return Response(b"", tag_headers(value), HTTPStatus.NOT_MODIFIED)
     for tag in _TAG.findall(given):
         known, _, rest = tag.partition(".")
         if known != value:
             continue
         cutoffs = _cutoffs(rest)
         if (cutoff is None and not rest) or (cutoffs and cutoff is not None and cutoff in cutoffs):
-            return Answer(b"", tag_headers(value, cutoffs), HTTPStatus.NOT_MODIFIED)
+            return Response(b"", tag_headers(value, cutoffs), HTTPStatus.NOT_MODIFIED)
     return None
 
 
-def tagged(environ: Environ, answer: Answer) -> Answer:
-    """*answer* with its tag, where its body is whole, or 304 where the request has it already."""
-    if not isinstance(answer.body, bytes):
-        return answer
-    value = blake2b(answer.body, digest_size=16).hexdigest()
-    headers = {**(answer.headers or {}), **tag_headers(value)}
-    return unchanged(environ, value) or replace(answer, headers=headers)
+def answer_unchanged(handler: Handler) -> Handler:
+    """Middleware: answer 304 where the client has the whole body that *handler* answers."""
+
+    def answer(request: Request) -> Response:
+        response = handler(request)
+        tag = _TAG.fullmatch(response.header("ETag") or "")
+        if tag is None or not isinstance(response.body, bytes):
+            return response
+        if unchanged(request, tag[1]) is None:
+            return response
+        return replace(response, body=b"", status=HTTPStatus.NOT_MODIFIED)
+
+    return answer
 
 
 def _cutoffs(text: str) -> Cutoffs | None:

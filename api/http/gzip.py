@@ -1,38 +1,52 @@
-"""gzip for whoever asks for it (RFC 9110, 12.5.3), chunk by chunk, and not for what is tiny."""
+"""Compress responses with gzip for clients that prefer gzip (RFC 9110, 12.5.3)."""
 
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from itertools import chain
 
-from api.http.arguments import Environ
-from api.http.request import Answer
+from api.http.request import Handler, Header, Request, Response
 
 LEAST_BYTES = 1024
-"""A shorter body gains nothing."""
+"""Bytes from which on a body is compressed; a shorter body gains nothing."""
+VARY: Header = ("Vary", "Authorization, Accept-Encoding")
+"""The header fields of a request by which one address has several responses."""
 
 _LEVEL = 3  # 2.5 times as fast as the usual 6, for a third more bytes of jobs
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def compressed(answer: Answer, environ: Environ) -> Answer:
-    """*answer*, in gzip where the request's Accept-Encoding prefers that and there is enough of it.
+def compress_responses(handler: Handler) -> Handler:
+    """Middleware: compress the responses of *handler* that are no errors."""
 
-    A body in chunks stays one; so much of it is read here as it takes to see whether it is tiny.
+    def answer(request: Request) -> Response:
+        response = handler(request)
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            return response
+        return compressed(response.with_headers(VARY), request.header("Accept-Encoding") or "")
+
+    return answer
+
+
+def compressed(response: Response, accept_encoding: str) -> Response:
+    """Return *response* in gzip, if *accept_encoding* prefers gzip and the body is long enough.
+
+    A body in chunks stays in chunks.  Only its first `LEAST_BYTES` are read here.
     """
-    if not _prefers_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
-        return answer
-    headers = {**(answer.headers or {}), "Content-Encoding": "gzip"}
-    if isinstance(answer.body, bytes):
-        if len(answer.body) < LEAST_BYTES:
-            return answer
-        return replace(answer, body=b"".join(_gzip([answer.body])), headers=headers)
-    beginning, rest = b"", iter(answer.body)
+    if not _prefers_gzip(accept_encoding):
+        return response
+    zipped = response.with_headers(("Content-Encoding", "gzip"))
+    if isinstance(response.body, bytes):
+        if len(response.body) < LEAST_BYTES:
+            return response
+        return replace(zipped, body=b"".join(_gzip([response.body])))
+    beginning, rest = b"", iter(response.body)
     for piece in rest:
         beginning += piece
         if len(beginning) >= LEAST_BYTES:
-            return replace(answer, body=_gzip(chain([beginning], rest)), headers=headers)
-    return replace(answer, body=beginning)
+            return replace(zipped, body=_gzip(chain([beginning], rest)))
+    return replace(response, body=beginning)
 
 
 def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -54,7 +68,7 @@ def _prefers_gzip(accept_encoding: str) -> bool:
 
 
 def _quality(parameter: str) -> float:
-    """The weight ``q=0.5``; 1 where none is given, 0 for what is none."""
+    """Return the weight of ``q=0.5``; 1 where no weight is given, 0 for a malformed weight."""
     name, _, value = parameter.partition("=")
     if not name.strip():
         return 1.0

@@ -1,22 +1,30 @@
-"""JSON as a client sends it, read strictly: what it means must not depend on who reads it.
+"""Read the JSON of clients strictly, and write values of documents as JSON.
 
-Refused beside what is no JSON: a key twice in one object, NaN and infinities, integers that don't
-fit 64 bits, halves of surrogate pairs, which no UTF-8 can hold, and deep nesting.
+Strictly: the meaning of a text must not depend on the program that reads it.  Refused are a key
+that is twice in one object, NaN and infinities, integers that don't fit 64 bits, halves of
+surrogate pairs, which UTF-8 can't hold, and deep nesting.
 """
 
 import json
 import math
+from base64 import b64encode
 from typing import Any, NoReturn
 
+import orjson
+
+from api.http.request import Response
+
+_WRITING = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
 MOST_LEVELS = 32
-"""How deep objects and lists may be nested: ``{"a": [1]}`` has two levels."""
+"""Levels of objects and lists: ``{"a": [1]}`` has two."""
 
 _INTEGERS = range(-(2**63), 2**63)
 _DIGITS = len(str(2**63))
 
 
 def read_json(text: str, what: str, most_levels: int = MOST_LEVELS) -> Any:
-    """The value of the JSON *text*. Raises ValueError, naming *what* it is and what is wrong."""
+    """Return the value of the JSON *text*. Raises ValueError with *what* and what is wrong."""
     try:
         value = json.loads(
             text,
@@ -37,11 +45,35 @@ def read_json(text: str, what: str, most_levels: int = MOST_LEVELS) -> Any:
     return value
 
 
+def json_bytes(value: object) -> bytes:
+    """Return *value* as JSON in UTF-8: dates as ISO 8601 with a Z, NaN as null.
+
+    *value* may hold everything that a document can hold.
+    """
+    return orjson.dumps(value, default=_plain, option=_WRITING)
+
+
+def json_line(value: object) -> bytes:
+    """Return *value* as `json_bytes` does, with a newline at the end."""
+    return orjson.dumps(value, default=_plain, option=_WRITING | orjson.OPT_APPEND_NEWLINE)
+
+
+def json_response(value: object) -> Response:
+    """Return the response with *value* as its body."""
+    return Response(json_bytes(value))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    return str(value)  # an ObjectId, a Decimal128 and the like
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, member in pairs:
         if key in value:
-            raise ValueError(f"the key {key[:64]!r} is there twice in one object")
+            raise ValueError(f"the key {key[:64]!r} is twice in one object")
         value[key] = member
     return value
 
@@ -74,4 +106,4 @@ def _number(text: str) -> float:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

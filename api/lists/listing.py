@@ -1,25 +1,19 @@
-"""A list as a request asks for it: which documents, what of them, in which order, how written.
+"""Answer a list as a request asks for it: which documents and fields, in which order, how written.
 
-What jobs/list and nodes/list have in common; what the arguments mean stands in `api.app`.
+jobs/list and nodes/list have everything here in common; a `Kind` says what differs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, cast
 
+from pydantic import Field, create_model, model_validator
 from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from api.http.arguments import (
-    Arguments,
-    choice_argument,
-    listed_argument,
-    number_argument,
-    text_argument,
-)
 from api.http.etags import (
     CACHE_CONTROL,
     Cutoffs,
@@ -29,11 +23,11 @@ from api.http.etags import (
     tagged,
     unchanged,
 )
-from api.http.problems import bad_request
-from api.http.request import JSON, Answer, Call
-from api.lists import queries
-from api.lists.fields import Fields, read_fields
-from api.lists.json_stream import Document, json_bytes, json_lines, json_list
+from api.http.json_text import json_response
+from api.http.request import JSON, Header, Response
+from api.lists.fields import Fields, fields_argument
+from api.lists.filters import ListFilter, filter_arguments
+from api.lists.json_stream import Document, json_lines, json_list
 from api.lists.paging import (
     MOST_ON_A_PAGE,
     Order,
@@ -42,195 +36,220 @@ from api.lists.paging import (
     cursor_text,
     next_link,
     read_cursor,
-    read_order,
+    sort_argument,
 )
 from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
-from api.lists.queries import Filter, all_of, any_of
+from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, all_of
+from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
+from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_marks
 
 NDJSON = "application/x-ndjson"
 
 LOOK_AHEAD = timedelta(minutes=10)
-"""A tag of a list with ``time`` holds for so long at most."""
+"""The longest time for which a tag of a list with ``time`` holds."""
 
-ARGUMENTS = ("fields", "sort", "limit", "cursor", "format", "count")
-"""Of every list."""
+_WRITTEN = ("fields", "sort", "limit", "cursor", "format")
+"""The arguments that say how a list is written."""
 
 
-@dataclass(frozen=True)
-class ListFilter:
-    """An argument by which a list is filtered: where in a document its values stand, and how its
-    text is read as one of them. *read* raises ValueError, saying what was expected."""
+class ListArguments(Arguments):
+    """What every list can be asked for beside its filters."""
 
-    argument: str
-    path: str
-    read: Callable[[str], Any] = str
+    excluding = tuple(("count", name) for name in _WRITTEN)
+
+    fields: Any = None
+    sort: Any = None
+    limit: Annotated[
+        int | None,
+        integer(1, MOST_ON_A_PAGE),
+        Field(
+            description='At most so many. Where there are more, `Link: <...>; rel="next"` is the'
+            " address of the next page.",
+            examples=[100],
+        ),
+    ] = None
+    cursor: Annotated[
+        str | None,
+        Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+        Field(
+            description="Where a page begins: a part of the address in a `Link`, and nothing to"
+            " make up. It goes with `limit` and with the `sort` of the page that it comes from."
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        choice("json", "ndjson"),
+        Field(description="`ndjson`: a document in each line.", examples=["json"]),
+    ] = None
+    count: Annotated[
+        bool | None,
+        FLAG,
+        Field(
+            description="Only how many there are. Not together with what says how a list is"
+            " written.",
+            examples=[False],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _go_together(self) -> "ListArguments":
+        useless = [name for name in _WRITTEN if name in self.model_fields_set]
+        if self.count and useless:
+            raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
+        if self.cursor is not None and self.limit is None:
+            raise ValueError("cursor goes with limit: give the limit of the page before")
+        return self
 
 
 @dataclass(frozen=True)
 class Kind:
     """Jobs or nodes: what a list of them can be filtered and sorted by, and what it shows."""
 
+    name: str
+    """The name of the collection."""
     filters: Sequence[ListFilter]
     sort_keys: Mapping[str, SortKey]
+    sort_words: str
+    """Documents without a sort value, in words."""
     fields: Fields
+    fields_example: Sequence[str]
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The names of a list's arguments, but for those that its endpoint reads by itself."""
-        return (*(each.argument for each in self.filters), *ARGUMENTS)
+    def arguments(self) -> type[ListArguments]:
+        """Return the model of a list's arguments."""
+        model = create_model(
+            f"{self.name.capitalize()}List",
+            __base__=(ListArguments, filter_arguments(self.name, self.filters)),
+            fields=(fields_argument(self.fields, self.fields_example), None),
+            sort=(sort_argument(self.sort_keys, self.sort_words), None),
+        )
+        return cast("type[ListArguments]", model)
+
+    def wanted(self, arguments: ListArguments, visible: Filter, now: datetime) -> Filter:
+        """Return the filter for the documents that the arguments ask for and the user may see."""
+        conditions = (each.wanted(getattr(arguments, each.name), now) for each in self.filters)
+        return all_of(visible, *conditions)
+
+
+def list_response(
+    context: Context, arguments: ListArguments, kind: Kind, visible: Filter
+) -> Response:
+    """Answer the documents that *arguments* ask for, or their number; 304 for an unchanged list.
+
+    *visible* is the filter for the documents that the user may see, {} for all.  Raises Problem 400
+    for a bad cursor; pymongo's errors here or in the middle of the stream.
+    """
+    order = arguments.sort or Order()
+    place = None if arguments.cursor is None else read_cursor(arguments.cursor, order)
+    wanted = kind.wanted(arguments, visible, context.now)
+    collection = context.store.database[kind.name]
+    with ExitStack() as ending:
+        session = ending.enter_context(context.store.database.client.start_session())
+        headers: tuple[Header, ...] = (CACHE_CONTROL,)
+        if not visible:
+            tag = _tag(context, collection, session, wanted)
+            if isinstance(tag, Response):
+                return tag
+            headers = tag
+        if arguments.count:
+            number = collection.count_documents(wanted, session=session)
+            response = json_response({"count": number}).with_headers(*headers)
+        else:
+            listing = _Listing(
+                arguments.fields or kind.fields,
+                order,
+                arguments.limit,
+                place,
+                in_lines=arguments.format == "ndjson",
+            )
+            found = _found(collection, session, listing, wanted)
+            if listing.limit is None:
+                stream = listing.write(found)
+                ending.pop_all()  # it ends the session
+                return Response(stream, headers, content_type=listing.content_type)
+            response = _page(context, listing, listing.limit, found, headers)
+        return _retagged(response) if visible else response
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What a request asks for beside the filters; without a *limit*, everything in one stream."""
+class _Listing:
+    """How a list is written; without a *limit*, all documents in one stream."""
 
     fields: Fields
     order: Order
     limit: int | None
     place: Place | None
-    """Behind which document the list begins."""
+    """The place behind which the list begins."""
     in_lines: bool
 
     @property
     def content_type(self) -> str:
-        """What the answer is."""
         return NDJSON if self.in_lines else JSON
 
     def write(self, batches: Iterable[Sequence[Document]]) -> Iterator[bytes]:
-        """What goes out, in chunks."""
+        """Return the list in chunks."""
         write = json_lines if self.in_lines else json_list
         return write(batches, self.fields.shown)
 
 
-@dataclass(frozen=True)
-class Question:
-    """Which documents are asked for, and on what the answer depends beside the arguments."""
-
-    wanted: Filter
-    cluster_name: str | None
-    """Of all of them; None for any."""
-    visible: Filter
-    """What the user may see of them, {} for all; part of *wanted*."""
-    cutoff: datetime | None = None
-    """Where jobs that finished earlier are left out: it moves with the time."""
-
-
-def chosen(arguments: Arguments, kind: Kind) -> list[Filter]:
-    """The filters of *kind* that the arguments give. Raises Problem 400 for a malformed one."""
-    return [any_of(each.path, _values(arguments, each)) for each in kind.filters]
-
-
-def list_answer(
-    call: Call, collection: Collection[Document], kind: Kind, question: Question
-) -> Answer:
-    """The documents that are asked for, or their number, as the arguments of the call say; 304
-    where the client has the same already.
-
-    Raises Problem 400 for a bad argument; pymongo's errors here or in the middle of the stream.
-    """
-    listing = _read_listing(call.arguments, kind)
-    with ExitStack() as ending:
-        session = ending.enter_context(call.store.database.client.start_session())
-        headers: Mapping[str, str] = CACHE_CONTROL
-        if not question.visible:
-            tag = _tag(call, collection, session, question)
-            if isinstance(tag, Answer):
-                return tag
-            headers = tag
-        if listing is None:
-            number = collection.count_documents(question.wanted, session=session)
-            answer = Answer(json_bytes({"count": number}), headers)
-        else:
-            found = _found(collection, session, listing, question.wanted)
-            if listing.limit is None:
-                stream = listing.write(found)
-                ending.pop_all()  # it ends the session
-                return Answer(stream, headers, content_type=listing.content_type)
-            answer = _page(call, listing, listing.limit, found, headers)
-        return tagged(call.environ, answer) if question.visible else answer
-
-
 def _tag(
-    call: Call, collection: Collection[Document], session: ClientSession, question: Question
-) -> Answer | dict[str, str]:
-    """The header fields with the list's tag; the answer 304 where the client has the list."""
-    cutoff = question.cutoff
-    marks = read_marks(call.store, session, collection.name, question.cluster_name)
-    value = digest(collection.name, marks, sorted(call.arguments.items()))
-    same = unchanged(call.environ, value, None if cutoff is None else milliseconds(cutoff))
+    context: Context, collection: Collection[Document], session: ClientSession, wanted: Filter
+) -> Response | tuple[Header, ...]:
+    """Return the header fields with the list's tag; the response 304 for an unchanged list."""
+    cluster_name: str | None = wanted.get(CLUSTER_PATH)
+    cutoff: datetime | None = wanted.get(FINISHED_PATH, {}).get("$gte")
+    marks = read_marks(context.store, session, collection.name, cluster_name)
+    value = digest(collection.name, marks, sorted(context.given.items()))
+    same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same
-    cutoffs = None if cutoff is None else _cutoffs(collection, session, question, cutoff)
+    cutoffs = None if cutoff is None else _cutoffs(collection, session, cluster_name, cutoff)
     return tag_headers(value, cutoffs)
 
 
+def _retagged(response: Response) -> Response:
+    """Return a whole response to a user who sees their own jobs, with a digest as its tag."""
+    links = tuple(each for each in response.headers if each != CACHE_CONTROL)
+    return tagged(Response(response.body, links, content_type=response.content_type))
+
+
 def _page(
-    call: Call,
-    listing: Listing,
+    context: Context,
+    listing: _Listing,
     limit: int,
     found: Iterable[Sequence[Document]],
-    headers: Mapping[str, str],
-) -> Answer:
+    headers: tuple[Header, ...],
+) -> Response:
     page = [document for batch in found for document in batch]
     if len(page) > limit:
         page.pop()
-        headers = {**headers, "Link": _link(call, listing.order, page[-1])}
+        headers = (*headers, ("Link", _link(context, listing.order, page[-1])))
     body = b"".join(listing.write([page]))
-    return Answer(body, headers, content_type=listing.content_type)
+    return Response(body, headers, content_type=listing.content_type)
 
 
 def _cutoffs(
-    collection: Collection[Document], session: ClientSession, question: Question, cutoff: datetime
+    collection: Collection[Document],
+    session: ClientSession,
+    cluster_name: str | None,
+    cutoff: datetime,
 ) -> Cutoffs:
-    """For how long no job drops out of the list by itself, looking a few minutes ahead."""
-    path = "cw.filters.finished_at"
+    """Return for how long no job drops out of the list by itself, up to `LOOK_AHEAD`."""
     ahead = cutoff + LOOK_AHEAD
-    ending = {**queries.of_cluster(question.cluster_name), path: {"$gte": cutoff, "$lt": ahead}}
-    found = collection.find_one(ending, {path: 1}, sort=[(path, ASCENDING)], session=session)
+    of_cluster = {} if cluster_name is None else {CLUSTER_PATH: cluster_name}
+    ending = {**of_cluster, FINISHED_PATH: {"$gte": cutoff, "$lt": ahead}}
+    sort = [(FINISHED_PATH, ASCENDING)]
+    found = collection.find_one(ending, {FINISHED_PATH: 1}, sort=sort, session=session)
     last = ahead if found is None else found["cw"]["filters"]["finished_at"]
     return Cutoffs(milliseconds(cutoff), milliseconds(last))
 
 
-def _values(arguments: Arguments, wanted: ListFilter) -> list[Any] | None:
-    values = listed_argument(arguments, wanted.argument)
-    if values is None:
-        return None
-    try:
-        return [wanted.read(value) for value in values]
-    except ValueError as error:
-        raise bad_request(f"{wanted.argument}: {error}") from error
-
-
-def _read_listing(arguments: Arguments, kind: Kind) -> Listing | None:
-    """How the list is wanted; None where only the number is."""
-    if choice_argument(arguments, "count", ("false", "true")) == "true":
-        useless = [name for name in ARGUMENTS if name != "count" and name in arguments]
-        if useless:
-            raise bad_request(f"count=true answers a number: leave out {', '.join(useless)}")
-        return None
-    order = read_order(text_argument(arguments, "sort"), kind.sort_keys)
-    limit = number_argument(arguments, "limit", 1, MOST_ON_A_PAGE)
-    cursor = text_argument(arguments, "cursor")
-    if cursor is not None and limit is None:
-        raise bad_request("cursor goes with limit: give the limit of the page before")
-    in_lines = choice_argument(arguments, "format", ("json", "ndjson")) == "ndjson"
-    return Listing(
-        fields=read_fields(listed_argument(arguments, "fields"), kind.fields),
-        order=order,
-        limit=limit,
-        place=None if cursor is None else read_cursor(cursor, order),
-        in_lines=in_lines,
-    )
-
-
 def _found(
-    collection: Collection[Document], session: ClientSession, listing: Listing, wanted: Filter
+    collection: Collection[Document], session: ClientSession, listing: _Listing, wanted: Filter
 ) -> Iterator[list[Document]]:
-    """The documents behind the listing's place, one more than its limit where there are so many,
-    in batches.
+    """Return the documents behind the listing's place in batches, up to its limit and one more.
 
-    The session ends with them.
+    The session ends with the iterator.
     """
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
     projection = listing.fields.projection(order.key.path if missing else None)
@@ -251,7 +270,6 @@ def _found(
                 return
 
 
-def _link(call: Call, order: Order, last: Document) -> str:
-    path = call.environ.get("SCRIPT_NAME", "") + call.environ.get("PATH_INFO", "")
+def _link(context: Context, order: Order, last: Document) -> str:
     cursor = cursor_text(order, order.place(last))
-    return next_link(path.encode("latin-1"), {**call.arguments, "cursor": cursor})
+    return next_link(context.request.path.encode("latin-1"), {**context.given, "cursor": cursor})

@@ -1,23 +1,26 @@
-"""The order of a list, and pages of it that stay in step while documents change.
+"""Sort a list, and cut it into pages that stay in step while documents change.
 
-A page ends at a document; the next begins behind the value and the ``_id`` of that one.  Nothing is
-counted or skipped: a document whose place does not change is on one page exactly, whatever is
-added, removed or moved meanwhile.  A cursor is such a place; clients hand it back as it is.
+A page ends at a document.  The next page begins behind the sort value and the ``_id`` of that
+document.  Nothing is counted or skipped: a document whose place does not change is on exactly one
+page, whatever is added, removed or moved meanwhile.  A cursor is the place at which a page begins;
+clients hand it back as it is.
 """
 
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
+from pydantic import Field
 from pymongo import ASCENDING, DESCENDING
 
 from api.http.etags import EPOCH, milliseconds
 from api.http.problems import Problem, bad_request
 from api.lists.queries import Filter
+from api.schema.arguments import Reads
 
 Document = dict[str, Any]
 
@@ -29,8 +32,11 @@ _LONGEST_CURSOR = 16 << 10
 
 @dataclass(frozen=True)
 class SortKey:
-    """A path by which documents may be sorted; *floor* is the least value that can stand there
-    beside null, and tells its type: a string or a date."""
+    """A path by which documents may be sorted.
+
+    *floor* is the least value beside null that can stand at the path, and has the type of all
+    values there: a string or a date.
+    """
 
     path: str
     floor: Any = ""
@@ -56,15 +62,15 @@ class Order:
 
     @property
     def sort(self) -> list[tuple[str, int]]:
-        """As Mongo takes it."""
+        """The order as Mongo takes it."""
         direction = DESCENDING if self.descending else ASCENDING
         return [(path, direction) for path in dict.fromkeys((self.key.path, "_id"))]
 
     def behind(self, place: Place) -> list[Filter]:
-        """What comes behind *place*, as the filters of one query after another.
+        """Return the filters of the queries, one after another, for what comes behind *place*.
 
-        Conditions on one path each, and null by itself: a database finds no value of a type by
-        comparing with another type.
+        Each condition is on one path, and null has a query of its own: a comparison finds no value
+        of another type.
         """
         path = self.key.path
         beyond = "$lt" if self.descending else "$gt"
@@ -79,7 +85,7 @@ class Order:
         return [equal, {path: {"$lt": place.value}}, {path: None}]
 
     def place(self, document: Document) -> Place:
-        """Where *document*, as `api.lists.prefetch` reads it from Mongo, stands."""
+        """Return the place of *document*, as `api.lists.prefetch` reads it from Mongo."""
         value: Any = None
         if self.key is not BY_ID:
             value = document
@@ -88,24 +94,30 @@ class Order:
         return Place(value, document["_id"])
 
 
-def read_order(name: str | None, keys: Mapping[str, SortKey]) -> Order:
-    """The order by one of *keys*, downwards with a ``-`` before it; that of ``_id`` for None.
+def sort_argument(keys: Mapping[str, SortKey], words: str) -> Any:
+    """Return the type of the argument ``sort`` of a list with these sort keys."""
+    names = [sign + key for key in keys for sign in ("", "-")]
+    description = f"The order; a minus before the key is descending. {words}"
+    reads = Reads({"enum": names}, lambda name: read_order(name, keys))
+    return Annotated[Any, reads, Field(description=description, examples=[names[-1]])]
 
-    Raises Problem 400 for any other name.
+
+def read_order(name: str, keys: Mapping[str, SortKey]) -> Order:
+    """Return the order by one of *keys*, descending with a ``-`` before the key.
+
+    Raises ValueError for any other name.
     """
-    if name is None:
-        return Order()
     key = keys.get(name.removeprefix("-"))
     if key is None:
-        raise bad_request(
-            f"there is no sorting by {name[:64]!r}; by: {', '.join(keys)}, or -{next(iter(keys))}"
-            " and the like for the greatest first"
+        raise ValueError(
+            f"has the unknown key {name[:64]!r}; use one of: {', '.join(keys)}; a - before the"
+            " key is descending"
         )
     return Order(key, name.startswith("-"))
 
 
 def cursor_text(order: Order, place: Place) -> str:
-    """*place* in *order*, for a client to hand back."""
+    """Return the cursor of *place* in *order*, for a client to hand back."""
     value = place.value
     if isinstance(value, datetime):
         value = milliseconds(value.replace(tzinfo=timezone.utc))
@@ -114,7 +126,7 @@ def cursor_text(order: Order, place: Place) -> str:
 
 
 def read_cursor(text: str, order: Order) -> Place:
-    """The place that `cursor_text` wrote. Raises Problem 400 for all else."""
+    """Return the place that `cursor_text` wrote. Raises Problem 400 for any other text."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         if len(text) > _LONGEST_CURSOR:
@@ -127,7 +139,7 @@ def read_cursor(text: str, order: Order) -> Place:
     if not isinstance(document_id, str) or not isinstance(value, type(order.key.floor) | None):
         raise _no_cursor()
     if name != _name(order):
-        raise bad_request("this cursor is of another sort: ask for the pages in one order")
+        raise bad_request("this cursor is of another sort: ask for all pages with the same sort")
     return Place(value, document_id)
 
 
@@ -136,9 +148,9 @@ def _name(order: Order) -> str:
 
 
 def _no_cursor() -> Problem:
-    return bad_request('this is no cursor: follow the address in Link: <...>; rel="next"')
+    return bad_request('the cursor is malformed: follow the address in Link: <...>; rel="next"')
 
 
 def next_link(path: bytes, arguments: Mapping[str, str]) -> str:
-    """The value of the Link header field that leads to the next page."""
+    """Return the value of the Link header field that leads to the next page."""
     return f'<{quote(path)}?{urlencode(arguments)}>; rel="next"'

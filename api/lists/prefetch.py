@@ -1,8 +1,8 @@
-"""What a query finds, a batch at a time: the next batch is on its way while one is worked on.
+"""Read the documents of a query in batches, and fetch the next batches meanwhile.
 
-A thread asks Mongo for the batches, which come as bytes; whoever goes through them decodes them.
-So the database, the wire and this process work at the same time, and at most
-`BATCHES_AHEAD` batches wait.  A query that finds one batch starts no thread.
+A thread asks Mongo for the batches, which come as bytes; the reader decodes them.  So the database,
+the wire and this process work at the same time, and at most `BATCHES_AHEAD` batches wait.  A query
+that finds one batch starts no thread.
 """
 
 from collections import deque
@@ -17,21 +17,21 @@ from pymongo.cursor import RawBatchCursor
 Document = dict[str, Any]
 
 DOCUMENTS_PER_BATCH = 200
-"""A list holds those of one batch, decoded, and the bytes of those that wait."""
+"""A list has one decoded batch in memory, and the bytes of the batches that wait."""
 
 BATCHES_AHEAD = 2
-"""One that is being fetched, and one that the thread goes on with before the former is looked at:
-Python's lock would hold up the request for it until the former is decoded."""
+"""Two: one being fetched, one queued, so that fetching goes on while the interpreter lock is busy
+with decoding."""
 
 # Dates without a zone, which are UTC, are decoded twice as fast as those with one.
 _NAIVE: CodecOptions[Document] = CodecOptions(document_class=dict)
 
 
 def in_batches(cursor: RawBatchCursor[Any]) -> Iterator[list[Document]]:
-    """The documents of *cursor* in lists, their dates in UTC without a zone.
+    """Return the documents of *cursor* in lists, their dates in UTC without a zone.
 
-    The cursor is closed and the thread over when this ends, is closed, or raises what pymongo does;
-    closing it waits for the batch that is being fetched.
+    When the iterator ends, is closed, or raises pymongo's errors, the cursor is closed and the
+    thread has ended.  Closing waits for the batch that is being fetched.
     """
     with cursor:
         first = next(cursor, None)

@@ -1,40 +1,33 @@
-"""Mongo filters and the one update: no operator in them can come from a request.
+"""Build Mongo filters and the one update: no operator in them can come from a request.
 
-Filters hold plain strings, numbers and dates, the update holds what the client sent as literals.
-Filters are flat, ``{path: condition}``, and begin with the condition that leaves the fewest
-documents: every database finds an index for such a filter, the embedded one for no other.
+Filters hold plain strings, numbers and dates; the update holds what the client sent as literals.
+Filters are flat, ``{path: condition}``.  Their first condition is one that an index finds and that
+leaves few documents, as the embedded database takes no other index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from http import HTTPStatus
 from typing import Any
 
+from api.http.problems import Problem
 from config.settings import JobsVisible
 from ingest.accounts.users import User
 from ingest.database.search_fields import owner_filter
 
 Filter = dict[str, Any]
 
-_FEWEST_FIRST = (
-    *("slurm.job_id", "slurm.array_job_id", "slurm.name", "cw.filters.nodes", "cw.filters.names"),
-    *(
-        "cw.filters.owner",
-        "cw.filters.finished_at",
-        "cw.filters.states",
-        "cw.filters.features",
-        "slurm.account",
-    ),
-    *("cw.filters.partitions", "slurm.cluster_name"),
-)
-"""Paths that have an index, in the order in which a filter names them; all others come behind."""
+CLUSTER_PATH = "slurm.cluster_name"
+FINISHED_PATH = "cw.filters.finished_at"
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 
 
 def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
-    """The jobs that the user may see: {} where that is all of them, else those that they own.
+    """Return the filter for the jobs that the user may see: {} for all, else those that they own.
 
-    It goes into every query for jobs, by `all_of`: to the user, the others are not there.
+    Every query for jobs has it.  In a list it comes first, so that neither the plan nor the time
+    of a query depends on the jobs of others.
     """
     if jobs_visible == "all" or user.always_sees_all:
         return {}
@@ -42,35 +35,21 @@ def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
     return {"cw.filters.owner": {"$in": owners}}
 
 
-def of_cluster(cluster_name: str | None) -> Filter:
-    """The documents of one cluster, or of all for None."""
-    return {} if cluster_name is None else {"slurm.cluster_name": cluster_name}
-
-
 def job(job_id: str, cluster_name: str | None) -> Filter:
-    """The job of this id on the cluster, or on every cluster for None."""
-    return {"slurm.job_id": job_id, **of_cluster(cluster_name)}
+    """Return the filter for the job of this id on the cluster, or on every cluster for None."""
+    return {"slurm.job_id": job_id, **_of_cluster(cluster_name)}
 
 
 def node(name: str, cluster_name: str | None) -> Filter:
-    """The node of this name on the cluster, or on every cluster for None."""
-    return {"slurm.name": name, **of_cluster(cluster_name)}
-
-
-def any_of(path: str, values: Sequence[Any] | None) -> Filter:
-    """The documents that have one of *values* at *path*, or in the list there; all for None."""
-    if values is None:
-        return {}
-    return {path: values[0] if len(values) == 1 else {"$in": list(values)}}
-
-
-def not_finished_before(cutoff: datetime | None) -> Filter:
-    """The jobs that are not finished or finished at *cutoff* or later; all for None."""
-    return {} if cutoff is None else {"cw.filters.finished_at": {"$gte": cutoff}}
+    """Return the filter for the node of this name on the cluster, or on every cluster for None."""
+    return {"slurm.name": name, **_of_cluster(cluster_name)}
 
 
 def all_of(*filters: Filter) -> Filter:
-    """The documents that every one of *filters* holds for; flat, if their conditions can be."""
+    """Return the filter for the documents that match every one of *filters*, in their order.
+
+    The result is flat, unless two conditions on one path have an operator in common.
+    """
     merged: Filter = {}
     apart: list[Filter] = []
     for path, condition in (item for each in filters for item in each.items()):
@@ -82,15 +61,14 @@ def all_of(*filters: Filter) -> Filter:
             apart.append({path: condition})
         else:
             merged[path] = both | other
-    ordered = {path: merged[path] for path in (*_FEWEST_FIRST, *merged) if path in merged}
-    return {**ordered, "$and": apart} if apart else ordered
+    return {**merged, "$and": apart} if apart else merged
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
-    """The update that merges *pairs* into a job's user dict, each value replaced whole.
+    """Return the update that merges *pairs* into a job's user dict, each value replaced whole.
 
-    It leaves a job alone that is not the user's, and a dict that would have more than so many
-    bytes of BSON.
+    The update leaves a job alone that is not the user's, and a dict that would grow beyond
+    *most_bytes* bytes of BSON.
     """
     merged = {"$mergeObjects": ["$user", {"$literal": pairs}]}
     fits = {"$lte": [{"$bsonSize": merged}, most_bytes]}
@@ -102,12 +80,31 @@ def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[F
     return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
 
 
+def only_one(documents: Iterable[dict[str, Any]], what: str) -> dict[str, Any] | None:
+    """Return the one document, None where there is none.
+
+    Raises Problem 500, naming the clusters, where there are several.
+    """
+    found = list(documents)
+    if len(found) > 1:
+        clusters = ", ".join(sorted(str(document["slurm"]["cluster_name"]) for document in found))
+        raise Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"{what} is on several clusters: {clusters}. Give cluster_name too.",
+        )
+    return found[0] if found else None
+
+
 def before(now: datetime, seconds: int) -> datetime:
-    """The moment so many seconds before *now*, or the first that there is."""
+    """Return the moment so many seconds before *now*, or the first moment that there is."""
     try:
         return now - timedelta(seconds=seconds)
     except OverflowError:
         return _EARLIEST
+
+
+def _of_cluster(cluster_name: str | None) -> Filter:
+    return {} if cluster_name is None else {CLUSTER_PATH: cluster_name}
 
 
 def _operators(condition: Any) -> Filter:

@@ -1,6 +1,7 @@
-"""``/api/docs``: the API's description for people, as one page that needs nothing else.
+"""Write the API's description for people: ``/api/docs``, one page that needs nothing else.
 
-Made once of the description in OpenAPI, without scripts; its policy lets the browser load nothing.
+The page is made once from the description in OpenAPI.  It has no scripts, and its policy lets the
+browser load nothing.
 """
 
 import base64
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from api.schema.documents import Schema
+from api.http.security_headers import page_headers
+from api.schema.arguments import Schema
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
@@ -28,18 +30,14 @@ td:first-child, th:first-child { white-space: nowrap; }
 tr + tr { border-top: 1px solid #8886; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+SECURITY_HEADERS = page_headers(
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def docs_page(description: Schema) -> bytes:
-    """The page, in UTF-8."""
+    """Return the page of *description*, in UTF-8."""
     info = description["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     parts = [
@@ -74,7 +72,7 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
             ("argument", "values", ""),
             (
                 (
-                    _code(each["name"]) + (" (needed)" if "required" in each else ""),
+                    _code(each["name"]) + (" (required)" if "required" in each else ""),
                     _values(each),
                     _words(each["description"]),
                 )

@@ -1,9 +1,9 @@
-"""How each cluster stands and what it holds, counted from Mongo once for all who want to know.
+"""Count what each cluster holds and say how its rounds go, once for all who ask.
 
-A cluster is here from the moment the configuration names it, and also where the database knows it
-by its rounds alone.  Everything is found by indexes and kept for `FRESH`.  Numbers
-of jobs and nodes are those of the last good round, however old; `is_up` says whether to believe
-them.
+A cluster is known from the moment the configuration names it, and also where the database knows it
+by its rounds alone.  Every query has an index, and the results are kept for `CENSUS_SECONDS`.
+Numbers of jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says
+whether to believe them.
 """
 
 from collections import Counter
@@ -15,20 +15,22 @@ from typing import Any
 import pymongo
 from pymongo.collection import Collection
 
-from api.lists.queries import Filter, all_of
-from api.stats.ttl_cache import Fresh
+from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 
-FRESH = timedelta(seconds=10)
-"""Whoever asks again so soon is given the same figures."""
+CENSUS_SECONDS = 10.0
+"""Seconds for which a census is kept."""
+STANDINGS_SECONDS = 1.0
+"""Seconds for which the standings alone are kept: probes need no token."""
 KINDS = ("jobs", "nodes")
 
 _MISSED_ROUNDS = 3
 """A cluster is down when its last round lies so many intervals back."""
-_QUERY_SECONDS = 8.0
-"""For all of Mongo's answers; Prometheus waits ten for ours."""
+_CENSUS_QUERY_SECONDS = 8.0
+"""For all queries of a census; Prometheus waits ten seconds for a response."""
+_STANDINGS_QUERY_SECONDS = 2.0
 
 Standings = dict[str, Document]
 """The documents of ``clusters`` by their ``_id``."""
@@ -37,7 +39,7 @@ Counts = Counter[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Census:
-    """What was counted at one moment; per cluster, a key that a document lacks is empty."""
+    """What was counted at one moment, by cluster; a key that a document lacks counts as empty."""
 
     standings: Standings
     jobs: Mapping[str, Counts]
@@ -46,7 +48,7 @@ class Census:
     """Nodes that are there by (state, cfg_tres, alloc_tres)."""
 
 
-class Clusters:
+class ClusterStats:
     """The clusters that the configuration names, and those that *store* knows."""
 
     def __init__(
@@ -55,18 +57,24 @@ class Clusters:
         self.configured = {cluster.name: cluster for cluster in configured}
         self.clock = clock
         self._store = store
-        self._census = Fresh(self._take_census, FRESH, clock)
+        self._census = TtlCache(self._take_census, timedelta(seconds=CENSUS_SECONDS), clock)
+        ttl = timedelta(seconds=STANDINGS_SECONDS)
+        self._standings = TtlCache(self._read_standings, ttl, clock)
 
     def census(self) -> Census:
-        """The figures, no older than `FRESH`. Raises pymongo's errors."""
+        """Return the census. Raises pymongo's errors; Problem 503 while the first is taken."""
         return self._census.value()
 
+    def standings(self) -> Standings:
+        """Return how the rounds of every cluster go. Raises as `census` does."""
+        return self._standings.value()
+
     def standing(self, standings: Standings, name: str, kind: str) -> Document:
-        """What is known of a cluster's rounds of *kind*; empty where there was none."""
+        """Return what is known of a cluster's rounds of *kind*; empty where there was none."""
         return standings.get(f"{name}/{kind}", {})
 
     def is_up(self, name: str, kind: str, standing: Document) -> bool | None:
-        """Whether the last round went well and the next is not long overdue.
+        """Return whether the last round went well and the next is not long overdue.
 
         None where the configuration does not say how often there should be one.
         """
@@ -76,12 +84,12 @@ class Clusters:
         if not standing.get("ok"):
             return False
         interval = cluster.jobs_interval if kind == "jobs" else cluster.nodes_interval
-        patience = timedelta(seconds=_MISSED_ROUNDS * interval + cluster.ssh.command_timeout)
-        return bool(self.clock() - standing["last_attempt"] <= patience)
+        limit = timedelta(seconds=_MISSED_ROUNDS * interval + cluster.ssh.command_timeout)
+        return bool(self.clock() - standing["last_attempt"] <= limit)
 
     def _take_census(self) -> Census:
-        with pymongo.timeout(_QUERY_SECONDS):
-            standings = read_standings(self._store)
+        with pymongo.timeout(_CENSUS_QUERY_SECONDS):
+            standings = _standings_in(self._store)
             names = set(self.configured)
             names |= {standing["cluster_name"] for standing in standings.values()}
             return Census(
@@ -90,21 +98,24 @@ class Clusters:
                 {name: _present_nodes(self._store, name) for name in sorted(names)},
             )
 
+    def _read_standings(self) -> Standings:
+        with pymongo.timeout(_STANDINGS_QUERY_SECONDS):
+            return _standings_in(self._store)
 
-def read_standings(store: Store) -> Standings:
-    """How the rounds of every cluster go, now. Raises pymongo's errors."""
-    return {found["_id"]: found for found in store.clusters.find()}
 
-
-def unfinished_by_cluster(store: Store, visible: Filter) -> dict[str, Counts]:
-    """The unfinished jobs that *visible* lets through, by cluster and (job_state, partition),
-    counted now."""
+def unfinished_by_cluster(store: Store, visible: Mapping[str, Any]) -> dict[str, Counts]:
+    """Count now, by cluster and (job_state, partition), the unfinished jobs that *visible*, a
+    Mongo filter, lets through. Raises pymongo's errors."""
     counts: dict[str, Counts] = {}
-    wanted = all_of(visible, {"cw.filters.finished_at": NOT_FINISHED})
+    wanted = {**visible, "cw.filters.finished_at": NOT_FINISHED}
     keys = ("cluster_name", "job_state", "partition")
     for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
         counts.setdefault(name, Counter())[tuple(group)] += count
     return counts
+
+
+def _standings_in(store: Store) -> Standings:
+    return {found["_id"]: found for found in store.clusters.find()}
 
 
 def _unfinished_jobs(store: Store, name: str) -> Counts:
@@ -118,9 +129,9 @@ def _present_nodes(store: Store, name: str) -> Counts:
 
 
 def _counted(collection: Collection[Document], which: Document, *keys: str) -> Counts:
-    """How many documents there are for every combination of *keys* of ``slurm``.
+    """Count the documents for every combination of *keys* of ``slurm``.
 
-    A key that is not there, and null, are the empty string.
+    A key that is missing, and null, count as the empty string.
     """
     group: dict[str, Any] = {"_id": {key: f"$slurm.{key}" for key in keys}, "count": {"$sum": 1}}
     counts: Counts = Counter()

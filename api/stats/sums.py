@@ -1,4 +1,4 @@
-"""What the counts of a census add up to: jobs by partition, and CPUs and GPUs of nodes."""
+"""Add up the counts of a census: jobs by partition, CPUs and GPUs of nodes."""
 
 from collections import Counter
 from functools import lru_cache
@@ -10,7 +10,10 @@ TRES_SUMS = ("cpus", "allocated_cpus", "gpus", "allocated_gpus", "nodes_without_
 
 
 def jobs_by_partition(jobs: Counts) -> Counts:
-    """The jobs of a census by (partition, state); one that waits for several is in each of them."""
+    """Return the jobs of a census by (partition, state).
+
+    A job that waits for several partitions is in each of them.
+    """
     partitions: Counts = Counter()
     for (state, names), count in jobs.items():
         for partition in {name.strip() for name in names.split(",")}:
@@ -19,7 +22,7 @@ def jobs_by_partition(jobs: Counts) -> Counts:
 
 
 def tres_sums(nodes: Counts) -> dict[str, int]:
-    """What all nodes of a census have and what of it is allocated, by the names of `TRES_SUMS`.
+    """Return what all nodes of a census have and what is allocated, by the names of `TRES_SUMS`.
 
     Nodes whose TRES can't be read are counted as nodes_without_tres and not in the sums.
     """
@@ -31,7 +34,7 @@ def tres_sums(nodes: Counts) -> dict[str, int]:
 
 
 def _amounts(cfg_tres: str, alloc_tres: str) -> dict[str, int]:
-    """What one node adds to the sums; idle nodes have an empty AllocTRES."""
+    """Return what one node adds to the sums; idle nodes have an empty AllocTRES."""
     has, gives = _tres(cfg_tres), _tres(alloc_tres) if alloc_tres else Tres()
     if has is None or gives is None:
         return {"nodes_without_tres": 1}

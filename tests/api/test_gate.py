@@ -9,10 +9,11 @@ from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.http.test_problems import assert_problem
 from tests.api.support.client import Client
 from tests.api.support.examples import NOW
-from tests.api.test_server import LOOPBACK, free_port, served
+from tests.api.support.problems import assert_problem
+from tests.api.support.serving import served
+from tests.support.ports import LOOPBACK, free_port
 
 
 def client(app: Any, token: str, **environ: str) -> Client:

@@ -10,10 +10,10 @@ from api.stats.sums import TRES_SUMS
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
-from tests.api.endpoints.test_metrics import CLUSTERS, COUNTS, Clock, a_job, a_node
-from tests.api.http.test_problems import assert_problem
 from tests.api.support.client import Client
+from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
+from tests.api.support.problems import assert_problem
 
 NOON = "2026-11-24T12:00:00Z"
 NEVER = {

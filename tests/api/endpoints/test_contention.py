@@ -18,7 +18,7 @@ from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.intake import Intake
 from tests.api.support.client import Client
-from tests.api.test_server import ask, served
+from tests.api.support.serving import ask, served
 from tests.ingest.reading.attacks import job
 
 CLIENTS = 50

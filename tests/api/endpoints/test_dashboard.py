@@ -13,7 +13,7 @@ from api.endpoints.metrics import Metrics
 from api.stats.census import Clusters
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
-from tests.api.endpoints.test_metrics import CLUSTERS, COUNTS, a_job, a_node
+from tests.api.support.clusters import CLUSTERS, COUNTS, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[3]
 DASHBOARD: dict[str, Any] = json.loads((REPOSITORY / "docs/grafana/clockwork.json").read_text())

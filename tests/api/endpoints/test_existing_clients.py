@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from api.app import BASE, OLDER_BASE, build_app
+from api.app import build_app
+from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.examples import (
@@ -27,7 +28,8 @@ from tests.api.support.examples import (
     NOW,
     job_document,
 )
-from tests.api.test_server import LOOPBACK, served
+from tests.api.support.serving import served
+from tests.support.ports import LOOPBACK
 
 EMAIL = "mila12@mila.example"
 

@@ -9,9 +9,9 @@ from pymongo import MongoClient
 from api.app import build_app
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
-from tests.api.endpoints.test_metrics import CLUSTERS, COUNTS, Clock
-from tests.api.http.test_problems import assert_problem
 from tests.api.support.client import Client
+from tests.api.support.clusters import CLUSTERS, COUNTS, Clock
+from tests.api.support.problems import assert_problem
 
 SECRETS = (b"mongodb", b"127.0.0.1", b"no route", b"error")
 

@@ -13,10 +13,10 @@ from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
 from ingest.sync.intake import Intake
-from tests.api.endpoints.test_metrics import Clock
-from tests.api.http.test_problems import assert_problem
 from tests.api.support.client import Client
+from tests.api.support.clusters import Clock
 from tests.api.support.examples import BELUGA_JOB, job_document
+from tests.api.support.problems import assert_problem
 from tests.ingest.reading.attacks import job
 
 ALICE, BOB = "alice(1001)", "bob(1002)"

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,48 +11,22 @@ from pymongo import MongoClient
 
 from api.app import build_app, build_metrics_app
 from api.endpoints.metrics import Metrics
-from api.stats.census import FRESH, Clusters
-from config import ApiSettings, ClusterSettings, SshSettings
+from api.stats.census import CENSUS_SECONDS, ClusterStats
+from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.intake import RoundCounts
 from ingest.sync.round_log import ScrapeLog
-from tests.api.http.test_problems import assert_problem
 from tests.api.support.client import Answer, Client
-from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
-COUNTS = RoundCounts(read=7, inserted=1, changed=2, set_aside=3, vanished=4)
+from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
+from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.problems import assert_problem
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-class Clock:
-    """A clock that tests move."""
-
-    now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-def cluster(name: str) -> ClusterSettings:
-    return ClusterSettings(
-        name=name,
-        timezone="America/Montreal",
-        username_field="mila_cluster_username",
-        jobs_interval=60.0,
-        nodes_interval=300.0,
-        ssh=SshSettings(host="nowhere", command_timeout=120.0),
-    )
-
-
-CLUSTERS = (cluster("mila"), cluster("beluga"))
 
 
 def samples(text: bytes) -> Samples:
@@ -68,7 +42,7 @@ def samples(text: bytes) -> Samples:
 
 def figures(store: Store, clock: Clock) -> Samples:
     """What a Prometheus reads that asks for the first time."""
-    return samples(Metrics(Clusters(store, CLUSTERS, clock)).text())
+    return samples(Metrics(ClusterStats(store, CLUSTERS, clock)).text())
 
 
 def of(found: Samples, name: str, **labels: str) -> dict[Any, float]:
@@ -84,16 +58,6 @@ def of(found: Samples, name: str, **labels: str) -> dict[Any, float]:
 
 def one(found: Samples, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
-
-
-def a_job(number: int, state: str, partition: str | None, **changes: Any) -> dict[str, Any]:
-    slurm = {**MILA_JOB, "job_id": str(number), "job_state": state, "partition": partition}
-    return job_document(slurm, **changes)
-
-
-def a_node(number: int, state: str, cfg: str | None, alloc: str | None) -> dict[str, Any]:
-    slurm = {**MILA_NODE, "name": f"cn-{number}", "state": state}
-    return node_document({**slurm, "cfg_tres": cfg, "alloc_tres": alloc})
 
 
 # --- rounds ---------------------------------------------------------------------------------------
@@ -240,7 +204,7 @@ def test_text_of_a_cluster_stays_inside_its_label(store: Store, clock: Clock, te
 
 def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
     for family in text_string_to_metric_families(
-        Metrics(Clusters(store, CLUSTERS, clock)).text().decode()
+        Metrics(ClusterStats(store, CLUSTERS, clock)).text().decode()
     ):
         assert family.name.startswith("clockwork_")
         assert family.documentation.endswith(".")
@@ -249,11 +213,11 @@ def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
 
 
 def test_the_figures_are_kept_for_a_moment(store: Store, clock: Clock) -> None:
-    metrics = Metrics(Clusters(store, CLUSTERS, clock))
+    metrics = Metrics(ClusterStats(store, CLUSTERS, clock))
     before = metrics.text()
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
 
-    clock.now += FRESH - timedelta(microseconds=1)
+    clock.now += timedelta(seconds=CENSUS_SECONDS) - timedelta(microseconds=1)
     assert metrics.text() == before
     clock.now += timedelta(microseconds=1)
     after = metrics.text()
@@ -300,7 +264,7 @@ def test_open_metrics_are_for_everyone_and_nothing_else_is(store: Store, clock: 
 def test_the_scrapers_app_has_the_same_figures_and_nothing_else(store: Store, clock: Clock) -> None:
     app = build_metrics_app(store, CLUSTERS, clock)
 
-    assert ask(app).body == Metrics(Clusters(store, CLUSTERS, clock)).text()
+    assert ask(app).body == Metrics(ClusterStats(store, CLUSTERS, clock)).text()
     for path in ("jobs/list", "/"):
         refusal = Client(app).get(path)
         assert_problem(refusal, 404)

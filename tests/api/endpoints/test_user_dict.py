@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.endpoints.update_pairs import LONGEST_KEY, MOST_BYTES
+from api.endpoints.user_dict import MOST_BYTES
+from api.lists.fields import LONGEST_KEY
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.http.gzip import LEAST_BYTES, compressed
-from api.http.request import Answer
+from api.http.request import Response
 from ingest.database.store import Store
 from tests.api.support.client import Client
 from tests.api.support.examples import MILA_JOB, job_document
@@ -15,10 +15,9 @@ TEXT = b"0123456789" * LEAST_BYTES
 
 
 def encoded(accept: str | None, body: bytes | Iterator[bytes]) -> tuple[str | None, bytes]:
-    environ = {} if accept is None else {"HTTP_ACCEPT_ENCODING": accept}
-    answer = compressed(Answer(body), environ)
+    answer = compressed(Response(body), accept or "")
     whole = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
-    return (answer.headers or {}).get("Content-Encoding"), whole
+    return answer.header("Content-Encoding"), whole
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_chunks_are_read_as_they_are_needed() -> None:
             read.append(number)
             yield TEXT
 
-    answer = compressed(Answer(body()), {"HTTP_ACCEPT_ENCODING": "gzip"})
+    answer = compressed(Response(body()), "gzip")
     assert read == [0]
     assert isinstance(answer.body, Iterator)
     next(answer.body)

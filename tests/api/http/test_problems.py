@@ -9,15 +9,8 @@ from pymongo import MongoClient
 from api.app import build_app
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.support.client import Answer, Client
-
-
-def assert_problem(answer: Answer, status: int) -> None:
-    assert answer.status == status
-    assert answer.header("Content-Type") == "application/problem+json"
-    assert answer.json.keys() == {"type", "title", "status", "detail"}
-    assert answer.json["status"] == status
-    assert answer.json["detail"]
+from tests.api.support.client import Client
+from tests.api.support.problems import assert_problem
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What lists can be asked for beside the seed's arguments: filters, fields, order, pages, lines."""
 
 import json
-import re
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
@@ -10,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from ingest.database.store import Store
-from tests.api.support.client import Answer, Client
+from tests.api.support.client import Answer, Client, following
 from tests.api.support.examples import MILA_JOB, MILA_NODE, NOW, job_document, node_document
 
 
@@ -28,16 +27,6 @@ def listed(client: Client, path: str = "jobs/list", **arguments: str) -> list[st
     assert answer.status == 200, answer.body
     key = "job_id" if path.startswith("jobs") else "name"
     return [each["slurm"][key] for each in answer.json]
-
-
-def following(client: Client, path: str, answer: Answer) -> Answer | None:
-    """The next page that *answer* leads to."""
-    link = answer.header("Link")
-    if link is None:
-        return None
-    match = re.fullmatch(rf'</api/v1/cluster/{path}\?([!-;=?-~]+)>; rel="next"', link)
-    assert match is not None, link
-    return client.get(path, **dict(parse_qsl(match[1], strict_parsing=True)))
 
 
 def pages(client: Client, path: str = "jobs/list", **arguments: str) -> list[list[Any]]:

@@ -13,8 +13,8 @@ from pymongo.collection import Collection
 from pymongo.cursor import RawBatchCursor
 from pymongo.errors import CursorNotFound, OperationFailure
 
-from api.app import BASE
 from api.lists.prefetch import BATCHES_AHEAD, DOCUMENTS_PER_BATCH, in_batches
+from api.schema.endpoint import BASE
 from ingest.database.store import Document, Store
 from tests.api.support.client import Client
 from tests.api.support.examples import MILA_JOB, job_document

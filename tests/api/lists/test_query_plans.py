@@ -23,8 +23,7 @@ from api.endpoints.nodes import NODES
 from api.lists.listing import Kind
 from ingest.accounts.users import add_user
 from ingest.database.store import Document, Store
-from tests.api.lists.test_lists import following
-from tests.api.support.client import Answer, Client
+from tests.api.support.client import Answer, Client, following
 from tests.api.support.examples import BELUGA_NODE, MILA_JOB, NOW, job_document, node_document
 
 WHOLE_COLLECTIONS: tuple[Document, ...] = (
@@ -100,16 +99,17 @@ SEEDS_ARGUMENTS = {
 
 def arguments_of(path: str, kind: Kind) -> Iterator[dict[str, str]]:
     """Every filter alone with one value and with two, any two filters, and all together."""
-    one = SEEDS_ARGUMENTS[path] | {each.argument: "1" for each in kind.filters}
+    one = {each.name: "1" for each in kind.filters} | SEEDS_ARGUMENTS[path]
+    several = [each.name for each in kind.filters if each.several]
     yield {}
     yield one
     for name in one:
         yield {name: one[name]}
-        if name not in SEEDS_ARGUMENTS[path]:
+        if name in several:
             yield {name: "1,2"}
     for first, second in combinations(one, 2):
         yield {first: one[first], second: one[second]}
-    yield {**one, **{each.argument: "1,2" for each in kind.filters}}
+    yield {**one, **dict.fromkeys(several, "1,2")}
 
 
 def ask_everything(client: Client, path: str, kind: Kind) -> None:
@@ -117,7 +117,7 @@ def ask_everything(client: Client, path: str, kind: Kind) -> None:
         assert client.get(path, **arguments).status == 200
         assert client.get(path, count="true", **arguments).status == 200
     for sort in ["", *chain(kind.sort_keys, (f"-{key}" for key in kind.sort_keys))]:
-        for arguments in ({}, SEEDS_ARGUMENTS[path], {kind.filters[-1].argument: "1"}):
+        for arguments in ({}, SEEDS_ARGUMENTS[path], {"partition": "1"}):
             order = {"sort": sort} if sort else {}
             page: Answer | None = client.get(path, **arguments, **order, limit="1")
             while page is not None:

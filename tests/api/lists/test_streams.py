@@ -8,7 +8,8 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from api.app import BASE, build_app
+from api.app import build_app
+from api.schema.endpoint import BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
 from tests.api.support.examples import MILA_JOB, job_document

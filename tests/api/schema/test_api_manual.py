@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from api.app import BASE
-from api.schema.openapi import OPENAPI
+from api.endpoints.manual import OPENAPI
+from api.schema.endpoint import BASE
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
-from tests.api.endpoints.test_metrics import COUNTS, a_job
 from tests.api.support.client import Client
-from tests.api.test_server import served
+from tests.api.support.clusters import COUNTS, a_job
+from tests.api.support.serving import served
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 ADDRESS = re.compile(r"/(?:api/|healthz|readyz|metrics)[^\s\"`|]*")

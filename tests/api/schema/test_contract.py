@@ -13,14 +13,15 @@ import bottle
 import jsonschema_rs
 import pytest
 
-from api.app import BASE, ENDPOINTS, OLDER_BASE, build_app
-from api.schema.openapi import OPENAPI
+from api.app import ENDPOINTS, build_app
+from api.endpoints.manual import OPENAPI
+from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
-from tests.api.endpoints.test_metrics import CLUSTERS, COUNTS
 from tests.api.support.client import Client
-from tests.api.test_server import served
+from tests.api.support.clusters import CLUSTERS, COUNTS
+from tests.api.support.serving import served
 from tests.ingest.reading.golden import DUMPS, kind_of
 
 REPOSITORY = Path(__file__).parents[3]
@@ -114,11 +115,11 @@ def test_every_route_is_described_and_no_other(contract: Contract, store: Store)
 
 
 def test_every_argument_is_described_and_no_other(contract: Contract) -> None:
-    for endpoint in ENDPOINTS:
-        operation = contract.description["paths"][BASE + endpoint.path][endpoint.method.lower()]
+    for endpoint, path in ((each, path) for each in ENDPOINTS for path in each.shown):
+        operation = contract.description["paths"][path][endpoint.method.lower()]
         described = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
 
-        assert described == list(endpoint.arguments)
+        assert described == list(endpoint.arguments.names())
         for media in operation.get("requestBody", {}).get("content", {}).values():
             assert list(media["schema"]["properties"]) == described
         for rule in ("x-at-most-one-of", "x-at-least-one-of"):

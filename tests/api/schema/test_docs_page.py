@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from api.schema.openapi import OPENAPI
+from api.endpoints.manual import OPENAPI
 from tests.api.support.client import Client
 
 VOID = {"meta"}

@@ -1,15 +1,16 @@
 """A client of the API that calls it as WSGI, without a server, and checks WSGI's rules."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
-from api.app import BASE
+from api.schema.endpoint import BASE
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,13 @@ class Client:
 
 def _write(_content: bytes) -> None:
     raise AssertionError("the API does not write this way")
+
+
+def following(client: Client, path: str, answer: Answer) -> Answer | None:
+    """Return the next page that *answer*, a page of the list at *path*, leads to."""
+    link = answer.header("Link")
+    if link is None:
+        return None
+    match = re.fullmatch(rf'<{BASE}{path}\?([!-;=?-~]+)>; rel="next"', link)
+    assert match is not None, link
+    return client.get(path, **dict(parse_qsl(match[1], strict_parsing=True)))
