@@ -36,6 +36,12 @@ def dashboard(store: Store, clock: Clock) -> Client:
     return Client(build_app(store, clock, CLUSTERS), {"Authorization": f"Bearer {token}"})
 
 
+def of_role(dashboard: Client, store: Store, role: str) -> Client:
+    """The same API for a new account with this role."""
+    _, token = add_user(store, f"{role}@mila.example", role=role)
+    return Client(dashboard.app, {"Authorization": f"Bearer {token}"})
+
+
 def listed(dashboard: Client) -> dict[str, Any]:
     answer = dashboard.get("clusters/list")
     assert answer.status == 200
@@ -71,9 +77,37 @@ def test_rounds_of_both_kinds(dashboard: Client, store: Store, clock: Clock) -> 
         "last_attempt": NOON,
         "last_success": NOON,
         "age": 12.5,
-        "last_error": {"at": NOON, "error": "no route to host"},
+        "last_error": None,
     }
     assert mila["rounds"]["nodes"]["last_error"] is None
+
+
+def test_what_failed_is_for_admins_and_since_when_for_everyone(
+    dashboard: Client, store: Store, clock: Clock
+) -> None:
+    error = "cw@login.example port 22: unknown host key; /etc/clockwork/known_hosts has none"
+
+    def told(role: str) -> Any:
+        """What an account is told of the jobs and of the nodes of mila."""
+        clock.now += timedelta(seconds=10)  # the figures are made anew
+        rounds = listed(of_role(dashboard, store, role))["mila"]["rounds"]
+        return [rounds[kind]["last_error"] for kind in ("jobs", "nodes")]
+
+    log = ScrapeLog(store, "mila", clock)
+    log.succeeded("jobs", 2.5, COUNTS, 100)
+    log.failed("jobs", 2.5, error)
+    log.failed("nodes", 2.5, error)
+    since = {"at": NOON, "error": "not reached since 2026-11-24 12:00:00 UTC"}
+    never = {"at": NOON, "error": "never reached"}
+    whole = {"at": NOON, "error": error}
+
+    assert told("user") == told("service") == [since, never]
+    assert told("admin") == [whole, whole]
+
+    log.succeeded("jobs", 2.5, COUNTS, 100)
+    log.succeeded("nodes", 2.5, COUNTS, 100)
+    assert told("user") == [None, None]
+    assert told("admin") == [whole, whole]
 
 
 def test_one_kind_that_fails_is_a_cluster_that_is_not_up(

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.endpoints.metrics import Metrics
-from api.stats.census import Clusters
+from api.stats.census import ClusterStats
 from ingest.database.store import Store
 from ingest.sync.round_log import ScrapeLog
 from tests.api.support.clusters import CLUSTERS, COUNTS, a_job, a_node
@@ -33,7 +33,9 @@ def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     ScrapeLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
     store.nodes.insert_one(a_node(1, "IDLE", "cpu=1", None))
-    text = Metrics(Clusters(store, CLUSTERS, lambda: datetime.now(timezone.utc))).text().decode()
+    text = (
+        Metrics(ClusterStats(store, CLUSTERS, lambda: datetime.now(timezone.utc))).text().decode()
+    )
     return {
         sample.name: set(sample.labels)
         for family in text_string_to_metric_families(text)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from api.lists.json_stream import json_bytes
+from api.http.json_text import json_bytes
 
 ID = ObjectId("0123456789ab0123456789ab")
 
