@@ -13,7 +13,9 @@ MOST_HEADER_BYTES = 8 << 10
 MOST_HEADER_FIELDS = 16
 """Header fields of one part."""
 
-_BOUNDARY = re.compile(r';[ \t]*boundary=(?:"([^"]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
+_BOUNDARY = re.compile(
+    r';[ \t]*boundary=(?:"([^"]{1,70})"|([^\s";]{1,70}))[ \t]*(?:;|$)', re.IGNORECASE
+)
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of HTTP
 _PARAMETER = rf';[ \t]*({_TOKEN})=("(?:[^"\\]|\\.)*"|{_TOKEN})[ \t]*'
 _PARAMETERS = re.compile(_PARAMETER)

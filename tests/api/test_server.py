@@ -100,6 +100,7 @@ def test_what_the_application_never_sees(port: int, request_bytes: bytes, status
 
     assert int(head.split()[1]) == status
     assert b"Content-Type: application/problem+json" in head
+    assert b"X-Content-Type-Options: nosniff" in head
     assert json.loads(body)["status"] == status
 
 

@@ -19,11 +19,7 @@ from tests.api.support.client import Client
 from tests.api.support.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
 
 COMMANDS = ("find", "aggregate")
-TELLING = (
-    *("slurm.job_id", "slurm.array_job_id", "slurm.name", "cw.filters.nodes"),
-    *("cw.filters.names", "cw.filters.owner"),
-)
-"""What tells few jobs from all others."""
+OWNER = "cw.filters.owner"
 REQUESTS: list[tuple[str, dict[str, str]]] = [
     ("jobs/list", {}),
     ("jobs/list", {"time": "3600"}),
@@ -104,17 +100,39 @@ def test_every_query_for_own_jobs_begins_with_what_an_index_finds(own: Own) -> N
     for path, arguments in REQUESTS:
         own.commands.seen.clear()
         assert own.client.get(path, **arguments).status == 200
-        asked = [each for each in own.commands.seen if "cw.filters.owner" in filter_of(each)]
+        asked = [each for each in own.commands.seen if OWNER in filter_of(each)]
         assert asked, path
         for command in asked:
             found = filter_of(command)
             assert not {"$or", "$and", "$nor"} & found.keys()
             first = next(iter(found))
-            assert first in TELLING, (path, arguments, found)
+            # An id stands for one job of each cluster at most.
+            one = path in ("jobs/one", "jobs/history")
+            assert first == ("slurm.job_id" if one else OWNER), (path, arguments, found)
             collection = own.store.database[command.get("find") or command["aggregate"]]
             plan = collection.find({first: found[first]}).explain()["queryPlanner"]
             used = set(stages(plan["winningPlan"]))
             assert "COLLSCAN" not in used, (path, arguments, plan)
+
+
+def test_a_count_costs_the_same_whosever_name_it_is_for(own: Own) -> None:
+    """The database goes through the user's own jobs, whatever others have under that name."""
+    bobs = ({**BELUGA_JOB, "job_id": str(n), "name": "merger"} for n in range(100, 200))
+    own.store.jobs.insert_many(job_document(each) for each in bobs)
+    examined = []
+    for arguments in (
+        *({"name": "merger"}, {"name": "nobody's"}, {"user": "ccuser01"}, {"user": "x"}),
+        *({"node": "n"}, {"array_job_id": "7"}, {"job_state": "PENDING"}),
+    ):
+        own.commands.seen.clear()
+        assert own.client.get("jobs/list", count="true", **arguments).json == {"count": 0}
+        [command] = own.commands.seen
+        conditions = filter_of(command)
+        first = {OWNER: conditions[OWNER]}
+        assert next(iter(conditions)) == OWNER
+        examined.append(own.store.jobs.count_documents(first))
+
+    assert examined == [1] * len(examined)
 
 
 def test_other_users_activity_is_in_no_header(own: Own) -> None:

@@ -63,6 +63,16 @@ def test_all_addresses_of_an_ipv6_network_are_one(filled: Store) -> None:
     assert statuses == [401, 401, 429, 401, 401, 401]
 
 
+def test_an_ipv4_address_is_one_however_it_is_written(filled: Store) -> None:
+    app = build_app(filled, lambda: NOW, settings=ApiSettings(failed_rate_limit="2/hour"))
+    addresses = ["::ffff:192.0.2.1", "192.0.2.1", "::ffff:c000:201", "::ffff:192.0.2.2", "::1"]
+
+    statuses = [
+        Client(app, {}, {"REMOTE_ADDR": address}).get("nodes/list").status for address in addresses
+    ]
+    assert statuses == [401, 401, 429, 401, 401]
+
+
 def test_no_limit_unless_one_is_set(filled: Store) -> None:
     app = build_app(filled, lambda: NOW)
     assert {Client(app).get("nodes/list").status for _ in range(50)} == {401}
