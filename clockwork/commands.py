@@ -137,9 +137,7 @@ def scrape_now(settings: Settings, store: Store, cluster_name: str) -> int:
     gives_up = time.monotonic() + cluster.jobs_interval + cluster.round_timeout
     while (after := _last_attempt(store, cluster_name)) == before:
         if time.monotonic() > gives_up:
-            say(
-                f"{cluster_name}: no round began; is `clockwork scrape` or `clockwork up` running?"
-            )
+            say(f"{cluster_name}: no round began; is `clockwork scrape` or `clockwork up` running?")
             return 1
         time.sleep(_SECONDS_TO_HEED)
     if after["ok"]:

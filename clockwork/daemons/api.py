@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from api.app import build_app
-from api.server import Server, WsgiApplication
+from api.http.request import WsgiApplication
+from api.server import Server
 from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import read_again, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping

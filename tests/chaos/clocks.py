@@ -13,7 +13,7 @@ from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import Intake
-from tests.api.client import Client
+from tests.api.support.client import Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
 

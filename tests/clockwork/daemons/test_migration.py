@@ -12,7 +12,7 @@ from clockwork.daemons.migration import start_migration
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.search_fields import VERSION
 from ingest.database.store import Store, connect
-from tests.api.test_server import free_port
+from tests.support.ports import free_port
 from tests.system.daemons import wait_until
 
 OUTDATED = {"cw.filters.version": None}
