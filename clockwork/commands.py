@@ -30,7 +30,7 @@ from ingest.accounts.csv_import import do_import, plan_import
 from ingest.accounts.users import Names, add_user, list_users, revoke
 from ingest.anonymise.rewrite import Report, anonymise
 from ingest.database.store import Store
-from ingest.reading.records import NoAnswer
+from ingest.reading.reader import NoAnswer
 from ingest.retention.retention import restore, run_retention
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.round_log import request_round

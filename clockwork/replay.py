@@ -15,8 +15,9 @@ from clockwork.commands import SOME_SET_ASIDE, CommandError, chunks, naming, say
 from config import ClusterSettings, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
-from ingest.reading.records import Record, SetAside, read_records
-from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.document_updates import Stored, job_cw
 from ingest.sync.held_records import HeldRecords
 from ingest.sync.long_texts import cut_long_texts
@@ -67,7 +68,7 @@ def replay(
                     bulk_write=lease.bulk_write,
                 )
                 with naming(path):
-                    records = _records(path, kind, settings)
+                    records = _records(path, kind, cluster, settings)
                     counts = intake.take_in(records, is_complete=is_complete)
                 status = max(status, _report(path, counts))
     except LeaseBusy as error:
@@ -92,17 +93,18 @@ def replay_dry(settings: Settings, cluster_name: str, files: Mapping[str, Path |
     for kind, path in _given(files):
         counts = RoundCounts()
         with naming(path):
-            for item in documents(_records(path, kind, settings), kind, cluster):
+            for item in _records(path, kind, cluster, settings):
                 counts.read += 1
                 if isinstance(item, SetAside):
                     counts.set_aside += 1
                     counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
                     continue
-                cut_long_texts(item)
-                document: dict[str, object] = {"slurm": item, "cw": {}}
-                if kind is JOBS:
-                    document |= {"cw": job_cw(item, cluster, {}), "user": {}}
-                sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+                if isinstance(item, Record):
+                    cut_long_texts(item.slurm)
+                    document: dict[str, object] = {"slurm": item.slurm, "cw": {}}
+                    if kind is JOBS:
+                        document |= {"cw": job_cw(item.slurm, cluster, {}), "user": {}}
+                    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
         sys.stdout.buffer.flush()
         status = max(status, _report(path, counts))
     return status
@@ -132,11 +134,11 @@ def _compare(
         )
     total = shared = 0
     with naming(path):
-        for item in documents(_records(path, kind, settings), kind, cluster):
-            if not isinstance(item, SetAside):
+        for item in _records(path, kind, cluster, settings):
+            if isinstance(item, Record):
                 total += 1
-                identity = (hash(item.get("uid")), hash(item.get("submit_time")))
-                shared += present.get(item[kind.id_key]) == identity
+                identity = (hash(item.slurm.get("uid")), hash(item.slurm.get("submit_time")))
+                shared += present.get(item.id) == identity
     of_cluster = f"the {len(present)} {kind.plural} that cluster {cluster.name} has"
     if shared < _FEW_SHARED * min(total, len(present)):
         raise ReplayRefused(
@@ -175,5 +177,8 @@ def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
     return given
 
 
-def _records(path: Path, kind: Kind, settings: Settings) -> Iterator[Record | SetAside]:
-    return read_records(chunks(path), kind.grammar, max_bytes=settings.scraper.max_record_bytes)
+def _records(
+    path: Path, kind: Kind, cluster: ClusterSettings, settings: Settings
+) -> Iterator[Record | SetAside | Unchanged]:
+    reader = Reader(kind.table, cluster, settings.scraper.max_record_bytes)
+    return reader.read(chunks(path))

@@ -23,7 +23,7 @@ from api.schema.answers import UserDict
 from api.schema.arguments import JobArguments, Reads, Schema
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
-from ingest.database.change_tokens import user_dict_token
+from ingest.database.change_tokens import replace_token, user_dict_token
 from ingest.database.transactions import in_transaction
 
 MOST_BYTES = 64 << 10

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from typing_extensions import NotRequired, TypedDict
 
-from ingest.reading.documents import typed_keys
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.convert import typed_keys
+from ingest.slurm.keys import JOB, NODE, KeyTable
 
 Number = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -35,17 +35,17 @@ class _Typed:
         return handler.generate_schema(self._kind)
 
 
-def _slurm(name: str, grammar: Grammar, required: dict[str, Any], words: dict[str, Any]) -> _Typed:
+def _slurm(name: str, table: KeyTable, required: dict[str, Any], words: dict[str, Any]) -> _Typed:
     """Return the type of a ``slurm`` dict: every key that scontrol is known to print.
 
     *required* and *words* are types of keys, in place of those of the ingest.
     """
     keys: dict[str, Any] = {}
-    for key, (slurms_name, types) in typed_keys(grammar).items():
+    for key, (slurms_name, types) in typed_keys(table).items():
         kinds: Any = None
         for each in sorted(types, key=lambda kind: kind.__name__):
             kinds = each if kinds is None else kinds | each
-        description = f"{slurms_name} of scontrol show {grammar.kind}."
+        description = f"{slurms_name} of scontrol show {table.kind}."
         keys[key] = NotRequired[Annotated[kinds, Field(description=description)]]
     keys |= {key: NotRequired[kind] for key, kind in words.items()} | required
     made = TypedDict(name, keys)  # type: ignore[misc]  # its keys are not written out

@@ -13,7 +13,7 @@ from config import ClusterSettings
 from ingest.accounts.users import NAME_FIELDS, Names
 from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
-from ingest.reading.documents import SlurmDict
+from ingest.reading.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.slurm.sacct import JobEnd
 from ingest.sync.fingerprints import Fingerprint, finished_at

@@ -5,23 +5,16 @@ All functions are pure.
 
 import hashlib
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from ingest.accounts.users import NOBODY, USERNAME_FIELDS
+from ingest.reading.convert import SlurmDict
+from ingest.slurm.keys import JOB, NODE
 
-SlurmDict = dict[str, Any]
-
-VOLATILE = frozenset(
-    {
-        *("run_time", "last_sched_eval", "priority"),
-        *("cpu_load", "free_mem", "last_busy_time", "current_watts", "ave_watts"),
-        *("lowest_joules", "consumed_joules"),
-        *("ext_sensors_joules", "ext_sensors_watts", "ext_sensors_temp"),
-    }
-)
-"""Keys that change without anything having happened."""
+VOLATILE = frozenset(table.keys[name].document for table in (JOB, NODE) for name in table.volatile)
+"""Names in documents of values that change without anything having happened."""
 
 FINISHED_STATES = frozenset(
     {

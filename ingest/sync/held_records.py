@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pymongo.collection import Collection
 
 from ingest.database.store import Document
-from ingest.reading.documents import SlurmDict
+from ingest.reading.convert import SlurmDict
 from ingest.sync.document_updates import Stored
 from ingest.sync.fingerprints import Fingerprint, fingerprint
 

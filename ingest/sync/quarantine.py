@@ -27,8 +27,7 @@ from bson import Binary
 from pymongo import ASCENDING, UpdateOne
 
 from ingest.database.store import Document, Store
-from ingest.reading.record import KEPT_BYTES
-from ingest.reading.records import SetAside
+from ingest.reading.records import EVIDENCE_BYTES, SetAside
 from ingest.sync.fair_shares import FairShares
 
 MOST_BYTES = 32 << 20
@@ -127,7 +126,7 @@ class Quarantine:
         for found in self._collection.find(self._names, shown).sort("last_seen", ASCENDING):
             key = found["_id"].split("/", 2)[2]
             # Documents of earlier releases do not say their owner and size.
-            owner, size = found.get("owner", ""), found.get("bytes", KEPT_BYTES)
+            owner, size = found.get("owner", ""), found.get("bytes", EVIDENCE_BYTES)
             left += stored.put(
                 key, owner, size + _OVERHEAD_BYTES, matters=len(found.get("ids", ())) > 1
             )
@@ -199,4 +198,4 @@ def _owner(item: SetAside) -> str:
     if len(names) > 1:
         return "several users"
     name = names.pop().decode(errors="backslashreplace") if names else ""
-    return f"{name}, cut short" if len(item.text) >= KEPT_BYTES else name
+    return f"{name}, cut short" if len(item.text) >= EVIDENCE_BYTES else name

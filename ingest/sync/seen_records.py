@@ -19,16 +19,12 @@ may be 200,000.
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from ingest.reading.layouts import Layout
-from ingest.reading.pairs import Pair
-from ingest.reading.record import Record
-from ingest.slurm.grammar import Grammar
-from ingest.slurm.values import snake_case
-from ingest.sync.fingerprints import VOLATILE, Fingerprint
+from ingest.reading.records import Record
+from ingest.slurm.keys import KeyTable
+from ingest.sync.fingerprints import Fingerprint
 
 _LONGEST_ID = 300
 """No id ends further on in a text, in bytes."""
@@ -57,35 +53,14 @@ NO_MARK = TextMark(0, (_LAST,) * 6)
 """That of no text."""
 
 
-def volatile_keys(grammar: Grammar) -> frozenset[str]:
-    """The keys whose values, in a document, are `ingest.sync.fingerprints.VOLATILE`."""
-    return frozenset(key for key in grammar.keys if snake_case(key) in VOLATILE)
-
-
-def text_mark(record: Record, volatile: frozenset[str]) -> TextMark:
-    """The mark of a record that was read; *volatile* are `volatile_keys`."""
+def text_mark(record: Record) -> TextMark:
+    """Return the mark of a record that was read."""
     text = record.sealed
-    if not text:
-        return NO_MARK
-    if record.reading is None:
-        beginnings = _beginnings(record.raw.pairs, volatile)
-    else:
-        beginnings = _beginnings_in(record.reading[0], volatile)
-    found = (_place(text, beginning) for beginning in beginnings)
+    found = (_place(text, beginning) for beginning in record.volatile)
     some = list(islice(filter(None, found), MAX_PLACES))
     first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
     places = (*first, *second, *third)
     return TextMark(_hash(text, *places), places)
-
-
-def _beginnings(pairs: Iterable[Pair], keys: frozenset[str]) -> tuple[bytes, ...]:
-    """What stands before the values of *keys*: a key and its sign, and what is before them."""
-    return tuple(f"{p.lead}{p.key}{p.sign}".encode() for p in pairs if p.key in keys)
-
-
-@lru_cache(maxsize=512)
-def _beginnings_in(layout: Layout, keys: frozenset[str]) -> tuple[bytes, ...]:
-    return _beginnings(layout.pairs, keys)
 
 
 def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
@@ -133,8 +108,8 @@ class SeenRecords:
     it while another asks what is `known`.
     """
 
-    def __init__(self, grammar: Grammar) -> None:
-        self._id_starts = len(f"{grammar.first_key}=")
+    def __init__(self, table: KeyTable) -> None:
+        self._id_starts = len(f"{table.first}=")
         self._rows: dict[str, bytes] = {}
         self._fresh = (float("-inf"), float("inf"))
 

@@ -23,10 +23,9 @@ from ingest.accounts.users import Names, refresh_jobs, username_map
 from ingest.database.change_tokens import read_scraped_token, write_scraped
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
-from ingest.reading.documents import SlurmDict
-from ingest.reading.plans import Documents
-from ingest.reading.records import Record, SetAside, Unchanged, nothing_known
-from ingest.slurm.kinds import JOBS, Kind, document_or_aside
+from ingest.reading.convert import SlurmDict
+from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
+from ingest.slurm.kinds import JOBS, Kind
 from ingest.slurm.sacct import JobEnd
 from ingest.sync.background_writer import Background
 from ingest.sync.document_updates import Stored
@@ -118,6 +117,14 @@ def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
     )
 
 
+def _read(record: Record) -> _Read:
+    """Return *record* as it is to be written."""
+    slurm, size = record.slurm, len(record.sealed)
+    if size > LONGEST_TEXT:
+        size -= cut_long_texts(slurm)
+    return _Read(slurm, text_mark(record), size)
+
+
 class Intake:
     """Takes outputs of one cluster and kind into the store, round after round."""
 
@@ -149,11 +156,11 @@ class Intake:
     def known(self, texts: Sequence[bytes]) -> list[str | None]:
         """Return the id of each record in *texts* that says nothing new, None for the others.
 
-        For `read_changes`.  The answer depends on what this object took in, so it goes with one
-        `Vouching` and with texts of one cluster's scontrol.  Between a failure and the next round
+        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so it
+        goes with one reader and with texts of one cluster's scontrol.  Between a failure and the next round
         all answers are None.
         """
-        return nothing_known(texts) if self._seen is None else self._seen.known(texts)
+        return nothing_seen(texts) if self._seen is None else self._seen.known(texts)
 
     def take_in(
         self,
@@ -227,7 +234,6 @@ class Intake:
         Counts *records* and removes their ids from *unseen*.
         """
         batch = _Batch()
-        made = Documents(self._kind.grammar, self._cluster)
         try:
             for item in records:
                 if isinstance(item, Unchanged):
@@ -235,15 +241,14 @@ class Intake:
                     unseen.difference_update(item.ids)
                     continue
                 counts.read += 1
-                read = self._read(item, made) if isinstance(item, Record) else item
-                if isinstance(read, SetAside):
-                    unseen.difference_update(read.ids)
+                if isinstance(item, SetAside):
+                    unseen.difference_update(item.ids)
                     counts.set_aside += 1
-                    counts.reasons[read.reason] = counts.reasons.get(read.reason, 0) + 1
-                    self._quarantine.add(read)
+                    counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+                    self._quarantine.add(item)
                 else:
-                    unseen.discard(read.slurm[self._kind.id_key])
-                    batch.add(read)
+                    unseen.discard(item.id)
+                    batch.add(_read(item))
                 if batch.is_full() or (len(batch.read) >= SMALL_WRITE and is_idle()):
                     yield batch
                     batch = _Batch()
@@ -253,16 +258,6 @@ class Intake:
             raise
         batch.is_last = True
         yield batch
-
-    def _read(self, record: Record, made: Documents) -> _Read | SetAside:
-        """Return *record* as it is to be written."""
-        slurm = document_or_aside(record, made)
-        if isinstance(slurm, SetAside):
-            return slurm
-        size = len(record.text)
-        if size > LONGEST_TEXT:
-            size -= cut_long_texts(slurm)
-        return _Read(slurm, text_mark(record, self._kind.volatile), size)
 
     def settle(self, ends: Iterable[JobEnd]) -> int:
         """Note how vanished jobs ended, by what accounting says. Return how many were known.
@@ -297,7 +292,7 @@ class Intake:
                 extra={"cluster": self._cluster.name, "kind": self._kind.plural},
             )
         self._token = token
-        seen = SeenRecords(self._kind.grammar)
+        seen = SeenRecords(self._kind.table)
         now = self._clock().timestamp()
         for record_id, found in self._held.present():
             seen[record_id] = Entry(found, now, NO_MARK)
