@@ -156,9 +156,9 @@ class Intake:
     def known(self, texts: Sequence[bytes]) -> list[str | None]:
         """Return the id of each record in *texts* that says nothing new, None for the others.
 
-        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so it
-        goes with one reader and with texts of one cluster's scontrol.  Between a failure and the next round
-        all answers are None.
+        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so
+        it goes with one reader and with texts of one cluster's scontrol.  Between a failure and the
+        next round all answers are None.
         """
         return nothing_seen(texts) if self._seen is None else self._seen.known(texts)
 

@@ -20,13 +20,13 @@ from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import Intake
 from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 # --- records --------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ def _take_in(store: Store, output: Output) -> int:
         ssh=SshSettings(host="login"),
     )
     intake = Intake(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_records(chunks(), JOB, seal=SEAL))
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
     return size
 
 

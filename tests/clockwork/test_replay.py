@@ -13,11 +13,11 @@ from clockwork.replay import MANY
 from config import load_settings
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import Intake, RoundCounts
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 ALICE = "alice(1001)"
 COUNT = 60
@@ -91,7 +91,7 @@ class Scraper:
         )
 
     def round(self, *records: str) -> RoundCounts:
-        return self._intake.take_in(read_records(["".join(records).encode()], JOB))
+        return self._intake.take_in(read_lazily(["".join(records).encode()], JOB))
 
 
 def test_beside_a_scraper_it_is_refused(

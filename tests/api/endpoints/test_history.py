@@ -8,8 +8,7 @@ import pytest
 from api.lists import queries
 from config import ClusterSettings, SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
 from ingest.sync.sync_rounds import Intake
@@ -18,6 +17,7 @@ from tests.api.support.clusters import Clock
 from tests.api.support.examples import BELUGA_JOB, job_document
 from tests.api.support.problems import assert_problem
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 SUBMITTED = "2026-11-23T15:13:41-05:00"
@@ -38,7 +38,7 @@ class Scrapes:
 
     def show(self, *records: str) -> None:
         text = "".join(records) or "No jobs in the system\n"
-        self.intake.take_in(read_records([text.encode()], JOB))
+        self.intake.take_in(read_lazily([text.encode()], JOB))
         self.clock.now += timedelta(minutes=1)
 
 

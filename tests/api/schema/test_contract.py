@@ -181,7 +181,7 @@ def test_all_captured_records_are_as_described(contract: Contract) -> None:
     checked = 0
     names = dict.fromkeys(("cc_account_username", "mila_cluster_username", "mila_email_username"))
     for dump in DUMPS:
-        kind = kind_of(dump).grammar.kind
+        kind = kind_of(dump).table.kind
         for slurm in json.loads(dump.with_suffix(".json").read_text()):
             if "cluster_name" in slurm:
                 document = {"slurm": slurm, "cw": names, "user": {}}

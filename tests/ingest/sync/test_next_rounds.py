@@ -20,8 +20,9 @@ import ingest.sync.sync_rounds
 from config import ClusterSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
-from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_changes
-from ingest.slurm.grammar import JOB
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.fingerprints import VOLATILE
 from ingest.sync.long_texts import LONGEST_TEXT
@@ -56,7 +57,7 @@ class Rounds:
             bulk_write=bulk_write,
             clock=clock,
         )
-        self._vouching = Vouching()
+        self._reader = Reader(JOB, of or cluster())
         self.passed_over = 0
         """Records of the last round that were not read."""
 
@@ -68,8 +69,7 @@ class Rounds:
         self, chunks: Iterable[bytes], seal: str = SEAL
     ) -> Iterator[Record | SetAside | Unchanged]:
         self.passed_over = 0
-        known = self.intake.known
-        for item in read_changes(chunks, JOB, known, seal=seal, vouching=self._vouching):
+        for item in self._reader.read(chunks, seal=seal, seen=self.intake.known):
             if isinstance(item, Unchanged):
                 self.passed_over += len(item.ids)
             yield item

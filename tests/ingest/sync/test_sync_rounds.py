@@ -10,12 +10,12 @@ from config import ClusterSettings, SshSettings
 from ingest.accounts.users import add_user
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB, NODE
+from ingest.slurm.keys import JOB, NODE
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.document_updates import HISTORY_STEPS
 from ingest.sync.sync_rounds import DocumentsMissing, Intake, RoundCounts
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 
@@ -53,9 +53,9 @@ def new_intake(store: Store, clock: Clock, name: str = "mila") -> Intake:
     return Intake(store, cluster(name), JOBS, volatile_interval=900, clock=clock)
 
 
-def take(intake: Intake, *records: str) -> RoundCounts:
+def take(intake: Intake, *records: str, name: str = "mila") -> RoundCounts:
     text = "".join(records) or "No jobs in the system\n"
-    return intake.take_in(read_records([text.encode()], JOB))
+    return intake.take_in(read_lazily([text.encode()], cluster=cluster(name)))
 
 
 def found(store: Store, job_id: str = "1") -> dict[str, Any]:
@@ -289,7 +289,7 @@ def test_a_cut_output_marks_nothing_as_gone(store: Store, intake: Intake) -> Non
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        intake.take_in(read_records(cut(), JOB))
+        intake.take_in(read_lazily(cut(), JOB))
     assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 0
     counts = take(
         intake, one(comment="changed"), job("2", BOB, sealed=False), job("3", BOB, sealed=False)
@@ -326,8 +326,8 @@ def test_a_record_with_an_impossible_value_is_set_aside(store: Store, intake: In
 def test_clusters_do_not_touch_each_other(store: Store, intake: Intake, clock: Clock) -> None:
     other = new_intake(store, clock, "beluga")
     take(intake, one())
-    take(other, one(owner=BOB))
-    take(other)
+    take(other, one(owner=BOB), name="beluga")
+    take(other, name="beluga")
     documents = {found["_id"]: found for found in store.jobs.find()}
     assert "vanished" not in documents["mila/1"]["cw"]
     assert "vanished" in documents["beluga/1"]["cw"]
@@ -350,7 +350,7 @@ def test_an_account_made_during_a_round_shows_in_the_rounds_jobs(
         add_user(store, "alice@mila.quebec", "alice")
         yield one().encode()
 
-    intake.take_in(read_records(chunks(), JOB))
+    intake.take_in(read_lazily(chunks(), JOB))
     assert found(store)["cw"]["mila_email_username"] == "alice@mila.quebec"
 
 
@@ -385,9 +385,9 @@ def test_nodes(store: Store, clock: Clock) -> None:
             f"   RealMemory=1000 FreeMem=5\n   State={state} Weight=1\n\n"
         ).encode()
 
-    assert intake.take_in(read_records([node("IDLE", "0.1")], NODE)).inserted == 1
-    assert intake.take_in(read_records([node("IDLE", "0.2")], NODE)).changed == 0
-    assert intake.take_in(read_records([node("DOWN", "0.2")], NODE)).changed == 1
+    assert intake.take_in(read_lazily([node("IDLE", "0.1")], NODE)).inserted == 1
+    assert intake.take_in(read_lazily([node("IDLE", "0.2")], NODE)).changed == 0
+    assert intake.take_in(read_lazily([node("DOWN", "0.2")], NODE)).changed == 1
     (document,) = store.nodes.find()
     assert document["slurm"]["state"] == "DOWN"
     filters = node_search_fields(document["slurm"])
@@ -398,6 +398,6 @@ def test_nodes(store: Store, clock: Clock) -> None:
     }
     assert "user" not in document
     clock.now += timedelta(minutes=1)
-    intake.take_in(read_records([b"No nodes in the system\n"], NODE))
+    intake.take_in(read_lazily([b"No nodes in the system\n"], NODE))
     (document,) = store.nodes.find()
     assert document["cw"]["vanished"] == clock.now
