@@ -10,7 +10,7 @@ import pytest
 from pymongo import MongoClient
 
 from ingest.database.store import SCRAPES_KEPT_SECONDS, Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import ScrapeLog, request_round
 from ingest.sync.sync_rounds import RoundCounts
 from tests.support.ports import free_port
 
@@ -153,3 +153,36 @@ def test_a_database_that_is_away_fails_no_round_and_is_logged_once(
     [line] = caplog.records
     assert line.levelname == "ERROR"
     assert "how rounds go can't be written" in line.getMessage()
+
+
+def test_the_next_attempt_stands_there_until_a_round_comes(store: Store, log: ScrapeLog) -> None:
+    log.failed("jobs", 1.0, "no route to host")
+    log.next_attempts({"jobs": NOON + timedelta(minutes=2), "nodes": NOON + timedelta(minutes=5)})
+    assert standing(store)["next_attempt"] == NOON + timedelta(minutes=2)
+    assert store.clusters.count_documents({}) == 1  # nothing is known of the nodes
+    log.failed("jobs", 1.0, "no route to host")
+    assert "next_attempt" not in standing(store)
+
+
+def test_a_round_is_asked_for_once(store: Store, log: ScrapeLog) -> None:
+    assert not request_round(store, "mila")
+    log.failed("jobs", 1.0, "no route to host")
+    assert not log.is_requested()
+    assert request_round(store, "mila")
+    assert ScrapeLog(store, "beluga").is_requested() is False
+    assert log.is_requested()
+    assert not log.is_requested()
+
+
+def test_a_round_answers_a_request_that_nobody_took(store: Store, log: ScrapeLog) -> None:
+    log.failed("jobs", 1.0, "no route to host")
+    request_round(store, "mila")
+    log.succeeded("jobs", 2.5, COUNTS, BYTES)
+    assert not log.is_requested()
+
+
+def test_a_database_that_is_away_asks_for_nothing() -> None:
+    with MongoClient[dict[str, Any]]("127.0.0.1", free_port(), serverSelectionTimeoutMS=50) as away:
+        log = ScrapeLog(Store(away["x"]), "mila")
+        log.next_attempts({"jobs": NOON})
+        assert not log.is_requested()
