@@ -9,7 +9,7 @@ from ingest.database.store import Store
 from ingest.reading.documents import SlurmDict
 from ingest.reading.records import SetAside, Vouching, read_changes, read_records
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 
@@ -55,7 +55,7 @@ class Rounds:
         lease.keep()
         self._vouching = {kind.plural: Vouching() for kind in (JOBS, NODES)}
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,

@@ -30,8 +30,8 @@ from ingest.reading.records import (
 from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.sync.round_log import ScrapeLog
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.round_log import RoundLog
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.slurm_commands import ends_command, list_command, new_seal, show_command
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
@@ -82,14 +82,14 @@ class ClusterScraper:
         self._one_at_a_time = threading.Lock()
         self._abandoned = False
         self.lease = Lease(store, cluster.name, scraper.lease)
-        self.scrapes = ScrapeLog(store, cluster.name)
+        self.scrapes = RoundLog(store, cluster.name)
         self._term = 0
         self._unsettled: list[tuple[str, int]] = []
         """Jobs whose end sacct has not told yet, and how often it was asked."""
         self._sealed = True
         self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,

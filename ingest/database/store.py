@@ -70,8 +70,8 @@ NODE_INDEXES = [
 ]
 INDEX_SECONDS = 3600.0
 """What new indexes over a large collection may take."""
-SCRAPES_KEPT_SECONDS = 7 * 86400
-"""How long a round stays in ``scrapes``."""
+ROUND_LOG_KEPT_SECONDS = 7 * 86400
+"""How long a round stays in the log of rounds, ``scrapes``."""
 
 
 def _unique_string(field: str) -> IndexModel:
@@ -91,7 +91,9 @@ USER_INDEXES = [
     _unique_string("mila_email_username"),
     _unique_string("tokens.sha256"),
 ]
-SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
+ROUND_LOG_INDEXES = [
+    IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)
+]
 QUARANTINE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
 
 
@@ -114,7 +116,7 @@ class Store:
         self.leases: Collection[Document] = self.database["leases"]
         self.lease_beats: Collection[Document] = self.database["lease_beats"]
         self.quarantine: Collection[Document] = self.database["set_aside"]
-        self.scrapes: Collection[Document] = self.database["scrapes"]
+        self.round_log: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 
@@ -146,7 +148,7 @@ class Store:
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.quarantine.create_indexes(QUARANTINE_INDEXES)
-        self.scrapes.create_indexes(SCRAPE_INDEXES)
+        self.round_log.create_indexes(ROUND_LOG_INDEXES)
 
 
 def connect(uri: str, database: str) -> Store:

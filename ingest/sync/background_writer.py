@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 Batch = TypeVar("Batch")
 
 
-class Background(Generic[Batch]):
+class BackgroundWriter(Generic[Batch]):
     """Writes batches in their order in a thread of its own, never more than one ahead.
 
     So there are at most two batches at a time: one that is read, one that is written.  A context
@@ -35,7 +35,7 @@ class Background(Generic[Batch]):
         if last is not None:
             last.result()
 
-    def __enter__(self) -> "Background[Batch]":
+    def __enter__(self) -> "BackgroundWriter[Batch]":
         return self
 
     def __exit__(

@@ -29,7 +29,7 @@ def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names
 
 
 @dataclass(frozen=True)
-class Stored:
+class DocumentUpdates:
     """How the jobs or nodes of one cluster are stored."""
 
     cluster: ClusterSettings

@@ -43,7 +43,7 @@ _WRITE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-class ScrapeLog:
+class RoundLog:
     """Writes how the rounds of one cluster went.
 
     A database that fails costs a line in the service's log, once until it works again, and never
@@ -99,7 +99,7 @@ class ScrapeLog:
                     _standing(names, ended, seconds, figures, error),
                     upsert=True,
                 )
-                self._store.scrapes.insert_one(scrape)
+                self._store.round_log.insert_one(scrape)
         except PyMongoError as failure:
             if not self._fails:
                 logger.error(  # noqa: TRY400 - no defect of ours

@@ -9,7 +9,7 @@ from api.app import build_app
 from api.sums import TRES_SUMS
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.client import Client
 from tests.api.examples import MILA_JOB, MILA_NODE, job_document, node_document
 from tests.api.test_metrics import CLUSTERS, COUNTS, Clock, a_job, a_node
@@ -58,7 +58,7 @@ def test_a_cluster_that_was_never_scraped(dashboard: Client) -> None:
 
 
 def test_rounds_of_both_kinds(dashboard: Client, store: Store, clock: Clock) -> None:
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.failed("jobs", 1.0, "no route to host")
     log.succeeded("jobs", 2.5, COUNTS, 100)
     log.succeeded("nodes", 2.5, COUNTS, 100)
@@ -79,7 +79,7 @@ def test_rounds_of_both_kinds(dashboard: Client, store: Store, clock: Clock) -> 
 def test_one_kind_that_fails_is_a_cluster_that_is_not_up(
     dashboard: Client, store: Store, clock: Clock
 ) -> None:
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.succeeded("jobs", 2.5, COUNTS, 100)
     log.succeeded("nodes", 2.5, COUNTS, 100)
     clock.now += timedelta(seconds=20)
@@ -119,7 +119,7 @@ def test_jobs_and_nodes_by_state(dashboard: Client, store: Store, clock: Clock) 
 def test_clusters_that_the_configuration_does_not_name(
     dashboard: Client, store: Store, clock: Clock
 ) -> None:
-    ScrapeLog(store, "graham", clock).succeeded("jobs", 1.0, COUNTS, 100)
+    RoundLog(store, "graham", clock).succeeded("jobs", 1.0, COUNTS, 100)
     store.jobs.insert_one(job_document({**MILA_JOB, "cluster_name": "graham"}))
     store.nodes.insert_one(node_document({**MILA_NODE, "cluster_name": "graham"}))
     found = listed(dashboard)
@@ -133,7 +133,7 @@ def test_clusters_that_the_configuration_does_not_name(
 
 
 def test_a_clock_that_is_behind_the_scrapers(dashboard: Client, store: Store, clock: Clock) -> None:
-    ScrapeLog(store, "mila", lambda: clock.now + timedelta(seconds=1)).succeeded(
+    RoundLog(store, "mila", lambda: clock.now + timedelta(seconds=1)).succeeded(
         "jobs", 1.0, COUNTS, 100
     )
 

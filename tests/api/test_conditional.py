@@ -26,7 +26,7 @@ from ingest.retention.retention import restore, retain
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.client import Answer, Client
 from tests.ingest.reading.attacks import job
 
@@ -57,7 +57,7 @@ class World:
         self.client = Client(app, {"Authorization": f"Bearer {token}"})
         self.told: dict[int, dict[str, Answer]] = {number: {} for number in range(len(URLS))}
 
-    def _intake(self, name: str) -> Intake:
+    def _intake(self, name: str) -> SyncRounds:
         settings = ClusterSettings(
             name=name,
             timezone="America/Montreal",
@@ -66,7 +66,7 @@ class World:
         )
         lease = Lease(self.store, name, 30)
         assert lease.keep()
-        return Intake(
+        return SyncRounds(
             self.store,
             settings,
             JOBS,

@@ -17,7 +17,7 @@ from api.app import BASE, ENDPOINTS, OLDER_BASE, build_app
 from api.openapi import OPENAPI
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.client import Client
 from tests.api.test_metrics import CLUSTERS, COUNTS
 from tests.api.test_server import served
@@ -40,7 +40,7 @@ class Contract:
 
 @pytest.fixture
 def contract(filled: Store) -> Iterator[Contract]:
-    log = ScrapeLog(filled, "mila")
+    log = RoundLog(filled, "mila")
     log.succeeded("jobs", 1.0, COUNTS, 5)
     log.failed("nodes", 1.0, "no route to host")
     _, token = add_user(filled, "mila12@mila.example", "milauser12", "ccuser12")
