@@ -152,4 +152,4 @@ def test_a_database_that_is_away_fails_no_round_and_is_logged_once(
 
     [line] = caplog.records
     assert line.levelname == "ERROR"
-    assert "how rounds go can't be written" in line.getMessage()
+    assert "round log: could not be written" in line.getMessage()
