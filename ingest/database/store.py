@@ -6,7 +6,8 @@ collection   a document                           unique on
 jobs         ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
 nodes        ``{slurm, cw}``                      slurm.name, slurm.cluster_name
 users        a user's names and hashed tokens     each of the names; a token's hash
-former_jobs  a job whose id came round again      ``_id``: its job's and its submit time
+former_jobs  a job whose id was reused            ``_id``: its job's, its submit time and
+                                                  when it was first seen
 leases       which daemon scrapes a cluster       see `ingest.database.leases`
 lease_beats  that the daemon is alive             see `ingest.database.leases`
 set_aside    a record in quarantine               ``_id``: cluster, kind and id
