@@ -11,7 +11,7 @@ from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
@@ -74,17 +74,17 @@ def _output(job_id: str, text: str, state: str, priority: int) -> bytes:
     return record.replace(_PRINTED, text).encode()
 
 
-def _intake(store: Store, clock: Clock) -> Intake:
+def _intake(store: Store, clock: Clock) -> SyncRounds:
     cluster = ClusterSettings(
         name="mila",
         timezone="America/Montreal",
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    return Intake(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
+    return SyncRounds(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
 
 
-def _take_in(intake: Intake, output: bytes) -> None:
+def _take_in(intake: SyncRounds, output: bytes) -> None:
     intake.take_in(read_lazily([output], JOB, seal=SEAL))
 
 

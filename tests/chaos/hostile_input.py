@@ -22,7 +22,7 @@ from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
@@ -148,7 +148,9 @@ def _take_in(store: Store, output: Output) -> int:
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    intake = Intake(store, cluster, JOBS, volatile_interval=900.0)
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
     intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
     return size
 

@@ -644,7 +644,7 @@ def test_a_round_that_is_asked_for_comes_at_once(
     path.write_text(path.read_text().replace("jobs_interval = 1\n", "jobs_interval = 50\n"))
 
     def failed() -> int:
-        return store.scrapes.count_documents({"cluster_name": "mila", "ok": False})
+        return store.round_log.count_documents({"cluster_name": "mila", "ok": False})
 
     with subprocess.Popen(clockwork("scrape"), stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: failed() >= 2, "mila has failed twice")

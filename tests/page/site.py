@@ -23,8 +23,8 @@ from ingest.reading.parsing import RawPairs
 from ingest.reading.records import Record
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.round_log import ScrapeLog
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.round_log import RoundLog
+from ingest.sync.sync_rounds import SyncRounds
 from tests.ingest.reading.printing import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
@@ -115,21 +115,21 @@ def fill(store: Store, clusters: dict[str, ClusterSettings]) -> None:
     before = "".join(
         printed(raw, {"JobState": "PENDING"} if _id(raw) == STARTED_JOB else {}) for raw in jobs
     )
-    intake = Intake(store, clusters["mila"], JOBS, volatile_interval=60)
+    intake = SyncRounds(store, clusters["mila"], JOBS, volatile_interval=60)
     for output in (before, "".join(printed(raw, {}) for raw in jobs)):
         _round(store, intake, clusters["mila"], output)
     for name, kind in (("mila", NODES), ("beluga", JOBS), ("beluga", NODES)):
-        intake = Intake(store, clusters[name], kind, volatile_interval=60)
+        intake = SyncRounds(store, clusters[name], kind, volatile_interval=60)
         [path] = (DUMPS / name).glob(f"{kind.plural}_*.txt")
         _round(store, intake, clusters[name], path.read_text(), kind)
 
 
 def _round(
-    store: Store, intake: Intake, cluster: ClusterSettings, output: str, kind: Kind = JOBS
+    store: Store, intake: SyncRounds, cluster: ClusterSettings, output: str, kind: Kind = JOBS
 ) -> None:
     content = output.encode("utf-8", "surrogateescape")
     counts = intake.take_in(read_lazily([content], kind.table, cluster=cluster))
-    ScrapeLog(store, cluster.name).succeeded(kind.plural, 1.5, counts, len(content))
+    RoundLog(store, cluster.name).succeeded(kind.plural, 1.5, counts, len(content))
 
 
 def _read(path: Path) -> list[RawPairs]:

@@ -15,7 +15,7 @@ from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.serving import ask, served
 from tests.ingest.reading.attacks import job
@@ -37,7 +37,7 @@ class Scrapes:
         )
         lease = Lease(store, "mila", 30)
         assert lease.keep()
-        self._intake = Intake(
+        self._intake = SyncRounds(
             store, cluster, JOBS, volatile_interval=900, bulk_write=lease.bulk_write
         )
         self.rounds = 0

@@ -11,7 +11,7 @@ from ingest.database.store import Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.clusters import Clock
 from tests.api.support.examples import BELUGA_JOB, job_document
@@ -34,7 +34,7 @@ class Scrapes:
             username_field="mila_cluster_username",
             ssh=SshSettings(host="nowhere"),
         )
-        self.intake = Intake(store, mila, JOBS, volatile_interval=900, clock=self.clock)
+        self.intake = SyncRounds(store, mila, JOBS, volatile_interval=900, clock=self.clock)
 
     def show(self, *records: str) -> None:
         text = "".join(records) or "No jobs in the system\n"

@@ -24,7 +24,7 @@ from ingest.database.store import Store
 from ingest.retention.retention import restore, retain
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.ingest.reading.attacks import job
 from tests.support.reading import read_lazily
@@ -64,10 +64,10 @@ class World:
             ssh=SshSettings(host="nowhere"),
         )
 
-    def _intake(self, name: str) -> Intake:
+    def _intake(self, name: str) -> SyncRounds:
         lease = Lease(self.store, name, 30)
         assert lease.keep()
-        return Intake(
+        return SyncRounds(
             self.store,
             self._cluster(name),
             JOBS,

@@ -18,7 +18,7 @@ from api.endpoints.manual import OPENAPI
 from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS
 from tests.api.support.serving import served
@@ -41,7 +41,7 @@ class Contract:
 
 @pytest.fixture
 def contract(filled: Store) -> Iterator[Contract]:
-    log = ScrapeLog(filled, "mila")
+    log = RoundLog(filled, "mila")
     log.succeeded("jobs", 1.0, COUNTS, 5)
     log.failed("nodes", 1.0, "no route to host")
     _, token = add_user(filled, "mila12@mila.example", "milauser12", "ccuser12")
