@@ -33,8 +33,9 @@ class OneNode(Arguments):
         str,
         Reads(WORD),
         AlsoNamed("name", "The same as `node_name`."),
-        Field(description="The node's name as Slurm has it.", examples=["cn-a002"]),
+        Field(examples=["cn-a002"]),
     ]
+    """The node's name as Slurm has it."""
     cluster_name: ClusterName = None
 
 

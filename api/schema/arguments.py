@@ -78,7 +78,7 @@ class AlsoNamed:
 class Arguments(BaseModel):
     """The arguments of an endpoint; those that are not given are None."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     excluding: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Pairs of arguments that do not go together."""

@@ -227,7 +227,8 @@ def _parameter(name: str, field: FieldInfo, also: AlsoNamed | None, *, body: boo
 
 
 def _words(field: FieldInfo, also: AlsoNamed | None) -> str:
-    return str(field.description) if also is None else also.description
+    words = str(field.description) if also is None else also.description
+    return " ".join(words.split())
 
 
 def _body(model: type[Arguments]) -> Schema:
