@@ -13,8 +13,8 @@ from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.schema.answers import Count, History, Job, Nothing
 from api.schema.arguments import JobArguments
+from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
@@ -71,6 +71,22 @@ def one_job(context: Context, arguments: JobArguments) -> Response:
     """
     job = found_job(context, arguments)
     return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
+
+
+class History(Answer):
+    """The states of a job, and the jobs that had its id before."""
+
+    job_id: str
+    cluster_name: ClusterName
+    first_seen: datetime | None
+    finished_at: datetime | None
+    vanished: datetime | None
+    """When a whole scrape first lacked the job."""
+    history: list[Step]
+    """The newest 20 states, oldest first, each with when a scrape first showed it."""
+    accounting: Accounting | None
+    former_jobs: list[Job]
+    """The newest 20 jobs that had this id before, newest first."""
 
 
 @endpoint(

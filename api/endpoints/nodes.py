@@ -12,8 +12,8 @@ from api.lists.fields import NODE_FIELDS
 from api.lists.filters import NODE_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.schema.answers import Count, Node, Nothing
-from api.schema.arguments import WORD, AlsoNamed, Arguments, ClusterName, Reads
+from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
+from api.schema.documents import Count, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 NODES = Kind(
@@ -31,7 +31,7 @@ class OneNode(Arguments):
 
     node_name: Annotated[
         str,
-        Reads(WORD),
+        ONE,
         AlsoNamed("name", "The same as `node_name`."),
         Field(examples=["cn-a002"]),
     ]

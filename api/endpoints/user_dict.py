@@ -19,8 +19,8 @@ from api.http.problems import Problem, bad_request
 from api.http.request import JSON, Response
 from api.lists import queries
 from api.lists.fields import LONGEST_KEY
-from api.schema.answers import UserDict
 from api.schema.arguments import JobArguments, Reads, Schema
+from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
 from ingest.database.change_tokens import in_transaction, mark, of_user_dict

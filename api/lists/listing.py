@@ -72,13 +72,13 @@ class ListArguments(Arguments):
     `limit` and with the `sort` of the page that it comes from."""
     format: Annotated[str | None, choice("json", "ndjson"), Field(examples=["json"])] = None
     """`ndjson`: a document in each line."""
-    count: Annotated[bool | None, FLAG, Field(examples=[False])] = None
+    count: Annotated[str | None, FLAG, Field(examples=[False])] = None
     """Only how many there are. Not together with what says how a list is written."""
 
     @model_validator(mode="after")
     def _go_together(self) -> "ListArguments":
         useless = [name for name in _WRITTEN if name in self.model_fields_set]
-        if self.count and useless:
+        if self.count == "true" and useless:
             raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
         if self.cursor is not None and self.limit is None:
             raise ValueError("cursor goes with limit: give the limit of the page before")
@@ -134,7 +134,7 @@ def list_response(
             if isinstance(tag, Response):
                 return tag
             headers = tag
-        if arguments.count:
+        if arguments.count == "true":
             number = collection.count_documents(wanted, session=session)
             response = json_response({"count": number}).with_headers(*headers)
         else:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from api.http.arguments import Given, all_arguments, query_arguments
 from api.http.request import JSON, Request, Response
-from api.schema.arguments import Arguments, NoArguments, read_arguments
+from api.schema.arguments import Arguments, NoArguments, names_of, read_arguments
 from api.stats.census import ClusterStats
 from config.settings import JobsVisible
 from ingest.accounts.users import User
@@ -146,7 +146,7 @@ class Endpoint:
     def given(self, request: Request) -> Given:
         """Return the arguments of *request* as they came. Raises Problem 400, 413 or 415."""
         read = all_arguments if self.body else query_arguments
-        return read(request, self.arguments.names())
+        return read(request, names_of(self.arguments))
 
     def response(self, context: Context) -> Response:
         """Answer a request. Raises Problem; pymongo's errors."""

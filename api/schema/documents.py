@@ -1,7 +1,7 @@
-"""The documents and answers of the API, as types of which the description is made.
+"""The documents of the API as types, of which the description is made.
 
-The text below a key is its description.  Objects may hold more keys than are named here: new
-versions of Slurm print new ones.
+The text below a key is the key's description.  Objects may hold more keys than are named here: new
+versions of Slurm print new ones.  Other answers stand beside their endpoints.
 """
 
 from datetime import datetime
@@ -16,18 +16,14 @@ from ingest.slurm.grammar import JOB, NODE, Grammar
 
 Number = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
-Counts = dict[str, Number]
 ClusterName = Annotated[str, Field(description="The cluster's name in the configuration.")]
 SlurmMoment = datetime | Literal["Unknown"]
 
 
-class _Answer(TypedDict):
-    """An object whose keys are described by the texts below them."""
+class Answer(TypedDict):
+    """An object that the API answers; the texts below its keys describe them."""
 
     __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)  # type: ignore[misc]
-
-
-# --- jobs and nodes -------------------------------------------------------------------------------
 
 
 class _Slurm:
@@ -75,14 +71,14 @@ _JOB_WORDS: dict[str, tuple[Any, str]] = {
 _NODE_WORDS: dict[str, tuple[Any, str]] = {"memory": (str | None, "RealMemory, MiB.")}
 
 
-class Step(_Answer):
+class Step(Answer):
     """A state of a job, and when a scrape first showed the state."""
 
     state: str | None
     seen: datetime
 
 
-class Accounting(_Answer):
+class Accounting(Answer):
     """What sacct says of the end of a job that vanished unseen, where sacct was asked."""
 
     job_state: str | None
@@ -91,7 +87,7 @@ class Accounting(_Answer):
     end_time: str | None
 
 
-class JobCw(_Answer):
+class JobCw(Answer):
     """What the service knows of the job."""
 
     cc_account_username: str | None
@@ -112,7 +108,7 @@ class JobCw(_Answer):
     history: NotRequired[list[Step]]
 
 
-class NodeCw(_Answer):
+class NodeCw(Answer):
     """What the service knows of the node."""
 
     first_seen: NotRequired[datetime]
@@ -129,7 +125,7 @@ class UserDict(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
 
-class Job(_Answer):
+class Job(Answer):
     """A job."""
 
     slurm: Annotated[dict[str, Any], _Slurm("JobSlurm", JOB, _JOB_WORDS)]
@@ -137,27 +133,11 @@ class Job(_Answer):
     user: UserDict
 
 
-class Node(_Answer):
+class Node(Answer):
     """A node."""
 
     slurm: Annotated[dict[str, Any], _Slurm("NodeSlurm", NODE, _NODE_WORDS)]
     cw: NodeCw
-
-
-class History(_Answer):
-    """The states of a job, and the jobs that had its id before."""
-
-    job_id: str
-    cluster_name: ClusterName
-    first_seen: datetime | None
-    finished_at: datetime | None
-    vanished: datetime | None
-    """When a whole scrape first lacked the job."""
-    history: list[Step]
-    """The newest 20 states, oldest first, each with when a scrape first showed it."""
-    accounting: Accounting | None
-    former_jobs: list[Job]
-    """The newest 20 jobs that had this id before, newest first."""
 
 
 class Nothing(TypedDict):
@@ -166,97 +146,13 @@ class Nothing(TypedDict):
     __pydantic_config__ = ConfigDict(json_schema_extra={"maxProperties": 0})  # type: ignore[misc]
 
 
-class Count(_Answer):
+class Count(Answer):
     """How many there are."""
 
     count: Number
 
 
-# --- clusters -------------------------------------------------------------------------------------
-
-
-class LastError(_Answer):
-    """The last round that failed."""
-
-    at: datetime
-    error: str
-    """What failed, for admins; for all others, since when the cluster was not reached."""
-
-
-class Rounds(_Answer):
-    """How the rounds of one kind go."""
-
-    up: bool | None
-    """As clockwork_up of /metrics; null: not configured here."""
-    last_attempt: datetime | None
-    last_success: datetime | None
-    age: Seconds | None
-    """Seconds since the last success."""
-    last_error: LastError | None
-    """For admins, also after rounds that went well; for all others, null then."""
-
-
-class RoundsByKind(_Answer):
-    """How the rounds go."""
-
-    jobs: Rounds
-    nodes: Rounds
-
-
-class Tres(_Answer):
-    """What these nodes have, and what of it is allocated."""
-
-    cpus: Number
-    allocated_cpus: Number
-    gpus: Number
-    allocated_gpus: Number
-    nodes_without_tres: Number
-    """Nodes whose TRES can't be read: they are not in the sums."""
-
-
-class Cluster(_Answer):
-    """How fresh what is known of a cluster is, and what the cluster holds."""
-
-    name: ClusterName
-    configured: bool
-    """Whether this service's configuration names the cluster."""
-    up: bool | None
-    """Whether both kinds of rounds go well; null: not configured here."""
-    rounds: RoundsByKind
-    unfinished_jobs: Counts
-    """By job_state, of the jobs that the user may see."""
-    partitions: dict[str, Counts]
-    """These jobs by partition and job_state; a job that waits for several partitions is in each."""
-    nodes: Counts
-    """By state, without those that are gone."""
-    tres: Tres
-
-
-# --- the service ----------------------------------------------------------------------------------
-
-
-class Alive(_Answer):
-    """The process answers."""
-
-    status: Literal["alive"]
-
-
-class Ages(_Answer):
-    """Seconds since the last success of each kind of rounds; null: never."""
-
-    jobs: Seconds | None
-    nodes: Seconds | None
-
-
-class Ready(_Answer):
-    """The database answers too."""
-
-    status: Literal["ready"]
-    clusters: dict[str, Ages]
-    """By configured cluster."""
-
-
-class Problem(_Answer):
+class Problem(Answer):
     """An error (RFC 9457)."""
 
     type: str
