@@ -50,6 +50,7 @@ class Server:
         self, app: WsgiApplication, settings: ApiSettings, key: str = "api.host or api.port"
     ) -> None:
         self._stopping = threading.Event()
+        self._being_stopped = threading.RLock()  # a signal may interrupt the thread that holds it
         self._turned: Callable[[], None] = lambda: None
         self._looked_at = time.monotonic()
         self._channels: dict[int, Any] = {}
@@ -89,6 +90,8 @@ class Server:
         self._turned = turned
         while not self._stopping.is_set():
             self._turn()
+        with self._being_stopped:  # the sockets must stay until `stop` has woken the loop
+            pass
         for listener in self._listeners:
             wasyncore.dispatcher.close(listener)
         deadline = time.monotonic() + _SECONDS_TO_FINISH
@@ -99,9 +102,10 @@ class Server:
 
     def stop(self) -> None:
         """Make `run` return. May be called from any thread and from a signal handler."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            self._listeners[0].pull_trigger()
+        with self._being_stopped:
+            if not self._stopping.is_set():
+                self._stopping.set()
+                self._listeners[0].pull_trigger()
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
