@@ -76,7 +76,6 @@ class Cluster(Answer):
     "GET",
     "clusters/list",
     answer=list[Cluster],
-    tag="clusters",
     gets=Gets.jobs("all counts", "own counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:

@@ -46,14 +46,13 @@ class OneNode(Arguments):
     answer=Count,
     lists="Node",
     tagged=True,
-    tag="nodes",
     gets=Gets.same("all nodes"),
 )
 def list_nodes(context: Context, arguments: ListArguments) -> Response:
     """Nodes, all or some.
 
-    Ordered by cluster and name, unless `sort` says otherwise. Without `limit` all of them come in
-    one stream. A list that ends early was cut by a database that failed meanwhile.
+    Ordered by cluster and name, unless `sort` says otherwise. Without `limit`, all nodes come
+    in one stream. A list that ends early was cut by a database that failed meanwhile.
     """
     return list_response(context, arguments, NODES, visible={})
 
@@ -65,14 +64,13 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
     arguments=OneNode,
     answer=Node | Nothing,
     tagged=True,
-    tag="nodes",
     problems=SEVERAL,
     gets=Gets.same("the node"),
 )
 def one_node(context: Context, arguments: OneNode) -> Response:
     """One node.
 
-    The empty object where there is none. `node_name` and `name` are one argument.
+    The answer is an empty object if there is none. `node_name` and `name` are one argument.
     """
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)

@@ -140,7 +140,6 @@ class UpdateArguments(JobArguments):
     arguments=UpdateArguments,
     answer=UserDict,
     body=True,
-    tag="jobs",
     problems={
         HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
         HTTPStatus.NOT_FOUND: "There is no such job.",
@@ -161,7 +160,7 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     job_id = arguments.job_id
     cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
-    job = queries.all_of(queries.job(job_id, cluster_name), dict(context.visible))
+    job = queries.all_of(queries.job(job_id, cluster_name), context.visible)
     merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
 
     def write(session: ClientSession) -> dict[str, Any] | None:

@@ -68,8 +68,8 @@ class ListArguments(Arguments):
     """At most so many. Where there are more, `Link: <...>; rel="next"` is the address of the next
     page."""
     cursor: Annotated[str | None, Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})] = None
-    """Where a page begins: a part of the address in a `Link`, and nothing to make up. It goes with
-    `limit` and with the `sort` of the page that it comes from."""
+    """Where a page begins: taken from the address in a `Link` as it is. It goes with `limit` and
+    with the `sort` of the page that it comes from."""
     format: Annotated[str | None, choice("json", "ndjson"), Field(examples=["json"])] = None
     """`ndjson`: a document in each line."""
     count: Annotated[str | None, FLAG, Field(examples=[False])] = None

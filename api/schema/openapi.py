@@ -26,13 +26,12 @@ _REFERENCE = "#/components/schemas/{model}"
 _INTRODUCTION = """\
 Jobs and nodes of Slurm clusters, as Clockwork's scrapes left them.
 
-Every request but those of the service's own addresses wants a user's token: as
-`Authorization: Bearer TOKEN`, or as the password of HTTP Basic with the user's e-mail. Errors are
-`application/problem+json` (RFC 9457), with a `detail` that says what to do. An argument that an
-address does not know is a 400, and so is one that is given twice. HEAD is answered wherever GET is.
-Text is UTF-8, percent-encoded in a query. Objects may hold more keys than are described here: new
-versions of Slurm print new ones. What is below `/api/v1/cluster/` is also at the older
-`/api/v1/clusters/`.
+A request needs a user's token: as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic
+with the user's e-mail. Operations that need no token say so. Errors are `application/problem+json`
+(RFC 9457), with a `detail` that says what to do. An unknown argument is a 400, and so is an
+argument that is given twice. HEAD works wherever GET does. Text is UTF-8, percent-encoded in a
+query. Objects may hold more keys than are described here: new versions of Slurm print new keys.
+Every path below `/api/v1/cluster/` also exists below the older `/api/v1/clusters/`.
 """
 
 _RETRY_AFTER = {
@@ -40,7 +39,7 @@ _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 _ETAG = {
-    "description": "Stands for this answer: to be sent back as If-None-Match.",
+    "description": "Identifies this response; send it back as If-None-Match.",
     "schema": {"type": "string"},
 }
 _LINK = {
@@ -50,17 +49,17 @@ _LINK = {
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The ETag of an answer that you have: 304 if it would be the same again.",
+    "description": "The ETag of a response that you have: 304 if nothing has changed since.",
     "schema": {"type": "string"},
 }
-_UNCHANGED = {"description": "It is what you have.", "headers": {"ETag": _ETAG}}
+_UNCHANGED = {"description": "Nothing has changed.", "headers": {"ETag": _ETAG}}
 _CHALLENGE = {
     "description": "The two ways to show a token.",
     "schema": {"type": "string"},
 }
 
 _WITH_TOKEN = {
-    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+    HTTPStatus.UNAUTHORIZED: "The request has no known token.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests, where there is a limit to them.",
 }
 _ANYWHERE = {
@@ -135,7 +134,7 @@ def _operation(endpoint: Endpoint, path: str, made: Mapping[Any, Schema]) -> Sch
         **endpoint.problems,
     }
     if endpoint.access == "all_jobs":
-        errors[HTTPStatus.FORBIDDEN] = "You see your own jobs alone."
+        errors[HTTPStatus.FORBIDDEN] = "This covers all jobs, and you see only your own."
     found: Schema = {
         "operationId": _operation_id(path),
         "tags": [endpoint.tag],
@@ -173,7 +172,7 @@ def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
     schema = made[_key(endpoint.answer)] if endpoint.answer is not None else {"type": "string"}
     content_type = endpoint.content_type.partition(";")[0]
     found: Schema = {
-        "description": "What was asked for.",
+        "description": "The response.",
         "content": {content_type: {"schema": schema}},
     }
     if endpoint.tagged:
@@ -240,7 +239,7 @@ def _body(model: type[Arguments]) -> Schema:
     examples = {name: known.field.examples for name, known in names.items()}
     form = {"schema": _object(in_form)}
     return {
-        "description": "What is not in the query.",
+        "description": "The arguments that are not in the query.",
         "content": {
             JSON: {
                 "schema": _object(in_json),
