@@ -16,6 +16,7 @@ from urllib.parse import quote
 import bson
 
 from api.app import ENDPOINTS
+from api.schema.arguments import names_of
 from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
@@ -238,7 +239,7 @@ def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str
     for endpoint in ENDPOINTS:
         if endpoint.tag == "service":
             continue
-        path, known = endpoint.shown[0], endpoint.arguments.names()
+        path, known = endpoint.shown[0], names_of(endpoint.arguments)
         required = {"job_id": "0", "node_name": "none", "update_pairs": "{}"}
         for name in (
             *known,
