@@ -119,8 +119,8 @@ class Lines:
             if form.multi_line
         }
 
-    def begin_output(self) -> None:
-        """Forget the lines and the values of the last output."""
+    def forget(self) -> None:
+        """Forget the lines and the values of the last output, and give their memory back."""
         self._kept.clear()
         for memo in self._memos.values():
             memo.clear()
@@ -138,7 +138,8 @@ class Lines:
         try:
             head, there, name = lines[0].partition(" JobName=")
             opening, _, rest = head.partition("=")
-            plan = by_opening(opening, none).get(rest.count(" ")) if there else None
+            is_named = there and name not in ABSENT
+            plan = by_opening(opening, none).get(rest.count(" ")) if is_named else None
             number = plan.fill(rest, slurm) if plan is not None else None
             if number is None:
                 self._add(lines[0], numbers, slurm)
@@ -184,8 +185,8 @@ class Lines:
             slurm.setdefault("alloc_groups", []).append(part)
         else:
             slurm.update(part)
-        if words[-1:] == ("JobName=",) and first and self._form.multi_line:
-            plan = self._plan(words[:-1])
+        if first and words[-1:] == ("JobName=",) and self.shapes[number] == words:
+            plan = self._plan(words[:-1])  # the name runs to the line's end: see `read`
             plan.number, plan.texts = number, ()
         if plan.spaces >= 0:
             self._by_opening.setdefault(line.partition("=")[0], {})[plan.spaces] = plan

@@ -154,6 +154,8 @@ class Reader:
                     certain += item.ids if settles else ()
                 yield item
         yield from self._late(waiting, output)
+        for shapes in self._shapes.values():
+            shapes.end_output()
         if doubts and inquiry is not None:
             yield from settle(doubts, certain, inquiry, self._read_answer, self._turns)
 

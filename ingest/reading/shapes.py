@@ -36,7 +36,7 @@ from ingest.reading.vouching import EveryPlace
 from ingest.slurm import values
 
 MAX_SHAPES = 1 << 12
-"""Shapes of records whose decisions are kept; with more, all are judged anew."""
+"""Shapes of records or lines that are kept from one output to the next; with more, none is."""
 
 _Key = tuple[tuple[int, ...], bool]
 """The numbers of the shapes of the lines, and whether a space stands at the record's end."""
@@ -72,11 +72,14 @@ class Shapes:
 
     def begin_output(self) -> None:
         """Forget what holds for one output alone."""
-        if len(self._judged) >= MAX_SHAPES:
+        if max(len(self._judged), len(self._lines.shapes)) >= MAX_SHAPES:
             self._lines = Lines(self._form, self._convert)
             self._judged.clear()
-        self._lines.begin_output()
         self._used.clear()
+
+    def end_output(self) -> None:
+        """Give back the memory that is of use while an output is read."""
+        self._lines.forget()
 
     def forget(self) -> None:
         """Judge all shapes anew: other places are vouched for."""
