@@ -81,7 +81,7 @@ class Schedule:
         self._scheduler.start()
 
     def change(self, scrapers: Iterable[ClusterScraper]) -> None:
-        """Continue with *scrapers*: those that run already stay as they are, new ones start at once.
+        """Continue with *scrapers*: running ones stay as they are, new ones start at once.
 
         A scraper that is left out or replaced ends its running round first.
         """
@@ -90,7 +90,7 @@ class Schedule:
         for name, old in before.items():
             if wanted.get(name) is not old:
                 self._remove(old)
-                # On the thread of its rounds: the new scraper must not start before they have ended.
+                # On the thread of its rounds: the new scraper must not start before they end.
                 self._scheduler.add_job(
                     self._hand_over, args=(old, wanted.get(name)), executor=name
                 )

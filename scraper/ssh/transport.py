@@ -9,8 +9,8 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
 WIRE_LOG = "scraper.ssh.connection.wire"
-"""The logger of paramiko, which is silenced. Failures reach the operator once, as a ScrapeError with
-printable text; paramiko would log them again, with a traceback and the host's raw text."""
+"""The logger of paramiko, which is silenced. Failures reach the operator once, as a ScrapeError
+with printable text; paramiko would log them again, with a traceback and the host's raw text."""
 logging.getLogger(WIRE_LOG).addHandler(logging.NullHandler())
 logging.getLogger(WIRE_LOG).propagate = False
 
