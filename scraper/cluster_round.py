@@ -1,8 +1,8 @@
-"""One round of one cluster: ask scontrol over SSH, take its answer in, say how it went.
+"""Run the rounds of one cluster: ask scontrol over SSH, store its output, log how it went.
 
 A `ClusterScraper` keeps what lasts from round to round: the connection, what Mongo holds, the
-cluster's new keys.  Rounds of one cluster never overlap: scontrol makes slurmctld copy its whole
-table, so it is asked once at a time.
+cluster's new keys.  Rounds of one cluster never overlap: each call of scontrol makes slurmctld copy
+its whole table.
 """
 
 import logging
@@ -52,9 +52,9 @@ from scraper.ssh.errors import (
 )
 
 MAX_RECORDS = 1_000_000
-"""Records in one output, at most; larger clusters are not known."""
+"""Records in one output, at most: more than any known cluster has."""
 SACCT_TRIES = 5
-"""Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""
+"""In how many rounds sacct is asked for the end of a job; its database may be late."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -76,11 +76,11 @@ class RoundReport:
 
 
 class AnotherDaemon(Exception):
-    """Another daemon holds the cluster's lease: nothing is to be done here."""
+    """Another daemon holds the cluster's lease, so this daemon does nothing."""
 
 
 class ClusterScraper:
-    """Scrapes one cluster into the store, a round at a time."""
+    """Scrapes one cluster into the store, one round at a time."""
 
     def __init__(
         self,
@@ -167,12 +167,12 @@ class ClusterScraper:
         )
 
     def abandon(self) -> None:
-        """Give up the round in hand, from any thread; no further one asks the cluster anything."""
+        """Abandon the running round, from any thread; later rounds ask the cluster nothing."""
         self._abandoned = True
         self._abort()
 
     def close(self) -> None:
-        """End the connection and let the lease go, once the round in hand is done."""
+        """End the connection and release the lease, after the running round."""
         with self._one_at_a_time:
             self._disconnect()
             self.lease.release()
@@ -186,7 +186,7 @@ class ClusterScraper:
                 intake.forget()
 
     def _abort(self) -> None:
-        """Make whatever waits for the cluster return, from any thread."""
+        """Make blocked calls to the cluster return, from any thread."""
         if self._connection is not None:
             self._connection.abort()
 
@@ -265,7 +265,7 @@ class ClusterScraper:
         return newer
 
     def _settle(self, job_ids: list[str]) -> None:
-        """Ask sacct how jobs ended; what can't be had now is asked for again in later rounds."""
+        """Ask sacct how jobs ended; ask again in later rounds for jobs without an answer."""
         if not self.cluster.sacct:
             return
         self._unsettled += [(job_id, 0) for job_id in job_ids]
@@ -288,7 +288,7 @@ class ClusterScraper:
         ]
 
     def _connect(self) -> Connection:
-        """A new connection in place of the kept one."""
+        """Replace the kept connection by a new one and return it."""
         self._disconnect()
         self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
         self._seal_on_stdin = True  # the login host may have been brought up to date meanwhile
@@ -338,9 +338,9 @@ def _bounded(
 
 
 def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
-    """Run one round, log its one line and write how it went; whether it went well.
+    """Run one round, log one line and write the round log; return whether it went well.
 
-    Raises nothing that a round can.
+    Raises none of the errors of a round.
     """
     where = {"cluster": scraper.cluster.name, "kind": kind.plural}
     started = time.monotonic()
