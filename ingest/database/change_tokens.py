@@ -57,6 +57,18 @@ def replace_token(
     return token
 
 
+def replace_tokens(store: Store, kind: str, cluster_names: Iterable[str]) -> None:
+    """Replace the tokens of the ``jobs`` or ``nodes`` of clusters. Raises pymongo's errors."""
+    names = [scrape_token(kind, cluster_name) for cluster_name in sorted(set(cluster_names))]
+
+    def write(session: ClientSession) -> None:
+        for name in names:
+            replace_token(store, session, name)
+
+    if names:
+        in_transaction(store, write)
+
+
 def scrape_token(kind: str, cluster_name: str) -> str:
     """Return the name of the token of a cluster's ``jobs`` or ``nodes``."""
     return f"{kind}/{cluster_name}/{SCRAPE}"

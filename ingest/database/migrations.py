@@ -17,12 +17,12 @@ from pymongo.collection import Collection
 
 from ingest.accounts.users import NAME_FIELDS
 from ingest.database import search_fields
-from ingest.database.change_tokens import bulk_write
+from ingest.database.change_tokens import replace_tokens
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Document, Store
 
 BATCH = 100
-"""Documents in one transaction: an earlier release stored texts of a mebibyte."""
+"""Documents in one write: an earlier release stored texts of a mebibyte."""
 
 _VERSION = "cw.filters.version"
 _TRIES = 10
@@ -70,6 +70,7 @@ def _migrate(
     outdated: dict[str, Any] = {_VERSION: {"$in": [None, *range(1, search_fields.VERSION)]}}
     done = tries = 0
     told = time.monotonic()
+    changed_clusters: set[str] = set()
     while tries < _TRIES:
         batch = list(collection.find(outdated, limit=BATCH))
         if not batch:
@@ -81,12 +82,15 @@ def _migrate(
             )
             for document in batch
         ]
-        names = [document["slurm"]["cluster_name"] for document in batch]
-        changed = bulk_write(store, collection, operations, names).modified_count
+        changed_clusters |= {document["slurm"]["cluster_name"] for document in batch}
+        # In no transaction that replaces the tokens: scrapes have such transactions, and would not
+        # come to their commits beside a row of them.
+        changed = collection.bulk_write(operations, ordered=False).modified_count
         done += changed
         tries = 0 if changed else tries + 1
         if time.monotonic() - told > _PROGRESS_SECONDS:
             told = time.monotonic()
+            replace_tokens(store, collection.name, changed_clusters)
             logger.info("migration: %d %s brought up to date so far", done, collection.name)
     else:
         logger.warning(
@@ -94,6 +98,7 @@ def _migrate(
             "brings the rest up to date",
             collection.name,
         )
+    replace_tokens(store, collection.name, changed_clusters)
     if done:
         logger.info("migration: %d %s brought up to date", done, collection.name)
     return done
