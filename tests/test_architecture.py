@@ -35,7 +35,9 @@ EXCEPTIONS: set[tuple[str, str]] = {
     ("ingest.slurm.kinds", "ingest.reading.record"),
     ("ingest.slurm.kinds", "ingest.sync.seen_records"),
 }
-"""Modules that import another one against the direction, (importer, imported). One that is gone must leave this set."""
+"""Imports against the direction: (importing module, imported module).
+
+An import that is gone must leave this set."""
 
 
 @cache
