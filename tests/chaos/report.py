@@ -23,6 +23,10 @@ class Section:
         """Add a figure."""
         self.figures.append((name, str(value)))
 
+    def value(self, name: str) -> str:
+        """The value of the figure *name*. Raises KeyError if there is none."""
+        return dict(self.figures)[name]
+
     def markdown(self) -> str:
         """The section of the report."""
         parts = [f"## {self.title}", self.what]
