@@ -108,12 +108,21 @@ def be_away(folder: Path, database_port: int, seconds: float) -> Section:
     """Let the database be away twice for *seconds*, refused and silent."""
     section = Section(
         "A database that is away",
-        "`clockwork up` with a Mongo URI that leads through a relay, with writers and dashboards; "
-        f"for {seconds:g} s the relay refuses all connections, and later lets nothing through.",
+        "`clockwork up` reaches its MongoDB through a relay. Writers and dashboards use the "
+        f"API. The relay refuses all connections for {seconds:g} s, and later passes nothing on "
+        "for the same time.",
     )
     relay = Relay(database_port)
     section.tables.append(
-        [("away", "processor, of one", "log lines a second", "answers meanwhile", "back after")]
+        [
+            (
+                "away",
+                "processor, of one",
+                "log lines a second",
+                "answers meanwhile",
+                "works again after",
+            )
+        ]
     )
     try:
         uri = f"mongodb://127.0.0.1:{relay.port}/?directConnection=true"
@@ -183,8 +192,8 @@ def fill_up(folder: Path, seconds: float, size: int = 256 << 20) -> Section:
     """Let the disk of the embedded database be full for *seconds*."""
     section = Section(
         "A full disk",
-        f"`clockwork up` whose embedded database lies on a disk of {size >> 20} MiB that somebody "
-        f"else fills to its last byte for {seconds:g} s, while writers and scrapes go on.",
+        f"The embedded database of `clockwork up` is on a disk of {size >> 20} MiB. The disk is "
+        f"filled to its last byte for {seconds:g} s, while writers and scrapes continue.",
     )
     with small_disk(folder / "disk", size) as disk, scene(folder, database="disk/data") as here:
         here.new_versions()
@@ -207,7 +216,7 @@ def fill_up(folder: Path, seconds: float, size: int = 256 << 20) -> Section:
         section.problems += here.look(clients)
         lines = _lines(here.up.log, logged)
     section.figure("updates acknowledged while the disk was full", while_full)
-    section.figure("acknowledged in all, all of them there", clients.acknowledged_count)
+    section.figure("acknowledged in total, none of them lost", clients.acknowledged_count)
     section.figure("answers", _answers(clients))
     section.figure("log lines", len(lines))
     section.figure("what the log says", _first_messages(lines))

@@ -45,9 +45,9 @@ def run_injected(store: Store) -> Section:
     """Rounds, leases, histories and the API at every moment and over every jump."""
     section = Section(
         "Clocks",
-        "Rounds whose jobs bear the times below while the service's own clock shows them too, and "
-        "the API's time filter then; then jumps of the clock between rounds, back and "
-        "forth. Leases and limits go by a clock that nobody sets.",
+        "In each round, the jobs have one of the times below, and the clock of Clockwork shows "
+        "the same time. Then the time filter of the API is tried. After that, the clock jumps "
+        "back and forth between rounds. Leases and limits use a clock that cannot be set.",
     )
     rows: list[tuple[str, ...]] = [("moment", "printed by Slurm", "in the document", "finished at")]
     finished: dict[str, datetime] = {}

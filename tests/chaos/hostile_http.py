@@ -146,10 +146,10 @@ CASES = (
 def run_requests(client: Client) -> Section:
     """Send every case; see what is answered and that nothing hidden reaches the application."""
     section = Section(
-        "Requests that programs cut differently",
-        "Sent byte for byte to the API under its real server. A request inside the body of an "
-        "ambiguous one must never be answered; what is refused is refused with a problem of the "
-        "API's own, and the connection is closed.",
+        "Requests that programs read differently",
+        "These requests are sent byte for byte to the API under its real server. If a proxy "
+        "could see two requests where the API sees one, the hidden request must never be "
+        "answered. A refused request gets an error of the API, and its connection is closed.",
     )
     seen: list[tuple[str, str]] = []
 
@@ -218,10 +218,11 @@ def run_slow(client: Client, attackers: int, seconds: float) -> Section:
     """Slow clients of every kind, *attackers* of each; the others are served meanwhile."""
     section = Section(
         "Slow clients",
-        f"{attackers} connections each that send a header, or a body, a byte every tenth of a "
-        "second, that say nothing, and that take nothing of a long answer, renewed as soon as they "
-        f"are closed, for {seconds:g} s. The limits of the API are shortened to "
-        f"{_SHORT:g} s for it. Meanwhile another client asks again and again.",
+        f"For each kind of slowness, {attackers} connections are open for {seconds:g} s. They "
+        "send a header or a body at one byte every tenth of a second, or send nothing, or read "
+        "nothing of a long answer. A new connection replaces each one that is closed. For this "
+        f"experiment the limits of the API are {_SHORT:g} s. Meanwhile another client makes "
+        "requests all the time.",
     )
     path = "/api/v1/cluster/jobs/list"
     token = client.headers["Authorization"].encode()

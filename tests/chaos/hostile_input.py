@@ -91,9 +91,9 @@ def run_records(store: Store) -> Section:
     """Take in every output; see that its other jobs are there, and what became of that one."""
     section = Section(
         "Hostile records",
-        "Outputs of scontrol with three jobs, of which the second holds what a user or a broken "
-        "slurmctld could put there, through the reader into the database. The jobs beside it must "
-        "be taken in and keep their values, whatever becomes of it.",
+        "Each output of scontrol has three jobs. The second job contains what a user or a "
+        "broken slurmctld could put there. The output goes through the reader into the "
+        "database. The other two jobs must always be read, with their values.",
     )
     rows: list[tuple[str, ...]] = [("the second job holds", "size", "it is", "seconds", "MiB more")]
     outputs = [
@@ -113,7 +113,7 @@ def run_records(store: Store) -> Section:
             (
                 output.name,
                 f"{size:,}",
-                "kept" if "2" in jobs else "set aside",
+                "kept" if "2" in jobs else "in quarantine",
                 f"{seconds:.1f}",
                 f"{grown >> 20}",
             )
@@ -121,7 +121,7 @@ def run_records(store: Store) -> Section:
         if {"1", "3"} - jobs.keys() or set(jobs) - {"1", "2", "3"}:
             section.problems.append(f"{output.name}: the jobs are {sorted(jobs)}")
         if output.kept and "2" not in jobs:
-            section.problems.append(f"{output.name}: it was set aside")
+            section.problems.append(f"{output.name}: it went into quarantine")
         for slurm in jobs.values():
             if slurm["job_state"] != "RUNNING" or not all(map(_harmless, slurm)):
                 section.problems.append(f"{output.name}: {slurm}"[:300])
@@ -198,10 +198,10 @@ def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
     """
     section = Section(
         "Hostile arguments",
-        "Every value through every argument of every endpoint, in the query, in a form and in a "
-        "JSON body, as the name of an argument, and every key at every depth of "
-        "update_pairs. None may be answered with a server error or with jobs that a plain string "
-        "of that value does not select, and none may change a document that it should not.",
+        "Every hostile value is sent in every argument of every endpoint: in the query, in a "
+        "form, in a JSON body, and as the name of an argument. Hostile keys are sent at every "
+        "depth of update_pairs. No request may cause a server error, select other jobs than a "
+        "plain string would, or change a document that it should not.",
     )
     statuses: Counter[str] = Counter()
     tried = 0
@@ -361,11 +361,11 @@ def run_tokens(client: Client, times: int) -> Section:
         "a list of two": f"{token}, {token}",
     }
     section = Section(
-        "Tokens of every wrong shape",
-        f"Each {times} times, in turn, in the same process without a network, which shows more "
-        "than a network does. What is looked up is the hash of a token, so how much of it is right "
-        "can't show; a text that can't be a token is refused before the database is asked, which "
-        "tells no more than the documented shape.",
+        "Wrong tokens",
+        f"Each wrong token is sent {times} times, in turns, in one process without a network, so "
+        "that small differences show. The API looks up the hash of a token, so the time cannot "
+        "show how much of a token is right. A text that cannot be a token is refused before the "
+        "database is asked. This shows only the shape of tokens, which is documented.",
     )
     taken: dict[str, list[float]] = {name: [] for name in shapes}
     for _ in range(times):

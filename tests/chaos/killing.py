@@ -132,11 +132,12 @@ def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -
     """Kill *kills* times at random moments; see that everything comes back and nothing is lost."""
     section = Section(
         "Killed at random moments",
-        f"`clockwork up` with its embedded database, two clusters whose every scrape (each second) "
-        f"shows all jobs in a new version, {writers} writers of user dicts and {dashboards} "
-        "dashboards over HTTP; then kill -9, of one process, of several within a millisecond, or "
-        "of the supervisor, with which all of them die and which is started again as systemd would."
-        " Every third time the next kill does not wait for the recovery.",
+        "`clockwork up` runs with its embedded database and two clusters. Every scrape (each "
+        f"second) shows all jobs in a new version. {writers} writers of user dicts and "
+        f"{dashboards} dashboards use the API. Then one process, or several processes within a "
+        "millisecond, are killed with kill -9. If the supervisor is killed, all processes die, "
+        "and the supervisor is started again as systemd would do. Every third kill comes before "
+        "the recovery from the kill before it.",
     )
     chance = random.Random(seed)
     targets: Counter[str] = Counter()
@@ -171,13 +172,13 @@ def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -
     if status != 0:
         section.problems.append(f"stopped at the end, it ended with status {status}")
     section.figure("kills", done)
-    section.figure("recoveries without a hand, all looked over", looks)
-    section.figure("until every cluster was scraped anew and served", spread(recoveries))
+    section.figure("recoveries without help, all checked", looks)
+    section.figure("time until every cluster was scraped and served again", spread(recoveries))
     section.figure("updates of user dicts acknowledged", clients.acknowledged_count)
     section.figure("acknowledged updates lost", len([p for p in section.problems if "ackn" in p]))
-    section.figure("jobs, each there once", jobs)
+    section.figure("jobs, each exactly once", jobs)
     section.figure("good rounds", rounds)
-    section.figure("what clients were answered", _counted(clients.answers))
+    section.figure("what clients got", _counted(clients.answers))
     section.tables.append([("killed together", "times"), *_rows(targets)])
     return section
 

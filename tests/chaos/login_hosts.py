@@ -332,14 +332,15 @@ class Clusters:
 def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASES) -> Section:
     """Let every misfortune last for *seconds*; see what was said, kept, and who was late."""
     section = Section(
-        "The misfortunes of SSH",
-        f"{len(cases)} clusters with ten jobs each, to each of which something else happens for "
-        f"{seconds:g} s, and one that is well, all in one schedule with rounds every {INTERVAL:g} "
-        f"s and limits of {LIMIT:g} s. The jobs of the broken clusters completed meanwhile, so "
-        "their states show how much of a cut output was taken in; what is taken in came whole.",
+        "Failures of SSH",
+        f"{len(cases)} clusters with ten jobs each run in one schedule with a healthy cluster. A "
+        f"different failure happens to each of them for {seconds:g} s. Rounds are due every "
+        f"{INTERVAL:g} s, and limits are {LIMIT:g} s. The jobs of the failing clusters completed "
+        "meanwhile, so their states show how much of an incomplete output was used. Only "
+        "complete records may be used.",
     )
     rows: list[tuple[str, str, str, str, str]] = [
-        ("misfortune", "rounds", "the log's first line", "taken in, of 10", "marked as gone")
+        ("failure", "rounds", "the log's first line", "completed, of 10", "marked as gone")
     ]
     section.tables.append([*rows])
     with ExitStack() as hosts:
@@ -368,8 +369,10 @@ def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASE
                     "jobs, all completed, none gone"
                 )
         clusters.stop()
-    section.figure("rounds of the cluster that is well", rounds)
-    section.figure("its longest time between two rounds, due every second", f"{late:.1f} s")
+    section.figure("rounds of the healthy cluster", rounds)
+    section.figure(
+        "its longest time between two rounds, which are due every second", f"{late:.1f} s"
+    )
     return section
 
 

@@ -45,10 +45,10 @@ def document(sections: Iterable[Section], seed: int) -> str:
     )
     head = (
         "# What was tried to break Clockwork\n\n"
-        f"Written by `make chaos` (seed {seed}; {machine}). Times are of that machine, under "
-        "whatever else it did. Each section is the newest run of its part, and says how long and "
-        "how often; parts can be run one by one. `make test` runs a short form of each; the "
-        "modules of tests/chaos say how it is done.\n"
+        f"`make chaos` wrote this page (seed {seed}; {machine}). The times are those of this "
+        "machine, which also did other work. Each section is from the newest run of its part. The "
+        "parts can be run one by one: `.venv/bin/python -m tests.chaos --help`. `make test` runs a "
+        "short form of each part.\n"
     )
     return "\n".join([head, *(section.markdown() for section in sections)])
 

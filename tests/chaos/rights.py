@@ -33,10 +33,10 @@ _REFUSALS = {13, 18, 59}
 def run(here: Scene) -> Section:
     """Look at a running service from outside."""
     section = Section(
-        "What the host's other users can reach",
-        "`clockwork up` with its embedded database: modes of every file that it made, addresses on "
-        f"which its processes listen, and {len(_COMMANDS)} commands to the database without a "
-        "password and with a wrong one.",
+        "What other users of the host can reach",
+        "`clockwork up` runs with its embedded database. The modes of all its files and the "
+        f"addresses of its processes are checked. {len(_COMMANDS)} commands are sent to the "
+        "database without a password and with a wrong one.",
     )
     here.new_versions()
     folder = here.settings.embedded.path

@@ -15,4 +15,4 @@ def test_no_misfortune_loses_a_job_or_delays_another_cluster(home: Home, store: 
         int(taken_in) in case.taken_in
         for case, (*_, taken_in, _) in zip(login_hosts.CASES, rows, strict=True)
     )
-    assert int(section.value("rounds of the cluster that is well")) > 1
+    assert int(section.value("rounds of the healthy cluster")) > 1
