@@ -1,4 +1,4 @@
-"""Clockwork as the measurements use it: the few places where its public functions are called."""
+"""Call Clockwork's public functions for the measurements."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +15,7 @@ DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 
 
 def cluster_settings(name: str = "mila") -> ClusterSettings:
-    """A cluster of this name in Montreal, nowhere to be reached."""
+    """Return the settings of a cluster that cannot be reached."""
     return ClusterSettings(
         name=name,
         timezone="America/Montreal",
@@ -25,14 +25,14 @@ def cluster_settings(name: str = "mila") -> ClusterSettings:
 
 
 def chunks_of(dump: Dump, kind: Kind = JOBS) -> list[bytes]:
-    """A dump as it comes from SSH, all of it in memory."""
+    """Return a dump in chunks as they come from SSH."""
     return list(DUMP_OF[kind.plural](dump))
 
 
 def read(
     chunks: Iterable[bytes], seal: str, kind: Kind = JOBS, cluster: ClusterSettings | None = None
 ) -> Iterator[SlurmDict | SetAside]:
-    """Text to documents, as they are read."""
+    """Yield the documents of a text while it is read."""
     records = read_records(chunks, kind.grammar, seal=seal)
     return documents(records, kind, cluster or cluster_settings())
 
@@ -66,7 +66,7 @@ class Rounds:
         }
 
     def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
-        """One round; its text in *chunks*."""
+        """Run one round with the output *chunks*."""
         intake = self._intakes[kind.plural]
         records = read_changes(
             chunks, kind.grammar, intake.known, seal=seal, vouching=self._vouching[kind.plural]

@@ -1,4 +1,4 @@
-"""What runs have found, as files: bench/results.json, docs/benchmarks.md, the plots beside that."""
+"""Write the results to bench/results.json, docs/benchmarks.md and the plots in docs/."""
 
 import platform
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def keep(
     growths: Sequence[Growth],
     order: Sequence[str],
 ) -> None:
-    """Write the files anew with what was found for *group*; *order* is that of all groups."""
+    """Write the files with new results for *group*; *order* is the order of all groups."""
     results: Results = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
     groups = results.get("groups", {}) | {
         group: {
@@ -79,7 +79,7 @@ def _all(results: Results, part: str) -> list[Any]:
 
 
 def page(results: Results) -> str:
-    """The results in Markdown."""
+    """Return the results in Markdown."""
     versions = ", ".join(f"{package} {number}" for package, number in results["versions"].items())
     rows = _all(results, "rows")
     targets = [target for row in rows for target in row["targets"]]

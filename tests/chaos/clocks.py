@@ -1,4 +1,4 @@
-"""Clocks that jump, hours that come twice, leap days and the far ends of calendars."""
+"""Try clocks that jump, hours that occur twice, leap days and the limits of calendars."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -32,7 +32,7 @@ _VOLATILE = 900.0
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that tests set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -42,7 +42,7 @@ class Clock:
 
 
 def run_injected(store: Store) -> Section:
-    """Rounds, leases, histories and the API at every moment and over every jump."""
+    """Try rounds, leases, histories and the API at every moment and after every jump."""
     section = Section(
         "Clocks",
         "In each round, the jobs have one of the times below, and the clock of Clockwork shows "

@@ -1,4 +1,4 @@
-"""Hostile requests, byte for byte, to the real server, and what its application got to see."""
+"""Send hostile requests to the real server, and watch what its application sees."""
 
 import json
 import socket
@@ -144,7 +144,7 @@ CASES = (
 
 
 def run_requests(client: Client) -> Section:
-    """Send every case; see what is answered and that nothing hidden reaches the application."""
+    """Send every case; check the responses, and that no hidden request reaches the application."""
     section = Section(
         "Requests that programs read differently",
         "These requests are sent byte for byte to the API under its real server. If a proxy "
@@ -215,7 +215,7 @@ def _shown(statuses: list[int]) -> str:
 
 
 def run_slow(client: Client, attackers: int, seconds: float) -> Section:
-    """Slow clients of every kind, *attackers* of each; the others are served meanwhile."""
+    """Run *attackers* slow clients of every kind; check that another client is served meanwhile."""
     section = Section(
         "Slow clients",
         f"For each kind of slowness, {attackers} connections are open for {seconds:g} s. They "

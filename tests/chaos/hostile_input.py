@@ -1,4 +1,4 @@
-"""Hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
+"""Send hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Output:
-    """An output of scontrol whose jobs 1 and 3 are as always, and job 2 is hostile."""
+    """An output of scontrol whose jobs 1 and 3 are harmless and whose job 2 is hostile."""
 
     name: str
     middle: Chunks
@@ -88,7 +88,7 @@ FORGED_KEYS = ("$where", "a.b", "__proto__", "_id", "$", ".", "constructor", "a\
 
 
 def run_records(store: Store) -> Section:
-    """Take in every output; see that its other jobs are there, and what became of that one."""
+    """Read every output; check that its harmless jobs are in the database."""
     section = Section(
         "Hostile records",
         "Each output of scontrol has three jobs. The second job contains what a user or a "
@@ -157,7 +157,7 @@ def _harmless(key: str) -> bool:
 
 
 def _peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """Return the most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
@@ -192,7 +192,7 @@ KEPT_KEYS = ("_id", "constructor", "prototype", "user", "slurm", "a$b", "\x1b[2J
 
 
 def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
-    """Every hostile value through every argument; nothing changes, nothing leaks.
+    """Send every hostile value in every argument; check that nothing changes and nothing leaks.
 
     With a *step*, only each so many-th of the values, beginning with another one for each argument.
     """
@@ -343,7 +343,7 @@ TOKEN_PREFIX = "cw_"
 
 
 def run_tokens(client: Client, times: int) -> Section:
-    """Tokens of every wrong shape; all are refused, and how long that takes is compared."""
+    """Send wrong tokens; check that all are refused, and compare how long that takes."""
     token = client.headers["Authorization"].removeprefix("Bearer ")
     shapes = {
         "wrong in the first letter": _other(token, len(TOKEN_PREFIX)),

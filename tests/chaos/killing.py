@@ -1,4 +1,4 @@
-"""kill -9 of the database, the scraper, the API, each and together, while everyone works."""
+"""Kill the database, the scraper and the API, one or several, while clients work."""
 
 import random
 import threading
@@ -36,7 +36,7 @@ LONGEST_RECOVERY = 120.0
 
 @dataclass
 class Scene:
-    """A running service with its clusters, and the token of the user who owns all jobs."""
+    """A running service with its clusters, and the API with the token of the jobs' owner."""
 
     up: Up
     settings: Settings
@@ -44,7 +44,7 @@ class Scene:
     api: Api
 
     def clients(self, seed: int, pause: float, padding: int = 0) -> Clients:
-        """Clients of the service's API; *padding* bytes make the writers' keys longer."""
+        """Return clients of the API; *padding* bytes make the writers' keys longer."""
         port, token = self.settings.api.port, self.api.token
         return Clients(
             lambda: Api(port, token), self.clusters, seed=seed, pause=pause, padding=padding
@@ -74,7 +74,7 @@ class Scene:
         return max((int(job["slurm"]["comment"][1:]) for job in jobs), default=-1)
 
     def look(self, clients: Clients) -> list[str]:
-        """What is not as it must be, in the database and in what its clients saw."""
+        """Return what is wrong in the database and in what the clients saw, a line for each."""
         acknowledged = clients.snapshot()
         with self.store() as store:
             jobs = list(store.jobs.find({}))
@@ -86,7 +86,7 @@ class Scene:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The service's database."""
+        """Yield the service's database."""
         if self.settings.mongo.uri is not None:
             store = connect(
                 self.settings.mongo.uri.get_secret_value(), self.settings.mongo.database
@@ -129,7 +129,7 @@ def scene(
 
 
 def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -> Section:
-    """Kill *kills* times at random moments; see that everything comes back and nothing is lost."""
+    """Kill *kills* times at random moments; check that everything recovers and nothing is lost."""
     section = Section(
         "Killed at random moments",
         "`clockwork up` runs with its embedded database and two clusters. Every scrape (each "

@@ -1,4 +1,4 @@
-"""Load held: dashboards, writers and many clusters for a long time; what grows is a leak."""
+"""Hold a load of dashboards, writers and clusters for a long time; find what grows."""
 
 import threading
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def run(
     writers: int = 10,
     pause: float = 5.0,
 ) -> Section:
-    """Hold the load for so many *seconds*; *pause* is each client's between two requests."""
+    """Hold the load for *seconds*; each client waits *pause* seconds between two requests."""
     section = Section(
         "Load for a long time",
         f"`clockwork up` scrapes {len(here.clusters)} clusters every {interval:g} s. "

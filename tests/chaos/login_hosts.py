@@ -1,4 +1,4 @@
-"""Every misfortune of SSH at once: a cluster for each, in one schedule, beside one that is well.
+"""Let every failure of SSH happen at once: a cluster for each, and a healthy one.
 
 Each cluster first has a good round, which leaves ten running jobs.  Then its misfortune begins,
 while its jobs have completed; and in the end it is over.
@@ -60,7 +60,7 @@ Way = Callable[[Home, ExitStack], SshSettings]
 
 @dataclass(frozen=True)
 class Case:
-    """A misfortune: of the connection (`way`) or of the command (`command`)."""
+    """A failure of the connection (`way`) or of the command (`command`)."""
 
     name: str
     says: str
@@ -243,7 +243,7 @@ class Persistent(LoginHost):
 
 
 class Told(logging.Handler):
-    """What was logged of each cluster."""
+    """What was logged about each cluster."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -272,7 +272,7 @@ def told() -> Iterator[Told]:
 
 @dataclass
 class Clusters:
-    """A cluster for each case and one that is well, in one store."""
+    """A cluster for each case and a healthy one, in one store."""
 
     home: Home
     store: Store
@@ -330,7 +330,7 @@ class Clusters:
 
 
 def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASES) -> Section:
-    """Let every misfortune last for *seconds*; see what was said, kept, and who was late."""
+    """Let every failure last for *seconds*; check the log, the jobs and the healthy cluster."""
     section = Section(
         "Failures of SSH",
         f"{len(cases)} clusters with ten jobs each run in one schedule with a healthy cluster. A "
@@ -377,7 +377,7 @@ def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASE
 
 
 def _longest_gap(host: LoginHost, before: int, ends_at: float) -> float:
-    """The longest time in which the host was not asked, up to *ends_at*."""
+    """Return the longest time in which the host was not asked, until *ends_at*."""
     longest, last, seen = 0.0, time.monotonic(), before
     while time.monotonic() < ends_at:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What an experiment found: its figures and tables, and what broke, as text for docs/chaos.md."""
+"""Hold the results of an experiment, and write them as text for docs/chaos.md."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ class Section:
         return dict(self.figures)[name]
 
     def markdown(self) -> str:
-        """The section of the report."""
+        """Return the section of the report in Markdown."""
         parts = [f"## {self.title}", self.what]
         if self.figures:
             parts.append(_table([("figure", "value"), *self.figures]))
@@ -38,7 +38,7 @@ class Section:
 
 
 def document(sections: Iterable[Section], seed: int) -> str:
-    """docs/chaos.md: the whole report of one run."""
+    """Return the whole report, for docs/chaos.md."""
     machine = (
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} processors"
@@ -54,7 +54,7 @@ def document(sections: Iterable[Section], seed: int) -> str:
 
 
 def spread(values: Sequence[float], unit: str = "s") -> str:
-    """Median and largest of *values*, for a figure."""
+    """Return median and largest of *values* as text."""
     if not values:
         return "none"
     return f"median {median(values):.1f} {unit}, longest {max(values):.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Who on the host can reach what: modes of files, addresses, and a database without a password."""
+"""Check what other users of the host can reach: files, addresses and the database."""
 
 import stat
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _REFUSALS = {13, 18, 59}
 
 
 def run(here: Scene) -> Section:
-    """Look at a running service from outside."""
+    """Check a running service from outside."""
     section = Section(
         "What other users of the host can reach",
         "`clockwork up` runs with its embedded database. The modes of all its files and the "

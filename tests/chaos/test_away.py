@@ -1,4 +1,4 @@
-"""A database that is away, and one whose disk is full, for a few seconds."""
+"""Take the database away, and fill its disk, for a few seconds."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clocks at odd moments, and clocks that jump."""
+"""Try clocks at odd moments, and clocks that jump."""
 
 from datetime import datetime
 

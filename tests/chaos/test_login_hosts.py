@@ -1,4 +1,4 @@
-"""Every misfortune of SSH, for a few seconds."""
+"""Let every failure of SSH happen for a few seconds."""
 
 from ingest.database.store import Store
 from tests.chaos import login_hosts

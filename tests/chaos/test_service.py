@@ -1,4 +1,4 @@
-"""One running service: looked at from outside, put under load, and killed a few times."""
+"""Look at one running service from outside, put it under load, and kill it a few times."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,7 @@ def test_load_is_held(here: Scene) -> None:
 
 
 def test_nothing_acknowledged_is_lost(here: Scene) -> None:
-    """The last one: it stops the service."""
+    """The last test of this file, because it stops the service."""
     section = killing.kill(here, kills=2, seed=7, writers=3, dashboards=3)
     assert not section.problems
     assert section.value("kills") == "2"
