@@ -27,7 +27,7 @@ class Api:
         self._connection: HTTPConnection | None = None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Return status and JSON. Raises OSError, HTTPException or ValueError on a broken response."""
+        """Return status and JSON. Raises OSError, HTTPException or ValueError when that fails."""
         if self._connection is None:
             self._connection = HTTPConnection("127.0.0.1", self._port, timeout=_SECONDS)
         try:
