@@ -320,7 +320,7 @@ def test_a_replay_that_sets_records_aside(configured: Path, store: Store) -> Non
     assert reasons
     assert run("replay", "--cluster", "mila", "--jobs", dump) == 3
     assert store.jobs.count_documents({}) == len(slurm)
-    assert sorted(each["reason"] for each in store.set_aside.find({})) == sorted(reasons)
+    assert sorted(each["reason"] for each in store.database["set_aside"].find()) == sorted(reasons)
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["into a database", "dry"])

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.api.test_server import free_port
+from clockwork.embedded.secantus import free_port
 from tests.page.browser import chromium
 from tests.page.visits import sign_in
 
