@@ -4,7 +4,7 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,9 +12,11 @@ from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from api.arguments import MAX_BODY_BYTES, too_large_body
 from api.connections import Connection, end_slow
-from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.arguments import MAX_BODY_BYTES, too_large_body
+from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.request import WsgiApplication
+from api.http.security_headers import NOSNIFF
 from config.settings import ApiSettings
 
 MAX_HEADER_BYTES = 64 << 10
@@ -32,8 +34,6 @@ _WAITING_BYTES = 256 << 20
 """What may wait, on disk, for one slow client. More of it would hold a thread until it reads on."""
 
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class ServerError(Exception):
@@ -174,7 +174,7 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         problem = _refusal(self.request.error.code)
         self.status = problem.status_line
-        self.response_headers.append(("Content-Type", CONTENT_TYPE))
+        self.response_headers += [("Content-Type", CONTENT_TYPE), NOSNIFF]
         self.set_close_on_finish()
         self.content_length = len(problem.body)
         self.write(problem.body)

@@ -168,10 +168,10 @@ class MemoryConnection:
         """Make the next answer, under the seal that stands for the one asked for."""
         self._chunks = product.chunks_of(dump.at(next(self._numbers), SEAL))
 
-    def run(self, command: str) -> "MemoryConnection":
-        """The answer, under the seal of *command*."""
-        asked = re.search("%z([A-Za-z0-9]*)", command)
-        seal = asked[1].encode() if asked else b""
+    def run(self, _command: str, stdin: bytes) -> "MemoryConnection":
+        """The answer, under the seal that *stdin* holds."""
+        asked = re.search(b"%z([A-Za-z0-9]*)", stdin)
+        seal = asked[1] if asked else b""
         self._stream = (chunk.replace(SEAL.encode(), seal) for chunk in self._chunks)
         self.stdout_bytes = sum(map(len, self._chunks))
         return self

@@ -23,7 +23,8 @@ _SCONTROL = """\
 #!/bin/sh
 LC_ALL=C; export LC_ALL
 echo "begin $3 $$ $(date +%s.%N)" >> "{folder}/calls"
-sed "s/{placeholder}/${{SLURM_TIME_FORMAT#%FT%T%z}}/g" "{folder}/$3"
+if [ $# = 4 ]; then lines="/^JobId=$4 /,/^ *$/p"; else lines=p; fi
+sed -n "s/{placeholder}/${{SLURM_TIME_FORMAT#%FT%T%z}}/g; $lines" "{folder}/$3"
 echo "end $3 $$ $(date +%s.%N)" >> "{folder}/calls"
 """
 
@@ -52,7 +53,7 @@ class LoginHost:
     def print_from_now_on(self, dump: Dump) -> None:
         """What `scontrol show job` and `show node` answer."""
         for kind in (JOBS, NODES):
-            self._put(kind.grammar.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
+            self._put(kind.table.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
 
     def _put(self, name: str, chunks: Iterable[bytes]) -> None:
         new = self._folder / f"{name}.new"

@@ -18,9 +18,10 @@ from bench.timing import Contender, alternate
 from config import ScraperSettings
 from ingest.slurm.kinds import JOBS, NODES
 from scraper.cluster_round import ClusterScraper
-from scraper.slurm_commands import new_seal, show_command
+from scraper.slurm_commands import new_seal, show_command, time_format_line
 from scraper.ssh.connection import connect
 
+_COMMAND = show_command("scontrol", "job")
 _READ_BYTES = 1 << 16
 _TRANSFERS_A_TURN = 3
 """They take half a second each, and vary much."""
@@ -44,7 +45,9 @@ def rows(setting: Setting) -> Iterator[Row]:
             {
                 "again": Contender(lambda: following.round(JOBS)),
                 "paramiko": Contender(lambda: _transfer(client)),
-                "ours drained": Contender(lambda: sum(map(len, ours.run(_command())))),
+                "ours drained": Contender(
+                    lambda: sum(map(len, ours.run(_COMMAND, time_format_line(new_seal()))))
+                ),
             },
             _TRANSFERS_A_TURN * setting.sizes.turns,
         ) | alternate(
@@ -98,10 +101,6 @@ def _scraper(setting: Setting, host: LoginHost) -> ClusterScraper:
     return ClusterScraper(host.cluster("mila"), ScraperSettings(), setting.databases.new_store())
 
 
-def _command() -> str:
-    return show_command("scontrol", "job", new_seal())
-
-
 def _paramiko_alone(host: LoginHost) -> paramiko.SSHClient:
     client = paramiko.SSHClient()
     client.load_host_keys(str(host.sshd.known_hosts))
@@ -118,7 +117,9 @@ def _paramiko_alone(host: LoginHost) -> paramiko.SSHClient:
 
 def _transfer(client: paramiko.SSHClient) -> int:
     """Bytes of jobs that paramiko alone brings."""
-    _, stdout, _ = client.exec_command(_command())
+    stdin, stdout, _ = client.exec_command(_COMMAND)
+    stdin.write(time_format_line(new_seal()))
+    stdin.channel.shutdown_write()
     size = 0
     while chunk := stdout.channel.recv(_READ_BYTES):
         size += len(chunk)

@@ -15,14 +15,13 @@ from pathlib import Path
 from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
-from clockwork import commands
+from clockwork import commands, replay
 from clockwork.demo.run import DemoError, run_demo
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.accounts.users import ROLES, AccountError
-from ingest.database.migrations import fill_filters
 from ingest.database.store import Store, connect
 from ingest.retention.archive import ArchiveError
 from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
@@ -30,7 +29,7 @@ from scraper.ssh.errors import printable
 
 _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
-    *(RetentionStopped, ServerError, commands.FileError),
+    *(RetentionStopped, ServerError, commands.FileError, replay.ReplayRefused),
 )
 
 
@@ -90,7 +89,6 @@ def _ready(uri: str, settings: Settings) -> Store:
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
     store.ensure_indexes()
-    fill_filters(store)
     return store
 
 
@@ -110,11 +108,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _scrape(options: argparse.Namespace) -> int:
     path, settings = _settings(options)
     with _store(settings) as store:
-        return (
-            commands.scrape_once(settings, store)
-            if options.once
-            else commands.scrape(path, settings, store)
-        )
+        if options.once:
+            return commands.scrape_once(settings, store)
+        if options.now is not None:
+            return commands.scrape_now(settings, store, options.now)
+        return commands.scrape(path, settings, store)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -127,9 +125,16 @@ def _replay(options: argparse.Namespace) -> int:
     _, settings = _settings(options)
     files = {"jobs": options.jobs, "nodes": options.nodes}
     if options.dry_run:
-        return commands.replay_dry(settings, options.cluster, files)
+        return replay.replay_dry(settings, options.cluster, files)
     with _store(settings) as store:
-        return commands.replay(settings, options.cluster, files, store)
+        return replay.replay(
+            settings,
+            options.cluster,
+            files,
+            store,
+            is_complete=options.complete,
+            force=options.force,
+        )
 
 
 def _anonymise(options: argparse.Namespace) -> int:
@@ -217,17 +222,39 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "The same against two simulated clusters, with data of its own.")
     demo.add_argument("--port", type=_port, default=8080, help="of the API (default: 8080)")
     scrape = command("scrape", _scrape, "Run the scraper.")
-    scrape.add_argument(
+    how = scrape.add_mutually_exclusive_group()
+    how.add_argument(
         "--once",
         action="store_true",
         help="one round of every cluster; exit status 0 only if all of them answered",
     )
+    how.add_argument(
+        "--now",
+        metavar="CLUSTER",
+        help="ask the scraper that runs already for a round of this cluster now, and wait for it; "
+        "ends the pause after failures",
+    )
     command("serve", _serve, "Run the REST API.")
-    replay = command("replay", _replay, "Take captured outputs of scontrol in, as a scrape would.")
-    replay.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
-    replay.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
-    replay.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
-    replay.add_argument(
+    replayed = command(
+        "replay",
+        _replay,
+        "Write captured outputs of scontrol into the database, as a scrape would. No scraper may "
+        "scrape the cluster meanwhile.",
+    )
+    replayed.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
+    replayed.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
+    replayed.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
+    replayed.add_argument(
+        "--complete",
+        action="store_true",
+        help="the files hold all jobs or nodes of the cluster: mark the others as gone",
+    )
+    replayed.add_argument(
+        "--force",
+        action="store_true",
+        help="also where the files look like those of another cluster or of another time",
+    )
+    replayed.add_argument(
         "--dry-run",
         action="store_true",
         help="print the documents as NDJSON and touch no database",

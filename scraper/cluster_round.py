@@ -8,45 +8,59 @@ table, so it is asked once at a time.
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from pymongo.errors import PyMongoError
 
 from config import ClusterSettings, ScraperSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Store
-from ingest.reading.records import (
-    NoAnswer,
-    ReadingOptions,
-    Record,
-    SealMissing,
-    SetAside,
-    Unchanged,
-    Vouching,
-    read_changes,
-    read_records,
-)
-from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
+from ingest.reading.doubts import Unsettled
+from ingest.reading.reader import NoAnswer, Reader, SealMissing
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
-from scraper.slurm_commands import ends_command, list_command, new_seal, show_command
+from ingest.sync.sync_rounds import Intake, RoundCounts
+from scraper.backoff import longest_pause
+from scraper.inquiry import ClusterInquiry, ask_for_list
+from scraper.slurm_commands import (
+    ends_command,
+    first_release_show_command,
+    new_seal,
+    show_command,
+    time_format_line,
+)
+from scraper.slurm_watch import SlurmWatch
+from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
 from scraper.ssh.errors import (
+    REFUSED,
     CommandFailed,
     ConnectionLost,
     NotAnswered,
     RoundAbandoned,
     RoundTooLong,
     ScrapeError,
+    TooManyRecords,
     printable,
 )
 
+MAX_RECORDS = 1_000_000
+"""Records in one output, at most; larger clusters are not known."""
 SACCT_TRIES = 5
 """Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""
+
+OLD_FORCED_COMMAND = (
+    "the login host refuses the command that reads the seal from standard input, so the command of "
+    "the first release is used, which has the seal on its command line. Replace "
+    "clockwork-forced-command on the login host by the one of this release"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +101,16 @@ class ClusterScraper:
         self._unsettled: list[tuple[str, int]] = []
         """Jobs whose end sacct has not told yet, and how often it was asked."""
         self._sealed = True
-        self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
+        self._seal_on_stdin = True
+        """False on a connection on which the login host refused the commands of this release."""
+        self._told_of_old_host = False
+        self._watch = SlurmWatch(store, cluster)
+        self._answered = True
+        """Whether the login host answered in the last round."""
+        self._readers = {
+            kind.plural: Reader(kind.table, cluster, scraper.max_record_bytes)
+            for kind in (JOBS, NODES)
+        }
         self._intakes = {
             kind.plural: Intake(
                 store,
@@ -113,7 +136,10 @@ class ClusterScraper:
                 with Deadline(self.cluster.round_timeout, self._abort) as deadline:
                     counts, size = self._scrape(kind, deadline)
                     self._settle(counts.unseen_ends)
+                    if self._connection is not None and self._seal_on_stdin:
+                        self._watch.keep_configuration(self._connection)
             except BaseException as error:
+                self._answered = not isinstance(error, ScrapeError) or error.answered
                 self._disconnect()
                 if self._abandoned:
                     raise RoundAbandoned(
@@ -128,7 +154,17 @@ class ClusterScraper:
                         "load",
                     ) from error
                 raise
+            self._answered = True
             return RoundReport(counts, size, time.monotonic() - started)
+
+    @property
+    def longest_pause(self) -> float:
+        """For how many seconds the cluster may be left alone after failures in a row."""
+        return longest_pause(
+            answers=self._answered,
+            purge_seconds=self._watch.purge_seconds,
+            interval=self.cluster.jobs_interval,
+        )
 
     def abandon(self) -> None:
         """Give up the round in hand, from any thread; no further one asks the cluster anything."""
@@ -174,13 +210,29 @@ class ClusterScraper:
             raise RoundAbandoned(self.cluster.name, "the scraper stops")
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
-        command = show_command(self.cluster.scontrol, kind.grammar.kind, seal)
-        run = connection.run(command)
-        records = self._records(run, kind, seal, connection, listed)
+        run = self._run_show(connection, kind, seal)
+        inquiry = ClusterInquiry(
+            connection,
+            self.cluster.name,
+            self.cluster.scontrol,
+            seal_on_stdin=self._seal_on_stdin,
+        )
+        records = self._records(run, kind, seal, inquiry, listed)
         try:
-            counts = self._intakes[kind.plural].take_in(records, present=listed or ())
+            counts = self._intakes[kind.plural].take_in(
+                _bounded(records, self.cluster.name),
+                present=chain(listed or (), _live(inquiry)),
+                before_gone=partial(self._watch.check, connection) if kind is JOBS else None,
+            )
         except NoAnswer as error:
-            raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
+            raise NotAnswered(self.cluster.name, f"{run.command!r}: {error}") from error
+        except Unsettled as error:
+            raise NotAnswered(self.cluster.name, str(error)) from error
+        except CommandFailed:
+            if run.exit_status != REFUSED or not self._seal_on_stdin:
+                raise
+            self._use_first_release_command()
+            return self._ask(connection, kind)
         except SealMissing:
             logger.warning(
                 "scontrol ignores SLURM_TIME_FORMAT here: forged records are harder to tell, and "
@@ -191,13 +243,22 @@ class ClusterScraper:
             return self._ask(self._connect(), kind)
         return counts, run.stdout_bytes
 
+    def _run_show(self, connection: Connection, kind: Kind, seal: str) -> CommandRun:
+        """Return the run that shows all records of *kind*; without a seal its times lack it."""
+        scontrol, what = self.cluster.scontrol, kind.table.kind
+        if self._seal_on_stdin:
+            return connection.run(show_command(scontrol, what), time_format_line(seal))
+        return connection.run(first_release_show_command(scontrol, what, seal))
+
+    def _use_first_release_command(self) -> None:
+        """Ask as the first release did, on this connection, and warn once."""
+        self._seal_on_stdin = False
+        if not self._told_of_old_host:
+            self._told_of_old_host = True
+            logger.warning("%s", OLD_FORCED_COMMAND, extra={"cluster": self.cluster.name})
+
     def _list(self, connection: Connection) -> dict[str, str]:
-        """The owners' uids by job id, as squeue lists them."""
-        command = list_command(self.cluster.scontrol)
-        try:
-            return read_list(b"".join(connection.run(command)))
-        except ListUnreadable as error:
-            raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
+        return ask_for_list(connection, self.cluster.name, self.cluster.scontrol)
 
     def _list_again(self, connection: Connection, listed: dict[str, str]) -> dict[str, str]:
         listed.update(newer := self._list(connection))
@@ -230,45 +291,50 @@ class ClusterScraper:
         """A new connection in place of the kept one."""
         self._disconnect()
         self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
+        self._seal_on_stdin = True  # the login host may have been brought up to date meanwhile
         return self._connection
-
-    def _true_ids(self, connection: Connection) -> Container[str]:
-        """The ids of all jobs, for the rare text that does not say where a record begins."""
-        try:
-            return self._list(connection)
-        except (CommandFailed, NotAnswered) as error:
-            logger.warning(
-                "records are set aside that squeue's list would tell apart: %s",
-                error.message,
-                extra={"cluster": self.cluster.name},
-            )
-            return ()
 
     def _records(
         self,
         run: Iterable[bytes],
         kind: Kind,
         seal: str,
-        connection: Connection,
+        inquiry: ClusterInquiry,
         listed: dict[str, str] | None,
     ) -> Iterator[Record | SetAside | Unchanged]:
         """What *run* prints; with a list, every record is read, to be held against it."""
-        options: ReadingOptions = {
-            "seal": seal,
-            "vouching": self._vouching[kind.plural],
-            "listed": lambda: self._true_ids(connection),
-        }
-        longest = self._settings.max_record_bytes
+        reader = self._readers[kind.plural]
         if listed is None:
-            known = self._intakes[kind.plural].known
-            return read_changes(run, kind.grammar, known, max_bytes=longest, **options)
-        records = read_records(run, kind.grammar, max_bytes=longest, **options)
-        return hold_against(records, listed, lambda: self._list_again(connection, listed))
+            seen = self._intakes[kind.plural].known
+            return reader.read(run, seal=seal, seen=seen, inquiry=inquiry)
+        records = reader.read(run, seal=seal, inquiry=inquiry)
+        return hold_against(records, listed, lambda: self._list_again(inquiry.connection, listed))
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _live(inquiry: ClusterInquiry) -> Iterator[str]:
+    """The ids that squeue lists while the records are read, looked at when they have ended."""
+    yield from inquiry.listed
+
+
+def _bounded(
+    records: Iterable[Record | SetAside | Unchanged], cluster_name: str
+) -> Iterator[Record | SetAside | Unchanged]:
+    """*records*; raises `TooManyRecords` behind `MAX_RECORDS` of them."""
+    count = 0
+    for item in records:
+        count += len(item.ids) if isinstance(item, Unchanged) else 1
+        if count > MAX_RECORDS:
+            raise TooManyRecords(
+                cluster_name,
+                f"scontrol printed more than {MAX_RECORDS} records, so the rest was not read; "
+                "nothing was marked as gone. Run the command by hand on the login host",
+            )
+        yield item
 
 
 def log_round(scraper: ClusterScraper, kind: Kind) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from api.app import build_app
-from api.server import Server, WsgiApplication
+from api.http.request import WsgiApplication
+from api.server import Server
+from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import read_again, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
@@ -45,6 +47,7 @@ class ApiDaemon:
         """Answer requests until SIGTERM or SIGINT, then return. To be called in the main thread."""
         faulthandler.enable()  # a watchdog's SIGABRT then shows where every thread is
         with signals(self._stop, lambda: self._hung_up.put(None)):
+            start_migration(self._store)
             logger.info("the API listens on http://%s", self._address)
             self._tell_ready()
             self._server.run(self._turned)

@@ -16,6 +16,7 @@ from typing import Literal
 from api.server import ServerError
 from clockwork.daemons.daily_retention import DailyRetention
 from clockwork.daemons.metrics_port import metrics_port
+from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import log_refusal, read_again, require_clusters, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
@@ -53,6 +54,7 @@ class ScrapeDaemon:
         asked: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
         with self._metrics, signals(lambda: asked.put("stop"), lambda: asked.put("reload")):
             self._open_metrics(self._settings)
+            start_migration(self._store)
             self._schedule.start()
             self._retention.start()
             self._tell_ready()

@@ -14,11 +14,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from clockwork.demo.ssh_server import Answer
-from ingest.reading.pairs import RawPairs
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.convert import AnyCluster
+from ingest.reading.parsing import RawPairs
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
+from scraper.slurm_commands import list_command
 
 PENDING_SECONDS = 45
 RUNNING_SECONDS = 240
@@ -28,11 +31,17 @@ _NEW_IDS = 1000
 """Between the id of a job and that of the one that comes after it."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-_COMMAND = re.compile(r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show (?P<kind>job|node)")
+_COMMAND = re.compile(
+    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show "
+    r"(?P<kind>job(?: (?P<id>\d+))?|node|config)"
+)
+_OWNER = re.compile(r"^JobId=(\d+) [^\n]*\n +UserId=[^\n]*?\((\d+)\)")
+_OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
+"""The keys by which ``show job ID`` finds a record."""
 
 
 class SimulatedCluster:
-    """Answers scontrol's two commands from the dumps in *folder* (``jobs_*.txt``, ``nodes_*.txt``).
+    """Answers scontrol's commands from the dumps in *folder* (``jobs_*.txt``, ``nodes_*.txt``).
 
     Times are printed in *zone*, in the format that the command asks for.
     """
@@ -58,12 +67,35 @@ class SimulatedCluster:
 
     def answer(self, command: str) -> Answer:
         """What the login host prints for *command*; exit status 126 for any other command."""
+        if command == list_command("scontrol"):
+            return Answer(stdout=self._list_jobs())
         match = _COMMAND.fullmatch(command)
         if match is None:
             refusal = f"simulated login host: refused: {shlex.quote(command)}\n"
             return Answer(stderr=refusal.encode(), exit_status=126)
-        records = self._print_jobs() if match["kind"] == "job" else self._print_nodes()
+        if match["id"]:
+            return self._answer_one(match["id"], match["format"])
+        prints = {"job": self._print_jobs, "node": self._print_nodes, "config": self._print_config}
+        records = prints[match["kind"]]()
         return Answer(stdout=self._in_format(records, match["format"]))
+
+    def _answer_one(self, job_id: str, time_format: str) -> Answer:
+        own = {f"{key}={job_id}" for key in _OWN_IDS}
+        records = [
+            text
+            for text in self._print_jobs()
+            if not own.isdisjoint(text.partition(" JobName=")[0].split())
+        ]
+        if not records:
+            return Answer(
+                stderr=b"slurm_load_jobs error: Invalid job id specified\n", exit_status=1
+            )
+        return Answer(stdout=self._in_format(iter(records), time_format))
+
+    def _list_jobs(self) -> Iterator[bytes]:
+        for text in self._print_jobs():
+            job_id, uid = _OWNER.findall(text)[0]
+            yield f"{job_id}:{uid}\n".encode()
 
     def _in_format(self, records: Iterator[str], time_format: str) -> Iterator[bytes]:
         def formatted(found: re.Match[str]) -> str:
@@ -72,6 +104,14 @@ class SimulatedCluster:
 
         for record in records:
             yield _TIME.sub(formatted, record).encode("utf-8", "surrogateescape")
+
+    def _print_config(self) -> Iterator[str]:
+        yield (
+            f"Configuration data as of {self._local(self._clock())}\n"
+            f"BOOT_TIME               = {self._local(self._started)}\n"
+            f"MinJobAge               = {FINISHED_SECONDS} sec\n"
+            "PrivateData             = none\n"
+        )
 
     # --- records with today's times -------------------------------------------------------------
 
@@ -185,10 +225,10 @@ def _hours(seconds: float) -> str:
     return f"{days}-{clock}" if days else clock
 
 
-def _load(folder: Path, pattern: str, grammar: Grammar) -> list[RawPairs]:
+def _load(folder: Path, pattern: str, table: KeyTable) -> list[RawPairs]:
     records = []
     for path in sorted(folder.glob(pattern)):
-        for record in read_records([path.read_bytes()], grammar):
+        for record in Reader(table, AnyCluster()).read([path.read_bytes()]):
             assert isinstance(record, Record), f"{path}: {record}"  # noqa: S101 - our own dumps
             records.append(record.raw)
     return records

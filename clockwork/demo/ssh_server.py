@@ -1,6 +1,7 @@
 """A login host that exists only on loopback: a real SSH server whose answers Python makes."""
 
 import logging
+import re
 import socket
 import socketserver
 import threading
@@ -13,6 +14,9 @@ from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, MSG_CHANNEL_REQUEST, O
 
 from scraper.ssh.transport import Transport, end
 
+_READS_TIME_FORMAT = re.compile(
+    r"sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec (?P<command>[^']+)'"
+)
 _SEND_BYTES = 32 << 10
 _POLL_SECONDS = 0.05
 
@@ -32,9 +36,11 @@ class Answer:
 class SimulatedLoginHost:
     """An SSH server on 127.0.0.1 whose commands are answered by a function.
 
-    *answer* is given each command line, in a thread of the command's own. Any user is let in who
-    holds the private half of one of *authorized_keys*. ``port`` 0 takes a free one; ``start``
-    listens, ``stop`` ends every connection and leaves no thread and no socket behind.
+    *answer* is given each command line, in a thread of the command's own. For a command that reads
+    the time format from standard input, *answer* is given the line with that format in it: ``env
+    SLURM_TIME_FORMAT=%FT%T%zSEAL scontrol -a show job``. Any user is let in who holds the private
+    half of one of *authorized_keys*. ``port`` 0 takes a free one; ``start`` listens, ``stop`` ends
+    every connection and leaves no thread and no socket behind.
     """
 
     def __init__(
@@ -94,6 +100,17 @@ class SimulatedLoginHost:
     def session(self, transport: paramiko.Transport) -> "Session":
         """Return what decides about the requests of one connection."""
         return Session(self, transport)
+
+    def shell(self, channel: paramiko.Channel, command: str) -> str:
+        """Return *command* for `respond`, with the time format that it reads from *channel*."""
+        reads = _READS_TIME_FORMAT.fullmatch(command)
+        if reads is None:
+            return command
+        line = b""
+        while not line.endswith(b"\n") and (byte := channel.recv(1)):
+            line += byte
+        time_format = line.decode("utf-8", "backslashreplace").removesuffix("\n")
+        return f"env SLURM_TIME_FORMAT={time_format} {reads['command']}"
 
     def respond(self, channel: paramiko.Channel, command: str) -> None:
         """Send the answer to *command*; the channel is closed afterwards."""
@@ -162,7 +179,7 @@ class Session(paramiko.ServerInterface):
     def _run(self, channel: paramiko.Channel, command: str) -> None:
         try:
             with channel:
-                self._host.respond(channel, command)
+                self._host.respond(channel, self._host.shell(channel, command))
         except (OSError, EOFError, paramiko.SSHException) as error:
             log.debug("the client left while `%s` was answered: %s", command, error)
 

@@ -27,7 +27,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ingest.accounts.tokens import Token, new_token, token_digest, token_of
 from ingest.database.change_tokens import bulk_write
-from ingest.database.search_fields import names_filter
+from ingest.database.search_fields import names_field
 from ingest.database.store import Store
 
 EMAIL_FIELD = "mila_email_username"
@@ -198,7 +198,7 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     if owner is not None:
         names = user_of(owner).names
     fresh = {f"cw.{name_field}": name for name_field, name in names.items()}
-    update = {"$set": {**fresh, "cw.filters.names": names_filter(names.values())}}
+    update = {"$set": {**fresh, "cw.filters.names": names_field(names.values())}}
     # What Slurm said stands among the names, and those are indexed.
     of_username = {"cw.filters.names": username, f"slurm.{field}": username}
     key = ("job_id", "cluster_name")

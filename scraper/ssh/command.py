@@ -7,7 +7,13 @@ from contextlib import suppress
 import paramiko
 
 from scraper.ssh.deadline import Deadline
-from scraper.ssh.errors import CommandFailed, CommandTimedOut, ConnectionLost, printable
+from scraper.ssh.errors import (
+    REFUSED,
+    CommandFailed,
+    CommandTimedOut,
+    ConnectionLost,
+    printable,
+)
 from scraper.ssh.transport import Transport
 
 READ_BYTES = 2 << 20
@@ -17,9 +23,13 @@ _POLL_SECONDS = 0.05
 _SHOWN_STDERR = 1000
 
 _EXIT_HINTS = {
-    126: "The login host does not allow the command: see clockwork-forced-command on it",
+    REFUSED: "The login host does not allow the command: see clockwork-forced-command on it",
     127: "The program was not found there: set scontrol to its full path",
 }
+_PRIVATE_DATA_HINT = (
+    "slurm.conf probably has PrivateData. Give the login user the level Operator (sacctmgr modify "
+    "user NAME set adminlevel=operator), or take jobs and nodes out of PrivateData"
+)
 
 
 class HeadAndTail:
@@ -57,6 +67,9 @@ class CommandRun(Iterator[bytes]):
     from the start to the exit status, but for the caller's own work between two chunks: a slow
     database is no slow cluster. A shorter one for opening the session finds out in time that a kept
     connection is dead.
+
+    *stdin* is sent whole and then closed before any output is read. It should fit into the host's
+    window (2 MiB with OpenSSH). A command that ends without reading *stdin* ends as usual.
     """
 
     def __init__(
@@ -65,11 +78,13 @@ class CommandRun(Iterator[bytes]):
         host: str,
         transport: Transport,
         command: str,
+        stdin: bytes,
         seconds: float,
         opening_seconds: float,
         abort: Callable[[], None],
     ) -> None:
         self.command = command
+        """The command line, for messages; *stdin* may hold a secret and is in no message."""
         self.exit_status: int | None = None
         """Known after the iteration; None when the host reported none."""
         self.exit_signal: str | None = None
@@ -79,6 +94,7 @@ class CommandRun(Iterator[bytes]):
         self._cluster = cluster
         self._host = host
         self._transport = transport
+        self._stdin = stdin
         self._seconds = seconds
         self._opening_seconds = opening_seconds
         self._abort = abort
@@ -112,9 +128,9 @@ class CommandRun(Iterator[bytes]):
             try:
                 with Deadline(self._opening_seconds, give_up) as opening:
                     channel = self._transport.open_session(timeout=math.inf)
-                channel.settimeout(_POLL_SECONDS)
                 channel.exec_command(self.command)  # nosec B601
-                channel.shutdown_write()
+                self._send_stdin(channel)
+                channel.settimeout(_POLL_SECONDS)
                 yield from self._output(channel, deadline)
                 channel.recv_exit_status()
             except (paramiko.SSHException, EOFError, OSError) as error:
@@ -128,6 +144,12 @@ class CommandRun(Iterator[bytes]):
                     with suppress(paramiko.SSHException, EOFError, OSError):
                         channel.close()  # which tells the host, if it is still there
             self._conclude(channel, cause, timed_out=deadline.passed)
+
+    def _send_stdin(self, channel: paramiko.Channel) -> None:
+        """Send standard input and its end; a host that has closed the channel already gets none."""
+        with suppress(OSError):
+            channel.sendall(self._stdin)
+            channel.shutdown_write()
 
     def _output(self, channel: paramiko.Channel, deadline: Deadline) -> Iterator[bytes]:
         """Yield standard output up to its end, and keep standard error flowing beside it."""
@@ -185,11 +207,14 @@ class CommandRun(Iterator[bytes]):
             else f"was killed by signal {self.exit_signal}"
         )
         hint = _EXIT_HINTS.get(self.exit_status or 0, "Run the command by hand there")
+        if "Access/permission denied" in self.stderr:
+            hint = _PRIVATE_DATA_HINT
         return CommandFailed(
             self._cluster,
             f"{self._host}: `{self.command}` {ending}{self._said()}. {hint}",
             exit_status=self.exit_status,
             exit_signal=self.exit_signal,
+            stderr=self.stderr,
         )
 
     def _said(self) -> str:

@@ -67,12 +67,12 @@ class Connection:
     ) -> None:
         self.close()
 
-    def run(self, command: str) -> CommandRun:
+    def run(self, command: str, stdin: bytes = b"") -> CommandRun:
         """Return *command* as a run that starts when it is iterated over, under command_timeout.
 
-        A run before it that was not read to its end is ended. A run that times out or loses the
-        connection leaves ``is_alive`` false: connect anew. Raises ConnectionLost when it is false
-        already.
+        The command's standard input is *stdin*, bytes of any kind, and then its end. A run before
+        it that was not read to its end is ended. A run that times out or loses the connection
+        leaves ``is_alive`` false: connect anew. Raises ConnectionLost when it is false already.
         """
         if not self.is_alive():
             raise ConnectionLost(
@@ -84,6 +84,7 @@ class Connection:
             self._host,
             self._transports[-1],
             command,
+            stdin,
             self._settings.command_timeout,
             self._settings.connect_timeout,
             self.abort,

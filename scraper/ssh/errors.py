@@ -1,5 +1,10 @@
 """What can go wrong between the scraper and a cluster, said for the operator."""
 
+from typing import ClassVar
+
+REFUSED = 126
+"""The exit status with which clockwork-forced-command refuses a command."""
+
 
 def printable(text: str) -> str:
     """Return *text* with every character that a terminal would act on written as an escape.
@@ -14,6 +19,9 @@ def printable(text: str) -> str:
 class ScrapeError(Exception):
     """A cluster could not be reached or did not answer. ``message`` says why and what to do."""
 
+    answered: ClassVar[bool] = True
+    """Whether the login host let the scraper in and ran commands within their limits."""
+
     def __init__(self, cluster: str, message: str) -> None:
         self.cluster = cluster
         self.message = printable(message)
@@ -23,17 +31,25 @@ class ScrapeError(Exception):
 class Unreachable(ScrapeError):
     """No SSH connection came about: the way there, the name, the port, or a time limit."""
 
+    answered = False
+
 
 class HostKeyRefused(ScrapeError):
     """The host showed a key that known_hosts does not hold, or holds otherwise."""
+
+    answered = False
 
 
 class KeyUnusable(ScrapeError):
     """There is no private key to log in with, or none that can be used."""
 
+    answered = False
+
 
 class AuthenticationRefused(ScrapeError):
     """The host did not accept any of the keys."""
+
+    answered = False
 
 
 class ConnectionLost(ScrapeError):
@@ -48,9 +64,13 @@ class ConnectionLost(ScrapeError):
 class CommandTimedOut(ScrapeError):
     """The command did not end within its limit; the connection was closed."""
 
+    answered = False
+
 
 class RoundTooLong(ScrapeError):
     """The whole round, from the connection to the last write, did not end within its limit."""
+
+    answered = False
 
 
 class RoundAbandoned(ScrapeError):
@@ -61,12 +81,40 @@ class CommandFailed(ScrapeError):
     """The command ended, but not with exit status 0."""
 
     def __init__(
-        self, cluster: str, message: str, *, exit_status: int | None, exit_signal: str | None = None
+        self,
+        cluster: str,
+        message: str,
+        *,
+        exit_status: int | None,
+        exit_signal: str | None = None,
+        stderr: str = "",
     ) -> None:
         super().__init__(cluster, message)
         self.exit_status = exit_status
+        """None when a signal ended the command."""
         self.exit_signal = exit_signal
+        """The signal without ``SIG``: ``KILL``."""
+        self.stderr = stderr
+        """The first and last 8 KiB of standard error, each line printable."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the login host does not allow the command."""
+        return self.exit_status == REFUSED
+
+    @property
+    def is_unknown_job(self) -> bool:
+        """Whether scontrol said that Slurm knows no job with the id that it was asked for."""
+        return self.exit_status == 1 and "Invalid job id specified" in self.stderr
 
 
 class NotAnswered(ScrapeError):
     """The command ended well, but what it printed is no answer of scontrol's."""
+
+
+class TooManyRecords(ScrapeError):
+    """scontrol printed more records than any cluster has."""
+
+
+class JobsMissing(ScrapeError):
+    """The output lacks jobs that have not ended: they are hidden, or are another cluster's."""

@@ -12,8 +12,8 @@ from ingest.database.store import Document, Store
 from ingest.reading.records import read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
-from tests.api.client import Client
+from ingest.sync.sync_rounds import Intake
+from tests.api.support.client import Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
 

@@ -14,13 +14,13 @@ from clockwork.embedded.database import EmbeddedDatabase
 from config import Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.test_server import free_port
 from tests.chaos import truth
 from tests.chaos.clients import Api, Clients, answers, lost
 from tests.chaos.clusters import ALICE, ChangingCluster
 from tests.chaos.report import Section, spread
 from tests.chaos.up import PROCESSES, SUPERVISOR, Up, running, wait_until
 from tests.clockwork.sites import site_of
+from tests.support.ports import free_port
 
 HEAD = """\
 [api]

@@ -16,7 +16,7 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "nodes": collections.NODE_INDEXES,
     "users": collections.USER_INDEXES,
     "scrapes": collections.SCRAPE_INDEXES,
-    "set_aside": collections.SET_ASIDE_INDEXES,
+    "set_aside": collections.QUARANTINE_INDEXES,
 }
 
 

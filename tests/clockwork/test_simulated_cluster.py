@@ -13,9 +13,12 @@ from clockwork.demo.simulated_cluster import (
     SimulatedCluster,
 )
 from ingest.reading.records import Record, read_records
+from ingest.reading.squeue_check import read_list
 from ingest.slurm.grammar import JOB, NODE, Grammar
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
+from scraper.slurm_commands import list_command
+from scraper.slurm_configuration import read_configuration
 
 ZONE = ZoneInfo("America/Montreal")
 START = datetime(2026, 7, 1, 12, 0, 0, 345678, tzinfo=timezone.utc)
@@ -118,7 +121,8 @@ def stays(values: Values, name: str) -> bool:
     [
         "scontrol -a show job",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job; id",
-        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1,2",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show node 1",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show partition",
         "sh",
         "",
@@ -129,6 +133,42 @@ def test_any_other_command_is_refused(cluster: SimulatedCluster, asked: str) -> 
     assert answer.exit_status == 126
     assert list(answer.stdout) == []
     assert answer.stderr.startswith(b"simulated login host: refused: ")
+
+
+def test_squeue_lists_the_jobs_that_scontrol_shows(cluster: SimulatedCluster) -> None:
+    answer = cluster.answer(list_command("scontrol"))
+    owners = read_list(b"".join(answer.stdout))
+    assert owners == {
+        job_id: values["UserId"].partition("(")[2].removesuffix(")")
+        for job_id, values in jobs(cluster).items()
+    }
+
+
+def test_the_configuration_has_the_purge_time_of_the_simulation(cluster: SimulatedCluster) -> None:
+    found = read_configuration(b"".join(cluster.answer(command("config")).stdout), ZONE)
+    assert found.purge_seconds == FINISHED_SECONDS
+    assert found.private_data == frozenset()
+
+
+def test_one_job_is_shown_alone(cluster: SimulatedCluster, name: str) -> None:
+    whole = b"".join(cluster.answer(command("job")).stdout)
+    answer = cluster.answer(command(f"job {FIRST[name]}"))
+    assert (answer.stderr, answer.exit_status) == (b"", 0)
+    (shown,) = answer.stdout
+    assert shown.startswith(f"JobId={FIRST[name]} ".encode())
+    assert shown in whole
+
+
+def test_an_unknown_job_is_answered_as_scontrol_does(cluster: SimulatedCluster) -> None:
+    answer = cluster.answer(command("job 1"))
+    assert (answer.exit_status, list(answer.stdout)) == (1, [])
+    assert answer.stderr == b"slurm_load_jobs error: Invalid job id specified\n"
+
+
+def test_the_id_of_an_array_shows_its_tasks() -> None:
+    cluster = SimulatedCluster(DUMPS / "mila", ZONE)
+    (shown,) = cluster.answer(command("job 233884")).stdout
+    assert b" ArrayJobId=233884 ArrayTaskId=1 " in shown.splitlines()[0]
 
 
 def test_times_have_the_format_that_was_asked_for(cluster: SimulatedCluster, name: str) -> None:

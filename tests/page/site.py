@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from api.app import BASE, build_app
+from api.app import build_app
+from api.schema.endpoint import BASE
 from api.server import Server
 from clockwork.demo.run import DUMPS
 from config import load_settings
@@ -22,10 +23,10 @@ from ingest.reading.pairs import RawPairs
 from ingest.reading.records import Record, read_records
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.intake import Intake
 from ingest.sync.round_log import ScrapeLog
-from tests.api.test_server import LOOPBACK, free_port
+from ingest.sync.sync_rounds import Intake
 from tests.ingest.reading.printing import printed
+from tests.support.ports import LOOPBACK, free_port
 
 SETTINGS = DUMPS.parent / "clockwork.example.toml"
 EMAIL = "demo.user@mila.quebec"

@@ -122,7 +122,7 @@ class ScriptedHost(SimulatedLoginHost):
         self.response(self, channel)
 
 
-def _cut(channel: paramiko.Channel) -> None:
+def cut(channel: paramiko.Channel) -> None:
     """End the TCP connection under the channel, after what was sent."""
     assert channel.transport is not None
     assert isinstance(channel.transport.sock, socket.socket)
@@ -131,14 +131,14 @@ def _cut(channel: paramiko.Channel) -> None:
 
 def cut_in_the_middle(host: ScriptedHost, channel: paramiko.Channel) -> None:
     channel.sendall(b"JobId=1 JobName=a\n   UserId=alice")
-    _cut(channel)
+    cut(channel)
 
 
 def cut_after_the_exit_status(host: ScriptedHost, channel: paramiko.Channel) -> None:
     """The status overtakes the output, as sshd may let it: the end of the output never comes."""
     channel.send_exit_status(0)
     channel.sendall(b"JobId=1 JobName=a\n   UserId=alice")
-    _cut(channel)
+    cut(channel)
 
 
 def closes_without_exit_status(host: ScriptedHost, channel: paramiko.Channel) -> None:

@@ -17,7 +17,8 @@ from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from scraper.cluster_round import ClusterScraper, RoundReport, log_round
+from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, RoundReport, log_round
+from scraper.slurm_commands import show_command
 from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
@@ -44,6 +45,12 @@ NodeName=cn-a001 Arch=x86_64 CoresPerSocket=16
    AllocTRES=cpu=4,mem=4000M
 
 """
+CONFIGURATION = b"""\
+Configuration data as of 2026-11-23T20:13:41+0000
+BOOT_TIME               = 2026-11-01T00:00:00+0000
+MinJobAge               = 300 sec
+PrivateData             = none
+"""
 JOB_IDS = [str(number) for number in range(11, 21)]
 """Ten jobs, in the order in which they are printed and sorted."""
 BANNER = b"Welcome to login1.\nMaintenance on Friday.\n"
@@ -64,14 +71,34 @@ class LoginHost(SimulatedLoginHost):
         self.misfortunes: list[Misfortune] = []
         """What happens to the next commands, one each."""
         self.knows_time_format = True
+        self.is_of_first_release = False
+        """Refuse what the forced command of the first release refuses."""
+        self.configuration = CONFIGURATION
+        """What ``show config`` prints. Misfortunes spare it, and the lists below leave it out."""
+        self.requested: list[str] = []
+        """Command lines as they came over SSH."""
         self.asked: list[str] = []
+        """Commands that were run, each with the time format that it had in its environment."""
         self.transports: list[paramiko.Transport] = []
 
     def session(self, transport: paramiko.Transport) -> Session:
         self.transports.append(transport)
         return super().session(transport)
 
+    def shell(self, channel: paramiko.Channel, command: str) -> str:
+        if "show config" not in command:
+            self.requested.append(command)
+        return command if self.is_of_first_release else super().shell(channel, command)
+
     def respond(self, channel: paramiko.Channel, command: str) -> None:
+        if command.startswith("sh "):
+            channel.sendall_stderr(b"clockwork-forced-command: refused: this key runs ...\n")
+            channel.send_exit_status(126)
+            return
+        if command.endswith("show config"):
+            channel.sendall(self.configuration)
+            channel.send_exit_status(0)
+            return
         self.asked.append(command)
         whole = self.output(command)
         if self.misfortunes:
@@ -176,6 +203,10 @@ def no_exit_status(_host: LoginHost, channel: paramiko.Channel, whole: bytes) ->
 def slurmctld_is_down(_host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
     channel.sendall_stderr(SLURMCTLD_DOWN)
     channel.send_exit_status(1)
+
+
+def refuses(_host: LoginHost, channel: paramiko.Channel, _whole: bytes) -> None:
+    channel.send_exit_status(126)
 
 
 def fails_after_its_output(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
@@ -369,7 +400,7 @@ def test_a_banner_before_the_output_is_set_aside(
     assert counts.set_aside == 1
     assert completed(store) == 10
     assert_nothing_is_gone(store)
-    kept = store.set_aside.find_one({})
+    kept = store.quarantine.find_one({})
     assert kept is not None
     assert kept["text"] == BANNER
 
@@ -442,6 +473,53 @@ def test_without_a_seal_a_cut_output_changes_nothing(
     assert_nothing_is_gone(store)
     scraper.round(JOBS)
     assert completed(store) == 10
+
+
+def test_no_command_line_bears_the_seal(host: LoginHost, scraper: ClusterScraper) -> None:
+    for kind in (JOBS, NODES):
+        scraper.round(kind)
+    assert len(host.requested) == len(seals(host)) == 2
+    assert not [seal for seal in seals(host) for line in host.requested if seal in line]
+
+
+def test_a_login_host_of_the_first_release_is_asked_as_before_and_one_warning_tells(
+    home: Home, host: LoginHost, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.is_of_first_release = True
+    scraper = new_scraper(home, host.port, store)
+    assert scraper.round(JOBS).counts.inserted == 10
+    assert scraper.round(JOBS).counts.read == 10
+    assert scraper.round(NODES).counts.inserted == 1
+    assert len(host.transports) == 1
+    assert len(host.asked) == len(set(seals(host))) == 3
+    assert len(host.requested) == 4  # one was refused
+    host.transports[0].close()
+    assert scraper.round(JOBS).counts.read == 10
+    scraper.close()
+    warnings = [event for event in caplog.records if event.levelno == logging.WARNING]
+    assert [event.getMessage() for event in warnings] == [OLD_FORCED_COMMAND]
+
+
+def test_a_login_host_that_was_brought_up_to_date_gets_the_seal_on_standard_input_again(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    host.is_of_first_release = True
+    scraper.round(JOBS)
+    host.is_of_first_release = False
+    host.transports[0].close()
+    scraper.round(JOBS)
+    assert host.requested[-1] == show_command("scontrol", "job")
+
+
+def test_a_refusal_of_the_old_command_too_fails_the_round(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    host.is_of_first_release = True
+    host.misfortunes = [refuses]
+    with pytest.raises(CommandFailed, match="does not allow the command") as caught:
+        scraper.round(JOBS)
+    assert caught.value.is_refusal
+    assert len(host.requested) == 2
 
 
 # --- the connection -------------------------------------------------------------------------------

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from scraper.slurm_commands import (
+    first_release_show_command,
+    show_command,
+    show_job_command,
+    time_format_line,
+)
+
 SCRIPT = Path(__file__).parents[2] / "scraper" / "clockwork-forced-command"
-SHOW_JOB = "env SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job"
+SHOW_JOB = show_command("scontrol", "job")
+ONE_JOB = show_job_command("scontrol", "71")
+STDIN = time_format_line("q7Rk2Xa")
+FIRST_RELEASE = first_release_show_command("scontrol", "job", "q7Rk2Xa")
 SQUEUE = "squeue -h -a -t all -o %A:%U"
 SACCT = (
     "env SLURM_TIME_FORMAT=%FT%T%z sacct -n -P -X "
@@ -19,7 +29,9 @@ SACCT = (
 )
 PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
 ALLOWED = re.compile(
-    rf"env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
+    r"sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
+    rf"{PATH_}scontrol -a show (job|node|config|job [0-9]{{1,10}})'"
+    rf"|env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
     rf"|env SLURM_TIME_FORMAT=%FT%T%z {PATH_}sacct -n -P -X "
     r"-o JobIDRaw,Submit,State,ExitCode,Start,End -j [0-9,]+"
@@ -45,18 +57,21 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             "#!/bin/sh\n"
             'printf "%s\\n" "${0##*/}" "$@" "format=${SLURM_TIME_FORMAT-unset}" '
             '"conf=${SLURM_CONF-unset}"\n'
+            "cat\n"
         )
         program.chmod(0o755)
     (folder / "id").write_text("#!/bin/sh\ntouch injected\n")
     (folder / "id").chmod(0o755)
 
-    def run(command: str | bytes | None, **env: str) -> "subprocess.CompletedProcess[bytes]":
+    def run(
+        command: str | bytes | None, stdin: bytes = STDIN, **env: str
+    ) -> "subprocess.CompletedProcess[bytes]":
         asked = {} if command is None else {"SSH_ORIGINAL_COMMAND": command}
         done = subprocess.run(
             [*request.param, str(SCRIPT)],
             env={"PATH": f"{folder}:/usr/bin:/bin", **env, **asked},
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=60,
             check=False,
@@ -76,12 +91,109 @@ def refused(done: "subprocess.CompletedProcess[bytes]") -> bool:
     return True
 
 
-@pytest.mark.parametrize("table", ["job", "node"])
-@pytest.mark.parametrize("seal", ["", "q7Rk2Xa", "A", "0", "abcdefghijkl", "ABCXYZabz019"])
-def test_scontrol_gets_its_words_and_the_time_format(run: Run, table: str, seal: str) -> None:
-    done = run(f"env SLURM_TIME_FORMAT=%FT%T%z{seal} scontrol -a show {table}")
+SEALS = ["", "q7Rk2Xa", "A", "0", "abcdefghijkl", "ABCXYZabz019"]
+
+
+@pytest.mark.parametrize("what", ["job", "node", "config", "job 71", "job 0", "job 4294967295"])
+@pytest.mark.parametrize("seal", SEALS)
+def test_scontrol_gets_its_words_and_the_time_format(run: Run, what: str, seal: str) -> None:
+    """And nothing of standard input but its first line."""
+    done = run(SHOW_JOB.replace("show job", f"show {what}"), time_format_line(seal) + b"more\n")
     assert done.stdout.decode().splitlines() == [
-        *("scontrol", "-a", "show", table),
+        *("scontrol", "-a", "show", *what.split()),
+        f"format=%FT%T%z{seal}",
+        "conf=unset",
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"%FT%T%zq7Rk2Xa",
+        b"%FT%T\n",
+        b"%FT%T%s\n",
+        b"%FT%T%zabcdefghijklm\n",
+        b"%FT%T%z" + b"a" * 100_000 + b"\n",
+        b" %FT%T%zq7Rk2Xa\n",
+        b"%FT%T%zq7Rk2Xa \n",
+        b"%FT%T%zq7Rk2Xa\r\n",
+        b"%FT%T%zq7\tRk\n",
+        b"%FT%T%z%n\n",
+        b"%FT%T%zq7-Rk\n",
+        b"%FT%T%z$(id)\n",
+        b"%FT%T%z`id`\n",
+        b"%FT%T%z;id\n",
+        b"%FT%T%z\\\nq7Rk2Xa\n",
+        b"%FT%T%z\xc3\xa9\n",
+        b"%FT%T%z\xff\n",
+        b"\n%FT%T%zq7Rk2Xa\n",
+        b"x%FT%T%zq7Rk2Xa\n",
+        b"\x1b[2J\n",
+    ],
+)
+@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB])
+def test_any_other_line_on_standard_input_is_refused(run: Run, command: str, line: bytes) -> None:
+    assert refused(run(command, line))
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        "",
+        " ",
+        " 71",
+        "71 ",
+        "71 72",
+        "71,72",
+        "71_0",
+        "71+1",
+        "-71",
+        "-a",
+        "--help",
+        "71 -d",
+        "0x47",
+        "7\n1",
+        "\n",
+        "71\n",
+        "12345678901",
+        "1" * 5000,
+        "71;id",
+        "71&id",
+        "71|id",
+        "$(id)",
+        "`id`",
+        "$IFS",
+        "71>injected",
+        "71'; id; '",
+        "71' '72",
+        '"71"',
+        "7*",
+        "?",
+        "[7]",
+        "\\71",
+        "\u0667\u0661",
+        "\uff17",
+        "é",
+        "71 -a show job",
+        "71 -a show job 72",
+        "job",
+        "71'",
+        "'71",
+    ],
+)
+def test_any_other_job_id_is_refused(run: Run, job_id: str) -> None:
+    assert refused(run(ONE_JOB.replace("71", job_id)))
+
+
+@pytest.mark.parametrize("what", ["job", "node"])
+@pytest.mark.parametrize("seal", SEALS)
+def test_the_commands_of_the_first_release_still_run(run: Run, what: str, seal: str) -> None:
+    done = run(first_release_show_command("scontrol", what, seal), b"")
+    assert done.stdout.decode().splitlines() == [
+        *("scontrol", "-a", "show", what),
         f"format=%FT%T%z{seal}",
         "conf=unset",
     ]
@@ -89,7 +201,7 @@ def test_scontrol_gets_its_words_and_the_time_format(run: Run, table: str, seal:
 
 
 def test_squeue_gets_its_words(run: Run) -> None:
-    done = run(SQUEUE)
+    done = run(SQUEUE, b"")
     assert done.stdout.decode().splitlines() == [
         *("squeue", "-h", "-a", "-t", "all", "-o", "%A:%U"),
         "format=unset",
@@ -99,7 +211,7 @@ def test_squeue_gets_its_words(run: Run) -> None:
 
 
 def test_sacct_gets_its_words(run: Run) -> None:
-    done = run(SACCT)
+    done = run(SACCT, b"")
     assert done.stdout.decode().splitlines() == [
         *("sacct", "-n", "-P", "-X", "-o", "JobIDRaw,Submit,State,ExitCode,Start,End"),
         *("-j", "1,22,333", "format=%FT%T%z", "conf=unset"),
@@ -127,7 +239,9 @@ def test_the_sites_own_environment_reaches_scontrol(run: Run) -> None:
 def test_the_clients_locale_changes_nothing(run: Run, locale: str) -> None:
     assert run(SHOW_JOB, LC_ALL=locale, LANG=locale).returncode == 0
     for letter in ("é", "\u0131", "\u0130", "\uff51", "\u0663"):
-        assert refused(run(SHOW_JOB.replace("q7Rk2Xa", f"q{letter}"), LC_ALL=locale))
+        line = f"%FT%T%zq{letter}\n".encode()
+        assert refused(run(SHOW_JOB, line, LC_ALL=locale))
+        assert refused(run(FIRST_RELEASE.replace("q7Rk2Xa", f"q{letter}"), LC_ALL=locale))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +249,13 @@ def test_the_clients_locale_changes_nothing(run: Run, locale: str) -> None:
     ["/usr/no-such/", "/usr/local/no-such/bin/", "/opt/slurm-22.05.8/no_such/", "/cm/a/no-such/"],
 )
 def test_a_full_path_below_the_systems_folders_is_run(run: Run, path: str) -> None:
-    for command, name in ((SHOW_JOB, "scontrol"), (SQUEUE, "squeue"), (SACCT, "sacct")):
+    for command, name in (
+        (SHOW_JOB, "scontrol"),
+        (ONE_JOB, "scontrol"),
+        (FIRST_RELEASE, "scontrol"),
+        (SQUEUE, "squeue"),
+        (SACCT, "sacct"),
+    ):
         done = run(command.replace(name, f"{path}{name}"))
         assert not refused(done)
         # Nothing is there: the shell says that it did try just that file.
@@ -188,12 +308,14 @@ def test_a_full_path_below_the_systems_folders_is_run(run: Run, path: str) -> No
     ],
 )
 def test_any_other_program_is_refused(run: Run, program: str) -> None:
-    assert refused(run(SHOW_JOB.replace("scontrol", program)))
+    for command in (SHOW_JOB, ONE_JOB, FIRST_RELEASE):
+        assert refused(run(command.replace("scontrol", program)))
     assert refused(run(SQUEUE.replace("squeue", program.replace("scontrol", "squeue"))))
 
 
 def test_the_two_programs_do_not_change_places(run: Run) -> None:
     assert refused(run(SHOW_JOB.replace("scontrol", "squeue")))
+    assert refused(run(FIRST_RELEASE.replace("scontrol", "squeue")))
     assert refused(run(SQUEUE.replace("squeue", "scontrol")))
 
 
@@ -233,10 +355,10 @@ def test_the_two_programs_do_not_change_places(run: Run) -> None:
     ],
 )
 def test_any_other_seal_is_refused(run: Run, seal: str) -> None:
-    assert refused(run(SHOW_JOB.replace("q7Rk2Xa", seal)))
+    assert refused(run(FIRST_RELEASE.replace("q7Rk2Xa", seal)))
 
 
-@pytest.mark.parametrize("command", [SHOW_JOB, SQUEUE])
+@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, FIRST_RELEASE, SQUEUE])
 @pytest.mark.parametrize(
     "added",
     [
@@ -271,6 +393,7 @@ def test_any_other_seal_is_refused(run: Run, seal: str) -> None:
         "'",
         '"',
         "*",
+        f"\n{SHOW_JOB}",
         "\nenv SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job",
         "\nsqueue -h -a -t all -o %A:%U",
     ],
@@ -298,6 +421,34 @@ def test_nothing_may_stand_before_or_after(run: Run, command: str, added: str) -
         "scontrol -a show config",
         "SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job",
         "env scontrol -a show job",
+        SHOW_JOB.removesuffix("'"),
+        SHOW_JOB.replace("sh -c", "bash -c"),
+        SHOW_JOB.replace("sh -c", "sh -xc"),
+        SHOW_JOB.replace("sh -c", "sh  -c"),
+        SHOW_JOB.replace("'", '"'),
+        SHOW_JOB.replace("'", ""),
+        SHOW_JOB.replace("read -r", "read"),
+        SHOW_JOB.replace("SLURM_TIME_FORMAT", "SLURM_CONF"),
+        SHOW_JOB.replace("SLURM_TIME_FORMAT", "PATH"),
+        SHOW_JOB.replace("&&", ";"),
+        SHOW_JOB.replace("exec ", ""),
+        SHOW_JOB.replace("-a show", "-a -d show"),
+        SHOW_JOB.replace("-a show", "-d -a show"),
+        SHOW_JOB.replace("-a show", "show"),
+        SHOW_JOB.replace("show job", "show jobs"),
+        SHOW_JOB.replace("show job", "show JOB"),
+        SHOW_JOB.replace("show job", "show hostnames"),
+        SHOW_JOB.replace("show job", "show node cn-a001"),
+        SHOW_JOB.replace("show job", "show config x"),
+        SHOW_JOB.replace("show job", "show "),
+        SHOW_JOB.replace("show job", "show"),
+        SHOW_JOB.replace("show job", "update job -a show job"),
+        SHOW_JOB.replace("show job", "show job -a show node"),
+        f"{SHOW_JOB} -a show job'",
+        f"{SHOW_JOB} x",
+        "sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec '",
+        "sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT'",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1",
         "env SLURM_TIME_FORMAT=%s scontrol -a show job",
         "env SLURM_TIME_FORMAT= scontrol -a show job",
         "env -i SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job",
@@ -340,7 +491,9 @@ def test_any_other_command_is_refused(run: Run, command: str | None) -> None:
 @pytest.mark.parametrize("junk", [b"\xff\xfe", b"\x80", b"\x81", b"\x88", b"\xc3"])
 def test_bytes_that_are_no_text_are_refused(run: Run, junk: bytes) -> None:
     for place in (b"q7Rk2Xa", b"scontrol", b" show", b"job"):
-        assert refused(run(SHOW_JOB.encode().replace(place, place + junk)))
+        assert refused(run(FIRST_RELEASE.encode().replace(place, place + junk)))
+    for place in (b"read", b"FORMAT", b"scontrol", b" show", b"job", b"71", b"'"):
+        assert refused(run(ONE_JOB.encode().replace(place, place + junk)))
     assert refused(run(junk))
 
 
@@ -352,8 +505,10 @@ def test_a_command_as_long_as_an_environment_holds_is_refused(run: Run) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @example(command=SHOW_JOB, cut=slice(0, 0), put="", env="X")
 @given(
-    command=st.sampled_from([SHOW_JOB, SQUEUE, SHOW_JOB.replace("scontrol", "/usr/x/scontrol")]),
-    cut=st.slices(60).filter(lambda cut: cut.step in (None, 1)),
+    command=st.sampled_from(
+        [SHOW_JOB, ONE_JOB, FIRST_RELEASE, SQUEUE, ONE_JOB.replace("scontrol", "/usr/x/scontrol")]
+    ),
+    cut=st.slices(100).filter(lambda cut: cut.step in (None, 1)),
     put=st.text(
         st.sampled_from(" \t\n\r;&|$`(){}<>'\"\\*?[]~#%=/.-_:aZ09é") | st.characters(codec="utf-8"),
         max_size=8,
@@ -373,6 +528,10 @@ def test_whatever_is_changed_only_the_documented_shapes_run(
 
 def test_the_header_names_the_exact_commands() -> None:
     header = SCRIPT.read_text().split("set -u")[0]
+    read, _, _ = SHOW_JOB.removeprefix("sh -c '").partition(" scontrol")
+    assert f"#     {read}\n" in header
+    for what in ("job", "job ID", "node", "config"):
+        assert f"#     sh -c 'READ SCONTROL -a show {what}'\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show job\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show node\n" in header
     assert "#     SQUEUE -h -a -t all -o %A:%U\n" in header

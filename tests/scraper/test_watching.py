@@ -18,8 +18,8 @@ from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.round_log import ScrapeLog
 from scraper.cluster_round import ClusterScraper, log_round
-from tests.api.test_server import free_port
 from tests.scraper.home import Home, KeyPair
+from tests.support.ports import free_port
 
 Answerer = Callable[[str], Answer]
 ZONE = "America/Montreal"

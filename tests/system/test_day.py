@@ -278,7 +278,7 @@ def assert_all_there(day: Day, site: Site) -> dict[str, int]:
         assert states.get(job_id) in possible, (site.name, job_id, history[-5:], states.get(job_id))
     gone = [job for job in found if "vanished" in job["cw"]]
     assert gone, "no job vanished"
-    assert day.store.set_aside.count_documents({"cluster_name": site.name}) == 0
+    assert day.store.quarantine.count_documents({"cluster_name": site.name}) == 0
     return {
         "jobs": len(found),
         "gone": len(gone),

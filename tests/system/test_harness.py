@@ -2,16 +2,18 @@
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import paramiko
 import pytest
 
+from scraper.slurm_commands import show_command, show_job_command, time_format_line
 from tests.system.daemons import kill_marked, wait_until
 from tests.system.real_slurm import ALICE, BOB, RealCluster, SlurmCommandError
 from tests.system.real_sshd import CLIENT_KEY_TYPES, LOGIN_USER, RealSshd, make_key
@@ -20,7 +22,8 @@ from tests.system.unix_users import MADE_HERE
 pytestmark = pytest.mark.system
 
 REPOSITORY = Path(__file__).parents[2]
-SHOW_JOB = "env SLURM_TIME_FORMAT=%FT%T%zq7Rk2Xa scontrol -a show job"
+SHOW_JOB = show_command("scontrol", "job")
+STDIN = time_format_line("q7Rk2Xa")
 SQUEUE = "squeue -h -a -t all -o %A:%U"
 
 Answer = tuple[int, bytes, bytes]
@@ -58,8 +61,11 @@ def connect(sshd: RealSshd, key: Path, known_hosts: Path | None = None) -> param
 
 
 def ask(client: paramiko.SSHClient, command: str) -> Answer:
-    """Exit status, standard output and standard error of one command."""
-    _, output, errors = client.exec_command(command, timeout=60)
+    """Exit status, standard output and standard error of one command, given `STDIN`."""
+    stdin, output, errors = client.exec_command(command, timeout=60)
+    with suppress(OSError):  # a command that is refused may have ended already
+        stdin.write(STDIN)
+        stdin.channel.shutdown_write()
     return output.channel.recv_exit_status(), output.read(), errors.read()
 
 
@@ -153,7 +159,7 @@ def test_scontrol_through_ssh_is_scontrol(
     assert b"Comment=two words" in output
     assert b"q7Rk2Xa EligibleTime=" in output
     environment = {"TZ": "America/Montreal", "SLURM_TIME_FORMAT": "%FT%T%zq7Rk2Xa"}
-    by_full_path = SHOW_JOB.replace(" scontrol", " /usr/bin/scontrol")
+    by_full_path = show_command("/usr/bin/scontrol", "job")
     for command in (SHOW_JOB, by_full_path):
         # Asked again while the scheduler dates a record between the two.
         wait_until(
@@ -162,9 +168,27 @@ def test_scontrol_through_ssh_is_scontrol(
             ),
             f"`{command}` prints through ssh what it prints here",
         )
-    nodes = through_ssh(SHOW_JOB.replace("show job", "show node"))[1]
+    nodes = through_ssh(show_command("scontrol", "node"))[1]
     assert nodes.count(b"NodeName=cn-a00") == 2
+    status, configuration, errors = through_ssh(show_command("scontrol", "config"))
+    assert (status, errors) == (0, b"")
+    assert re.search(rb"^MinJobAge +=", configuration, re.M)
     cluster.run("scancel", job_id)
+
+
+def test_one_job_through_ssh_is_shown_alone(
+    cluster: RealCluster, through_ssh: Callable[[str], Answer]
+) -> None:
+    first, second = (cluster.sbatch("--hold") for _ in range(2))
+    status, output, errors = through_ssh(show_job_command("scontrol", second))
+    assert (status, errors) == (0, b"")
+    assert output.startswith(f"JobId={second} ".encode())
+    assert output.count(b"JobId=") == 1
+    assert b"q7Rk2Xa EligibleTime=" in output
+    status, output, errors = through_ssh(show_job_command("scontrol", "999999"))
+    assert (status, output) == (1, b"")
+    assert b"Invalid job id specified" in errors
+    cluster.run("scancel", first, second)
 
 
 def test_squeue_through_ssh_names_every_job_and_its_owner(
@@ -183,7 +207,10 @@ def test_squeue_through_ssh_names_every_job_and_its_owner(
 
 @pytest.mark.parametrize(
     "command",
-    ["id", "scontrol shutdown", f"{SHOW_JOB}; id", f"{SHOW_JOB}\nid", f"{SHOW_JOB} $(id)"],
+    [
+        *("id", "scontrol shutdown", f"{SHOW_JOB}; id", f"{SHOW_JOB}\nid", f"{SHOW_JOB} $(id)"),
+        show_command("scontrol", "job $(id)"),
+    ],
 )
 def test_any_other_command_is_refused(
     sshd: RealSshd, through_ssh: Callable[[str], Answer], command: str

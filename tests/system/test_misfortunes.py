@@ -23,7 +23,8 @@ LIMIT = 1.0
 
 SCRIPT = """\
 #!/bin/bash
-seal=$(expr "$SSH_ORIGINAL_COMMAND" : '.*%z\\([A-Za-z0-9]*\\) ')
+read -r time_format
+seal=${time_format#%FT%T%z}
 whole() { sed "s/@TIME@/2026-11-23T20:13:41+0000$seal/g; s/@STATE@/$state/g" '@FOLDER@/jobs'; }
 state=COMPLETED
 session=$(ps -o ppid= -p $PPID)  # sshd's process; the parent is a shell

@@ -24,9 +24,9 @@ from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store
-from tests.api.test_server import free_port
 from tests.clockwork.manager import PATIENCE, Manager, manager
 from tests.clockwork.sites import ZONE, Site, site
+from tests.support.ports import free_port
 
 # The command line with other limits for rounds in hand: its arguments follow the seconds.
 IMPATIENT = """

@@ -90,7 +90,9 @@ def test_a_lease_that_is_let_go_is_free_at_once(store: Store, clock: Clock) -> N
 def test_writes_go_through_while_it_is_held(store: Store, clock: Clock) -> None:
     lease = Lease(store, "mila", 30, clock)
     lease.keep()
-    result = lease.bulk_write(store.jobs, [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1"}})])
+    result, _ = lease.bulk_write(
+        store.jobs, [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1"}})]
+    )
     assert result.inserted_count == 1
 
 

@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from config import RetentionSettings
 from ingest.accounts.users import add_user
 from ingest.database.leases import Lease
-from ingest.database.search_fields import job_filters
+from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Document, Store
 from ingest.retention.archive import ArchiveError, read_archive, write_archive
 from ingest.retention.retention import (
@@ -36,8 +36,8 @@ from ingest.retention.retention import (
     retain,
     run_retention,
 )
-from ingest.sync.intake import DocumentsMissing
-from tests.ingest.sync.test_intake import ALICE, BOB, Clock, new_intake, one, take
+from ingest.sync.sync_rounds import DocumentsMissing
+from tests.ingest.sync.test_sync_rounds import ALICE, BOB, Clock, new_intake, one, take
 
 NOW = datetime(2026, 11, 24, 3, 15, 0, 123000, tzinfo=timezone.utc)
 OLD = NOW - timedelta(days=91)
@@ -47,7 +47,7 @@ YOUNG = NOW - timedelta(days=89)
 def job(job_id: str, cluster_name: str = "mila", **changes: Any) -> Document:
     """A job that is due; *changes* are of its cw, but for ``user``."""
     user = changes.pop("user", {})
-    filters = job_filters({}, ["alice"], changes.get("finished_at", OLD))
+    filters = job_search_fields({}, ["alice"], changes.get("finished_at", OLD))
     return {
         "_id": f"{cluster_name}/{job_id}",
         "slurm": {
@@ -149,7 +149,7 @@ def test_former_jobs_and_set_aside_records_leave_too(store: Store, tmp_path: Pat
         ]
     )
     aside = {"cluster_name": "mila", "kind": "jobs", "text": b"\xff\x00JobId=1"}
-    store.set_aside.insert_many(
+    store.quarantine.insert_many(
         [
             {"_id": "mila/jobs/1", **aside, "last_seen": OLD},
             {"_id": "mila/jobs/2", **aside, "last_seen": YOUNG},
@@ -161,11 +161,11 @@ def test_former_jobs_and_set_aside_records_leave_too(store: Store, tmp_path: Pat
     assert jobs == Departure("jobs", 0, 0, None)
     assert (former.found, former.deleted, asides.found, asides.deleted) == (2, 2, 1, 1)
     assert ids(store.former_jobs) == {"mila/1/c", "mila/1/d", "mila/1/e"}
-    assert ids(store.set_aside) == {"mila/jobs/2"}
+    assert ids(store.quarantine) == {"mila/jobs/2"}
     for departure in (former, asides):
         assert departure.archive is not None
         assert restore(store, departure.archive) == (departure.found, departure.found)
-    restored = store.set_aside.find_one({"_id": "mila/jobs/1"})
+    restored = store.quarantine.find_one({"_id": "mila/jobs/1"})
     assert restored == {"_id": "mila/jobs/1", **aside, "last_seen": OLD}
     assert ids(store.former_jobs) >= {"mila/1/a", "mila/1/b"}
 

@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import bson
 import pytest
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
-import ingest.sync.intake
+import ingest.sync.sync_rounds
 from config import ClusterSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
@@ -22,9 +24,10 @@ from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_c
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.fingerprints import VOLATILE
-from ingest.sync.intake import BulkWrite, Intake, RoundCounts, plain_bulk_write
+from ingest.sync.long_texts import LONGEST_TEXT
+from ingest.sync.sync_rounds import BulkWrite, Intake, RoundCounts, plain_bulk_write
 from tests.ingest.reading.attacks import SEAL, attacks, job
-from tests.ingest.sync.test_intake import Clock, cluster
+from tests.ingest.sync.test_sync_rounds import Clock, cluster
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 OTHER_SEAL = "Zz1Yy2X"
@@ -142,7 +145,7 @@ def test_a_record_that_is_set_aside_is_told_each_round(store: Store, clock: Cloc
     for _ in range(2):
         counts = rounds.take(one("1", owner="alice"), one("2"))
         assert (counts.read, counts.set_aside, counts.vanished) == (2, 1, 0)
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["times"] == 2
 
 
@@ -213,7 +216,7 @@ def same(ours: dict[str, Document], fresh: dict[str, Document], but: frozenset[s
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 2)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 2)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -224,7 +227,9 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     writes = 0
     plain = plain_bulk_write(store, cluster())
 
-    def bulk_write(collection: Collection[Document], operations: Sequence[Any]) -> BulkWriteResult:
+    def bulk_write(
+        collection: Collection[Document], operations: Sequence[Any]
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
         nonlocal writes
         writes += 1
         if failing and writes == 2:
@@ -269,7 +274,7 @@ def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None
 def test_memory_grows_by_a_packed_row_a_job(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 50)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 50)
     rounds = Rounds(store, clock)
     rounds.take(*many(100))  # what is made once is there now
     peaks = []
@@ -289,3 +294,47 @@ def test_a_clock_that_is_set_back_delays_no_volatile_value(store: Store, clock: 
     moved = job("1", ALICE, sealed=True).replace("RunTime=00:10:00", "RunTime=00:11:00")
     assert rounds.take(moved).changed == 1
     assert slurm_dicts(store)["1"]["run_time"] == 660
+
+
+LONG = "/run.sh " + "x" * 1_000_000
+
+
+def test_hundreds_of_jobs_with_a_megabyte_of_arguments(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    counts = rounds.intake.take_in(
+        rounds.changes(one(str(number), command=LONG).encode() for number in range(330))
+    )
+    assert (counts.inserted, counts.set_aside) == (330, 0)
+    assert store.jobs.count_documents({"slurm.slurm_cut": ["command"]}) == 330
+
+
+def test_a_record_whose_text_was_cut(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    for comment in ("new", "changed"):
+        rounds.take(one("1", command=LONG, comment=comment))
+    slurm = slurm_dicts(store)["1"]
+    assert (slurm["comment"], slurm["slurm_cut"]) == ("changed", ["command"])
+    assert slurm["command"].startswith("/run.sh xxx")
+    assert slurm["command"].endswith(f"…[cut: {len(LONG) - LONGEST_TEXT} bytes]")
+    assert rounds.take(one("1", command=LONG, comment="changed")).changed == 0
+    assert rounds.passed_over == 1
+    rounds.take(one("1"))
+    assert "slurm_cut" not in slurm_dicts(store)["1"]
+
+
+def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH_BYTES", 100_000)
+    sizes = []
+    plain = plain_bulk_write(store, cluster())
+
+    def bulk_write(
+        collection: Collection[Document], operations: Sequence[Any]
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        sizes.append(sum(len(bson.encode(each._doc)) for each in operations))
+        return plain(collection, operations)
+
+    rounds = Rounds(store, clock, bulk_write=bulk_write)
+    rounds.take(*many(40, command="/run.sh " + "x" * 20_000))
+    assert len(sizes) == 8
+    assert max(sizes) < 200_000
+    assert len(slurm_dicts(store)) == 40

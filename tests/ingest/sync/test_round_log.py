@@ -10,9 +10,9 @@ import pytest
 from pymongo import MongoClient
 
 from ingest.database.store import SCRAPES_KEPT_SECONDS, Store
-from ingest.sync.intake import RoundCounts
 from ingest.sync.round_log import ScrapeLog
-from tests.api.test_server import free_port
+from ingest.sync.sync_rounds import RoundCounts
+from tests.support.ports import free_port
 
 COUNTS = RoundCounts(read=7, inserted=1, changed=2, set_aside=3, vanished=4)
 FIGURES = {"records": 7, "new": 1, "changed": 2, "gone": 4, "set_aside": 3, "bytes": 5_000_000_000}

@@ -151,11 +151,36 @@ def test_a_command_that_fails(home: Home) -> None:
         with pytest.raises(CommandFailed) as caught:
             list(run)
         assert caught.value.exit_status == run.exit_status == 1
+        assert caught.value.stderr == run.stderr
+        assert not caught.value.is_refusal
         assert "`scontrol -a show job` ended with exit status 1" in caught.value.message
         assert "\\x1b[31mUnable to contact slurm controller | (try later)" in caught.value.message
         assert connection.is_alive()
         with pytest.raises(CommandFailed):
             list(connection.run("scontrol"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "unknown"),
+    [
+        (Answer(stderr=b"slurm_load_jobs error: Invalid job id specified\n", exit_status=1), True),
+        (Answer(stderr=b"slurm_load_jobs error: Unable to contact slurm\n", exit_status=1), False),
+        (Answer(stderr=b"slurm_load_jobs error: Invalid job id specified\n", exit_status=2), False),
+        (Answer([b"Invalid job id specified\n"], exit_status=1), False),
+        (Answer(exit_status=1), False),
+        (Answer(exit_status=126), False),
+    ],
+)
+def test_an_unknown_job_is_told_from_other_failures(
+    home: Home, answer: Answer, unknown: bool
+) -> None:
+    host = answering(home, answer)
+    with (
+        connect("mila", home.settings(host.port)) as connection,
+        pytest.raises(CommandFailed) as caught,
+    ):
+        list(connection.run("scontrol"))
+    assert caught.value.is_unknown_job == unknown
 
 
 @pytest.mark.parametrize(
@@ -381,14 +406,82 @@ def test_a_host_that_refuses_commands(home: Home) -> None:
         list(connection.run("scontrol"))
 
 
-def test_the_host_sees_the_end_of_standard_input(home: Home) -> None:
-    def respond(host: ScriptedHost, channel: paramiko.Channel) -> None:
-        channel.sendall(b"read %d bytes" % len(channel.recv(10)))
-        channel.send_exit_status(0)
+def reads_all(_host: ScriptedHost, channel: paramiko.Channel) -> None:
+    """Read standard input to its end, then print it."""
+    stdin = b""
+    while chunk := channel.recv(1 << 16):
+        stdin += chunk
+    channel.sendall(stdin)
+    channel.send_exit_status(0)
+
+
+@pytest.mark.parametrize("stdin", [b"", b"%FT%T%zq7Rk2Xa\n", bytes(range(256)), MEGABYTE * 5])
+def test_standard_input_arrives_whole_and_then_ends(home: Home, stdin: bytes) -> None:
+    """5 MiB are more than the host's window."""
+    host = scripted(home, reads_all)
+    with connect("mila", home.settings(host.port)) as connection:
+        assert b"".join(connection.run("cat", stdin)) == stdin
+        assert b"".join(connection.run("cat")) == b""
+
+
+@pytest.mark.parametrize("exit_status", [0, 126])
+def test_a_command_that_never_reads_its_standard_input_ends_as_usual(
+    home: Home, exit_status: int
+) -> None:
+    host = answering(home, Answer([b"JobId=1\n"], b"refused\n", exit_status))
+    with connect("mila", home.settings(host.port)) as connection:
+        for stdin in (b"%FT%T%zq7Rk2Xa\n", MEGABYTE * 5):
+            run = connection.run("scontrol", stdin)
+            if exit_status == 0:
+                assert b"".join(run) == b"JobId=1\n"
+            else:
+                with pytest.raises(CommandFailed) as caught:
+                    list(run)
+                assert caught.value.is_refusal
+                assert caught.value.stderr == "refused\n"
+            assert run.exit_status == exit_status
+            assert connection.is_alive()
+
+
+@pytest.mark.parametrize("stdin", [b"%FT%T%zq7Rk2Xa\n", MEGABYTE * 5])
+def test_a_command_that_neither_reads_nor_ends_is_given_up(home: Home, stdin: bytes) -> None:
+    host = scripted(home, misfortunes.hang)
+    connection = connect("mila", home.settings(host.port, command_timeout=0.3))
+    with pytest.raises(
+        CommandTimedOut, match=r"did not end within 0\.3 s \(0 bytes of output came"
+    ):
+        list(connection.run("scontrol", stdin))
+    assert not connection.is_alive()
+    connection.close()
+    assert_client_left_nothing(host.port)
+
+
+@pytest.mark.parametrize("read_bytes", [0, 3, 3 << 20])
+def test_a_connection_that_is_cut_while_standard_input_is_sent(home: Home, read_bytes: int) -> None:
+    def respond(_host: ScriptedHost, channel: paramiko.Channel) -> None:
+        left = read_bytes
+        while left:
+            left -= len(channel.recv(min(left, 1 << 16)))
+        misfortunes.cut(channel)
 
     host = scripted(home, respond)
-    with connect("mila", home.settings(host.port)) as connection:
-        assert b"".join(connection.run("cat")) == b"read 0 bytes"
+    connection = connect("mila", home.settings(host.port))
+    run = connection.run("scontrol", MEGABYTE * 5)
+    with pytest.raises(ConnectionLost, match="before the command's exit status") as caught:
+        list(run)
+    assert caught.value.output_bytes == 0
+    connection.close()
+    assert_client_left_nothing(host.port)
+
+
+def test_no_error_shows_standard_input(home: Home) -> None:
+    host = answering(home, Answer(exit_status=1))
+    with (
+        connect("mila", home.settings(host.port)) as connection,
+        pytest.raises(CommandFailed) as caught,
+    ):
+        list(connection.run("scontrol", b"%FT%T%zq7Rk2Xa\n"))
+    assert "q7Rk2Xa" not in caught.value.message
 
 
 @pytest.mark.parametrize("sizes", [[0], [1], [8192], [8193], [16384], [16385], [9000, 9000, 1]])
