@@ -6,7 +6,7 @@ and other arguments of lists are described at ``/api/docs`` and in docs/lists.md
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial, reduce
@@ -123,7 +123,7 @@ class _Service:
 
     def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer a request that may be made. Raises Problem; pymongo's errors."""
-        visible: Mapping[str, object] = {}
+        visible: queries.Filter = {}
         if request.user is not None:
             visible = queries.visible_to(request.user, self.jobs_visible)
         if visible and endpoint.access == "all_jobs":

@@ -9,7 +9,7 @@ from ingest.database.store import Store
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 
@@ -54,7 +54,7 @@ class Rounds:
         lease.keep()
         self._readers = {kind.plural: Reader(kind.table, cluster) for kind in (JOBS, NODES)}
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,

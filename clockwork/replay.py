@@ -18,10 +18,10 @@ from ingest.database.store import Store
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.document_updates import Stored, job_cw
+from ingest.sync.document_updates import DocumentUpdates, job_cw
 from ingest.sync.held_records import HeldRecords
 from ingest.sync.long_texts import cut_long_texts
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 MANY = 50
 """So many present jobs or nodes of a cluster are enough to tell files of another cluster."""
@@ -60,7 +60,7 @@ def replay(
                 for kind, path in given:
                     _compare(store, cluster, kind, path, settings, is_complete=is_complete)
             for kind, path in given:
-                intake = Intake(
+                rounds = SyncRounds(
                     store,
                     cluster,
                     kind,
@@ -69,7 +69,7 @@ def replay(
                 )
                 with naming(path):
                     records = _records(path, kind, cluster, settings)
-                    counts = intake.take_in(records, is_complete=is_complete)
+                    counts = rounds.take_in(records, is_complete=is_complete)
                 status = max(status, _report(path, counts))
     except LeaseBusy as error:
         raise ReplayRefused(
@@ -123,7 +123,7 @@ def _compare(
 
     A job is the same if its id, uid and submit time are; a node if its name is.
     """
-    held = HeldRecords(store.database[kind.plural], Stored(cluster, kind))
+    held = HeldRecords(store.database[kind.plural], DocumentUpdates(cluster, kind))
     present = {each: (print_.uid, print_.submit_time) for each, print_ in held.present()}
     if len(present) < MANY:
         return

@@ -24,8 +24,8 @@ from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
-from ingest.sync.round_log import ScrapeLog
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.round_log import RoundLog
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.backoff import longest_pause
 from scraper.inquiry import ClusterInquiry, ask_for_list
 from scraper.slurm_commands import (
@@ -96,7 +96,7 @@ class ClusterScraper:
         self._one_at_a_time = threading.Lock()
         self._abandoned = False
         self.lease = Lease(store, cluster.name, scraper.lease)
-        self.scrapes = ScrapeLog(store, cluster.name)
+        self.scrapes = RoundLog(store, cluster.name)
         self._term = 0
         self._unsettled: list[tuple[str, int]] = []
         """Jobs whose end sacct has not told yet, and how often it was asked."""
@@ -112,7 +112,7 @@ class ClusterScraper:
             for kind in (JOBS, NODES)
         }
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,

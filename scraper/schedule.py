@@ -186,11 +186,11 @@ class Schedule:
             return
         logger.info("a round was asked for", extra={"cluster": scraper.cluster.name})
         backoff.end()
-        for kind in (NODES, JOBS):
+        now = datetime.now(timezone.utc)
+        # The nodes wait behind the jobs, and are left out where those fail again.
+        for kind, moment in ((JOBS, now), (NODES, now + _STAGGER)):
             if self._scheduler.get_job(_job_id(scraper, kind.plural)) is not None:
-                self._scheduler.modify_job(
-                    _job_id(scraper, kind.plural), next_run_time=datetime.now(timezone.utc)
-                )
+                self._scheduler.modify_job(_job_id(scraper, kind.plural), next_run_time=moment)
 
     def _note_beat(self) -> None:
         self._beat = time.monotonic()

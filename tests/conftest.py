@@ -13,12 +13,16 @@ import signal
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from pymongo import monitoring
 
 from ingest.database.store import Store, connect
 from tests.mongo import GIVEN_URI, drop_the_rest, leave, secantus
 from tests.routing import WriteReader
+
+hypothesis.settings.register_profile("clockwork", deadline=None)  # machines may be loaded
+hypothesis.settings.load_profile("clockwork")
 
 _writes = WriteReader()
 monitoring.register(_writes)

@@ -6,18 +6,76 @@ from typing import Any
 
 from api.http.json_text import json_response
 from api.http.request import Response
-from api.schema.answers import Cluster
 from api.schema.arguments import NoArguments
+from api.schema.documents import Answer, ClusterName, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.sums import jobs_by_partition, tres_sums
+
+NumberBy = dict[str, Number]
+
+
+class LastError(Answer):
+    """The last round that failed."""
+
+    at: datetime
+    error: str
+    """What failed, for admins; for all others, since when the cluster was not reached."""
+
+
+class Rounds(Answer):
+    """How the rounds of one kind go."""
+
+    up: bool | None
+    """As clockwork_up of /metrics; null: not configured here."""
+    last_attempt: datetime | None
+    last_success: datetime | None
+    age: Seconds | None
+    """Seconds since the last success."""
+    last_error: LastError | None
+    """For admins, also after rounds that went well; for all others, null then."""
+
+
+class RoundsByKind(Answer):
+    """How the rounds go."""
+
+    jobs: Rounds
+    nodes: Rounds
+
+
+class Tres(Answer):
+    """What these nodes have, and what of it is allocated."""
+
+    cpus: Number
+    allocated_cpus: Number
+    gpus: Number
+    allocated_gpus: Number
+    nodes_without_tres: Number
+    """Nodes whose TRES can't be read: they are not in the sums."""
+
+
+class Cluster(Answer):
+    """How fresh what is known of a cluster is, and what the cluster holds."""
+
+    name: ClusterName
+    configured: bool
+    """Whether this service's configuration names the cluster."""
+    up: bool | None
+    """Whether both kinds of rounds go well; null: not configured here."""
+    rounds: RoundsByKind
+    unfinished_jobs: NumberBy
+    """By job_state, of the jobs that the user may see."""
+    partitions: dict[str, NumberBy]
+    """These jobs by partition and job_state; a job that waits for several partitions is in each."""
+    nodes: NumberBy
+    """By state, without those that are gone."""
+    tres: Tres
 
 
 @endpoint(
     "GET",
     "clusters/list",
     answer=list[Cluster],
-    tag="clusters",
     gets=Gets.jobs("all counts", "own counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:

@@ -6,16 +6,39 @@ answer; a cluster whose rounds fail does not make it 503, since another process 
 nothing else.
 """
 
+from typing import Literal
+
 from api.endpoints.clusters import age_of
 from api.http.json_text import json_response
 from api.http.request import Header, Response
-from api.schema.answers import Alive, Ready
 from api.schema.arguments import NoArguments
+from api.schema.documents import Answer, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS
 
 _NOT_KEPT: Header = ("Cache-Control", "no-store")
 _EVERYONE = Gets.same("the same")
+
+
+class Alive(Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Ages(Answer):
+    """Seconds since the last success of each kind of rounds; null: never."""
+
+    jobs: Seconds | None
+    nodes: Seconds | None
+
+
+class Ready(Answer):
+    """The database answers too."""
+
+    status: Literal["ready"]
+    clusters: dict[str, Ages]
+    """By configured cluster."""
 
 
 @endpoint("GET", "/healthz", answer=Alive, access="everyone", gets=_EVERYONE)

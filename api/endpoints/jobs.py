@@ -13,8 +13,8 @@ from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.schema.answers import Count, History, Job, Nothing
 from api.schema.arguments import JobArguments
+from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
@@ -42,16 +42,15 @@ JOBS = Kind(
     answer=Count,
     lists="Job",
     tagged=True,
-    tag="jobs",
     gets=Gets.jobs("all jobs", "own jobs"),
 )
 def list_jobs(context: Context, arguments: ListArguments) -> Response:
     """Jobs, all or some.
 
-    Ordered by cluster and id, as text, unless `sort` says otherwise. Without `limit` all of them
-    come in one stream. A list that ends early was cut by a database that failed meanwhile.
+    Ordered by cluster and id, as text, unless `sort` says otherwise. Without `limit`, all jobs come
+    in one stream. A list that ends early was cut by a database that failed meanwhile.
     """
-    return list_response(context, arguments, JOBS, dict(context.visible))
+    return list_response(context, arguments, JOBS, context.visible)
 
 
 @endpoint(
@@ -60,17 +59,32 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
     arguments=JobArguments,
     answer=Job | Nothing,
     tagged=True,
-    tag="jobs",
     problems=SEVERAL,
     gets=Gets.job("the job"),
 )
 def one_job(context: Context, arguments: JobArguments) -> Response:
     """One job.
 
-    The empty object where there is none.
+    The answer is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
+
+
+class History(Answer):
+    """The states of a job, and the jobs that had its id before."""
+
+    job_id: str
+    cluster_name: ClusterName
+    first_seen: datetime | None
+    finished_at: datetime | None
+    vanished: datetime | None
+    """When a whole scrape first lacked the job."""
+    history: list[Step]
+    """The newest 20 states, oldest first, each with when a scrape first showed it."""
+    accounting: Accounting | None
+    former_jobs: list[Job]
+    """The newest 20 jobs that had this id before, newest first."""
 
 
 @endpoint(
@@ -78,14 +92,13 @@ def one_job(context: Context, arguments: JobArguments) -> Response:
     "jobs/history",
     arguments=JobArguments,
     answer=History | Nothing,
-    tag="jobs",
     problems=SEVERAL,
     gets=Gets.job("the history"),
 )
 def job_history(context: Context, arguments: JobArguments) -> Response:
     """The states of a job, and the jobs that had its id before.
 
-    The empty object where there is none.
+    The answer is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return json_response({} if job is None else _history(context, job))
@@ -97,14 +110,14 @@ def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | Non
     Raises Problem 500 for an id that several clusters have; pymongo's errors.
     """
     named = queries.job(arguments.job_id, arguments.cluster_name)
-    wanted = queries.all_of(named, dict(context.visible))
+    wanted = queries.all_of(named, context.visible)
     return queries.only_one(context.store.jobs.find(wanted), f"job {arguments.job_id!r}")
 
 
 def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    wanted = queries.all_of(queries.job(**names), dict(context.visible))
+    wanted = queries.all_of(queries.job(**names), context.visible)
     newest = context.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,

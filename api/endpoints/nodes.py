@@ -12,8 +12,8 @@ from api.lists.fields import NODE_FIELDS
 from api.lists.filters import NODE_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.schema.answers import Count, Node, Nothing
-from api.schema.arguments import WORD, AlsoNamed, Arguments, ClusterName, Reads
+from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
+from api.schema.documents import Count, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 NODES = Kind(
@@ -31,10 +31,11 @@ class OneNode(Arguments):
 
     node_name: Annotated[
         str,
-        Reads(WORD),
+        ONE,
         AlsoNamed("name", "The same as `node_name`."),
-        Field(description="The node's name as Slurm has it.", examples=["cn-a002"]),
+        Field(examples=["cn-a002"]),
     ]
+    """The node's name as Slurm has it."""
     cluster_name: ClusterName = None
 
 
@@ -45,14 +46,13 @@ class OneNode(Arguments):
     answer=Count,
     lists="Node",
     tagged=True,
-    tag="nodes",
     gets=Gets.same("all nodes"),
 )
 def list_nodes(context: Context, arguments: ListArguments) -> Response:
     """Nodes, all or some.
 
-    Ordered by cluster and name, unless `sort` says otherwise. Without `limit` all of them come in
-    one stream. A list that ends early was cut by a database that failed meanwhile.
+    Ordered by cluster and name, unless `sort` says otherwise. Without `limit`, all nodes come
+    in one stream. A list that ends early was cut by a database that failed meanwhile.
     """
     return list_response(context, arguments, NODES, visible={})
 
@@ -64,14 +64,13 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
     arguments=OneNode,
     answer=Node | Nothing,
     tagged=True,
-    tag="nodes",
     problems=SEVERAL,
     gets=Gets.same("the node"),
 )
 def one_node(context: Context, arguments: OneNode) -> Response:
     """One node.
 
-    The empty object where there is none. `node_name` and `name` are one argument.
+    The answer is an empty object if there is none. `node_name` and `name` are one argument.
     """
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)

@@ -19,8 +19,8 @@ from api.http.problems import Problem, bad_request
 from api.http.request import JSON, Response
 from api.lists import queries
 from api.lists.fields import LONGEST_KEY
-from api.schema.answers import UserDict
 from api.schema.arguments import JobArguments, Reads, Schema
+from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
 from ingest.database.change_tokens import replace_token, user_dict_token
@@ -141,7 +141,6 @@ class UpdateArguments(JobArguments):
     arguments=UpdateArguments,
     answer=UserDict,
     body=True,
-    tag="jobs",
     problems={
         HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
         HTTPStatus.NOT_FOUND: "There is no such job.",
@@ -162,7 +161,7 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     job_id = arguments.job_id
     cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
-    job = queries.all_of(queries.job(job_id, cluster_name), dict(context.visible))
+    job = queries.all_of(queries.job(job_id, cluster_name), context.visible)
     merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
 
     def write(session: ClientSession) -> dict[str, Any] | None:

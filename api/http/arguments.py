@@ -5,7 +5,7 @@ What the values mean is read by `api.schema.arguments`.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +26,7 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
 
-def query_arguments(request: Request, known: Sequence[str]) -> Given:
+def query_arguments(request: Request, known: Collection[str]) -> Given:
     """Return the arguments in the query.
 
     Raises Problem 400 for an argument that is not among the *known* or is given twice, and for a
@@ -37,7 +37,7 @@ def query_arguments(request: Request, known: Sequence[str]) -> Given:
     return _checked(_fields(query.encode("latin-1"), "the query"), known)
 
 
-def all_arguments(request: Request, known: Sequence[str]) -> Given:
+def all_arguments(request: Request, known: Collection[str]) -> Given:
     """Return the arguments in the query and in the body, which is a form or a JSON object.
 
     Raises Problem 400 as `query_arguments` does, for a malformed body, and for an argument with two
@@ -53,7 +53,7 @@ def all_arguments(request: Request, known: Sequence[str]) -> Given:
     return in_query | in_body
 
 
-def _checked(fields: Iterable[tuple[str, Any]], known: Sequence[str]) -> Given:
+def _checked(fields: Iterable[tuple[str, Any]], known: Collection[str]) -> Given:
     arguments: Given = {}
     for name, value in fields:
         if name not in known:

@@ -5,7 +5,7 @@ it changes the request on its way in, the response on its way out, or answers by
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -59,7 +59,7 @@ class Response:
 
     def with_headers(self, *headers: Header) -> "Response":
         """The response with more header fields."""
-        return replace(self, headers=(*self.headers, *headers))
+        return Response(self.body, (*self.headers, *headers), self.status, self.content_type)
 
 
 Handler = Callable[[Request], Response]

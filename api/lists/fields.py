@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.schema.arguments import Reads, Value
+from api.schema.arguments import Reads, several
 
 Document = dict[str, Any]
 
@@ -89,16 +89,14 @@ def fields_argument(every: Fields, example: Sequence[str]) -> Any:
     names = [*every.parts, r"slurm\.[a-z0-9_]{1,64}", rf"cw\.({cw_keys})"]
     if "user" in every.parts:
         names.append(r"user\.[^$.,\\\u0000][^.,\\\u0000]{0,254}")
-    value = Value(schema={"type": "string", "pattern": f"^({'|'.join(names)})$"})
-    listed = value.several(MOST_FIELDS)
+    name = Reads({"type": "string", "pattern": f"^({'|'.join(names)})$"})
+    listed = several(name, MOST_FIELDS)
     reads = Reads(listed.schema, lambda text: read_fields(listed.read(text), every))
     return Annotated[Any, reads, Field(description=_FIELDS_WORDS, examples=[list(example)])]
 
 
 def read_fields(names: Sequence[str], every: Fields) -> Fields:
     """Return the fields of these names. Raises ValueError for a name that is no field."""
-    if len(names) > MOST_FIELDS:
-        raise ValueError(f"names {len(names)} fields; at most {MOST_FIELDS} are read")
     paths: dict[tuple[str, str | None], None] = {}
     for name in names:
         paths |= dict.fromkeys(_paths(name, every))

@@ -15,19 +15,16 @@ from pydantic import Field, create_model
 
 from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, before
 from api.schema.arguments import (
-    ANY,
     CAPITALS,
     CLUSTER_WORDS,
-    NUMBER,
+    NUMBERS,
+    ONE,
     SECONDS,
+    TEXTS,
     AlsoNamed,
     Arguments,
     Reads,
-    Value,
 )
-
-_SEVERAL_WORDS = "; several with commas between them, any of which will do"
-_COMMA_WORDS = ". `\\,` is a comma within a value"
 
 
 @dataclass(frozen=True)
@@ -38,15 +35,18 @@ class ListFilter:
     path: str
     description: str
     """One sentence without its full stop."""
-    value: Value = ANY
-    several: bool = True
-    """Whether the argument takes several values, any of which will do."""
+    reads: Reads = TEXTS
+    """How the argument's text is read: as one value, or as several of which any will do."""
     example: Any = None
     also: AlsoNamed | None = None
-    reads: Reads | None = None
-    """In place of *value*, for a filter with a condition of its own."""
     condition: Callable[[Any, datetime], Any] | None = None
-    """Makes the condition on the path from the argument's value and the time (UTC)."""
+    """Makes the condition on the path from the argument's value and the time (UTC); None for
+    equality."""
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether the argument takes several values."""
+        return bool(self.reads.schema["type"] == "array")
 
     def wanted(self, value: Any, now: datetime) -> Filter:
         """Return the condition for the value of the argument; none for None."""
@@ -54,19 +54,20 @@ class ListFilter:
             return {}
         if self.condition is not None:
             return {self.path: self.condition(value, now)}
-        if not self.several:
+        if not self.takes_several:
             return {self.path: value}
         return {self.path: value[0] if len(value) == 1 else {"$in": value}}
 
     def field(self) -> tuple[Any, Any]:
         """Return the argument as pydantic's `create_model` takes a field."""
-        reads = self.reads or (self.value.several() if self.several else self.value.one())
-        several = _SEVERAL_WORDS if self.several else ""
-        comma = _COMMA_WORDS if self.several and self.value.schema is None else ""
-        words = f"{self.description}{several}{comma}."
+        words = self.description
+        if self.takes_several:
+            words += "; several with commas between them, any of which will do"
+            if self.reads is not NUMBERS:
+                words += ". `\\,` is a comma within a value"
         examples = None if self.example is None else [self.example]
-        field = Field(default=None, description=words, examples=examples)
-        return Annotated[Any, reads, self.also], field
+        field = Field(default=None, description=f"{words}.", examples=examples)
+        return Annotated[Any, self.reads, self.also], field
 
 
 def filter_arguments(name: str, filters: Sequence[ListFilter]) -> type[Arguments]:
@@ -77,7 +78,7 @@ def filter_arguments(name: str, filters: Sequence[ListFilter]) -> type[Arguments
 
 _STATE = "as Slurm prints it, or one word of it, in capitals or not"
 _CLUSTER = ListFilter(
-    "cluster_name", CLUSTER_PATH, CLUSTER_WORDS.rstrip("."), several=False, example="mila"
+    "cluster_name", CLUSTER_PATH, CLUSTER_WORDS.rstrip("."), reads=ONE, example="mila"
 )
 
 JOB_FILTERS = (
@@ -85,7 +86,7 @@ JOB_FILTERS = (
         "array_job_id",
         "slurm.array_job_id",
         "The tasks of a job array, by the array's id",
-        value=NUMBER,
+        reads=NUMBERS,
     ),
     ListFilter("name", "slurm.name", "Jobs of this name"),
     ListFilter("node", "cw.filters.nodes", "Jobs that run, or ran, on this node"),
@@ -93,7 +94,7 @@ JOB_FILTERS = (
         "user",
         "cw.filters.names",
         "The jobs of the user who bears this name: any of the three",
-        several=False,
+        reads=ONE,
         also=AlsoNamed("username", "An older name of `user`.", older=True),
     ),
     ListFilter(
@@ -101,7 +102,6 @@ JOB_FILTERS = (
         FINISHED_PATH,
         "Jobs that are not finished, and those finished within so many seconds; a job that is gone"
         " counts as finished when it was found gone",
-        several=False,
         example=3600,
         also=AlsoNamed("relative_time", "An older name of `time`.", older=True, alone=True),
         reads=SECONDS,
@@ -111,7 +111,7 @@ JOB_FILTERS = (
         "job_state",
         "cw.filters.states",
         f"Jobs in this state, {_STATE}",
-        value=CAPITALS,
+        reads=CAPITALS,
         example=["RUNNING", "PENDING"],
     ),
     ListFilter("account", "slurm.account", "Jobs of this account"),
@@ -124,7 +124,7 @@ NODE_FILTERS = (
         "state",
         "cw.filters.states",
         f"Nodes in this state, {_STATE}, without signs such as `*`",
-        value=CAPITALS,
+        reads=CAPITALS,
         example=["DOWN", "DRAIN"],
     ),
     ListFilter("feature", "cw.filters.features", "Nodes that have this feature available"),

@@ -63,39 +63,22 @@ class ListArguments(Arguments):
     limit: Annotated[
         int | None,
         integer(1, MOST_ON_A_PAGE),
-        Field(
-            description='At most so many. Where there are more, `Link: <...>; rel="next"` is the'
-            " address of the next page.",
-            examples=[100],
-        ),
+        Field(examples=[100]),
     ] = None
-    cursor: Annotated[
-        str | None,
-        Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
-        Field(
-            description="Where a page begins: a part of the address in a `Link`, and nothing to"
-            " make up. It goes with `limit` and with the `sort` of the page that it comes from."
-        ),
-    ] = None
-    format: Annotated[
-        str | None,
-        choice("json", "ndjson"),
-        Field(description="`ndjson`: a document in each line.", examples=["json"]),
-    ] = None
-    count: Annotated[
-        bool | None,
-        FLAG,
-        Field(
-            description="Only how many there are. Not together with what says how a list is"
-            " written.",
-            examples=[False],
-        ),
-    ] = None
+    """At most so many. Where there are more, `Link: <...>; rel="next"` is the address of the next
+    page."""
+    cursor: Annotated[str | None, Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})] = None
+    """Where a page begins: taken from the address in a `Link` as it is. It goes with `limit` and
+    with the `sort` of the page that it comes from."""
+    format: Annotated[str | None, choice("json", "ndjson"), Field(examples=["json"])] = None
+    """`ndjson`: a document in each line."""
+    count: Annotated[str | None, FLAG, Field(examples=[False])] = None
+    """Only how many there are. Not together with what says how a list is written."""
 
     @model_validator(mode="after")
     def _go_together(self) -> "ListArguments":
         useless = [name for name in _WRITTEN if name in self.model_fields_set]
-        if self.count and useless:
+        if self.count == "true" and useless:
             raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
         if self.cursor is not None and self.limit is None:
             raise ValueError("cursor goes with limit: give the limit of the page before")
@@ -151,7 +134,7 @@ def list_response(
             if isinstance(tag, Response):
                 return tag
             headers = tag
-        if arguments.count:
+        if arguments.count == "true":
             number = collection.count_documents(wanted, session=session)
             response = json_response({"count": number}).with_headers(*headers)
         else:

@@ -11,8 +11,9 @@ the argument's name.  `read_arguments` makes a model of what a request gives.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
@@ -78,34 +79,34 @@ class AlsoNamed:
 class Arguments(BaseModel):
     """The arguments of an endpoint; those that are not given are None."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     excluding: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Pairs of arguments that do not go together."""
 
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The names of the arguments, other names included."""
-        return tuple(name for name, _, _ in each_name(cls))
+
+@dataclass(frozen=True)
+class Name:
+    """A name under which an argument may be given."""
+
+    argument: str
+    """The argument's own name."""
+    field: FieldInfo
+    reads: Reads
+    also: AlsoNamed | None
+    """What makes this another name of the argument; None for its own name."""
 
 
-def each_name(model: type[Arguments]) -> Iterator[tuple[str, FieldInfo, AlsoNamed | None]]:
-    """The names of the arguments, each with its field, and with what makes it another name."""
-    for name, field in model.model_fields.items():
-        yield name, field, None
-        for also in also_named(field):
-            yield also.name, field, also
-
-
-def also_named(field: FieldInfo) -> list[AlsoNamed]:
-    """The other names of an argument."""
-    return [each for each in field.metadata if isinstance(each, AlsoNamed)]
-
-
-def reads(field: FieldInfo) -> Reads:
-    """How an argument is read."""
-    [found] = (each for each in field.metadata if isinstance(each, Reads))
-    return found
+@cache
+def names_of(model: type[Arguments]) -> dict[str, Name]:
+    """Return all names of a model's arguments; other names follow the argument's own."""
+    names = {}
+    for argument, field in model.model_fields.items():
+        [reads] = (each for each in field.metadata if isinstance(each, Reads))
+        names[argument] = Name(argument, field, reads, None)
+        for also in (each for each in field.metadata if isinstance(each, AlsoNamed)):
+            names[also.name] = Name(argument, field, reads, also)
+    return names
 
 
 Model = TypeVar("Model", bound=Arguments)
@@ -116,14 +117,14 @@ def read_arguments(model: type[Model], given: Mapping[str, Any]) -> Model:
 
     Raises Problem 400 with the name of the argument, what is wrong and what is allowed.
     """
-    values = {name: value for name, value in given.items() if value is not None}
-    for name, field in model.model_fields.items():
-        for also in also_named(field):
-            if also.name in values:
-                value = values.pop(also.name)
-                if name in values and (also.alone or values[name] != value):
-                    raise bad_request(f"{name} and {also.name} are one argument: give one of them")
-                values[name] = value
+    values: dict[str, Any] = {}
+    for name, known in names_of(model).items():
+        value, own = given.get(name), known.argument
+        if value is None:
+            continue
+        if known.also and own in values and (known.also.alone or values[own] != value):
+            raise bad_request(f"{own} and {name} are one argument: give one of them")
+        values[own] = value
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -152,27 +153,19 @@ def _text(value: Any) -> str:
 # --- kinds of values ------------------------------------------------------------------------------
 
 WORD: Schema = {"type": "string", "minLength": 1}
+ONE = Reads(WORD)
+"""One text."""
 
 
-def integer(least: int, most: int) -> Reads:
-    """An integer from *least* to *most*."""
+def integer(least: int, most: int, words: str = "") -> Reads:
+    """An integer from *least* to *most*; *words* say so in an error."""
 
     def read(text: str) -> int:
         if not _DIGITS.fullmatch(text) or not least <= int(text) <= most:
-            raise ValueError(f"must be an integer from {least} to {most}")
+            raise ValueError(words or f"must be an integer from {least} to {most}")
         return int(text)
 
     return Reads({"type": "integer", "minimum": least, "maximum": most}, read)
-
-
-def _seconds(text: str) -> int:
-    if not _DIGITS.fullmatch(text):
-        raise ValueError("must be a number of seconds: an integer of 0 or more")
-    return int(text)
-
-
-SECONDS = Reads({"type": "integer", "minimum": 0, "maximum": _LARGEST}, _seconds)
-"""A number of seconds."""
 
 
 def choice(*choices: str) -> Reads:
@@ -186,58 +179,34 @@ def choice(*choices: str) -> Reads:
     return Reads({"enum": list(choices)}, read)
 
 
-def _flag(text: str) -> bool:
-    if text not in ("false", "true"):
-        raise ValueError("must be false or true")
-    return text == "true"
+def several(item: Reads | None = None, most: int = MOST_VALUES) -> Reads:
+    """A list of values, each once, of a text with commas between the values.
+
+    A comma within a value is written ``\\,`` and a backslash ``\\\\``.
+    """
+    item = item or Reads({"type": "string", "pattern": r"^([^\\,]|\\[\\,])+$"})
+
+    def read(text: str) -> list[Any]:
+        if not _LIST.fullmatch(text):
+            raise ValueError(
+                "must be a value, or several with a comma between each two; write a comma"
+                " within a value as \\, and a backslash as \\\\"
+            )
+        values = [_ESCAPED.sub(r"\1", value) for value in _VALUE.findall(text)]
+        if len(values) > most:
+            raise ValueError(f"has {len(values)} values; at most {most} are read")
+        return [item.read(value) for value in dict.fromkeys(values)]
+
+    return Reads({"type": "array", "items": item.schema, "minItems": 1, "maxItems": most}, read)
 
 
-FLAG = Reads({"type": "boolean"}, _flag)
-
-
-@dataclass(frozen=True)
-class Value:
-    """One value of an argument that takes several: how it is read, and its JSON Schema."""
-
-    read: Callable[[str], Any] = str
-    schema: Schema | None = None
-
-    def several(self, most: int = MOST_VALUES) -> Reads:
-        """Several such values with commas between them, each once, in a list."""
-        item = self.schema or {"type": "string", "pattern": r"^([^\\,]|\\[\\,])+$"}
-        schema = {"type": "array", "items": item, "minItems": 1, "maxItems": most}
-        return Reads(schema, lambda text: [self.read(each) for each in _split(text)])
-
-    def one(self) -> Reads:
-        """One such value."""
-        return Reads(self.schema or WORD, self.read)
-
-
-def _split(text: str) -> Sequence[str]:
-    """Split at commas; a comma within a value is written ``\\,`` and a backslash ``\\\\``."""
-    if not _LIST.fullmatch(text):
-        raise ValueError(
-            "must be a value, or several with a comma between each two; write a comma"
-            " within a value as \\, and a backslash as \\\\"
-        )
-    values = [_ESCAPED.sub(r"\1", value) for value in _VALUE.findall(text)]
-    if len(values) > MOST_VALUES:
-        raise ValueError(f"has {len(values)} values; at most {MOST_VALUES} are read")
-    return list(dict.fromkeys(values))
-
-
-def _number(text: str) -> int:
-    if not _DIGITS.fullmatch(text):
-        raise ValueError(f"must hold numbers of up to 18 digits, and {text[:64]!r} is none")
-    return int(text)
-
-
-ANY = Value()
-"""Any text."""
-NUMBER = Value(_number, {"type": "integer", "minimum": 0, "maximum": _LARGEST})
-"""An integer of 0 or more."""
-CAPITALS = Value(str.upper)
-"""A word, which is compared in capitals."""
+FLAG = Reads({"type": "boolean"}, choice("false", "true").read)
+"""The text ``true`` or ``false``."""
+SECONDS = integer(0, _LARGEST, "must be a number of seconds: an integer of 0 or more")
+TEXTS = several()
+NUMBERS = several(integer(0, _LARGEST, "must hold numbers of up to 18 digits"))
+CAPITALS = several(Reads(TEXTS.schema["items"], str.upper))
+"""Several words, which are compared in capitals."""
 
 CLUSTER_WORDS = "A cluster's name in the configuration, such as `mila`."
 ClusterName = Annotated[

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from api.http.arguments import Given, all_arguments, query_arguments
 from api.http.request import JSON, Request, Response
-from api.schema.arguments import Arguments, NoArguments, read_arguments
+from api.schema.arguments import Arguments, NoArguments, names_of, read_arguments
 from api.stats.census import ClusterStats
 from config.settings import JobsVisible
 from ingest.accounts.users import User
@@ -57,7 +57,7 @@ class Context:
     store: Store
     clusters: ClusterStats
     manual: Manual
-    visible: Mapping[str, Any]
+    visible: dict[str, Any]
     """The Mongo filter for the jobs that the user may see, {} for all; part of every query for
     jobs."""
 
@@ -111,7 +111,6 @@ class Endpoint:
     answer: Any = None
     """The type of the JSON that comes back with 200, as pydantic takes types; None for no JSON."""
     content_type: str = JSON
-    tag: str = "service"
     access: Access = "token"
     tagged: bool = False
     """Whether responses have an ETag, and may be 304."""
@@ -121,6 +120,11 @@ class Endpoint:
     """The name of the documents that it lists, in pages and lines too."""
     problems: Mapping[HTTPStatus, str] = field(default_factory=dict)
     """When it answers with errors beyond those of all endpoints."""
+
+    @property
+    def tag(self) -> str:
+        """The heading in the manual under which the endpoint stands."""
+        return "service" if self.paths[0].startswith("/") else self.paths[0].partition("/")[0]
 
     @property
     def summary(self) -> str:
@@ -146,7 +150,7 @@ class Endpoint:
     def given(self, request: Request) -> Given:
         """Return the arguments of *request* as they came. Raises Problem 400, 413 or 415."""
         read = all_arguments if self.body else query_arguments
-        return read(request, self.arguments.names())
+        return read(request, names_of(self.arguments))
 
     def response(self, context: Context) -> Response:
         """Answer a request. Raises Problem; pymongo's errors."""
@@ -184,7 +188,7 @@ def endpoint(
 
 
 SEVERAL = {
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Several clusters have it: `detail` names them, and"
-    " `cluster_name` chooses. Or the service failed."
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Several clusters have this id or name: `detail` names the"
+    " clusters, and `cluster_name` chooses one. Or the service failed."
 }
 """When an endpoint for one job or one node fails."""

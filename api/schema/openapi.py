@@ -17,8 +17,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from api.http import problems
 from api.http.arguments import FORM, MULTIPART
 from api.http.request import JSON
-from api.schema import answers
-from api.schema.arguments import AlsoNamed, Arguments, Schema, also_named, each_name, reads
+from api.schema import documents
+from api.schema.arguments import AlsoNamed, Arguments, Name, Schema, names_of
 from api.schema.endpoint import Endpoint
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -26,13 +26,12 @@ _REFERENCE = "#/components/schemas/{model}"
 _INTRODUCTION = """\
 Jobs and nodes of Slurm clusters, as Clockwork's scrapes left them.
 
-Every request but those of the service's own addresses wants a user's token: as
-`Authorization: Bearer TOKEN`, or as the password of HTTP Basic with the user's e-mail. Errors are
-`application/problem+json` (RFC 9457), with a `detail` that says what to do. An argument that an
-address does not know is a 400, and so is one that is given twice. HEAD is answered wherever GET is.
-Text is UTF-8, percent-encoded in a query. Objects may hold more keys than are described here: new
-versions of Slurm print new ones. What is below `/api/v1/cluster/` is also at the older
-`/api/v1/clusters/`.
+A request needs a user's token: as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic
+with the user's e-mail. Operations that need no token say so. Errors are `application/problem+json`
+(RFC 9457), with a `detail` that says what to do. An unknown argument is a 400, and so is an
+argument that is given twice. HEAD works wherever GET does. Text is UTF-8, percent-encoded in a
+query. Objects may hold more keys than are described here: new versions of Slurm print new keys.
+Every path below `/api/v1/cluster/` also exists below the older `/api/v1/clusters/`.
 """
 
 _RETRY_AFTER = {
@@ -40,7 +39,7 @@ _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 _ETAG = {
-    "description": "Stands for this answer: to be sent back as If-None-Match.",
+    "description": "Identifies this response; send it back as If-None-Match.",
     "schema": {"type": "string"},
 }
 _LINK = {
@@ -50,17 +49,17 @@ _LINK = {
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The ETag of an answer that you have: 304 if it would be the same again.",
+    "description": "The ETag of a response that you have: 304 if nothing has changed since.",
     "schema": {"type": "string"},
 }
-_UNCHANGED = {"description": "It is what you have.", "headers": {"ETag": _ETAG}}
+_UNCHANGED = {"description": "Nothing has changed.", "headers": {"ETag": _ETAG}}
 _CHALLENGE = {
     "description": "The two ways to show a token.",
     "schema": {"type": "string"},
 }
 
 _WITH_TOKEN = {
-    HTTPStatus.UNAUTHORIZED: "No token that is known here.",
+    HTTPStatus.UNAUTHORIZED: "The request has no known token.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests, where there is a limit to them.",
 }
 _ANYWHERE = {
@@ -117,18 +116,25 @@ def description(endpoints: Iterable[Endpoint], extra_schemas: Schema) -> Schema:
 
 
 def _operation(endpoint: Endpoint, path: str, made: Mapping[Any, Schema]) -> Schema:
-    parameters = [_parameter(*each, body=endpoint.body) for each in each_name(endpoint.arguments)]
-    nothing = not endpoint.arguments.model_fields
+    names = names_of(endpoint.arguments)
+    rules = {
+        "x-at-most-one-of": [
+            *([known.argument, name] for name, known in names.items() if known.also),
+            *map(list, endpoint.arguments.excluding),
+        ],
+        "x-at-least-one-of": list(_at_least_one_of(names, body=endpoint.body)),
+    }
+    parameters = [_parameter(*each, body=endpoint.body) for each in names.items()]
     errors = {
         HTTPStatus.BAD_REQUEST: "There are no arguments."
-        if nothing
+        if not names
         else "An argument is missing, malformed or unknown.",
         **({} if endpoint.access == "everyone" else _WITH_TOKEN),
         **_ANYWHERE,
         **endpoint.problems,
     }
     if endpoint.access == "all_jobs":
-        errors[HTTPStatus.FORBIDDEN] = "You see your own jobs alone."
+        errors[HTTPStatus.FORBIDDEN] = "This covers all jobs, and you see only your own."
     found: Schema = {
         "operationId": _operation_id(path),
         "tags": [endpoint.tag],
@@ -143,10 +149,6 @@ def _operation(endpoint: Endpoint, path: str, made: Mapping[Any, Schema]) -> Sch
     }
     if endpoint.access == "everyone":
         found["security"] = []
-    rules = {
-        "x-at-most-one-of": list(_at_most_one_of(endpoint.arguments)),
-        "x-at-least-one-of": list(_at_least_one_of(endpoint.arguments, body=endpoint.body)),
-    }
     found |= {name: rule for name, rule in rules.items() if rule}
     if endpoint.body:
         found["requestBody"] = _body(endpoint.arguments)
@@ -158,18 +160,11 @@ def _operation_id(path: str) -> str:
     return name.rpartition("/")[2] if name.startswith("/") else name.replace("/", "_")
 
 
-def _at_most_one_of(model: type[Arguments]) -> Iterator[list[str]]:
-    for name, field in model.model_fields.items():
-        for also in also_named(field):
-            yield [name, also.name]
-    yield from map(list, model.excluding)
-
-
-def _at_least_one_of(model: type[Arguments], *, body: bool) -> Iterator[list[str]]:
-    for name, field in model.model_fields.items():
-        also = [each.name for each in also_named(field)]
-        if field.is_required() and (also or body):
-            yield [name, *also]
+def _at_least_one_of(names: Mapping[str, Name], *, body: bool) -> Iterator[list[str]]:
+    for argument, known in names.items():
+        every = [name for name, each in names.items() if each.argument == argument]
+        if known.field.is_required() and known.also is None and (body or every[1:]):
+            yield every
 
 
 def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
@@ -177,7 +172,7 @@ def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
     schema = made[_key(endpoint.answer)] if endpoint.answer is not None else {"type": "string"}
     content_type = endpoint.content_type.partition(";")[0]
     found: Schema = {
-        "description": "What was asked for.",
+        "description": "The response.",
         "content": {content_type: {"schema": schema}},
     }
     if endpoint.tagged:
@@ -210,40 +205,46 @@ def _problems(which: Mapping[HTTPStatus, str]) -> Schema:
 # --- arguments ------------------------------------------------------------------------------------
 
 
-def _parameter(name: str, field: FieldInfo, also: AlsoNamed | None, *, body: bool) -> Schema:
-    """The argument as a parameter in a query."""
-    read = reads(field)
-    found: Schema = {"name": name, "in": "query", "description": _words(field, also)}
-    if field.is_required() and not body and not also_named(field):
+def _parameter(name: str, known: Name, *, body: bool) -> Schema:
+    """The argument as a parameter in a query; *body*: it may stand in a body instead."""
+    field, schema = known.field, known.reads.schema
+    found: Schema = {"name": name, "in": "query", "description": _words(known)}
+    if field.is_required() and not body and _has_one_name(field):
         found["required"] = True
-    if also is not None and also.older:
+    if known.also is not None and known.also.older:
         found["deprecated"] = True
-    if read.schema.get("type") == "array":
+    if schema.get("type") == "array":
         found |= {"style": "form", "explode": False}
-    value: Schema = {"schema": read.schema}
-    if field.examples and also is None:
+    value: Schema = {"schema": schema}
+    if field.examples and known.also is None:
         value["example"] = field.examples[0]
-    return found | ({"content": {JSON: value}} if read.is_json else value)
+    return found | ({"content": {JSON: value}} if known.reads.is_json else value)
 
 
-def _words(field: FieldInfo, also: AlsoNamed | None) -> str:
-    return str(field.description) if also is None else also.description
+def _has_one_name(field: FieldInfo) -> bool:
+    return not any(isinstance(each, AlsoNamed) for each in field.metadata)
+
+
+def _words(known: Name) -> str:
+    words = str(known.field.description) if known.also is None else known.also.description
+    return " ".join(words.split())
 
 
 def _body(model: type[Arguments]) -> Schema:
-    in_json, in_form, example = {}, {}, {}
-    for name, field, also in each_name(model):
-        read = reads(field)
-        words = {"description": _words(field, also)}
-        in_json[name] = (read.in_json or read.schema) | words
-        in_form[name] = (read.in_form or read.schema) | words
-        if field.examples:
-            example[name] = field.examples[0]
+    names = names_of(model)
+    words = {name: {"description": _words(known)} for name, known in names.items()}
+    reads = {name: known.reads for name, known in names.items()}
+    in_json = {name: (each.in_json or each.schema) | words[name] for name, each in reads.items()}
+    in_form = {name: (each.in_form or each.schema) | words[name] for name, each in reads.items()}
+    examples = {name: known.field.examples for name, known in names.items()}
     form = {"schema": _object(in_form)}
     return {
-        "description": "What is not in the query.",
+        "description": "The arguments that are not in the query.",
         "content": {
-            JSON: {"schema": _object(in_json), "example": example},
+            JSON: {
+                "schema": _object(in_json),
+                "example": {name: each[0] for name, each in examples.items() if each},
+            },
             FORM: form,
             MULTIPART: form,
         },
@@ -267,7 +268,9 @@ class _Generator(GenerateJsonSchema):
 
 def _schemas(kinds: Iterable[Any]) -> tuple[dict[str, Schema], Schema]:
     """Return the schema of each type by its key, and the schemas that these refer to."""
-    by_key = {_key(kind): kind for kind in (*kinds, answers.Problem, answers.Job, answers.Node)}
+    by_key = {
+        _key(kind): kind for kind in (*kinds, documents.Problem, documents.Job, documents.Node)
+    }
     made, rest = TypeAdapter.json_schemas(
         [(key, "serialization", TypeAdapter(kind)) for key, kind in by_key.items()],
         ref_template=_REFERENCE,

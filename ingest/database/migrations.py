@@ -21,7 +21,8 @@ from ingest.database.change_tokens import bulk_write
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Document, Store
 
-BATCH = 500
+BATCH = 100
+"""Documents in one transaction: an earlier release stored texts of a mebibyte."""
 
 _VERSION = "cw.filters.version"
 _TRIES = 10

@@ -6,7 +6,8 @@ collection   a document                           unique on
 jobs         ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
 nodes        ``{slurm, cw}``                      slurm.name, slurm.cluster_name
 users        a user's names and hashed tokens     each of the names; a token's hash
-former_jobs  a job whose id came round again      ``_id``: its job's and its submit time
+former_jobs  a job whose id was reused            ``_id``: its job's, its submit time and
+                                                  when it was first seen
 leases       which daemon scrapes a cluster       see `ingest.database.leases`
 lease_beats  that the daemon is alive             see `ingest.database.leases`
 set_aside    a record in quarantine               ``_id``: cluster, kind and id
@@ -70,8 +71,8 @@ NODE_INDEXES = [
 ]
 INDEX_SECONDS = 3600.0
 """What new indexes over a large collection may take."""
-SCRAPES_KEPT_SECONDS = 7 * 86400
-"""How long a round stays in ``scrapes``."""
+ROUND_LOG_KEPT_SECONDS = 7 * 86400
+"""How long a round stays in the log of rounds, ``scrapes``."""
 
 
 def _unique_string(field: str) -> IndexModel:
@@ -91,7 +92,9 @@ USER_INDEXES = [
     _unique_string("mila_email_username"),
     _unique_string("tokens.sha256"),
 ]
-SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
+ROUND_LOG_INDEXES = [
+    IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)
+]
 QUARANTINE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
 
 
@@ -114,7 +117,7 @@ class Store:
         self.leases: Collection[Document] = self.database["leases"]
         self.lease_beats: Collection[Document] = self.database["lease_beats"]
         self.quarantine: Collection[Document] = self.database["set_aside"]
-        self.scrapes: Collection[Document] = self.database["scrapes"]
+        self.round_log: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 
@@ -146,7 +149,7 @@ class Store:
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.quarantine.create_indexes(QUARANTINE_INDEXES)
-        self.scrapes.create_indexes(SCRAPE_INDEXES)
+        self.round_log.create_indexes(ROUND_LOG_INDEXES)
 
 
 def connect(uri: str, database: str) -> Store:

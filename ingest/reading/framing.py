@@ -20,7 +20,7 @@ record if it holds the keys that every record has; any other part belongs to the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,10 +94,9 @@ class Output:
                 yield from group.closed()
                 *told, last = names
                 yield Unchanged([name for name in told if name])
-                yield from group.add(item.texts[-1], last, too_long=False)
+                yield from group.add(item.texts[-1:], [last], too_long=False)
                 continue
-            for text, name in zip(item.texts, names, strict=True):
-                yield from group.add(text, name, too_long=item.too_long)
+            yield from group.add(item.texts, names, too_long=item.too_long)
         if group is not None:
             yield from group.end()
 
@@ -237,8 +236,13 @@ class _Grouping:
         """Whether the next part begins a record, if it is whole."""
         raise NotImplementedError
 
-    def add(self, part: bytes, name: str | None, *, too_long: bool) -> _Certain:
-        """Take the next part; return what is certain by it."""
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*, with the ids of those that were seen; yield what is certain.
+
+        *too_long* says that the one part is only the beginning of one that is too long.
+        """
         raise NotImplementedError
 
     def end(self) -> _Certain:
@@ -303,24 +307,30 @@ class _SealedGrouping(_Grouping):
         """Whether the last part bears the seal, and so will the next."""
         return not self.torn
 
-    def add(self, part: bytes, name: str | None, *, too_long: bool) -> _Certain:
-        """Take the next part; return what is certain by it. Raises `SealMissing`."""
-        sealed = not too_long and (name is not None or self._is_sealed(part))
-        found: _Certain = []
-        if sealed and self.seals and not self.torn:  # as nearly always
-            found = self.closed()
-        self._join(part, name)
-        self.seals += sealed
-        self.torn = not sealed
-        if name is not None:
-            self.any_seal = True
-        if too_long or self.size > self.max_bytes:
-            if not self.any_seal and not too_long:
-                raise SealMissing
-            self._into_doubt(self.too_long())
-        elif self.seals > 1:
-            self._into_doubt(_CONTESTED)
-        return found
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*; yield what is certain. Raises `SealMissing`."""
+        is_sealed = self._is_sealed
+        for part, name in zip(parts, names, strict=True):
+            sealed = not too_long and (name is not None or is_sealed(part))
+            if sealed and self.seals and not self.torn:  # as nearly always
+                if self.seals == len(self.parts) == 1 and len(part) <= self.max_bytes:
+                    yield Frame(self.parts[0], self.name)
+                    self.parts, self.name, self.size = [part], name, len(part)
+                    continue
+                yield from self.closed()
+            self._join(part, name)
+            self.seals += sealed
+            self.torn = not sealed
+            if name is not None:
+                self.any_seal = True
+            if too_long or self.size > self.max_bytes:
+                if not self.any_seal and not too_long:
+                    raise SealMissing
+                self._into_doubt(self.too_long())
+            elif self.seals > 1:
+                self._into_doubt(_CONTESTED)
 
     def closed(self) -> _Certain:
         """Return what the parts are, and begin anew."""
@@ -358,7 +368,8 @@ class _PlainGrouping(_Grouping):
     def __post_init__(self) -> None:
         """Look up what a part must show to be the beginning of a record."""
         form = self.output.form
-        self._needed = tuple(_shown(key, form) for key in self.output.table.mandatory[1:])
+        shown = (re.escape(_shown(key, form)) for key in self.output.table.mandatory[1:])
+        self._needed = re.compile(b".*?".join(shown), re.DOTALL)
         self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
 
     @property
@@ -366,20 +377,21 @@ class _PlainGrouping(_Grouping):
         """Whether nothing is missing at the end of the last part."""
         return self.has_end or not self.is_batch
 
-    def add(self, part: bytes, name: str | None, *, too_long: bool) -> _Certain:
-        """Take the next part; return what is certain by it."""
-        begins = name is not None or all(shown in part for shown in self._needed)
-        found: _Certain = []
-        if begins and self.is_certain:
-            found = self.closed()
-        self._join(part, name)
-        if self.output.table is JOB and name is None:
-            self.is_batch |= b" BatchFlag=1 " in part
-            self.has_end |= self._batch_end in part
-        if too_long or self.size > self.max_bytes:
-            self._into_doubt(self.too_long())
-            self.is_batch = False
-        return found
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*; yield what is certain."""
+        for part, name in zip(parts, names, strict=True):
+            begins = name is not None or self._needed.search(part) is not None
+            if begins and self.is_certain:
+                yield from self.closed()
+            self._join(part, name)
+            if self.output.table is JOB and name is None:
+                self.is_batch |= b" BatchFlag=1 " in part
+                self.has_end |= self._batch_end in part
+            if too_long or self.size > self.max_bytes:
+                self._into_doubt(self.too_long())
+                self.is_batch = False
 
     def closed(self) -> _Certain:
         """Return what the parts are, and begin anew."""

@@ -434,8 +434,8 @@ def _taken(
                 )
     elif first is None and unknown and stop == len(tokens) and not users:
         # Behind the last path of a record stand only keys, if it looks so.
-        if all(tokens[each].is_word for each in (number, *unknown)):
-            first = unknown[0]
+        looks_so = all(tokens[each].is_word for each in (number, *unknown))
+        first = unknown[0] if looks_so else None
     return [] if first is None else [each for each in unknown if each >= first]
 
 

@@ -109,7 +109,7 @@ class Reader:
         self._vouching_ends()
 
     def _survey(self, output: Output) -> frozenset[Place]:
-        """The places that are vouched for in *output* if it is in ``-o`` form; none if it is not."""
+        """The places that are vouched for in *output*; none unless it is in ``-o`` form."""
         survey = Survey()
         for item in output.frames():
             if output.form.multi_line:
@@ -139,32 +139,34 @@ class Reader:
         settles = inquiry is not None and self._table is JOB
         for item in output.frames(seen):
             if isinstance(item, Frame):
-                if doubled and doubled.intersection(_ids_in(item.text, self._table)):
-                    yield self._set_aside(item.text, _DOUBLED, output)
-                    continue
-                if item.id is not None:
-                    found: Record | SetAside | Unchanged | None = Unchanged((item.id,))
-                    waiting.any_unchanged = True
-                else:
-                    found = self._record(item.text, output, waiting)
                 if settles:
                     certain.append(item.id or output.id_of(item.text))
+                found = self._of_frame(item, output, doubled, waiting)
                 if found is not None:
                     yield found
+            elif isinstance(item, Doubt) and settles:
+                doubts.append(item)
             elif isinstance(item, Doubt):
-                if settles:
-                    doubts.append(item)
-                else:
-                    yield SetAside(item.text, item.reason, tuple(item.ids))
+                yield SetAside(item.text, item.reason, tuple(item.ids))
             else:
                 if isinstance(item, Unchanged):
                     waiting.any_unchanged = True
-                    if settles:
-                        certain += item.ids
+                    certain += item.ids if settles else ()
                 yield item
         yield from self._late(waiting, output)
         if doubts and inquiry is not None:
             yield from settle(doubts, certain, inquiry, self._read_answer, self._turns)
+
+    def _of_frame(
+        self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
+    ) -> Record | SetAside | Unchanged | None:
+        """What *frame* is; None if its record waits for a key to be vouched for."""
+        if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
+            return self._set_aside(frame.text, _DOUBLED, output)
+        if frame.id is not None:
+            waiting.any_unchanged = True
+            return Unchanged((frame.id,))
+        return self._record(frame.text, output, waiting)
 
     def _shapes_of(self, output: Output) -> Shapes:
         shapes = self._shapes.get(output.form)

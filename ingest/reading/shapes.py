@@ -83,7 +83,7 @@ class Shapes:
         self._judged.clear()
 
     def all_show(self, place: Place) -> bool:
-        """Tell whether every record of the output that has the first key of *place* shows *place*."""
+        """Tell whether every record of the output with the first key of *place* shows *place*."""
         for numbers, _ in self._used:
             texts, places = shown_places(tokens_of(self._shape(numbers), self._table))
             if place[0] in texts and place not in places:

@@ -381,5 +381,5 @@ def _table(kind: str, rows: str, ids: str, witness: str) -> KeyTable:
     )
 
 
-JOB = _table("job", _JOB_KEYS, ids="[1-9][0-9]{0,9}", witness="SubmitTime")
+JOB = _table("job", _JOB_KEYS, ids="0|[1-9][0-9]{0,9}", witness="SubmitTime")
 NODE = _table("node", _NODE_KEYS, ids="[!-<>-~]{1,255}", witness="BootTime")

@@ -1,6 +1,6 @@
-"""Documents as the database holds them: new ones, and what a scrape changes in old ones.
+"""Make documents of records that are new, and updates of documents for records that changed.
 
-All of it is pure: `ingest.sync.sync_rounds` reads and writes.
+All functions are pure; `ingest.sync.sync_rounds` reads and writes.
 """
 
 from collections.abc import Mapping
@@ -23,31 +23,31 @@ HISTORY_STEPS = 20
 
 
 def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
-    """The three usernames of a job's ``cw``: Slurm's own, the others from *users*."""
+    """Return the three usernames of a job's ``cw``: one from Slurm, the others from *users*."""
     name = slurm[cluster.username_field]
     return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How the jobs or nodes of one cluster are stored."""
+class DocumentUpdates:
+    """Makes the documents and updates of one cluster's jobs or nodes."""
 
     cluster: ClusterSettings
     kind: Kind
 
     def document_id(self, record_id: str) -> str:
-        """The ``_id`` of a record's document."""
+        """Return the ``_id`` of a record's document."""
         return f"{self.cluster.name}/{record_id}"
 
     def identity(self, record_id: str) -> Document:
-        """The filter for one document: by its unique index."""
+        """Return the filter for one document, by its unique index."""
         return {
             f"slurm.{self.kind.id_key}": record_id,
             "slurm.cluster_name": self.cluster.name,
         }
 
     def new(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
-        """The document of a record that is seen for the first time."""
+        """Return the document of a record that is seen for the first time."""
         document: Document = {"_id": self.document_id(slurm[self.kind.id_key]), "slurm": slurm}
         document["cw"] = self._cw(slurm, users, now) | {"first_seen": now, "last_changed": now}
         if self.kind is JOBS:
@@ -58,7 +58,7 @@ class Stored:
     def replacement(
         self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime
     ) -> ReplaceOne[Document]:
-        """A new document in the place of one whose id came round again."""
+        """Return the write of a new document in place of one whose id was reused."""
         document = self.new(slurm, users, now)
         return ReplaceOne(self.identity(slurm[self.kind.id_key]), document)
 
@@ -71,7 +71,7 @@ class Stored:
         *,
         changed: bool,
     ) -> UpdateOne:
-        """An update of all but ``user`` and ``first_seen``."""
+        """Return the update of everything but ``user`` and ``first_seen``."""
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
         update: Document = {
             "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
@@ -83,7 +83,7 @@ class Stored:
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
 
     def vanished(self, record_id: str, now: datetime) -> UpdateOne:
-        """An update of what is gone from the cluster."""
+        """Return the update of a record that is gone from the cluster."""
         cw: Document = {"cw.vanished": now}
         if self.kind is JOBS:
             finished = {"$ifNull": ["$cw.finished_at", now]}
@@ -91,7 +91,7 @@ class Stored:
         return UpdateOne(self.identity(record_id), [{"$set": cw}])
 
     def ended(self, end: JobEnd, now: datetime) -> UpdateOne:
-        """An update of a job that had vanished, by what accounting tells of its *end*."""
+        """Return the update of a vanished job, by what accounting says of its *end*."""
         finished = finished_at({"job_state": end.state, "end_time": end.end_time}, now)
         values = {
             "cw.accounting": end.document(),
@@ -109,5 +109,5 @@ class Stored:
 
 
 def _step(slurm: SlurmDict, now: datetime) -> Document:
-    """A step of a job's history: the state, and when a scrape first showed it."""
+    """Return a step of a job's history: the state, and when a scrape first showed it."""
     return {"state": slurm.get("job_state"), "seen": now}

@@ -55,6 +55,8 @@ NO_MARK = TextMark(0, (_LAST,) * 6)
 
 def text_mark(record: Record) -> TextMark:
     """Return the mark of a record that was read."""
+    if not record.form.multi_line:
+        return NO_MARK
     text = record.sealed
     found = (_place(text, beginning) for beginning in record.volatile)
     some = list(islice(filter(None, found), MAX_PLACES))

@@ -1,9 +1,9 @@
 """Bring the database up to date with the outputs of scontrol, one output after the other.
 
-A round is one output of one cluster, read to its end by `Intake.take_in`: records become documents,
-and only what changed is written.  Writes go out in batches; one batch is written while the next is
-read.  Only an output that was read to its end, without an error, says which jobs are gone.  An
-error leaves everything as it was, apart from the records that came whole before the error.
+A round is one output of one cluster, read to its end by `SyncRounds.take_in`.  Records become
+documents, and only what changed is written.  Writes go out in batches; one batch is written while
+the next is read.  Only an output that was read to its end, without an error, says which jobs are
+gone.  An error leaves everything as it was, apart from the records that came whole before it.
 """
 
 import logging
@@ -27,8 +27,8 @@ from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.background_writer import Background
-from ingest.sync.document_updates import Stored
+from ingest.sync.background_writer import BackgroundWriter
+from ingest.sync.document_updates import DocumentUpdates
 from ingest.sync.fingerprints import (
     Fingerprint,
     fingerprint,
@@ -125,8 +125,8 @@ def _read(record: Record) -> _Read:
     return _Read(slurm, text_mark(record), size)
 
 
-class Intake:
-    """Takes outputs of one cluster and kind into the store, round after round."""
+class SyncRounds:
+    """Takes the outputs of one cluster's jobs or nodes into the store, round after round."""
 
     def __init__(
         self,
@@ -141,12 +141,12 @@ class Intake:
         self._store = store
         self._cluster = cluster
         self._kind = kind
-        self._stored = Stored(cluster, kind)
+        self._updates = DocumentUpdates(cluster, kind)
         self._volatile_interval = volatile_interval
         self._write_operations = bulk_write or plain_bulk_write(store, cluster)
         self._clock = clock
         self._collection: Collection[Document] = store.database[kind.plural]
-        self._held = HeldRecords(self._collection, self._stored)
+        self._held = HeldRecords(self._collection, self._updates)
         self._quarantine = Quarantine(store, cluster.name, kind.plural)
         self._seen: SeenRecords | None = None
         self._token: ObjectId | None = None
@@ -156,9 +156,9 @@ class Intake:
     def known(self, texts: Sequence[bytes]) -> list[str | None]:
         """Return the id of each record in *texts* that says nothing new, None for the others.
 
-        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so it
-        goes with one reader and with texts of one cluster's scontrol.  Between a failure and the next round
-        all answers are None.
+        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so
+        it goes with one reader and with texts of one cluster's scontrol.  Between a failure and the
+        next round all answers are None.
         """
         return nothing_seen(texts) if self._seen is None else self._seen.known(texts)
 
@@ -199,7 +199,9 @@ class Intake:
         self._quarantine.begin()
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
-        with Background[_Batch](lambda batch: self._write(batch, users, counts, seen)) as writer:
+        with BackgroundWriter[_Batch](
+            lambda batch: self._write(batch, users, counts, seen)
+        ) as writer:
             for batch in self._batches(records, unseen, counts, writer.is_idle):
                 writer.put(batch)
             writer.wait()
@@ -267,11 +269,11 @@ class Intake:
         operations = []
         for end in ends:
             job = self._collection.find_one(
-                self._stored.identity(end.job_id), {"slurm.submit_time": 1}
+                self._updates.identity(end.job_id), {"slurm.submit_time": 1}
             )
             if job is None or job["slurm"].get("submit_time") != end.submit_time:
                 continue
-            operations.append(self._stored.ended(end, self._clock()))
+            operations.append(self._updates.ended(end, self._clock()))
         if operations:
             self._bulk_write(operations)
         return len(operations)
@@ -379,8 +381,8 @@ class Intake:
         """Return the write of *slurm* over the document that has the fingerprint *before*."""
         if self._kind is JOBS and is_another_job(before, new, slurm):
             self._keep_former(slurm[self._kind.id_key])
-            return self._stored.replacement(slurm, users, now)
-        return self._stored.update(before, slurm, users, now, changed=changed)
+            return self._updates.replacement(slurm, users, now)
+        return self._updates.update(before, slurm, users, now, changed=changed)
 
     def _insert(
         self,
@@ -412,7 +414,7 @@ class Intake:
         users: Mapping[str, Names],
         now: datetime,
     ) -> None:
-        inserts = [InsertOne(self._stored.new(slurm, users, now)) for slurm, _ in fresh.values()]
+        inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
         self._bulk_write(inserts)
 
     def _over_held(
@@ -428,7 +430,7 @@ class Intake:
 
     def _keep_former(self, record_id: str) -> None:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
-        former = self._collection.find_one(self._stored.identity(record_id))
+        former = self._collection.find_one(self._updates.identity(record_id))
         if former is not None:
             # Both times: a job whose owner changed twice has one submit time.
             first_seen = former["cw"].get("first_seen")
@@ -450,7 +452,7 @@ class Intake:
         now = self._clock()
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
-            self._bulk_write([self._stored.vanished(record_id, now) for record_id in batch])
+            self._bulk_write([self._updates.vanished(record_id, now) for record_id in batch])
             for record_id in batch:
                 del seen[record_id]
         counts.vanished += len(gone)

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 from pymongo import MongoClient
+from waitress.server import TcpWSGIServer
 
 from api.app import build_app
 from api.schema.endpoint import BASE
@@ -170,6 +172,24 @@ def test_a_host_that_is_not_here(client: Client) -> None:
         Server(client.app, ApiSettings(host="192.0.2.1", port=free_port()))
     with pytest.raises(ServerError, match=r"listen on no\.such\.host\.invalid:"):
         Server(client.app, ApiSettings(host="no.such.host.invalid", port=free_port()))
+
+
+def test_the_loop_that_ends_at_once_leaves_the_sockets_until_stop_has_used_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(client.app, ApiSettings(port=free_port()))
+    running = threading.Thread(target=server.run)
+    pulled = TcpWSGIServer.pull_trigger
+
+    def pull_late(listener: TcpWSGIServer) -> None:
+        running.join(2)  # the loop ends its turn within a second, without the trigger
+        pulled(listener)
+
+    monkeypatch.setattr(TcpWSGIServer, "pull_trigger", pull_late)
+    running.start()
+    server.stop()
+    running.join(60)
+    assert not running.is_alive()
 
 
 SERVE = """

@@ -16,17 +16,18 @@ from urllib.parse import quote
 import bson
 
 from api.app import ENDPOINTS
+from api.schema.arguments import names_of
 from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 # --- records --------------------------------------------------------------------------------------
 
@@ -148,8 +149,10 @@ def _take_in(store: Store, output: Output) -> int:
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    intake = Intake(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_records(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
     return size
 
 
@@ -236,7 +239,7 @@ def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str
     for endpoint in ENDPOINTS:
         if endpoint.tag == "service":
             continue
-        path, known = endpoint.shown[0], endpoint.arguments.names()
+        path, known = endpoint.shown[0], names_of(endpoint.arguments)
         required = {"job_id": "0", "node_name": "none", "update_pairs": "{}"}
         for name in (
             *known,

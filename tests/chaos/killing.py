@@ -165,7 +165,7 @@ def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -
     here.new_versions()
     section.problems += here.look(clients)
     with here.store() as store:
-        rounds = store.scrapes.count_documents({"ok": True})
+        rounds = store.round_log.count_documents({"ok": True})
         section.problems += truth.wrongly_gone(store.jobs.find({}), here.clusters)
         jobs = store.jobs.count_documents({})
     status = here.up.stop()

@@ -626,6 +626,50 @@ def test_one_round_with_a_cluster_down(
     assert all("Connection refused" in event["message"] for event in failed)
 
 
+def test_a_round_that_is_asked_for_comes_at_once(
+    hosts: Site, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scraper leaves a failing cluster alone for minutes; the request ends that."""
+    host = hosts.hosts["mila"]
+    well, host.answer = host.answer, lambda _: Answer(stderr=b"slurmctld is down", exit_status=1)
+    path = hosts.path
+    path.write_text(path.read_text().replace("jobs_interval = 1\n", "jobs_interval = 50\n"))
+
+    def failed() -> int:
+        return store.round_log.count_documents({"cluster_name": "mila", "ok": False})
+
+    with subprocess.Popen(clockwork("scrape"), stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: failed() >= 2, "mila has failed twice")
+        next_ = "next_attempt"
+        wait_until(
+            lambda: next_ in (store.clusters.find_one({"_id": "mila/jobs"}) or {}), "the pause"
+        )
+        assert run("scrape", "--now", "mila") == 1
+        assert "mila: the round failed: " in capsys.readouterr().err
+        host.answer = well
+        assert run("scrape", "--now", "mila") == 0
+        assert "mila: the round went well, 33 jobs" in capsys.readouterr().err
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def test_a_round_that_nobody_can_make(
+    hosts: Site, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("scrape", "--now", "narval") == 2
+    assert "--now narval: not in the configuration" in capsys.readouterr().err
+    assert run("scrape", "--now", "mila") == 2
+    assert "no scraper has ever tried this cluster" in capsys.readouterr().err
+    assert run("scrape", "--once") == 0
+    path = hosts.path
+    path.write_text(
+        path.read_text().replace("jobs_interval = 1\n", "jobs_interval = 1\nround_timeout = 1\n")
+    )
+    capsys.readouterr()
+    assert run("scrape", "--now", "mila") == 1
+    assert "is `clockwork scrape` or `clockwork up` running?" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_a_round_of_a_cluster_that_hangs(hosts: Site, store: Store) -> None:
     host = hosts.hosts["mila"]
     asked = threading.Event()

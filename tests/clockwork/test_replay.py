@@ -13,11 +13,11 @@ from clockwork.replay import MANY
 from config import load_settings
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake, RoundCounts
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 ALICE = "alice(1001)"
 COUNT = 60
@@ -82,7 +82,7 @@ class Scraper:
     def __init__(self, store: Store, config: Path) -> None:
         settings = load_settings(config)
         self.lease = Lease(store, "mila", settings.scraper.lease)
-        self._intake = Intake(
+        self._rounds = SyncRounds(
             store,
             settings.clusters["mila"],
             JOBS,
@@ -91,7 +91,7 @@ class Scraper:
         )
 
     def round(self, *records: str) -> RoundCounts:
-        return self._intake.take_in(read_records(["".join(records).encode()], JOB))
+        return self._rounds.take_in(read_lazily(["".join(records).encode()], JOB))
 
 
 def test_beside_a_scraper_it_is_refused(

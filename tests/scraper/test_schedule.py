@@ -248,7 +248,7 @@ def test_a_round_that_is_asked_for_ends_the_pause(monkeypatch: pytest.MonkeyPatc
         assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
         assert scraper.began.empty()
         scraper.scrapes.requested = True
-        scraper.next_round()
+        assert scraper.next_round() == "jobs"
 
 
 def test_a_cluster_that_is_not_paused_is_left_to_its_intervals(

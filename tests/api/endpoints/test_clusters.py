@@ -9,7 +9,7 @@ from api.app import build_app
 from api.stats.sums import TRES_SUMS
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
@@ -64,7 +64,7 @@ def test_a_cluster_that_was_never_scraped(dashboard: Client) -> None:
 
 
 def test_rounds_of_both_kinds(dashboard: Client, store: Store, clock: Clock) -> None:
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.failed("jobs", 1.0, "no route to host")
     log.succeeded("jobs", 2.5, COUNTS, 100)
     log.succeeded("nodes", 2.5, COUNTS, 100)
@@ -93,7 +93,7 @@ def test_what_failed_is_for_admins_and_since_when_for_everyone(
         rounds = listed(of_role(dashboard, store, role))["mila"]["rounds"]
         return [rounds[kind]["last_error"] for kind in ("jobs", "nodes")]
 
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.succeeded("jobs", 2.5, COUNTS, 100)
     log.failed("jobs", 2.5, error)
     log.failed("nodes", 2.5, error)
@@ -113,7 +113,7 @@ def test_what_failed_is_for_admins_and_since_when_for_everyone(
 def test_one_kind_that_fails_is_a_cluster_that_is_not_up(
     dashboard: Client, store: Store, clock: Clock
 ) -> None:
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.succeeded("jobs", 2.5, COUNTS, 100)
     log.succeeded("nodes", 2.5, COUNTS, 100)
     clock.now += timedelta(seconds=20)
@@ -153,7 +153,7 @@ def test_jobs_and_nodes_by_state(dashboard: Client, store: Store, clock: Clock) 
 def test_clusters_that_the_configuration_does_not_name(
     dashboard: Client, store: Store, clock: Clock
 ) -> None:
-    ScrapeLog(store, "graham", clock).succeeded("jobs", 1.0, COUNTS, 100)
+    RoundLog(store, "graham", clock).succeeded("jobs", 1.0, COUNTS, 100)
     store.jobs.insert_one(job_document({**MILA_JOB, "cluster_name": "graham"}))
     store.nodes.insert_one(node_document({**MILA_NODE, "cluster_name": "graham"}))
     found = listed(dashboard)
@@ -167,7 +167,7 @@ def test_clusters_that_the_configuration_does_not_name(
 
 
 def test_a_clock_that_is_behind_the_scrapers(dashboard: Client, store: Store, clock: Clock) -> None:
-    ScrapeLog(store, "mila", lambda: clock.now + timedelta(seconds=1)).succeeded(
+    RoundLog(store, "mila", lambda: clock.now + timedelta(seconds=1)).succeeded(
         "jobs", 1.0, COUNTS, 100
     )
 

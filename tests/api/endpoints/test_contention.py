@@ -13,13 +13,13 @@ import pytest
 from config import ClusterSettings, SshSettings
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.serving import ask, served
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 CLIENTS = 50
 STATES = ("PENDING", "RUNNING", "COMPLETED")
@@ -37,7 +37,7 @@ class Scrapes:
         )
         lease = Lease(store, "mila", 30)
         assert lease.keep()
-        self._intake = Intake(
+        self._intake = SyncRounds(
             store, cluster, JOBS, volatile_interval=900, bulk_write=lease.bulk_write
         )
         self.rounds = 0
@@ -46,7 +46,7 @@ class Scrapes:
     def one(self) -> None:
         """A round."""
         text = job("1", "milauser12(10012)", sealed=False, state=STATES[self.rounds % len(STATES)])
-        self._intake.take_in(read_records([text.encode()], JOB))
+        self._intake.take_in(read_lazily([text.encode()], JOB))
         self.rounds += 1
 
     @contextmanager

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.endpoints.metrics import Metrics
 from api.stats.census import ClusterStats
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.clusters import CLUSTERS, COUNTS, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[3]
@@ -30,7 +30,7 @@ def queries() -> list[str]:
 
 def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     """The names of all samples that there can be, and their labels."""
-    ScrapeLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
+    RoundLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
     store.nodes.insert_one(a_node(1, "IDLE", "cpu=1", None))
     text = (

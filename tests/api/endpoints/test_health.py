@@ -8,7 +8,7 @@ from pymongo import MongoClient
 
 from api.app import build_app
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock
 from tests.api.support.problems import assert_problem
@@ -19,11 +19,11 @@ SECRETS = (b"mongodb", b"127.0.0.1", b"no route", b"error")
 def test_a_process_whose_database_is_there(store: Store) -> None:
     clock = Clock()
     client = Client(build_app(store, clock, CLUSTERS))
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.succeeded("jobs", 2.5, COUNTS, 100)
     clock.now += timedelta(seconds=30)
     log.failed("jobs", 2.5, "no route to host")
-    ScrapeLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
+    RoundLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
 
     assert client.get("/healthz").json == {"status": "alive"}
     answer = client.get("/readyz")
@@ -44,7 +44,7 @@ def test_who_asks_often_costs_the_database_nothing(store: Store) -> None:
     clock = Clock()
     client = Client(build_app(store, clock, CLUSTERS))
     before = client.get("/readyz").body
-    ScrapeLog(store, "mila", clock).succeeded("nodes", 2.5, COUNTS, 100)
+    RoundLog(store, "mila", clock).succeeded("nodes", 2.5, COUNTS, 100)
 
     assert client.get("/readyz").body == before
     clock.now += timedelta(seconds=1)

@@ -8,16 +8,16 @@ import pytest
 from api.lists import queries
 from config import ClusterSettings, SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.clusters import Clock
 from tests.api.support.examples import BELUGA_JOB, job_document
 from tests.api.support.problems import assert_problem
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 SUBMITTED = "2026-11-23T15:13:41-05:00"
@@ -34,11 +34,11 @@ class Scrapes:
             username_field="mila_cluster_username",
             ssh=SshSettings(host="nowhere"),
         )
-        self.intake = Intake(store, mila, JOBS, volatile_interval=900, clock=self.clock)
+        self.intake = SyncRounds(store, mila, JOBS, volatile_interval=900, clock=self.clock)
 
     def show(self, *records: str) -> None:
         text = "".join(records) or "No jobs in the system\n"
-        self.intake.take_in(read_records([text.encode()], JOB))
+        self.intake.take_in(read_lazily([text.encode()], JOB))
         self.clock.now += timedelta(minutes=1)
 
 

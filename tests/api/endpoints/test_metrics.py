@@ -15,7 +15,7 @@ from api.stats.census import CENSUS_SECONDS, ClusterStats
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, job_document
@@ -64,8 +64,8 @@ def one(found: Samples, name: str, **labels: str) -> float:
 
 
 def test_a_round_that_went_well(store: Store, clock: Clock) -> None:
-    ScrapeLog(store, "mila", clock).succeeded("jobs", 2.5, COUNTS, 3_000_000_000)
-    ScrapeLog(store, "mila", clock).succeeded("jobs", 1.5, COUNTS, 3_000_000_000)
+    RoundLog(store, "mila", clock).succeeded("jobs", 2.5, COUNTS, 3_000_000_000)
+    RoundLog(store, "mila", clock).succeeded("jobs", 1.5, COUNTS, 3_000_000_000)
     found = figures(store, clock)
 
     mine = {"cluster": "mila", "kind": "jobs"}
@@ -88,7 +88,7 @@ def test_a_round_that_went_well(store: Store, clock: Clock) -> None:
 
 
 def test_a_failure_after_a_success(store: Store, clock: Clock) -> None:
-    log = ScrapeLog(store, "mila", clock)
+    log = RoundLog(store, "mila", clock)
     log.succeeded("nodes", 2.5, COUNTS, 100)
     clock.now += timedelta(minutes=5)
     log.failed("nodes", 10.0, "no route to host")
@@ -119,7 +119,7 @@ def test_a_cluster_that_was_never_scraped_is_down_and_not_absent(
 def test_a_daemon_that_has_died_is_no_cluster_that_is_up(
     store: Store, clock: Clock, kind: str, interval: int
 ) -> None:
-    ScrapeLog(store, "mila", clock).succeeded(kind, 2.5, COUNTS, 100)
+    RoundLog(store, "mila", clock).succeeded(kind, 2.5, COUNTS, 100)
     mine = {"cluster": "mila", "kind": kind}
 
     clock.now += timedelta(seconds=3 * interval + 120)  # the command's time limit
@@ -129,7 +129,7 @@ def test_a_daemon_that_has_died_is_no_cluster_that_is_up(
 
 
 def test_a_cluster_that_left_the_configuration_is_absent(store: Store, clock: Clock) -> None:
-    ScrapeLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
+    RoundLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
 
     assert not of(figures(store, clock), "clockwork_up", cluster="cedar")
 

@@ -21,14 +21,13 @@ from ingest.database import change_tokens
 from ingest.database.change_tokens import ChangeTokens
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.reading.records import read_records
 from ingest.retention.retention import restore, retain
-from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import JobEnd
-from ingest.sync.sync_rounds import Intake
+from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.ingest.reading.attacks import job
+from tests.support.reading import read_lazily
 
 URLS: list[tuple[str, dict[str, str]]] = [
     ("jobs/list", {}),
@@ -57,18 +56,20 @@ class World:
         self.client = Client(app, {"Authorization": f"Bearer {token}"})
         self.told: dict[int, dict[str, Answer]] = {number: {} for number in range(len(URLS))}
 
-    def _intake(self, name: str) -> Intake:
-        settings = ClusterSettings(
+    def _cluster(self, name: str) -> ClusterSettings:
+        return ClusterSettings(
             name=name,
             timezone="America/Montreal",
             username_field="mila_cluster_username" if name == "mila" else "cc_account_username",
             ssh=SshSettings(host="nowhere"),
         )
+
+    def _intake(self, name: str) -> SyncRounds:
         lease = Lease(self.store, name, 30)
         assert lease.keep()
-        return Intake(
+        return SyncRounds(
             self.store,
-            settings,
+            self._cluster(name),
             JOBS,
             volatile_interval=900,
             bulk_write=lease.bulk_write,
@@ -77,9 +78,8 @@ class World:
 
     def scrape(self, name: str) -> None:
         text = "".join(self._printed(*each) for each in self.states[name].items())
-        self.intakes[name].take_in(
-            read_records([(text or "No jobs in the system\n").encode()], JOB)
-        )
+        chunks = [(text or "No jobs in the system\n").encode()]
+        self.intakes[name].take_in(read_lazily(chunks, cluster=self._cluster(name)))
 
     def _printed(self, job_id: str, state: str) -> str:
         if state in ("PENDING", "RUNNING"):

@@ -84,10 +84,8 @@ def test_whatever_is_written_is_read(fields: list[tuple[str, str]]) -> None:
 
 
 def nested(depth: int) -> str:
-    levels = range(depth)
-    return "".join(
-        f"--b{n}\r\nContent-Type: multipart/mixed; boundary=b{n + 1}\r\n\r\n" for n in levels
-    )
+    level = "--b{}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n"
+    return "".join(level.format(number, number + 1) for number in range(depth))
 
 
 @pytest.mark.parametrize(
@@ -145,10 +143,8 @@ def test_content_types_without_a_boundary(content_type: str) -> None:
 
 
 def test_bytes_that_are_not_utf_8() -> None:
-    for body in (
-        form(part(NAMED)).replace(b"1", b"\xff"),
-        form(part(NAMED)).replace(b"_", b"\xff"),
-    ):
+    for replaced in (b"1", b"_"):
+        body = form(part(NAMED)).replace(replaced, b"\xff")
         with pytest.raises(Problem, match="UTF-8"):
             read(body)
 

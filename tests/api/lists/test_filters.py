@@ -52,7 +52,7 @@ def test_every_filter_is_described_with_its_values(kind: Kind, anyone: Client) -
     for each in kind.filters:
         found = parameters[each.name]
         assert found["description"].startswith(each.description)
-        assert (found["schema"].get("type") == "array") == each.several
+        assert (found["schema"].get("type") == "array") == each.takes_several
         if each.example is not None:
             assert json.dumps(found["example"]) == json.dumps(each.example)
 

@@ -100,7 +100,7 @@ SEEDS_ARGUMENTS = {
 def arguments_of(path: str, kind: Kind) -> Iterator[dict[str, str]]:
     """Every filter alone with one value and with two, any two filters, and all together."""
     one = {each.name: "1" for each in kind.filters} | SEEDS_ARGUMENTS[path]
-    several = [each.name for each in kind.filters if each.several]
+    several = [each.name for each in kind.filters if each.takes_several]
     yield {}
     yield one
     for name in one:

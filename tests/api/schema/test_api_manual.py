@@ -14,7 +14,7 @@ import pytest
 from api.endpoints.manual import OPENAPI
 from api.schema.endpoint import BASE
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import COUNTS, a_job
 from tests.api.support.serving import served
@@ -116,7 +116,7 @@ def run(script: str, port: int, client: Client) -> str:
 def test_the_python_runs(client: Client, store: Store) -> None:
     store.jobs.insert_many(a_job(number, "RUNNING", "long") for number in range(3))
     for cluster in ("beluga", "mila"):
-        ScrapeLog(store, cluster).succeeded("jobs", 1.0, COUNTS, 5)
+        RoundLog(store, cluster).succeeded("jobs", 1.0, COUNTS, 5)
     with_requests, with_nothing = PYTHON.findall(MANUAL)
     assert "limit=500" in with_requests
 

@@ -15,10 +15,11 @@ import pytest
 
 from api.app import ENDPOINTS, build_app
 from api.endpoints.manual import OPENAPI
+from api.schema.arguments import names_of
 from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS
 from tests.api.support.serving import served
@@ -41,7 +42,7 @@ class Contract:
 
 @pytest.fixture
 def contract(filled: Store) -> Iterator[Contract]:
-    log = ScrapeLog(filled, "mila")
+    log = RoundLog(filled, "mila")
     log.succeeded("jobs", 1.0, COUNTS, 5)
     log.failed("nodes", 1.0, "no route to host")
     _, token = add_user(filled, "mila12@mila.example", "milauser12", "ccuser12")
@@ -119,7 +120,7 @@ def test_every_argument_is_described_and_no_other(contract: Contract) -> None:
         operation = contract.description["paths"][path][endpoint.method.lower()]
         described = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
 
-        assert described == list(endpoint.arguments.names())
+        assert described == list(names_of(endpoint.arguments))
         for media in operation.get("requestBody", {}).get("content", {}).values():
             assert list(media["schema"]["properties"]) == described
         for rule in ("x-at-most-one-of", "x-at-least-one-of"):
@@ -181,7 +182,7 @@ def test_all_captured_records_are_as_described(contract: Contract) -> None:
     checked = 0
     names = dict.fromkeys(("cc_account_username", "mila_cluster_username", "mila_email_username"))
     for dump in DUMPS:
-        kind = kind_of(dump).grammar.kind
+        kind = kind_of(dump).table.kind
         for slurm in json.loads(dump.with_suffix(".json").read_text()):
             if "cluster_name" in slurm:
                 document = {"slurm": slurm, "cw": names, "user": {}}

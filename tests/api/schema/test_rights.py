@@ -99,10 +99,6 @@ def _counts(who: str, answer: Answer) -> str:
     return "own counts" if counted == own else f"counts of {counted}"
 
 
-def _for_everyone(_who: str, _answer: Answer) -> str:
-    return "the same"
-
-
 def _figures(_who: str, answer: Answer) -> str:
     return "all figures" if answer.body.startswith(b"# HELP clockwork_") else "?"
 
@@ -117,13 +113,8 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/history": (f"job_id={ITS_ID}", _history),
     "GET clusters/list": ("", _counts),
     "GET /metrics": ("", _figures),
-    "GET /healthz": ("", _for_everyone),
-    "GET /readyz": ("", _for_everyone),
-    "GET /api/v1/openapi.json": ("", _for_everyone),
-    "GET /api/docs": ("", _for_everyone),
-    "GET /": ("", _for_everyone),
 }
-"""The query for each request, and what its 200 amounts to: a new address needs a line here."""
+"""The query for a request, and what its 200 amounts to; without a line here, the status counts."""
 
 
 def row_of(method: str, path: str) -> str:
@@ -169,7 +160,8 @@ def test_every_address_for_everyone(
     table = declared_table(jobs_visible)
 
     def got(who: str, method: str, path: str) -> str:
-        query, reading = READINGS[row_of(method, path)]
+        row = table[row_of(method, path)]
+        query, reading = READINGS.get(row_of(method, path), ("", lambda who, _: row[who]))
         filled.jobs.update_many({}, {"$set": {"user": {}}})
         query = query.replace("%s", f'{{"by":"{who}"}}')
         answer = Client(app, callers[who]).call(method, path, query)
@@ -179,7 +171,7 @@ def test_every_address_for_everyone(
         return what
 
     asked = list(routes(app))
-    assert {row_of(*route) for route in asked} == READINGS.keys() == table.keys()
+    assert {row_of(*route) for route in asked} == table.keys() >= READINGS.keys()
     of_page = sum(path.startswith(PAGE_FILES) for _, path in asked)
     assert len(asked) == sum(len(each.routes) for each in ENDPOINTS) + 1 + of_page
     for method, path in asked:

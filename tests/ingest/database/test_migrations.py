@@ -53,15 +53,15 @@ def qos_of(store: Store) -> list[Any]:
 
 
 def test_documents_without_search_fields_get_them(store: Store) -> None:
-    store.jobs.insert_many(job(number, None) for number in range(700))
+    store.jobs.insert_many(job(number, None) for number in range(250))
     store.former_jobs.insert_one(job(1, None))
     node = {"name": "cn1", "cluster_name": "mila", "state": "IDLE"}
     store.nodes.insert_one({"_id": "mila/cn1", "slurm": node, "cw": {}})
 
-    assert migrate(store) == 702
+    assert migrate(store) == 252
     assert migrate(store) == 0
 
-    assert list(store.jobs.find()) == [job(number) for number in range(700)]
+    assert list(store.jobs.find()) == [job(number) for number in range(250)]
     assert list(store.former_jobs.find()) == [job(1)]
     [found] = store.nodes.find()
     assert found["cw"] == {"filters": node_search_fields(node)}
@@ -156,7 +156,7 @@ print(migrations.migrate(connect(sys.argv[1], sys.argv[2])))
 
 
 def test_runs_that_are_killed_or_run_side_by_side(store: Store, mongo_uri: str) -> None:
-    count = 1000
+    count = 400
     store.jobs.insert_many(job(number, 1) for number in range(count))
     outdated = {"cw.filters.version": None}
     command = [sys.executable, "-c", RUN, mongo_uri, store.database.name]

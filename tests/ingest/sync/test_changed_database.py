@@ -9,14 +9,9 @@ from ingest.accounts.users import add_user
 from ingest.database.migrations import migrate
 from ingest.database.store import Store
 from ingest.retention.retention import retain
-from tests.ingest.retention.test_retention import DELETE
-from tests.ingest.sync.test_next_rounds import Rounds, many, one, slurm_dicts
-from tests.ingest.sync.test_sync_rounds import Clock, new_intake
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.ingest.retention.jobs import DELETE
+from tests.ingest.sync.outputs import Clock, new_rounds
+from tests.ingest.sync.sealed_outputs import Rounds, many, one, slurm_dicts
 
 
 @pytest.fixture
@@ -130,10 +125,10 @@ def test_jobs_that_come_and_go_differ_from_nothing(
 
 
 def test_a_round_that_is_not_complete_marks_nothing_as_gone(store: Store, clock: Clock) -> None:
-    intake = new_intake(store, clock)
+    sync = new_rounds(store, clock)
     rounds = Rounds(store, clock)
-    rounds.intake = intake
+    rounds.sync = sync
     rounds.take(one("1"), one("2"))
-    counts = intake.take_in(rounds.changes([one("3").encode()]), is_complete=False)
+    counts = sync.take_in(rounds.changes([one("3").encode()]), is_complete=False)
     assert (counts.inserted, counts.vanished, counts.unseen_ends) == (1, 0, [])
     assert set(slurm_dicts(store)) == {"1", "2", "3"}

@@ -2,7 +2,7 @@
 
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,70 +17,16 @@ from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
 import ingest.sync.sync_rounds
-from config import ClusterSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
-from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_changes
-from ingest.slurm.grammar import JOB
-from ingest.slurm.kinds import JOBS
 from ingest.sync.fingerprints import VOLATILE
 from ingest.sync.long_texts import LONGEST_TEXT
-from ingest.sync.sync_rounds import BulkWrite, Intake, RoundCounts, plain_bulk_write
-from tests.ingest.reading.attacks import SEAL, attacks, job
-from tests.ingest.sync.test_sync_rounds import Clock, cluster
+from ingest.sync.sync_rounds import plain_bulk_write
+from tests.ingest.reading.attacks import attacks, job
+from tests.ingest.sync.outputs import ALICE, BOB, Clock, cluster
+from tests.ingest.sync.sealed_outputs import Rounds, many, one, slurm_dicts
 
-ALICE, BOB = "alice(1001)", "bob(1002)"
 OTHER_SEAL = "Zz1Yy2X"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-class Rounds:
-    """An intake, and what lasts with it from round to round."""
-
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        of: ClusterSettings | None = None,
-        bulk_write: BulkWrite | None = None,
-    ) -> None:
-        self.intake = Intake(
-            store,
-            of or cluster(),
-            JOBS,
-            volatile_interval=900,
-            bulk_write=bulk_write,
-            clock=clock,
-        )
-        self._vouching = Vouching()
-        self.passed_over = 0
-        """Records of the last round that were not read."""
-
-    def take(self, *records: str, seal: str = SEAL) -> RoundCounts:
-        text = "".join(records).replace(SEAL, seal) or "No jobs in the system\n"
-        return self.intake.take_in(self.changes([text.encode()], seal))
-
-    def changes(
-        self, chunks: Iterable[bytes], seal: str = SEAL
-    ) -> Iterator[Record | SetAside | Unchanged]:
-        self.passed_over = 0
-        known = self.intake.known
-        for item in read_changes(chunks, JOB, known, seal=seal, vouching=self._vouching):
-            if isinstance(item, Unchanged):
-                self.passed_over += len(item.ids)
-            yield item
-
-
-def one(job_id: str, **texts: str) -> str:
-    return job(job_id, texts.pop("owner", ALICE), sealed=True, **texts)
-
-
-def many(number: int, **texts: str) -> list[str]:
-    return [one(str(1000 + each), **texts) for each in range(number)]
 
 
 def lazily(number: int) -> Iterator[bytes]:
@@ -98,11 +44,6 @@ def wait_until(true: Callable[[], bool]) -> bool:
 
 def later(record: str) -> str:
     return record.replace("RunTime=00:10:00", "RunTime=00:15:00")
-
-
-def slurm_dicts(store: Store, cluster_name: str = "mila") -> dict[str, Document]:
-    present = {"slurm.cluster_name": cluster_name, "cw.vanished": None}
-    return {found["slurm"]["job_id"]: found["slurm"] for found in store.jobs.find(present)}
 
 
 def test_what_did_not_change_is_passed_over(store: Store, clock: Clock) -> None:
@@ -242,7 +183,7 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     with pytest.raises(PyMongoError, match="the second batch fails"):
         rounds.take(*many(8, comment="changed"))
     assert writes == 2  # and what was read meanwhile was never sent
-    assert rounds.intake.known([b"JobId=1000 "]) == [None]
+    assert rounds.sync.known([b"JobId=1000 "]) == [None]
     assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 0
     failing = False
     counts = rounds.take(*many(8, comment="changed"))
@@ -266,9 +207,9 @@ def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None
         yield "".join(many(12)[5:]).encode()
 
     with pytest.raises(LeaseLost):
-        rounds.intake.take_in(rounds.changes(output()))
+        rounds.sync.take_in(rounds.changes(output()))
     assert sorted(slurm_dicts(store)) == ["1", "1000", "1001"]
-    assert rounds.intake.known([b"JobId=1 "]) == [None]
+    assert rounds.sync.known([b"JobId=1 "]) == [None]
 
 
 def test_memory_grows_by_a_packed_row_a_job(
@@ -279,9 +220,9 @@ def test_memory_grows_by_a_packed_row_a_job(
     rounds.take(*many(100))  # what is made once is there now
     peaks = []
     for number in (200, 1000):
-        rounds.intake.forget()
+        rounds.sync.forget()
         tracemalloc.start()
-        rounds.intake.take_in(rounds.changes(lazily(number)))
+        rounds.sync.take_in(rounds.changes(lazily(number)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / 800 < 600
@@ -301,7 +242,7 @@ LONG = "/run.sh " + "x" * 1_000_000
 
 def test_hundreds_of_jobs_with_a_megabyte_of_arguments(store: Store, clock: Clock) -> None:
     rounds = Rounds(store, clock)
-    counts = rounds.intake.take_in(
+    counts = rounds.sync.take_in(
         rounds.changes(one(str(number), command=LONG).encode() for number in range(330))
     )
     assert (counts.inserted, counts.set_aside) == (330, 0)

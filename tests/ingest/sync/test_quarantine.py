@@ -7,8 +7,7 @@ import pytest
 
 import ingest.sync.quarantine
 from ingest.database.store import Document, Store
-from ingest.reading.record import KEPT_BYTES
-from ingest.reading.records import SetAside
+from ingest.reading.records import EVIDENCE_BYTES, SetAside
 from ingest.sync.quarantine import Quarantine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -29,9 +28,9 @@ def quarantine(store: Store) -> Quarantine:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of 20 and of 50 records of `KEPT_BYTES`."""
-    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES_OF_A_ROUND", 20 * KEPT_BYTES)
-    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES", 50 * KEPT_BYTES)
+    """Limits of 20 and of 50 records of `EVIDENCE_BYTES`."""
+    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES_OF_A_ROUND", 20 * EVIDENCE_BYTES)
+    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES", 50 * EVIDENCE_BYTES)
 
 
 def take(quarantine: Quarantine, *items: SetAside, now: datetime = NOW) -> None:
@@ -79,7 +78,12 @@ def test_the_newest_text_of_an_id_is_kept(store: Store, quarantine: Quarantine) 
 @pytest.mark.parametrize("victim_first", [True, False])
 @pytest.mark.parametrize(
     ("owners", "size"),
-    [((MALLORY,), 30_000), ((MALLORY,), KEPT_BYTES), ((MALLORY, BOB), 5000), ((BOB,), KEPT_BYTES)],
+    [
+        ((MALLORY,), 30_000),
+        ((MALLORY,), EVIDENCE_BYTES),
+        ((MALLORY, BOB), 5000),
+        ((BOB,), EVIDENCE_BYTES),
+    ],
     ids=["short", "long", "that name the victim too", "cut before the true name"],
 )
 def test_no_flood_of_a_user_pushes_out_another_users_record(
@@ -96,7 +100,7 @@ def test_no_flood_of_a_user_pushes_out_another_users_record(
     found = kept(store)
     assert {"mila/jobs/5000", "mila/jobs/6000"} <= set(found)
     assert len(found) > 20
-    assert sum(each["bytes"] for each in found.values()) <= 50 * KEPT_BYTES
+    assert sum(each["bytes"] for each in found.values()) <= 50 * EVIDENCE_BYTES
 
 
 @pytest.mark.usefixtures("small")
@@ -106,7 +110,7 @@ def test_a_record_that_may_hold_several_jobs_outlives_others_of_its_share(
     several = SetAside(record("1", MALLORY, BOB).text, "doubt", ("1", "2"))
     take(quarantine, several)
     for number in range(300):
-        take(quarantine, record(str(number + 10), MALLORY, BOB, size=KEPT_BYTES - 1))
+        take(quarantine, record(str(number + 10), MALLORY, BOB, size=EVIDENCE_BYTES - 1))
     assert "mila/jobs/1" in kept(store)
     assert len(kept(store)) < 60
 
@@ -116,12 +120,12 @@ def test_a_new_process_knows_what_is_stored(store: Store, quarantine: Quarantine
     old = {"ids": ["1"], "cluster_name": "mila", "kind": "jobs", "text": b"x", "last_seen": NOW}
     store.quarantine.insert_one({"_id": "mila/jobs/1", **old})  # of an earlier release
     store.quarantine.insert_one({"_id": "beluga/jobs/1", **old, "cluster_name": "beluga"})
-    items = [record(str(number), MALLORY, size=KEPT_BYTES - 1) for number in range(10, 49)]
+    items = [record(str(number), MALLORY, size=EVIDENCE_BYTES - 1) for number in range(10, 49)]
     for item in items:
         take(quarantine, item)
     again = Quarantine(store, "mila", "jobs")
     for number in range(100, 130):
-        take(again, record(str(number), MALLORY, size=KEPT_BYTES - 1))
+        take(again, record(str(number), MALLORY, size=EVIDENCE_BYTES - 1))
     found = set(kept(store))
     assert {"mila/jobs/1", "beluga/jobs/1", "mila/jobs/129"} <= found
     assert "mila/jobs/10" not in found  # the oldest of its owner
@@ -162,7 +166,7 @@ def test_each_new_record_is_logged_once(
 
 @pytest.mark.usefixtures("small")
 def test_what_is_not_kept_is_told(quarantine: Quarantine, caplog: pytest.LogCaptureFixture) -> None:
-    take(quarantine, *(record(str(n), MALLORY, size=KEPT_BYTES - 1) for n in range(100)))
+    take(quarantine, *(record(str(n), MALLORY, size=EVIDENCE_BYTES - 1) for n in range(100)))
     last = caplog.records[-1]
     assert last.getMessage().startswith("quarantine: 81 records were not kept")
     assert vars(last)["ids"] == [str(number) for number in range(10)]

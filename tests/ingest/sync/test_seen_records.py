@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.sync.fingerprints import Fingerprint, fingerprint
-from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark, volatile_keys
+from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, -(2**63), "RUNNING")
 OWNER = "alice(1001)"
@@ -19,16 +20,16 @@ NODE_TEXT = (
 )
 
 
-def read(text: str, grammar: Grammar = JOB) -> Record:
-    (record,) = read_records([text.encode()], grammar, seal=SEAL if SEAL in text else "")
+def read(text: str, table: KeyTable = JOB) -> Record:
+    (record,) = read_lazily([text.encode()], table, seal=SEAL if SEAL in text else "")
     assert isinstance(record, Record)
     return record
 
 
-def seen_of(text: str, grammar: Grammar = JOB) -> SeenRecords:
-    record = read(text, grammar)
-    seen = SeenRecords(grammar)
-    mark = text_mark(record, volatile_keys(grammar))
+def seen_of(text: str, table: KeyTable = JOB) -> SeenRecords:
+    record = read(text, table)
+    seen = SeenRecords(table)
+    mark = text_mark(record)
     seen[record.id] = Entry(PRINT, 100.0, mark)
     return seen
 
@@ -43,8 +44,8 @@ def with_scheduler(text: str, time: str) -> str:
 
 
 def test_which_keys_are_volatile() -> None:
-    assert volatile_keys(JOB) == {"RunTime", "Priority", "LastSchedEval"}
-    assert {"CPULoad", "FreeMem", "LastBusyTime", "CurrentWatts"} <= volatile_keys(NODE)
+    assert set(JOB.volatile) == {"RunTime", "Priority", "LastSchedEval"}
+    assert {"CPULoad", "FreeMem", "LastBusyTime", "CurrentWatts"} <= set(NODE.volatile)
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])
@@ -147,7 +148,7 @@ def test_a_volatile_value_far_down_a_long_text_has_no_place(length: int) -> None
 def test_each_of_many_texts_has_its_answer() -> None:
     one, other, two = (job(job_id, OWNER, sealed=True) for job_id in ("1", "9", "2"))
     seen = seen_of(one)
-    seen["2"] = Entry(PRINT, 100.0, text_mark(read(two), volatile_keys(JOB)))
+    seen["2"] = Entry(PRINT, 100.0, text_mark(read(two)))
     assert seen.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
 
 
@@ -168,8 +169,7 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
     assert seen.known([b""]) == [None]
     assert seen.known([b"\xff=\xff"]) == [None]
     one_line = job("1", OWNER, sealed=False).replace("\n   ", " ")
-    assert read(one_line).sealed == b""
-    assert text_mark(read(one_line), volatile_keys(JOB)) == NO_MARK
+    assert text_mark(read(one_line)) == NO_MARK
 
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
@@ -224,5 +224,5 @@ def test_a_text_that_is_known_is_read_as_the_first_one_was(
 
 
 def stable_values(text: str) -> dict[str, str]:
-    volatile = volatile_keys(JOB)
+    volatile = JOB.volatile
     return {pair.key: pair.value for pair in read(text).raw.pairs if pair.key not in volatile}
