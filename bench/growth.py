@@ -1,4 +1,4 @@
-"""How cost grows with the number of jobs and of clusters, and the exponent that fits."""
+"""Measure how cost grows with the number of jobs and of clusters, and fit an exponent."""
 
 import re
 import threading
@@ -31,7 +31,7 @@ LARGE = 50_000
 
 @dataclass(frozen=True)
 class Growth:
-    """What several things cost at several sizes."""
+    """The costs of several operations at several sizes."""
 
     name: str
     """Of the plot's file, too."""
@@ -42,14 +42,14 @@ class Growth:
     """By what it is; one for each size."""
 
     def exponents(self) -> dict[str, float]:
-        """The power of the size with which each grows."""
+        """Return the exponent of each operation's growth."""
         return {
             what: exponent(self.sizes, [samples.best for samples in costs])
             for what, costs in self.costs.items()
         }
 
     def document(self) -> dict[str, Any]:
-        """The table for JSON."""
+        """Return the table for JSON."""
         return {
             "name": self.name,
             "sized_by": self.sized_by,
@@ -66,7 +66,7 @@ Document = Mapping[str, Any]
 
 
 def lines(growth: Document) -> list[list[str]]:
-    """The lines of the table, a heading first: the best of each."""
+    """Return the lines of the table with a heading: the best figure of each operation and size."""
     return [
         ["", *(f"{size} {growth['sized_by']}" for size in growth["sizes"]), "grows as"],
         *(
@@ -77,7 +77,7 @@ def lines(growth: Document) -> list[list[str]]:
 
 
 def plot(growth: Document) -> str:
-    """The table as SVG."""
+    """Return the table as SVG."""
     return log_log_plot(
         f"Seconds by number of {growth['sized_by']}",
         growth["sized_by"],
@@ -90,12 +90,12 @@ def plot(growth: Document) -> str:
 
 
 def by_jobs(setting: Setting) -> Iterator[Growth]:
-    """One cluster of more and more jobs."""
+    """Measure one cluster with more and more jobs."""
     yield _growth("growth_by_jobs", "jobs", setting.sizes.growth, lambda n: _of_jobs(setting, n))
 
 
 def by_clusters(setting: Setting) -> Iterator[Growth]:
-    """More and more clusters of one size, scraped side by side by one process."""
+    """Measure more and more clusters of one size, scraped at the same time by one process."""
     yield _growth(
         "growth_by_clusters",
         "clusters",
@@ -184,11 +184,11 @@ class MemoryConnection:
         return self._stream
 
     def is_alive(self) -> bool:
-        """It always is."""
+        """Return True."""
         return True
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
     abort = close
 
@@ -213,12 +213,12 @@ class Clusters:
         return cast(Connection, self._connections[cluster])
 
     def prepare(self) -> None:
-        """Make the next answer of every cluster."""
+        """Prepare the next output of every cluster."""
         for name, connection in self._connections.items():
             connection.prepare(self._dumps[name])
 
     def run(self) -> None:
-        """A round of every cluster, side by side. Raises RuntimeError when one fails."""
+        """Run a round of every cluster at the same time. Raises RuntimeError when one fails."""
         failed: list[ClusterSettings] = []
 
         def one(scraper: ClusterScraper) -> None:

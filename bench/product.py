@@ -1,4 +1,4 @@
-"""Clockwork as the measurements use it: the few places where its public functions are called."""
+"""Call Clockwork's public functions for the measurements."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +15,7 @@ DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 
 
 def cluster_settings(name: str = "mila") -> ClusterSettings:
-    """A cluster of this name in Montreal, nowhere to be reached."""
+    """Return the settings of a cluster that cannot be reached."""
     return ClusterSettings(
         name=name,
         timezone="America/Montreal",
@@ -25,14 +25,14 @@ def cluster_settings(name: str = "mila") -> ClusterSettings:
 
 
 def chunks_of(dump: Dump, kind: Kind = JOBS) -> list[bytes]:
-    """A dump as it comes from SSH, all of it in memory."""
+    """Return a dump in chunks as they come from SSH."""
     return list(DUMP_OF[kind.plural](dump))
 
 
 def read(
     chunks: Iterable[bytes], seal: str, kind: Kind = JOBS, cluster: ClusterSettings | None = None
 ) -> Iterator[Record | SetAside | Unchanged]:
-    """Text to documents, as they are read."""
+    """Yield the records of a text while it is read."""
     return Reader(kind.table, cluster or cluster_settings()).read(chunks, seal=seal)
 
 
@@ -65,7 +65,7 @@ class Rounds:
         }
 
     def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
-        """One round; its text in *chunks*."""
+        """Run one round with the output *chunks*."""
         intake = self._intakes[kind.plural]
         records = self._readers[kind.plural].read(chunks, seal=seal, seen=intake.known)
         return intake.take_in(records)

@@ -1,4 +1,4 @@
-"""Text to documents: the reader beside other readers, and beside the least that must be done.
+"""Measure the reader beside other readers, and beside the least that a reader must do.
 
 All of it is this process's own work, and its processor time is what counts.
 """

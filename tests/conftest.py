@@ -34,10 +34,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+REAL_PARTS = {"mongo_uri", "home", "chromium_browser", "secantus", "served", "subprocess"}
+"""Fixtures and imported names that start a database, SSH servers, a browser or another program."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
-    one of theirs."""
+    """Group the tests for the processes that run them, and mark those that need no other program.
+
+    The tests of a file stay in one process. All tests with a real Slurm share one process, and so
+    do all tests with a browser.
+    """
     for item in items:
+        if isinstance(item, pytest.Function):
+            used = {*item.fixturenames, *vars(item.module)}
+            if used.isdisjoint(REAL_PARTS):
+                item.add_marker("pure")
         heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
         item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
 

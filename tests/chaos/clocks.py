@@ -1,4 +1,4 @@
-"""Clocks that jump, hours that come twice, leap days and the far ends of calendars."""
+"""Try clocks that jump, hours that occur twice, leap days and the limits of calendars."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -32,7 +32,7 @@ _VOLATILE = 900.0
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that tests set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -42,12 +42,12 @@ class Clock:
 
 
 def run_injected(store: Store) -> Section:
-    """Rounds, leases, histories and the API at every moment and over every jump."""
+    """Try rounds, leases, histories and the API at every moment and after every jump."""
     section = Section(
         "Clocks",
-        "Rounds whose jobs bear the times below while the service's own clock shows them too, and "
-        "the API's time filter then; then jumps of the clock between rounds, back and "
-        "forth. Leases and limits go by a clock that nobody sets.",
+        "In each round, the jobs have one of the times below, and the clock of Clockwork shows "
+        "the same time. Then the time filter of the API is tried. After that, the clock jumps "
+        "back and forth between rounds. Leases and limits use a clock that cannot be set.",
     )
     rows: list[tuple[str, ...]] = [("moment", "printed by Slurm", "in the document", "finished at")]
     finished: dict[str, datetime] = {}

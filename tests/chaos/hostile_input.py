@@ -1,4 +1,4 @@
-"""Hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
+"""Send hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Output:
-    """An output of scontrol whose jobs 1 and 3 are as always, and job 2 is hostile."""
+    """An output of scontrol whose jobs 1 and 3 are harmless and whose job 2 is hostile."""
 
     name: str
     middle: Chunks
@@ -90,12 +90,12 @@ FORGED_KEYS = ("$where", "a.b", "__proto__", "_id", "$", ".", "constructor", "a\
 
 
 def run_records(store: Store) -> Section:
-    """Take in every output; see that its other jobs are there, and what became of that one."""
+    """Read every output; check that its harmless jobs are in the database."""
     section = Section(
         "Hostile records",
-        "Outputs of scontrol with three jobs, of which the second holds what a user or a broken "
-        "slurmctld could put there, through the reader into the database. The jobs beside it must "
-        "be taken in and keep their values, whatever becomes of it.",
+        "Each output of scontrol has three jobs. The second job contains what a user or a "
+        "broken slurmctld could put there. The output goes through the reader into the "
+        "database. The other two jobs must always be read, with their values.",
     )
     rows: list[tuple[str, ...]] = [("the second job holds", "size", "it is", "seconds", "MiB more")]
     outputs = [
@@ -115,7 +115,7 @@ def run_records(store: Store) -> Section:
             (
                 output.name,
                 f"{size:,}",
-                "kept" if "2" in jobs else "set aside",
+                "kept" if "2" in jobs else "in quarantine",
                 f"{seconds:.1f}",
                 f"{grown >> 20}",
             )
@@ -123,7 +123,7 @@ def run_records(store: Store) -> Section:
         if {"1", "3"} - jobs.keys() or set(jobs) - {"1", "2", "3"}:
             section.problems.append(f"{output.name}: the jobs are {sorted(jobs)}")
         if output.kept and "2" not in jobs:
-            section.problems.append(f"{output.name}: it was set aside")
+            section.problems.append(f"{output.name}: it went into quarantine")
         for slurm in jobs.values():
             if slurm["job_state"] != "RUNNING" or not all(map(_harmless, slurm)):
                 section.problems.append(f"{output.name}: {slurm}"[:300])
@@ -161,7 +161,7 @@ def _harmless(key: str) -> bool:
 
 
 def _peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """Return the most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
@@ -196,16 +196,16 @@ KEPT_KEYS = ("_id", "constructor", "prototype", "user", "slurm", "a$b", "\x1b[2J
 
 
 def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
-    """Every hostile value through every argument; nothing changes, nothing leaks.
+    """Send every hostile value in every argument; check that nothing changes and nothing leaks.
 
     With a *step*, only each so many-th of the values, beginning with another one for each argument.
     """
     section = Section(
         "Hostile arguments",
-        "Every value through every argument of every endpoint, in the query, in a form and in a "
-        "JSON body, as the name of an argument, and every key at every depth of "
-        "update_pairs. None may be answered with a server error or with jobs that a plain string "
-        "of that value does not select, and none may change a document that it should not.",
+        "Every hostile value is sent in every argument of every endpoint: in the query, in a "
+        "form, in a JSON body, and as the name of an argument. Hostile keys are sent at every "
+        "depth of update_pairs. No request may cause a server error, select other jobs than a "
+        "plain string would, or change a document that it should not.",
     )
     statuses: Counter[str] = Counter()
     tried = 0
@@ -350,7 +350,7 @@ TOKEN_PREFIX = "cw_"
 
 
 def run_tokens(client: Client, times: int) -> Section:
-    """Tokens of every wrong shape; all are refused, and how long that takes is compared."""
+    """Send wrong tokens; check that all are refused, and compare how long that takes."""
     token = client.headers["Authorization"].removeprefix("Bearer ")
     shapes = {
         "wrong in the first letter": _other(token, len(TOKEN_PREFIX)),
@@ -368,11 +368,11 @@ def run_tokens(client: Client, times: int) -> Section:
         "a list of two": f"{token}, {token}",
     }
     section = Section(
-        "Tokens of every wrong shape",
-        f"Each {times} times, in turn, in the same process without a network, which shows more "
-        "than a network does. What is looked up is the hash of a token, so how much of it is right "
-        "can't show; a text that can't be a token is refused before the database is asked, which "
-        "tells no more than the documented shape.",
+        "Wrong tokens",
+        f"Each wrong token is sent {times} times, in turns, in one process without a network, so "
+        "that small differences show. The API looks up the hash of a token, so the time cannot "
+        "show how much of a token is right. A text that cannot be a token is refused before the "
+        "database is asked. This shows only the shape of tokens, which is documented.",
     )
     taken: dict[str, list[float]] = {name: [] for name in shapes}
     for _ in range(times):
