@@ -16,8 +16,8 @@ MOST_HEADER_FIELDS = 16
 _BOUNDARY = re.compile(
     r';[ \t]*boundary=(?:"([^"]{1,70})"|([^\s";]{1,70}))[ \t]*(?:;|$)', re.IGNORECASE
 )
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a token of HTTP
-_PARAMETER = rf';[ \t]*({_TOKEN})=("(?:[^"\\]|\\.)*"|{_TOKEN})[ \t]*'
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = rf';[ \t]*({_WORD})=("(?:[^"\\]|\\.)*"|{_WORD})[ \t]*'
 _PARAMETERS = re.compile(_PARAMETER)
 _DISPOSITION = re.compile(rf"form-data[ \t]*(?:{_PARAMETER})*", re.IGNORECASE)
 _PLAIN_ENCODINGS = ("", "7bit", "8bit", "binary")
