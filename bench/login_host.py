@@ -56,7 +56,7 @@ class LoginHost:
         """What `scontrol show job` and `show node` answer."""
         self._put("config", [CONFIGURATION])
         for kind in (JOBS, NODES):
-            self._put(kind.grammar.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
+            self._put(kind.table.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
 
     def _put(self, name: str, chunks: Iterable[bytes]) -> None:
         new = self._folder / f"{name}.new"

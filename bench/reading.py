@@ -12,7 +12,7 @@ from bench.dumps import Dump
 from bench.results import Row, at_least_baseline
 from bench.setting import Setting
 from bench.timing import Contender, alternate
-from ingest.reading.records import SetAside
+from ingest.reading.records import Record
 from ingest.slurm.kinds import NODES
 
 SEAL = "q7Rk2Xa"
@@ -26,7 +26,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     plain = product.chunks_of(Dump(setting.sizes.jobs))
     nodes = product.chunks_of(Dump(0, nodes=setting.sizes.jobs, seal=SEAL), NODES)
     text = b"".join(sealed).decode()
-    documents = [each for each in product.read(sealed, SEAL) if not isinstance(each, SetAside)]
+    documents = [each.slurm for each in product.read(sealed, SEAL) if isinstance(each, Record)]
     times = alternate(
         {
             "sealed": Contender(lambda: list(product.read(sealed, SEAL))),

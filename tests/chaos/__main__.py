@@ -19,8 +19,8 @@ import pytest
 from api.app import build_app
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.client import Client
-from tests.api.examples import MILA_JOB, NOW, job_document
+from tests.api.support.client import Client
+from tests.api.support.examples import MILA_JOB, NOW, job_document
 from tests.chaos import (
     away,
     clocks,

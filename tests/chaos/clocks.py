@@ -9,13 +9,13 @@ from config.settings import SshSettings
 from ingest.accounts.users import add_user
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
-from tests.api.client import Client
+from ingest.sync.sync_rounds import SyncRounds
+from tests.api.support.client import Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 MOMENTS = {
     "the beginning of 1970": "1970-01-01T00:00:01+0000",
@@ -74,18 +74,18 @@ def _output(job_id: str, text: str, state: str, priority: int) -> bytes:
     return record.replace(_PRINTED, text).encode()
 
 
-def _intake(store: Store, clock: Clock) -> Intake:
+def _intake(store: Store, clock: Clock) -> SyncRounds:
     cluster = ClusterSettings(
         name="mila",
         timezone="America/Montreal",
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    return Intake(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
+    return SyncRounds(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
 
 
-def _take_in(intake: Intake, output: bytes) -> None:
-    intake.take_in(read_records([output], JOB, seal=SEAL))
+def _take_in(intake: SyncRounds, output: bytes) -> None:
+    intake.take_in(read_lazily([output], JOB, seal=SEAL))
 
 
 def _at(store: Store, job_id: str, text: str, now: datetime) -> Document:

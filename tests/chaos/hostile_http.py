@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from api import connections
-from api.arguments import MAX_BODY_BYTES
+from api.http.arguments import MAX_BODY_BYTES
 from api.server import MAX_HEADER_BYTES
-from tests.api.client import Client
-from tests.api.test_server import served
+from tests.api.support.client import Client
+from tests.api.support.serving import served
 from tests.chaos.report import Section
 
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -15,17 +15,19 @@ from urllib.parse import quote
 
 import bson
 
-from api.app import ENDPOINTS, Endpoint
+from api.app import ENDPOINTS
+from api.schema.arguments import names_of
+from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
-from tests.api.client import Answer, Client
+from ingest.sync.sync_rounds import SyncRounds
+from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 # --- records --------------------------------------------------------------------------------------
 
@@ -147,8 +149,10 @@ def _take_in(store: Store, output: Output) -> int:
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    intake = Intake(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_records(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
     return size
 
 
@@ -208,7 +212,7 @@ def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
     before = _digest(store)
     for endpoint, answer, what in _requests(client, step):
         tried += 1
-        statuses[f"{endpoint.path}: {answer.status}"] += 1
+        statuses[f"{endpoint.paths[0]}: {answer.status}"] += 1
         if answer.status >= 500:
             section.problems.append(f"{what}: {answer.status} {answer.body[:200]!r}")
         if answer.status == 200 and not _selects_nothing(what, json.loads(answer.body)):
@@ -233,9 +237,12 @@ def _selects_nothing(what: str, answered: Any) -> bool:
 def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str]]:
     offset = 0
     for endpoint in ENDPOINTS:
+        if endpoint.tag == "service":
+            continue
+        path, known = endpoint.shown[0], names_of(endpoint.arguments)
         required = {"job_id": "0", "node_name": "none", "update_pairs": "{}"}
         for name in (
-            *endpoint.arguments,
+            *known,
             "x",
             "user[$ne]",
             "$where",
@@ -245,22 +252,22 @@ def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str
         ):
             offset += 1
             for value in VALUES[offset % step :: step]:
-                given = {key: required[key] for key in endpoint.arguments if key in required}
+                given = {key: required[key] for key in known if key in required}
                 given |= {name: str(value)}
                 if name == "update_pairs":
                     given["job_id"] = "0"
                 query = "&".join(f"{quote(k)}={quote(v)}" for k, v in given.items())
-                yield endpoint, client.call(endpoint.method, endpoint.path, query), f"{query[:80]}"
+                yield endpoint, client.call(endpoint.method, path, query), f"{query[:80]}"
                 if endpoint.method == "PUT":
                     form = ("application/x-www-form-urlencoded", query.encode())
                     body = ("application/json", json.dumps(given).encode())
                     for kind, content in (form, body):
-                        answer = client.call("PUT", endpoint.path, "", content, kind)
+                        answer = client.call("PUT", path, "", content, kind)
                         yield endpoint, answer, f"{kind} {content[:80]!r}"
             for value in OBJECTS[offset % step :: step] if endpoint.method == "PUT" else ():
                 given_objects = {"job_id": "0", "update_pairs": {}} | {name: value}
                 content = json.dumps(given_objects).encode()
-                answer = client.call("PUT", endpoint.path, "", content, "application/json")
+                answer = client.call("PUT", path, "", content, "application/json")
                 yield endpoint, answer, f"JSON {content[:80]!r}"
 
 

@@ -14,13 +14,13 @@ from clockwork.embedded.database import EmbeddedDatabase
 from config import Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.test_server import free_port
 from tests.chaos import truth
 from tests.chaos.clients import Api, Clients, answers, lost
 from tests.chaos.clusters import ALICE, ChangingCluster
 from tests.chaos.report import Section, spread
 from tests.chaos.up import PROCESSES, SUPERVISOR, Up, running, wait_until
 from tests.clockwork.sites import site_of
+from tests.support.ports import free_port
 
 HEAD = """\
 [api]
@@ -164,7 +164,7 @@ def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -
     here.new_versions()
     section.problems += here.look(clients)
     with here.store() as store:
-        rounds = store.scrapes.count_documents({"ok": True})
+        rounds = store.round_log.count_documents({"ok": True})
         section.problems += truth.wrongly_gone(store.jobs.find({}), here.clusters)
         jobs = store.jobs.count_documents({})
     status = here.up.stop()

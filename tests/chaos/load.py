@@ -64,8 +64,8 @@ def run(
 def _rounds(here: Scene) -> tuple[int, int]:
     with here.store() as store:
         return (
-            store.scrapes.count_documents({"ok": True}),
-            store.scrapes.count_documents({"ok": False}),
+            store.round_log.count_documents({"ok": True}),
+            store.round_log.count_documents({"ok": False}),
         )
 
 

@@ -1,6 +1,6 @@
 """Hostile requests and slow clients, in their short form."""
 
-from tests.api.client import Client
+from tests.api.support.client import Client
 from tests.chaos import hostile_http
 
 

@@ -1,7 +1,7 @@
 """Hostile records, arguments and tokens, in their short form."""
 
 from ingest.database.store import Store
-from tests.api.client import Client
+from tests.api.support.client import Client
 from tests.chaos import hostile_input
 
 

@@ -15,8 +15,8 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "jobs": collections.JOB_INDEXES,
     "nodes": collections.NODE_INDEXES,
     "users": collections.USER_INDEXES,
-    "scrapes": collections.SCRAPE_INDEXES,
-    "set_aside": collections.SET_ASIDE_INDEXES,
+    "scrapes": collections.ROUND_LOG_INDEXES,
+    "set_aside": collections.QUARANTINE_INDEXES,
 }
 
 

@@ -328,7 +328,7 @@ def test_a_replay_that_sets_records_aside(configured: Path, store: Store) -> Non
     assert reasons
     assert run("replay", "--cluster", "mila", "--jobs", dump) == 3
     assert store.jobs.count_documents({}) == len(slurm)
-    assert store.set_aside.count_documents({}) > 0
+    assert store.quarantine.count_documents({}) > 0
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["into a database", "dry"])
@@ -644,7 +644,7 @@ def test_a_round_that_is_asked_for_comes_at_once(
     path.write_text(path.read_text().replace("jobs_interval = 1\n", "jobs_interval = 50\n"))
 
     def failed() -> int:
-        return store.scrapes.count_documents({"cluster_name": "mila", "ok": False})
+        return store.round_log.count_documents({"cluster_name": "mila", "ok": False})
 
     with subprocess.Popen(clockwork("scrape"), stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: failed() >= 2, "mila has failed twice")

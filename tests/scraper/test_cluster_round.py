@@ -405,7 +405,7 @@ def test_a_banner_before_the_output_is_set_aside(
     assert counts.set_aside == 1
     assert completed(store) == 10
     assert_nothing_is_gone(store)
-    kept = store.set_aside.find_one({})
+    kept = store.quarantine.find_one({})
     assert kept is not None
     assert kept["text"] == BANNER
 

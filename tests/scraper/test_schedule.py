@@ -15,7 +15,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from config import ClusterSettings, SshSettings
 from ingest.slurm.kinds import Kind
-from ingest.sync.intake import RoundCounts
+from ingest.sync.sync_rounds import RoundCounts
 from scraper.cluster_round import ClusterScraper, RoundReport
 from scraper.schedule import Schedule, first_run
 from scraper.ssh.errors import Unreachable

@@ -474,7 +474,7 @@ def test_a_job_that_carries_a_forgery_is_right_or_set_aside(
     with world.service.store() as store:
         aside = {
             job_id: kept
-            for kept in store.set_aside.find({"cluster_name": "mila", "kind": "jobs"})
+            for kept in store.quarantine.find({"cluster_name": "mila", "kind": "jobs"})
             for job_id in kept["ids"]
         }
     for title, job in attacked.carriers.items():
