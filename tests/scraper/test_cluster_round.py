@@ -474,6 +474,17 @@ def test_an_empty_list_beside_allocated_cpus_fails_the_first_round_of_all(
         scraper.round(JOBS)
 
 
+def test_nodes_that_were_read_longer_ago_than_the_purge_time_say_nothing(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    host.configuration = CONFIGURATION.replace(b"300", b"30")
+    assert log_round(scraper, NODES)
+    long_ago = datetime.now(timezone.utc) - timedelta(seconds=31)
+    store.clusters.update_one({"_id": "mila/nodes"}, {"$set": {"last_success": long_ago}})
+    host.misfortunes = [prints(NONE)]
+    assert scraper.round(JOBS).counts.read == 0
+
+
 def test_an_empty_list_where_private_data_hides_jobs_fails_the_round(
     host: LoginHost, scraper: ClusterScraper, store: Store
 ) -> None:
