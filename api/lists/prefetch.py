@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import decode_all
 from bson.codec_options import CodecOptions
-from pymongo.cursor import RawBatchCursor
+from pymongo.cursor import Cursor
 
 Document = dict[str, Any]
 
@@ -27,7 +27,7 @@ with decoding."""
 _NAIVE: CodecOptions[Document] = CodecOptions(document_class=dict)
 
 
-def in_batches(cursor: RawBatchCursor[Any]) -> Iterator[list[Document]]:
+def in_batches(cursor: Cursor[Any]) -> Iterator[list[Document]]:
     """Return the documents of *cursor* in lists, their dates in UTC without a zone.
 
     When the iterator ends, is closed, or raises pymongo's errors, the cursor is closed and the
