@@ -102,6 +102,8 @@ class Converter:
         self._table = table
         self._cluster = cluster
         self._hours: dict[str, tuple[str, str]] = {}
+        self._last = ("no time", "")
+        """The last time that was read, as printed and as read: it often comes again at once."""
 
     def field(self, name: str) -> tuple[str, Convert]:
         """Return the document's name of the key *name* and the reader of its value.
@@ -139,17 +141,22 @@ class Converter:
     def _time(self, value: str) -> str | None:
         # All times of one hour have one offset, but in the hour of a change: most times are read
         # by looking their hour up.
+        last, moment = self._last
+        if value == last:
+            return moment
         hour = self._hours.get(value[:13] + value[19:])
         if hour is not None and value[13:19] in _CLOCKS:
-            return hour[0] + value[13:19] + hour[1]
+            moment = hour[0] + value[13:19] + hour[1]
+            self._last = value, moment
+            return moment
         if value in _NO_TIME:
             return None
-        moment = values.time(value, self._cluster.zone)
-        if moment is not None:
+        found = values.time(value, self._cluster.zone)
+        if found is not None:
             self._note_hour(value)
         elif value.strip(" ") not in _NO_TIME:
             raise DocumentError(f"a time was expected, found {value[:80]!r}")
-        return moment
+        return found
 
     def _note_hour(self, value: str) -> None:
         first, last = (

@@ -368,8 +368,7 @@ class _PlainGrouping(_Grouping):
     def __post_init__(self) -> None:
         """Look up what a part must show to be the beginning of a record."""
         form = self.output.form
-        shown = (re.escape(_shown(key, form)) for key in self.output.table.mandatory[1:])
-        self._needed = re.compile(b".*?".join(shown), re.DOTALL)
+        self._needed = tuple(_shown(key, form) for key in self.output.table.mandatory[1:])
         self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
 
     @property
@@ -382,7 +381,7 @@ class _PlainGrouping(_Grouping):
     ) -> Iterator[Frame | Doubt]:
         """Take the next *parts*; yield what is certain."""
         for part, name in zip(parts, names, strict=True):
-            begins = name is not None or self._needed.search(part) is not None
+            begins = name is not None or self._begins(part)
             if begins and self.is_certain:
                 yield from self.closed()
             self._join(part, name)
@@ -397,6 +396,15 @@ class _PlainGrouping(_Grouping):
         """Return what the parts are, and begin anew."""
         self.is_batch = self.has_end = False
         return super().closed()
+
+    def _begins(self, part: bytes) -> bool:
+        """Whether *part* shows the keys that every record has, in their order."""
+        at = 0
+        for shown in self._needed:
+            at = part.find(shown, at)
+            if at < 0:
+                return False
+        return True
 
 
 def _shown(key: Key, form: Form) -> bytes:
