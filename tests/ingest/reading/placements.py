@@ -9,6 +9,7 @@ id it bears, the attacker's place among the victims, and the last line of the vi
 """
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -245,12 +246,24 @@ def shapes(key: str, carrier: Job, target: Job, blank: str) -> Iterator[str]:
     yield f"x\n   FutureKey=written-by-alice{blank}{start}"
     yield f"x{blank}{start}" * 3
     yield f"x{own_end}" + f"{start}\n\n" * 50
+    # Lines as Slurm prints them, in places where they are a text.
+    lines = [line.strip() for line in printed(target).split("\n") if line.strip()]
+    yield "\n".join(("x", *lines))
+    yield "\n   ".join(("x", *lines))
+    yield f"x\nJobId={target.id}\nJobId={target.id} JobName=z\n   JobId={target.id}\nJobId=5"
+    yield "x\n     Nodes=cn-a001 CPU_IDs=0 Mem=1 GRES=\n     Nodes=cn-a002 CPU_IDs=0 Mem=1 GRES="
+    number = len(re.findall("(?<=[ \n])[A-Z][^ =]*=", printed(carrier)))
+    for hidden in (
+        "\n   RunTime=1\n   RunTime=" + "YesSpreadJob=" * number + "Yes",
+        "\n   NtasksPerTRES:0 RunTime=5" + "\n   NtasksPerTRES:0 RunTime=5 RunTime=6" * number,
+    ):
+        yield f"x{hidden}\nz {' '.join(lines[1:])}"
     for keys in _KEYS:
         yield f"x{keys}"
         yield f"x{blank}{start}{keys}"
 
 
-SHAPES = 14 + 2 * len(_KEYS)
+SHAPES = 20 + 2 * len(_KEYS)
 ROLES = ("own", "partner", "before", "behind", "far", "nobody", "next")
 """Whose id a forgery bears."""
 
