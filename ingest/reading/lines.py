@@ -212,7 +212,7 @@ class Lines:
         if plan.has_owner:
             part.update(part.pop(""))
         for name in plan.left_out:
-            if part[name] is None:
+            if part.get(name, "") is None:  # a user's line can hold a key twice
                 del part[name]
         return number, part
 
