@@ -124,7 +124,7 @@ class Converter:
         """
         found = values.user(value)
         if found is None:
-            raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
+            raise DocumentError(f"expected name(number), found {value[:80]!r}")
         return {self._cluster.username_field: found[0], "uid": found[1]}
 
     def _reader(self, name: str) -> Convert:

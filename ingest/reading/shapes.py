@@ -132,8 +132,8 @@ class Shapes:
         slurm: SlurmDict = {}
         groups: list[SlurmDict] = []
         for _, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
-            if key in GROUP_KEYS:
-                if key == "Nodes" or not groups:
+            if key == "Nodes" or (groups and key in GROUP_KEYS):
+                if key == "Nodes":
                     groups.append({})
                 groups[-1][values.snake_case(key)] = values.optional(value)
                 continue
@@ -186,7 +186,7 @@ class Shapes:
         is_exact = not adds_space_to_comments(frozenset(names), space_at_end=key[1])
         is_plain = (
             self._form.multi_line
-            and not any(line[:1] == ("",) for line in shape)
+            and not any(line[:1] == ("",) or _has_stray_group_key(line) for line in shape)
             and not self._has_blank_line_behind_text(shape)
             and len(decision.keys) == len(tokens)
             and len(documents) == len(single)
@@ -221,3 +221,7 @@ class Shapes:
             for place, word in enumerate(line):
                 if key_of(word) in self._table.volatile:
                     yield (b" " if place else b"\n   ") + word.encode()
+
+
+def _has_stray_group_key(line: LineShape) -> bool:
+    return line[:1] != ("Nodes=",) and any(key_of(word) in GROUP_KEYS for word in line)
