@@ -18,7 +18,10 @@ record of a node that a job holds ends with the part that bears the seal.  Only 
 powering up is held and has no BootTime: see `_SealedNodes`.
 
 Without a seal (a captured dump, or a scontrol that ignores SLURM_TIME_FORMAT) a part begins a
-record if it holds the keys that every record has; any other part belongs to the record before.
+record if it holds the keys that every record has.  Any other part belongs to the record before,
+with two exceptions, which leave the boundary open.  A part that holds some of these keys may be a
+record that a text of its own cuts in two.  A part with nothing but its first line, at the end of
+the output, may be a record that is cut off.
 """
 
 import re
@@ -295,6 +298,7 @@ _CONTESTED = (
     "a text that a user wrote holds the start of a record, so that the text alone does not tell "
     "where the records meet"
 )
+_CUT_OFF = "the output ends inside a record"
 
 
 @dataclass
@@ -413,17 +417,23 @@ class _PlainGrouping(_Grouping):
     is_batch: bool = False
     has_end: bool = False
     """A batch job's record ends with StdOut and what stands behind it."""
+    torn: bool = False
+    """The last part holds a part of a record's keys: perhaps a record that its own text cuts."""
+    cut: bool = False
+    """The last part is perhaps the first line of a record that is cut off."""
 
     def __post_init__(self) -> None:
         """Look up what a part must show to be the beginning of a record."""
         form = self.output.form
-        self._needed = tuple(_shown(key, form) for key in self.output.table.mandatory[1:])
+        needed = self.output.table.mandatory[1:]
+        self._needed = tuple(_shown(key, form) for key in needed)
+        self._inner = tuple(_shown(key, form) for key in needed if key.place != "in")
         self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
 
     @property
     def is_certain(self) -> bool:
         """Whether nothing is missing at the end of the last part."""
-        return self.has_end or not self.is_batch
+        return (self.has_end or not self.is_batch) and not self.torn
 
     def add(self, part: bytes, name: str | None, *, too_long: bool) -> _Certain:
         """Take the next part; return what is certain by it."""
@@ -431,18 +441,29 @@ class _PlainGrouping(_Grouping):
         found: _Certain = []
         if begins and self.is_certain:
             found = self.closed()
+        follows = bool(self.parts or self.doubt) and self.is_certain
         self._join(part, name)
+        self.torn = follows and not begins and any(shown in part for shown in self._inner)
+        self.cut = follows and not begins and b"\n   " not in part.rstrip()
         if self.output.table is JOB and name is None:
             self.is_batch |= b" BatchFlag=1 " in part
             self.has_end |= self._batch_end in part
         if too_long or self.size > self.max_bytes:
             self._into_doubt(self.too_long())
             self.is_batch = False
+        elif self.torn:
+            self._into_doubt(_CONTESTED)
         return found
+
+    def end(self) -> _Certain:
+        """Return what is left at the output's end."""
+        if self.cut or not self.is_certain:
+            self._into_doubt(_CUT_OFF)
+        return self.closed()
 
     def closed(self) -> _Certain:
         """Return what the parts are, and begin anew."""
-        self.is_batch = self.has_end = False
+        self.is_batch = self.has_end = self.torn = self.cut = False
         return super().closed()
 
 
