@@ -241,10 +241,7 @@ class Lines:
         )
         is_plain = not (has_owner or left_out or is_group or is_kept)
         can_fill = (
-            is_plain
-            and self._form.multi_line
-            and "JobName" not in names
-            and words[0].endswith("=")
+            is_plain and self._form.multi_line and "JobName" not in names and words[0].endswith("=")
         )
         plan = _Plan(
             words=words,

@@ -1,8 +1,8 @@
 """Jobs printed as several releases of Slurm print them, by templates and not by our own tables.
 
-    >>> job = Job("20", "bob", "26.05", texts={"Comment": "hello"})
-    >>> printed(job, seal="q7Rk2Xa")
-    'JobId=20 JobName=train\n   UserId=bob(1002) GroupId=bob(1002) MCS_label=N/A\n...'
+>>> job = Job("20", "bob", "26.05", texts={"Comment": "hello"})
+>>> printed(job, seal="q7Rk2Xa")
+'JobId=20 JobName=train\n   UserId=bob(1002) GroupId=bob(1002) MCS_label=N/A\n...'
 """
 
 import re
