@@ -41,8 +41,10 @@ GROUP_KEYS = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 # Slurm up to 21.08 prints one pair with a colon.
 _KEY = rf"({PATTERN}=|NtasksPerTRES:)"
 _OPENING = r"(?: {3}| {5,6}(?=Nodes=))"
-_FLAG = "|".join(key.name for key in JOB.keys.values() if key.flag)
+_FLAGS = frozenset(key.name for key in JOB.keys.values() if key.flag)
+_FLAG = "|".join(sorted(_FLAGS))
 _TOKEN = re.compile(rf"(?:^{_OPENING}?|\n {{3}}| |(?:(?<==Yes)|(?<==No)),?(?=(?:{_FLAG})=)){_KEY}")
+_TOKEN_OF_LINE = re.compile(rf"(?:^{_OPENING}| ){_KEY}")
 _TOKEN_INSIDE = re.compile(rf" {_KEY}")
 _OPENS_LINE = re.compile(_OPENING + _KEY)
 _SEAL = "\0"
@@ -110,7 +112,7 @@ class Form(NamedTuple):
         else:
             opens = _OPENS_LINE.match(line) is not None
         if opens:
-            _, *parts = _TOKEN.split(line)
+            _, *parts = (_TOKEN if key in _FLAGS else _TOKEN_OF_LINE).split(line)
             return tuple(parts[0::2]), parts[1::2]
         if not line.strip(" "):
             return BLANK_LINE, []

@@ -19,9 +19,11 @@ from ingest.reading.convert import (
 )
 from ingest.reading.lines import Lines
 from ingest.reading.parsing import (
+    BLANK_LINE,
     GROUP_KEYS,
     Decision,
     Form,
+    LineShape,
     Place,
     Shape,
     Unreadable,
@@ -48,7 +50,7 @@ class _Judged:
 
     decision: Decision
     is_plain: bool
-    """All tokens are keys, no text goes over several lines, and all names in documents differ."""
+    """All tokens are keys, every text is one line, and all names in documents differ."""
     is_exact: bool
     """Slurm added no space to comments."""
     exact_comments: tuple[tuple[int, str], ...]
@@ -133,8 +135,8 @@ class Shapes:
         slurm: SlurmDict = {}
         groups: list[SlurmDict] = []
         for _, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
-            if key in GROUP_KEYS:
-                if key == "Nodes" or not groups:
+            if key == "Nodes" or (groups and key in GROUP_KEYS):
+                if key == "Nodes":
                     groups.append({})
                 groups[-1][values.snake_case(key)] = values.optional(value)
                 continue
@@ -184,10 +186,11 @@ class Shapes:
         names = [tokens[number].name for number in decision.keys]
         single = [name for name in names if name not in GROUP_KEYS]
         documents = {self._convert.field(name)[0] for name in single}
-        is_exact = not adds_space_to_comments(self._table, frozenset(names), space_at_end=key[1])
+        is_exact = not adds_space_to_comments(frozenset(names), space_at_end=key[1])
         is_plain = (
             self._form.multi_line
-            and not any(line[:1] == ("",) for line in shape)
+            and not any(line[:1] == ("",) or _has_stray_group_key(line) for line in shape)
+            and not self._has_blank_line_behind_text(shape)
             and len(decision.keys) == len(tokens)
             and len(documents) == len(single)
         )
@@ -198,6 +201,16 @@ class Shapes:
             exact_comments=tuple(self._comments(shape)) if is_exact and is_plain else (),
             volatile=tuple(self._volatile(shape)) if is_plain else (),
         )
+
+    def _has_blank_line_behind_text(self, shape: Shape) -> bool:
+        """Whether a text ends with newlines: a blank line is a part of the text before it."""
+        last: LineShape = ()
+        for line in shape:
+            row = self._table.keys.get(key_of(last[-1])) if last else None
+            if line == BLANK_LINE and row and row.is_text:
+                return True
+            last = line or last
+        return False
 
     def _comments(self, shape: Shape) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(shape):
@@ -211,3 +224,7 @@ class Shapes:
             for place, word in enumerate(line):
                 if key_of(word) in self._table.volatile:
                     yield (b" " if place else b"\n   ") + word.encode()
+
+
+def _has_stray_group_key(line: LineShape) -> bool:
+    return line[:1] != ("Nodes=",) and any(key_of(word) in GROUP_KEYS for word in line)
