@@ -29,11 +29,10 @@ from ingest.reading.records import (
 )
 from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
+from scraper.accounting import Accounting
 from scraper.slurm_commands import (
-    ends_command,
     first_release_show_command,
     list_command,
     new_seal,
@@ -53,9 +52,6 @@ from scraper.ssh.errors import (
     ScrapeError,
     printable,
 )
-
-SACCT_TRIES = 5
-"""Rounds in which sacct is asked for a job's end; its database may lag behind slurmctld."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -99,8 +95,7 @@ class ClusterScraper:
         self.lease = Lease(store, cluster.name, scraper.lease)
         self.scrapes = ScrapeLog(store, cluster.name)
         self._term = 0
-        self._unsettled: list[tuple[str, int]] = []
-        """Jobs whose end sacct has not told yet, and how often it was asked."""
+        self.accounting = Accounting(cluster, store, self.lease.bulk_write)
         self._sealed = True
         self._seal_on_stdin = True
         """False on a connection on which the login host refused the commands of this release."""
@@ -125,12 +120,13 @@ class ClusterScraper:
         the next round connects anew.
         """
         with self._one_at_a_time:
-            started = time.monotonic()
+            started, asked = time.monotonic(), time.time()
             self._hold_lease()
             try:
                 with Deadline(self.cluster.round_timeout, self._abort) as deadline:
                     counts, size = self._scrape(kind, deadline)
-                    self._settle(counts.unseen_ends)
+                    if kind is JOBS:
+                        self.accounting.after_round(self._connection, asked, counts.unseen_ends)
             except BaseException as error:
                 self._disconnect()
                 if self._abandoned:
@@ -166,6 +162,7 @@ class ClusterScraper:
             self._term = self.lease.term
             for intake in self._intakes.values():
                 intake.forget()
+            self.accounting.forget()
 
     def _abort(self) -> None:
         """Make whatever waits for the cluster return, from any thread."""
@@ -238,29 +235,6 @@ class ClusterScraper:
     def _list_again(self, connection: Connection, listed: dict[str, str]) -> dict[str, str]:
         listed.update(newer := self._list(connection))
         return newer
-
-    def _settle(self, job_ids: list[str]) -> None:
-        """Ask sacct how jobs ended; what can't be had now is asked for again in later rounds."""
-        if not self.cluster.sacct:
-            return
-        self._unsettled += [(job_id, 0) for job_id in job_ids]
-        asked, self._unsettled = self._unsettled[:MAX_JOBS], self._unsettled[MAX_JOBS:]
-        if not asked or self._connection is None:
-            return
-        command = ends_command(self.cluster.scontrol, [job_id for job_id, _ in asked])
-        try:
-            output = b"".join(self._connection.run(command))
-            ends = read_ends(output, self.cluster.zone)
-        except (AccountingUnreadable, ScrapeError) as error:  # what was taken in stays taken in
-            logger.warning("sacct: %s", error, extra={"cluster": self.cluster.name})
-            ends = []
-        self._intakes[JOBS.plural].settle(ends)
-        known = {end.job_id for end in ends}
-        self._unsettled += [
-            (job_id, tries + 1)
-            for job_id, tries in asked
-            if job_id not in known and tries + 1 < SACCT_TRIES
-        ]
 
     def _connect(self) -> Connection:
         """A new connection in place of the kept one."""

@@ -11,6 +11,7 @@ leases      which daemon scrapes a cluster       see `ingest.database.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
 scrapes     how one round went                   nothing; a week is kept
 clusters    how a cluster's rounds go            ``_id``: cluster and kind
+coverage    the time whose jobs are all known    ``_id``: cluster
 marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
 ==========  ===================================  =======================================
 
@@ -103,6 +104,7 @@ class Store:
         self.set_aside: Collection[Document] = self.database["set_aside"]
         self.scrapes: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
+        self.coverage: Collection[Document] = self.database["coverage"]
         self.marks: Collection[Document] = self.database["marks"]
 
     def ensure_indexes(self) -> None:

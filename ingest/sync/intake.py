@@ -24,7 +24,6 @@ from ingest.reading.documents import SlurmDict
 from ingest.reading.plans import Documents
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_known
 from ingest.slurm.kinds import JOBS, Kind, document_or_aside
-from ingest.slurm.sacct import JobEnd
 from ingest.sync.background_writer import Background
 from ingest.sync.fingerprints import Fingerprint, fingerprint, is_another_job, is_finished
 from ingest.sync.quarantine import KEPT_OF_A_ROUND, keep_aside, log_set_aside
@@ -200,23 +199,6 @@ class Intake:
         if counts.set_aside <= KEPT_OF_A_ROUND:
             log_set_aside(item, self._cluster.name, self._kind.plural)
             batch.set_aside.append(item)
-
-    def settle(self, ends: Iterable[JobEnd]) -> int:
-        """Note how vanished jobs ended, as accounting tells; returns how many it knew.
-
-        An end whose submit time is not the job's is of another job with its id, and is passed over.
-        """
-        operations = []
-        for end in ends:
-            job = self._collection.find_one(
-                self._stored.identity(end.job_id), {"slurm.submit_time": 1}
-            )
-            if job is None or job["slurm"].get("submit_time") != end.submit_time:
-                continue
-            operations.append(self._stored.ended(end, self._clock()))
-        if operations:
-            self._bulk_write(self._collection, operations)
-        return len(operations)
 
     def forget(self) -> None:
         """Read what Mongo holds anew in the next round: somebody else may have written."""
