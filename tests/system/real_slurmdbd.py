@@ -110,20 +110,20 @@ class RealSlurmdbd:
             self.daemon.stop()
 
     def jobs(self) -> list[Accounted]:
-        """Every run of every job, as an administrator's sacct lists them, by id and submission."""
+        """Every run of every job, in the order of submission, as an administrator's sacct says."""
         fields = "JobIDRaw,UID,State,Submit,Start,End"
         listed = self._cluster.run(
             *("sacct", "-n", "-P", "-X", "-D", "-a", "-o", fields, "-S", "uts1000000"),
+            *("-E", "uts4000000000"),
             *("-s", "BF,CA,CD,DL,F,NF,OOM,PD,PR,R,RQ,RV,S,TO"),
             env={"SLURM_TIME_FORMAT": "%s"},
         ).stdout.decode()
         rows = [line.split("|") for line in listed.splitlines()]
-        return sorted(
-            Accounted(
-                job_id, uid, state.split(" ")[0], _seconds(submit), _seconds(start), _seconds(end)
-            )
-            for job_id, uid, state, submit, start, end in rows
-        )
+        runs = [
+            Accounted(job_id, uid, state.split(" ")[0], *map(_seconds, times))
+            for job_id, uid, state, *times in rows
+        ]
+        return sorted(runs, key=lambda run: (run.submit, run.end))
 
     def _sacctmgr(self, *args: str) -> None:
         self._cluster.run("sacctmgr", "--immediate", "--quiet", *args)
