@@ -26,10 +26,11 @@ from ingest.reading.records import read_records
 from ingest.retention.retention import restore, retain
 from ingest.slurm.grammar import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import JobEnd
-from ingest.sync.intake import Intake
+from ingest.sync.accounting import take_accounted
+from ingest.sync.intake import Intake, plain_bulk_write
 from tests.api.client import Answer, Client
 from tests.ingest.reading.attacks import job
+from tests.ingest.slurm.accounted import CLUSTER, accounted
 
 URLS: list[tuple[str, dict[str, str]]] = [
     ("jobs/list", {}),
@@ -167,8 +168,15 @@ def old_jobs_come_back(world: World, chance: Random) -> None:
 def ends_are_told(world: World, chance: Random) -> None:
     for found in world.store.jobs.find({"cw.vanished": {"$ne": None}}).limit(2):
         slurm = found["slurm"]
-        end = JobEnd(slurm["job_id"], slurm["submit_time"], "FAILED", "1:0", None, None)
-        world.intakes[slurm["cluster_name"]].settle([end])
+        end = accounted(
+            job_id=slurm["job_id"],
+            uid=slurm["uid"],
+            submit_time=slurm["submit_time"],
+            state="FAILED",
+            exit_code=f"{chance.randrange(9)}:0",
+        )
+        cluster = CLUSTER.model_copy(update={"name": slurm["cluster_name"]})
+        take_accounted(world.store, cluster, [end], plain_bulk_write(world.store, cluster))
 
 
 STEPS: list[Callable[[World, Random], None]] = [
