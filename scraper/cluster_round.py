@@ -128,6 +128,7 @@ class ClusterScraper:
                     if kind is JOBS:
                         self.accounting.after_round(self._connection, asked, counts.unseen_ends)
             except BaseException as error:
+                self.accounting.forget()
                 self._disconnect()
                 if self._abandoned:
                     raise RoundAbandoned(

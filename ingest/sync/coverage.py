@@ -42,7 +42,6 @@ WINDOW_SECONDS = 6 * 3600
 """The longest time that sacct is asked about in one call."""
 CHECK_SECONDS = DAY_SECONDS
 """How often sacct is asked about covered time again, for what slurmdbd learned late."""
-CHECK_OVERLAP_SECONDS = 3600
 
 
 def merged(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -98,7 +97,8 @@ class Coverage:
         covered = self.covered
         if self.seen is not None and (not purge_seconds or ended - self.seen < purge_seconds):
             covered = merged((*covered, (self.seen, asked)))
-        return replace(self, seen=asked, covered=covered)._bounded()
+        checked = asked if self.checked is None else self.checked
+        return replace(self, seen=asked, checked=checked, covered=covered)._bounded()
 
     def with_window(self, window: Interval) -> "Coverage":
         """After sacct told of every job that ended in *window*."""
@@ -125,12 +125,9 @@ class Coverage:
 
         Of the last day alone: older jobs may have left the database for good.
         """
-        if self.checked is not None and 0 <= now - self.checked < CHECK_SECONDS:
+        if self.checked is None or 0 <= now - self.checked < CHECK_SECONDS:
             return ()
-        start = now - CHECK_SECONDS
-        if self.checked is not None and self.checked <= now:
-            start = max(start, self.checked - CHECK_OVERLAP_SECONDS)
-        return ((start, now),)
+        return ((now - CHECK_SECONDS, now),)
 
     def _bounded(self) -> "Coverage":
         newest = self.covered[-1][1] if self.covered else self.since

@@ -155,9 +155,9 @@ def test_what_is_kept_has_bounds() -> None:
 
 def test_covered_time_is_checked_once_a_day() -> None:
     now = 10 * DAY_SECONDS
-    new = Coverage(since=0)
-    assert new.to_check(now) == ((now - DAY_SECONDS, now),)
-    checked = new.checked_at(now)
+    assert Coverage(since=0).to_check(now) == ()
+    checked = Coverage(since=0).after_round(now, now + 1, 300)
+    assert checked.after_round(now + 60, now + 61, 300).checked == now
     assert checked.to_check(now + DAY_SECONDS - 1) == ()
     later = now + DAY_SECONDS
     assert checked.to_check(later) == ((later - DAY_SECONDS, later),)
