@@ -110,11 +110,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _scrape(options: argparse.Namespace) -> int:
     path, settings = _settings(options)
     with _store(settings) as store:
-        return (
-            commands.scrape_once(settings, store)
-            if options.once
-            else commands.scrape(path, settings, store)
-        )
+        if options.once:
+            return commands.scrape_once(settings, store)
+        if options.now is not None:
+            return commands.scrape_now(settings, store, options.now)
+        return commands.scrape(path, settings, store)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -217,10 +217,17 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "The same against two simulated clusters, with data of its own.")
     demo.add_argument("--port", type=_port, default=8080, help="of the API (default: 8080)")
     scrape = command("scrape", _scrape, "Run the scraper.")
-    scrape.add_argument(
+    how = scrape.add_mutually_exclusive_group()
+    how.add_argument(
         "--once",
         action="store_true",
         help="one round of every cluster; exit status 0 only if all of them answered",
+    )
+    how.add_argument(
+        "--now",
+        metavar="CLUSTER",
+        help="ask the scraper that runs already for a round of this cluster now, and wait for it; "
+        "ends the pause after failures",
     )
     command("serve", _serve, "Run the REST API.")
     replay = command("replay", _replay, "Take captured outputs of scontrol in, as a scrape would.")

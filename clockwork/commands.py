@@ -8,10 +8,13 @@ import secrets
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pymongo.errors import PyMongoError
@@ -32,20 +35,17 @@ from ingest.reading.records import NoAnswer, Record, SetAside, read_records
 from ingest.retention.retention import restore, run_retention
 from ingest.slurm.kinds import JOBS, NODES, Kind, documents
 from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.round_log import request_round
 from ingest.sync.updates import job_cw
-from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, log_round
-from scraper.slurm_commands import (
-    first_release_show_command,
-    new_seal,
-    show_command,
-    time_format_line,
-)
-from scraper.ssh.connection import connect
-from scraper.ssh.errors import CommandFailed, ScrapeError, printable
+from scraper.cluster_round import ClusterScraper, log_round
+from scraper.ssh.errors import printable
+from scraper.trial import Finding, try_cluster
 
 SOME_SET_ASIDE = 3
 """Exit status of ``replay`` when records were set aside."""
 _CHUNK = 1 << 20
+_MARKS = {"ok": "ok    ", "warning": "warns ", "failed": "FAILED"}
+"""What a line of ``check`` begins with."""
 
 _SECONDS_TO_HEED = 1.0
 """How late Ctrl-C may be heeded while a command waits."""
@@ -126,6 +126,43 @@ def scrape_once(settings: Settings, store: Store) -> int:
     return 0 if results and all(results) else 1
 
 
+def scrape_now(settings: Settings, store: Store, cluster_name: str) -> int:
+    """Ask the daemon that scrapes a cluster for a round now, and wait for it; 0 if it went well.
+
+    The daemon ends the pause that failures have brought about.  Without a pause its next round
+    comes within ``jobs_interval``.
+    """
+    cluster = _cluster(settings, cluster_name, "--now")
+    before = _last_attempt(store, cluster_name)
+    if not request_round(store, cluster_name):
+        raise CommandError(f"--now {cluster_name}: no scraper has ever tried this cluster")
+    _say(f"{cluster_name}: waiting for the next round of its jobs")
+    gives_up = time.monotonic() + cluster.jobs_interval + cluster.round_timeout
+    while (after := _last_attempt(store, cluster_name)) == before:
+        if time.monotonic() > gives_up:
+            _say(
+                f"{cluster_name}: no round began; is `clockwork scrape` or `clockwork up` running?"
+            )
+            return 1
+        time.sleep(_SECONDS_TO_HEED)
+    if after["ok"]:
+        _say(f"{cluster_name}: the round went well, {after['last_figures']['records']} jobs")
+        return 0
+    _say(f"{cluster_name}: the round failed: {after['last_error']['error']}")
+    return 1
+
+
+def _last_attempt(store: Store, cluster_name: str) -> dict[str, Any]:
+    """How the last round of a cluster's jobs went; empty where there was none."""
+    fields = ("last_attempt", "ok", "last_figures", "last_error")
+    return (
+        store.clusters.find_one(
+            {"_id": f"{cluster_name}/jobs"}, {"_id": False, **dict.fromkeys(fields, True)}
+        )
+        or {}
+    )
+
+
 def _take_lease(scraper: ClusterScraper) -> bool:
     """Whether the cluster is ours, after waiting for a daemon that may have died holding it."""
     gives_up = time.monotonic() + 1.5 * scraper.lease.seconds
@@ -195,10 +232,10 @@ def _report(path: Path, counts: RoundCounts) -> int:
     return SOME_SET_ASIDE if counts.set_aside else 0
 
 
-def _cluster(settings: Settings, name: str) -> ClusterSettings:
+def _cluster(settings: Settings, name: str, option: str = "--cluster") -> ClusterSettings:
     if name not in settings.clusters:
         known = ", ".join(settings.clusters) or "none"
-        raise CommandError(f"--cluster {name}: not in the configuration; it names: {known}")
+        raise CommandError(f"{option} {name}: not in the configuration; it names: {known}")
     return settings.clusters[name]
 
 
@@ -288,56 +325,54 @@ def restore_archive(store: Store, path: Path) -> int:
 
 
 def check(path: Path, settings: Settings, store_of: StoreOf, *, offline: bool) -> int:
-    """A line for the configuration, the database and each cluster; 1 if any of them fails.
+    """Print a line for each part of the configuration, the database and every cluster.
 
-    *offline*, for the configuration alone.
+    The last line says whether all is well.  Returns 1 if any part fails; a warning is no failure.
+    With *offline* only the configuration is looked at.
     """
-    clusters = ", ".join(settings.clusters) or "no cluster"
-    lines = [_line(f"configuration {path}", lambda: clusters, ok=bool(settings.clusters))]
-    if offline:
-        return 0 if all(lines) else 1
-    lines.append(_line("database", lambda: _check_database(settings, store_of)))
-    for cluster in settings.clusters.values():
-        lines.append(_line(f"cluster {cluster.name}", lambda c=cluster: _check_cluster(c)))  # type: ignore[misc] # noqa: PERF401
-    return 0 if all(lines) else 1
+    levels: Counter[str] = Counter()
+    for finding in _findings(path, settings, store_of, offline=offline):
+        levels[finding.level] += 1
+        _say_result(f"{_MARKS[finding.level]} {finding.part}: {printable(finding.text)}")
+    if levels["failed"]:
+        _say_result(f"{levels['failed']} of {levels.total()} checks failed")
+    elif levels["warning"]:
+        _say_result(f"all works; warnings: {levels['warning']}")
+    else:
+        _say_result("all is well")
+    return 1 if levels["failed"] else 0
 
 
-def _line(what: str, look: Callable[[], str], *, ok: bool = True) -> bool:
-    try:
-        found = look()
-    except ScrapeError as error:
-        ok, found = False, error.message
-    except (ConfigurationError, PyMongoError, EmbeddedError, NoAnswer) as error:
-        ok, found = False, str(error)
-    sys.stdout.write(f"{'ok    ' if ok else 'FAILED'} {what}: {printable(found)}\n")
+def _say_result(line: str) -> None:
+    sys.stdout.write(line + "\n")
     sys.stdout.flush()
-    return ok
 
 
-def _check_database(settings: Settings, store_of: StoreOf) -> str:
-    with store_of(settings) as store:
-        store.database.client.admin.command("ping")
-        kind = "embedded" if settings.mongo.uri is None else "Mongo"
-        jobs, users = (each.estimated_document_count() for each in (store.jobs, store.users))
-        return f"{kind}, {jobs} jobs, {users} users"
+def _findings(
+    path: Path, settings: Settings, store_of: StoreOf, *, offline: bool
+) -> Iterator[Finding]:
+    part = f"configuration {path}"
+    if settings.clusters:
+        yield Finding(part, "ok", ", ".join(settings.clusters))
+    else:
+        yield Finding(part, "failed", "no cluster is configured: add a table [clusters.NAME]")
+    if offline:
+        return
+    yield _check_database(settings, store_of)
+    for cluster in settings.clusters.values():
+        for finding in try_cluster(cluster):
+            yield replace(finding, part=f"cluster {cluster.name}, {finding.part}")
 
 
-def _check_cluster(cluster: ClusterSettings) -> str:
-    """Ask for the nodes, the smaller of the two answers."""
-    seal = new_seal()
-    advice = ""
-    with connect(cluster.name, cluster.ssh) as connection:
-        try:
-            run = connection.run(show_command(cluster.scontrol, "node"), time_format_line(seal))
-            nodes = list(read_records(run, NODES.grammar, seal=seal))
-        except CommandFailed as error:
-            if not error.is_refusal:
-                raise
-            advice = f". Warning: {OLD_FORCED_COMMAND}"
-            run = connection.run(first_release_show_command(cluster.scontrol, "node", seal))
-            nodes = list(read_records(run, NODES.grammar, seal=seal))
-    unread = sum(isinstance(node, SetAside) for node in nodes)
-    return f"scontrol answered: {len(nodes)} nodes{f', {unread} unread' if unread else ''}{advice}"
+def _check_database(settings: Settings, store_of: StoreOf) -> Finding:
+    try:
+        with store_of(settings) as store:
+            store.database.client.admin.command("ping")
+            kind = "embedded" if settings.mongo.uri is None else "Mongo"
+            jobs, users = (each.estimated_document_count() for each in (store.jobs, store.users))
+            return Finding("database", "ok", f"{kind}, {jobs} jobs, {users} users")
+    except (ConfigurationError, PyMongoError, EmbeddedError) as error:
+        return Finding("database", "failed", str(error))
 
 
 # --- users ----------------------------------------------------------------------------------------

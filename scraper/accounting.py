@@ -24,13 +24,11 @@ from ingest.sync.coverage import (
 )
 from ingest.sync.fingerprints import is_finished
 from ingest.sync.intake import BulkWrite
-from scraper.backoff import Backoff
+from scraper.backoff import LONGEST_SECONDS, Backoff
 from scraper.slurm_commands import accounted_command, ended_command, new_seal, time_format_line
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import ScrapeError
 
-PURGE_SECONDS = 300.0
-"""Slurm's own ``MinJobAge`` where slurm.conf sets none."""
 CALLS_A_ROUND = 4
 """Windows that sacct is asked about in one round."""
 MARGIN_SECONDS = 120
@@ -54,8 +52,6 @@ class Accounting:
         bulk_write: BulkWrite,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.purge_seconds = PURGE_SECONDS
-        """Seconds for which slurmctld shows an ended job: ``MinJobAge``; 0: for ever."""
         self._cluster = cluster
         self._store = store
         self._bulk_write = bulk_write
@@ -74,36 +70,42 @@ class Accounting:
         self._owed = None
 
     def after_round(
-        self, connection: Connection | None, asked: float, unseen_ends: Iterable[str]
+        self,
+        connection: Connection | None,
+        asked: float,
+        unseen_ends: Iterable[str],
+        purge_seconds: float,
     ) -> None:
         """Note a good round of jobs that began at *asked*, and ask sacct for what is missing.
 
         *asked* is in seconds since 1970.  *unseen_ends* are the ids of jobs that vanished in the
-        round before a scrape showed their end.  Raises what the bulk write raises, and pymongo's
+        round before a scrape showed their end.  slurmctld shows an ended job for *purge_seconds*
+        (``MinJobAge``; math.inf: for ever).  Raises what the bulk write raises, and pymongo's
         errors.
         """
         now = self._clock()
         start = int(asked) - (DAY_SECONDS if self._cluster.sacct else 0)
         coverage = self._ledger.change(
-            start, lambda before: before.after_round(int(asked), int(now) + 1, self.purge_seconds)
+            start, lambda before: before.after_round(int(asked), int(now) + 1, purge_seconds)
         )
         if not self._cluster.sacct:
             self._tell_once(
                 logging.INFO,
                 "without sacct = true, jobs stay unknown that end while the cluster is not scraped "
-                f"for {self.purge_seconds:g} s (MinJobAge), and the ends of those that ran before",
+                f"for {purge_seconds:g} s (MinJobAge), and the ends of those that ran before",
             )
             return
         if self._owed is None:
             self._owed = dict.fromkeys(owed_ends(self._store, self._cluster.name), 0)
         self._owed |= dict.fromkeys(unseen_ends, 0)
-        if connection is None or not self._backoff.is_over():
+        if connection is None or self._backoff.seconds_left():
             return
         try:
             asked_any = self._ask_windows(connection, coverage, int(now))
             asked_any |= self._ask_owed(connection, self._owed)
         except (AccountingUnreadable, JobsHidden, ScrapeError) as error:
-            self._failed(error.message if isinstance(error, ScrapeError) else str(error))
+            said = error.message if isinstance(error, ScrapeError) else str(error)
+            self._failed(said, purge_seconds)
         else:
             if asked_any:
                 self._works()
@@ -159,21 +161,24 @@ class Accounting:
         output = b"".join(connection.run(command, time_format_line(seal)))
         return read_jobs(output, seal, self._cluster.zone)
 
-    def _failed(self, error: str) -> None:
-        self._backoff.note(ok=False, interval=self._cluster.jobs_interval)
+    def _failed(self, error: str, purge_seconds: float) -> None:
+        self._note(ok=False)
         self._ledger.change(int(self._clock()), lambda before: before.without_accounting(error))
         self._tell_once(
             logging.WARNING,
             f"sacct: {error}. Until sacct tells, jobs stay unknown that end while the cluster is "
-            f"not scraped for {self.purge_seconds:g} s (MinJobAge)",
+            f"not scraped for {purge_seconds:g} s (MinJobAge)",
         )
 
     def _works(self) -> None:
-        self._backoff.note(ok=True, interval=self._cluster.jobs_interval)
+        self._note(ok=True)
         self._ledger.change(int(self._clock()), Coverage.with_accounting)
         if self._told:
             logger.info("sacct tells again", extra={"cluster": self._cluster.name})
             self._told = False
+
+    def _note(self, *, ok: bool) -> None:
+        self._backoff.note(ok=ok, interval=self._cluster.jobs_interval, longest=LONGEST_SECONDS)
 
     def _tell_once(self, level: int, what: str) -> None:
         if not self._told:

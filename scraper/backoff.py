@@ -1,10 +1,26 @@
-"""How long a cluster that fails is left alone: longer and longer, and never in step with others."""
+"""Decide how long a cluster that fails is left alone: longer and longer, and out of step."""
 
 import random
 import time
 from collections.abc import Callable
 
 LONGEST_SECONDS = 900.0
+"""The longest pause of a cluster that does not answer at all."""
+
+
+def longest_pause(*, answers: bool, purge_seconds: float, interval: float) -> float:
+    """Return for how many seconds a failing cluster may be left alone.
+
+    slurmctld forgets a finished job after *purge_seconds*.  A cluster whose login host *answers*
+    is asked again before half of that has passed.  The next round begins up to *interval* seconds
+    after the pause, so *interval* comes off.
+
+        >>> longest_pause(answers=True, purge_seconds=300, interval=60)
+        90.0
+    """
+    if not answers:
+        return LONGEST_SECONDS
+    return min(LONGEST_SECONDS, max(0.0, purge_seconds / 2 - interval))
 
 
 class Backoff:
@@ -20,15 +36,22 @@ class Backoff:
         self._failures = 0
         self._until = 0.0
 
-    def is_over(self) -> bool:
-        """Whether the cluster may be asked again."""
-        return self._clock() >= self._until
+    def seconds_left(self) -> float:
+        """Return for how many seconds more the cluster is left alone; 0 where it may be asked."""
+        return max(0.0, self._until - self._clock())
 
-    def note(self, *, ok: bool, interval: float) -> None:
-        """A round went well, or not: then rounds are left out for *interval* seconds, doubled with
-        every further failure up to LONGEST_SECONDS, less up to a quarter by chance."""
+    def end(self) -> None:
+        """Let the cluster be asked at once. The count of failures stays."""
+        self._until = 0.0
+
+    def note(self, *, ok: bool, interval: float, longest: float) -> None:
+        """Note how a round went, and begin the pause where it was not the first failure in a row.
+
+        The pause is *interval* seconds, doubled with every further failure up to *longest* seconds,
+        less up to a quarter by chance.
+        """
         self._failures = 0 if ok else self._failures + 1
         self._until = 0.0
         if self._failures > 1:
-            seconds = min(interval * 2.0 ** min(self._failures - 1, 20), LONGEST_SECONDS)
+            seconds = min(interval * 2.0 ** min(self._failures - 1, 20), longest)
             self._until = self._clock() + seconds * (1 - self._jitter() / 4)

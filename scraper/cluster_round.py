@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pymongo.errors import PyMongoError
 
@@ -32,6 +33,7 @@ from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.round_log import ScrapeLog
 from scraper.accounting import Accounting
+from scraper.backoff import longest_pause
 from scraper.slurm_commands import (
     first_release_show_command,
     list_command,
@@ -39,6 +41,7 @@ from scraper.slurm_commands import (
     show_command,
     time_format_line,
 )
+from scraper.slurm_watch import SlurmWatch
 from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
@@ -50,8 +53,12 @@ from scraper.ssh.errors import (
     RoundAbandoned,
     RoundTooLong,
     ScrapeError,
+    TooManyRecords,
     printable,
 )
+
+MAX_RECORDS = 1_000_000
+"""Records in one output, at most; larger clusters are not known."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -95,11 +102,14 @@ class ClusterScraper:
         self.lease = Lease(store, cluster.name, scraper.lease)
         self.scrapes = ScrapeLog(store, cluster.name)
         self._term = 0
-        self.accounting = Accounting(cluster, store, self.lease.bulk_write)
+        self._accounting = Accounting(cluster, store, self.lease.bulk_write)
         self._sealed = True
         self._seal_on_stdin = True
         """False on a connection on which the login host refused the commands of this release."""
         self._told_of_old_host = False
+        self._watch = SlurmWatch(store, cluster)
+        self._answered = True
+        """Whether the login host answered in the last round."""
         self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
         self._intakes = {
             kind.plural: Intake(
@@ -125,10 +135,13 @@ class ClusterScraper:
             try:
                 with Deadline(self.cluster.round_timeout, self._abort) as deadline:
                     counts, size = self._scrape(kind, deadline)
+                    if self._connection is not None and self._seal_on_stdin:
+                        self._watch.keep_configuration(self._connection)
                     if kind is JOBS:
-                        self.accounting.after_round(self._connection, asked, counts.unseen_ends)
+                        self._account(asked, counts.unseen_ends)
             except BaseException as error:
-                self.accounting.forget()
+                self._answered = not isinstance(error, ScrapeError) or error.answered
+                self._accounting.forget()
                 self._disconnect()
                 if self._abandoned:
                     raise RoundAbandoned(
@@ -143,7 +156,17 @@ class ClusterScraper:
                         "load",
                     ) from error
                 raise
+            self._answered = True
             return RoundReport(counts, size, time.monotonic() - started)
+
+    @property
+    def longest_pause(self) -> float:
+        """For how many seconds the cluster may be left alone after failures in a row."""
+        return longest_pause(
+            answers=self._answered,
+            purge_seconds=self._watch.purge_seconds,
+            interval=self.cluster.jobs_interval,
+        )
 
     def abandon(self) -> None:
         """Give up the round in hand, from any thread; no further one asks the cluster anything."""
@@ -163,7 +186,7 @@ class ClusterScraper:
             self._term = self.lease.term
             for intake in self._intakes.values():
                 intake.forget()
-            self.accounting.forget()
+            self._accounting.forget()
 
     def _abort(self) -> None:
         """Make whatever waits for the cluster return, from any thread."""
@@ -193,7 +216,11 @@ class ClusterScraper:
         run = self._run_show(connection, kind, seal)
         records = self._records(run, kind, seal, connection, listed)
         try:
-            counts = self._intakes[kind.plural].take_in(records, present=listed or ())
+            counts = self._intakes[kind.plural].take_in(
+                _bounded(records, self.cluster.name),
+                present=listed or (),
+                before_gone=partial(self._watch.check, connection) if kind is JOBS else None,
+            )
         except NoAnswer as error:
             raise NotAnswered(self.cluster.name, f"{run.command!r}: {error}") from error
         except CommandFailed:
@@ -236,6 +263,12 @@ class ClusterScraper:
     def _list_again(self, connection: Connection, listed: dict[str, str]) -> dict[str, str]:
         listed.update(newer := self._list(connection))
         return newer
+
+    def _account(self, asked: float, unseen_ends: list[str]) -> None:
+        """Note what the round covers, and ask sacct for what is missing."""
+        self._accounting.after_round(
+            self._connection, asked, unseen_ends, self._watch.purge_seconds
+        )
 
     def _connect(self) -> Connection:
         """A new connection in place of the kept one."""
@@ -281,6 +314,22 @@ class ClusterScraper:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _bounded(
+    records: Iterable[Record | SetAside | Unchanged], cluster_name: str
+) -> Iterator[Record | SetAside | Unchanged]:
+    """*records*; raises `TooManyRecords` behind `MAX_RECORDS` of them."""
+    count = 0
+    for item in records:
+        count += len(item.ids) if isinstance(item, Unchanged) else 1
+        if count > MAX_RECORDS:
+            raise TooManyRecords(
+                cluster_name,
+                f"scontrol printed more than {MAX_RECORDS} records, so the rest was not read; "
+                "nothing was marked as gone. Run the command by hand on the login host",
+            )
+        yield item
 
 
 def log_round(scraper: ClusterScraper, kind: Kind) -> bool:

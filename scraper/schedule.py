@@ -6,6 +6,7 @@ a cluster that keeps failing (`scraper.backoff`).  Leases are renewed beside all
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ ABANDON_SECONDS = 5.0
 """What an abandoned round has to end, and a lease to be let go."""
 OVERRUN_SECONDS = 300.0
 """A round this much longer than its ``round_timeout`` hangs where no limit reaches."""
+REQUEST_SECONDS = 2.0
+"""How often the database is asked whether an administrator wants a cluster's pause to end."""
 SILENT_SECONDS = 60.0
 """A scheduler that started nothing for so long hangs."""
 
@@ -115,6 +118,13 @@ class Schedule:
             id=_job_id(scraper, "lease"),
             executor=_LEASES,
         )
+        self._scheduler.add_job(
+            self._look_for_request,
+            IntervalTrigger(seconds=REQUEST_SECONDS, timezone=timezone.utc),
+            args=(scraper,),
+            id=_job_id(scraper, "requests"),
+            executor=_LEASES,
+        )
 
     def _add_threads(self, name: str, count: int) -> None:
         if name not in self._executors:
@@ -122,7 +132,7 @@ class Schedule:
             self._scheduler.add_executor(self._executors[name], alias=name)
 
     def _remove(self, scraper: ClusterScraper) -> None:
-        for what in (NODES.plural, JOBS.plural, "lease"):
+        for what in (NODES.plural, JOBS.plural, "lease", "requests"):
             if self._scheduler.get_job(_job_id(scraper, what)) is not None:
                 self._scheduler.remove_job(_job_id(scraper, what))
 
@@ -136,14 +146,51 @@ class Schedule:
         return self._scrapers.get(scraper.cluster.name) is scraper and not self._stopping.is_set()
 
     def _round(self, scraper: ClusterScraper, kind: Kind) -> None:
-        if not (self._is_current(scraper) and self._open[scraper].is_over()):
+        if not self._is_current(scraper) or self._open[scraper].seconds_left():
             return
         self._running[scraper] = time.monotonic()
         try:
             ok = log_round(scraper, kind)
         finally:
             del self._running[scraper]
-        self._open[scraper].note(ok=ok, interval=scraper.cluster.jobs_interval)
+        self._open[scraper].note(
+            ok=ok, interval=scraper.cluster.jobs_interval, longest=scraper.longest_pause
+        )
+        if not ok:
+            self._tell_next_rounds(scraper)
+
+    def _tell_next_rounds(self, scraper: ClusterScraper) -> None:
+        """Log when the cluster is asked again, and write the times into the round log."""
+        moments = {}
+        pause = timedelta(seconds=self._open[scraper].seconds_left())
+        for kind in (JOBS, NODES):
+            planned = self._scheduler.get_job(_job_id(scraper, kind.plural))
+            if planned is not None and planned.next_run_time is not None:
+                moments[kind.plural] = first_run(
+                    planned.next_run_time,
+                    planned.trigger.interval,
+                    datetime.now(timezone.utc) + pause,
+                )
+        scraper.scrapes.next_attempts(moments)
+        if moments:
+            logger.info(
+                "next try at %s",
+                min(moments.values()).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                extra={"cluster": scraper.cluster.name},
+            )
+
+    def _look_for_request(self, scraper: ClusterScraper) -> None:
+        """End the pause of a cluster at once where an administrator asks for that."""
+        backoff = self._open.get(scraper)
+        if backoff is None or not backoff.seconds_left() or not scraper.scrapes.is_requested():
+            return
+        logger.info("a round was asked for", extra={"cluster": scraper.cluster.name})
+        backoff.end()
+        for kind in (NODES, JOBS):
+            if self._scheduler.get_job(_job_id(scraper, kind.plural)) is not None:
+                self._scheduler.modify_job(
+                    _job_id(scraper, kind.plural), next_run_time=datetime.now(timezone.utc)
+                )
 
     def _note_beat(self) -> None:
         self._beat = time.monotonic()
@@ -203,6 +250,11 @@ def _close(scraper: ClusterScraper) -> None:
 
 def _job_id(scraper: ClusterScraper, what: str) -> str:
     return f"{scraper.cluster.name} {what} {id(scraper)}"
+
+
+def first_run(planned: datetime, interval: timedelta, earliest: datetime) -> datetime:
+    """Return the first of the times *planned*, *planned* + *interval* ... not before *earliest*."""
+    return planned + max(0, math.ceil((earliest - planned) / interval)) * interval
 
 
 def _join(threads: Iterable[threading.Thread], seconds: float) -> None:

@@ -19,6 +19,7 @@ from ingest.reading.records import Record, read_records
 from ingest.slurm.grammar import JOB, NODE, Grammar
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
+from scraper.slurm_commands import list_command
 
 PENDING_SECONDS = 45
 RUNNING_SECONDS = 240
@@ -29,8 +30,10 @@ _NEW_IDS = 1000
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _COMMAND = re.compile(
-    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show (?P<kind>job(?: (?P<id>\d+))?|node)"
+    r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show "
+    r"(?P<kind>job(?: (?P<id>\d+))?|node|config)"
 )
+_OWNER = re.compile(r"^JobId=(\d+) [^\n]*\n +UserId=[^\n]*?\((\d+)\)")
 _OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
 """The keys by which ``show job ID`` finds a record."""
 
@@ -62,13 +65,16 @@ class SimulatedCluster:
 
     def answer(self, command: str) -> Answer:
         """What the login host prints for *command*; exit status 126 for any other command."""
+        if command == list_command("scontrol"):
+            return Answer(stdout=self._list_jobs())
         match = _COMMAND.fullmatch(command)
         if match is None:
             refusal = f"simulated login host: refused: {shlex.quote(command)}\n"
             return Answer(stderr=refusal.encode(), exit_status=126)
         if match["id"]:
             return self._answer_one(match["id"], match["format"])
-        records = self._print_jobs() if match["kind"] == "job" else self._print_nodes()
+        prints = {"job": self._print_jobs, "node": self._print_nodes, "config": self._print_config}
+        records = prints[match["kind"]]()
         return Answer(stdout=self._in_format(records, match["format"]))
 
     def _answer_one(self, job_id: str, time_format: str) -> Answer:
@@ -84,6 +90,11 @@ class SimulatedCluster:
             )
         return Answer(stdout=self._in_format(iter(records), time_format))
 
+    def _list_jobs(self) -> Iterator[bytes]:
+        for text in self._print_jobs():
+            job_id, uid = _OWNER.findall(text)[0]
+            yield f"{job_id}:{uid}\n".encode()
+
     def _in_format(self, records: Iterator[str], time_format: str) -> Iterator[bytes]:
         def formatted(found: re.Match[str]) -> str:
             local = datetime.fromisoformat(found[0]).replace(tzinfo=self._zone)
@@ -91,6 +102,14 @@ class SimulatedCluster:
 
         for record in records:
             yield _TIME.sub(formatted, record).encode("utf-8", "surrogateescape")
+
+    def _print_config(self) -> Iterator[str]:
+        yield (
+            f"Configuration data as of {self._local(self._clock())}\n"
+            f"BOOT_TIME               = {self._local(self._started)}\n"
+            f"MinJobAge               = {FINISHED_SECONDS} sec\n"
+            "PrivateData             = none\n"
+        )
 
     # --- records with today's times -------------------------------------------------------------
 

@@ -92,10 +92,10 @@ class Coverage:
         """After a good round that asked scontrol at *asked* and read the answer until *ended*.
 
         A job that ended when or after the round before asked is still shown at *ended* when less
-        than *purge_seconds* lie between; 0 is Slurm's word for jobs that are never purged.
+        than *purge_seconds* lie between.
         """
         covered = self.covered
-        if self.seen is not None and (not purge_seconds or ended - self.seen < purge_seconds):
+        if self.seen is not None and ended - self.seen < purge_seconds:
             covered = merged((*covered, (self.seen, asked)))
         checked = asked if self.checked is None else self.checked
         return replace(self, seen=asked, checked=checked, covered=covered)._bounded()

@@ -74,6 +74,10 @@ class _Batch:
     set_aside: list[SetAside] = field(default_factory=list)
 
 
+BeforeGone = Callable[[int, int, int], None]
+"""Takes how many records were read, how many were expected (those known before, less the finished
+ones that are missing), and how many unfinished jobs are missing. Raises to keep all of them."""
+
 BulkWrite = Callable[[Collection[Document], Sequence[Any]], BulkWriteResult]
 
 
@@ -114,36 +118,54 @@ class Intake:
         return nothing_known(texts) if self._ledger is None else self._ledger.known(texts)
 
     def take_in(
-        self, records: Iterable[Record | SetAside | Unchanged], present: Iterable[str] = ()
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        present: Iterable[str] = (),
+        before_gone: BeforeGone | None = None,
     ) -> RoundCounts:
         """Read *records* to their end and bring Mongo up to date with them.
 
         *present* are ids that are known to be there whatever *records* say, looked at when they
-        have come to their end.
+        have come to their end.  *before_gone* is called before records are marked as gone, and may
+        raise.
 
         Raises what *records* raises and pymongo's errors; nothing is marked as gone then, and the
         next round makes up for what is missing.
         """
         try:
-            return self._take_in(records, present)
+            return self._take_in(records, present, before_gone)
         except BaseException:
             self._ledger = None  # a write may have been lost, or done without our knowing
             raise
 
     def _take_in(
-        self, records: Iterable[Record | SetAside | Unchanged], present: Iterable[str]
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        present: Iterable[str],
+        before_gone: BeforeGone | None,
     ) -> RoundCounts:
         if self._ledger is None:
             self._ledger = self._load_ledger()
         ledger = self._ledger
         unseen = ledger.begin(self._clock().timestamp(), self._volatile_interval)
+        known = len(unseen)
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with Background[_Batch](lambda batch: self._write(batch, users, counts, ledger)) as writer:
             for batch in self._batches(records, unseen, counts, writer.is_idle):
                 writer.put(batch)
             writer.wait()
-        self._mark_vanished(ledger, sorted(unseen.difference(present)), counts)
+        gone = sorted(unseen.difference(present))
+        if self._kind is JOBS:
+            counts.unseen_ends = [
+                record_id
+                for record_id in gone
+                if not is_finished(ledger[record_id].fingerprint.state)
+            ]
+        if before_gone is not None:
+            lost = len(counts.unseen_ends)
+            before_gone(counts.read, known - (len(gone) - lost), lost)
+        self._mark_vanished(ledger, gone, counts)
         self._follow_users(users)
         return counts
 
@@ -334,12 +356,6 @@ class Intake:
 
     def _mark_vanished(self, ledger: Ledger, gone: Sequence[str], counts: RoundCounts) -> None:
         now = self._clock()
-        if self._kind is JOBS:
-            counts.unseen_ends = [
-                record_id
-                for record_id in gone
-                if not is_finished(ledger[record_id].fingerprint.state)
-            ]
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
             self._bulk_write(

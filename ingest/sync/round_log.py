@@ -14,6 +14,8 @@
      last_attempt: date, seconds: float, ok: bool,  of the last round: its end, its length
      last_success: date,                            only when there was one: its end
      last_error: {at: date, error: str},            only when there was one
+     requested: true,                               from `request_round` to the next round
+     next_attempt: date,                            only after a failed round: of the next one
      last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
      totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}
 
@@ -23,7 +25,8 @@ The totals count rounds by how they went, and the figures of the good ones.
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -77,6 +80,24 @@ class ScrapeLog:
         """A round of *kind* has just failed; *error* is printable text and says why."""
         self._write(kind, seconds, None, error[:_LONGEST_ERROR])
 
+    def next_attempts(self, moments: Mapping[str, datetime]) -> None:
+        """Write when the next round of each kind begins after one that failed."""
+        for kind, moment in moments.items():
+            with suppress(PyMongoError), pymongo.timeout(_WRITE_SECONDS):
+                self._store.clusters.update_one(
+                    {"_id": f"{self._cluster_name}/{kind}"}, {"$set": {"next_attempt": moment}}
+                )
+
+    def is_requested(self) -> bool:
+        """Return whether `request_round` asked for a round since the last one began to pause."""
+        with suppress(PyMongoError), pymongo.timeout(_WRITE_SECONDS):
+            taken = self._store.clusters.update_one(
+                {"_id": f"{self._cluster_name}/jobs", "requested": True},
+                {"$unset": {"requested": True}},
+            )
+            return taken.matched_count > 0
+        return False
+
     def _write(
         self, kind: str, seconds: float, figures: dict[str, int] | None, error: str | None
     ) -> None:
@@ -112,6 +133,17 @@ class ScrapeLog:
             self._fails = False
 
 
+def request_round(store: Store, cluster_name: str) -> bool:
+    """Ask the daemon that scrapes a cluster to end its pause; False where none ever scraped it.
+
+    Raises pymongo's errors.
+    """
+    asked = store.clusters.update_one(
+        {"_id": f"{cluster_name}/jobs"}, {"$set": {"requested": True}}
+    )
+    return asked.matched_count > 0
+
+
 def _standing(
     names: dict[str, str],
     ended: datetime,
@@ -128,5 +160,6 @@ def _standing(
     counted = {"ok" if error is None else "failed": 1, **(figures or {})}
     return {
         "$set": names | now,
+        "$unset": {"next_attempt": True, "requested": True},
         "$inc": {f"totals.{name}": Int64(count) for name, count in counted.items()},
     }

@@ -26,6 +26,10 @@ _EXIT_HINTS = {
     REFUSED: "The login host does not allow the command: see clockwork-forced-command on it",
     127: "The program was not found there: set scontrol to its full path",
 }
+_PRIVATE_DATA_HINT = (
+    "slurm.conf probably has PrivateData. Give the login user the level Operator (sacctmgr modify "
+    "user NAME set adminlevel=operator), or take jobs and nodes out of PrivateData"
+)
 
 
 class HeadAndTail:
@@ -203,6 +207,8 @@ class CommandRun(Iterator[bytes]):
             else f"was killed by signal {self.exit_signal}"
         )
         hint = _EXIT_HINTS.get(self.exit_status or 0, "Run the command by hand there")
+        if "Access/permission denied" in self.stderr:
+            hint = _PRIVATE_DATA_HINT
         return CommandFailed(
             self._cluster,
             f"{self._host}: `{self.command}` {ending}{self._said()}. {hint}",

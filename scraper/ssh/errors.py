@@ -1,5 +1,7 @@
 """What can go wrong between the scraper and a cluster, said for the operator."""
 
+from typing import ClassVar
+
 REFUSED = 126
 """The exit status with which clockwork-forced-command refuses a command."""
 
@@ -17,6 +19,9 @@ def printable(text: str) -> str:
 class ScrapeError(Exception):
     """A cluster could not be reached or did not answer. ``message`` says why and what to do."""
 
+    answered: ClassVar[bool] = True
+    """Whether the login host let the scraper in and ran commands within their limits."""
+
     def __init__(self, cluster: str, message: str) -> None:
         self.cluster = cluster
         self.message = printable(message)
@@ -26,17 +31,25 @@ class ScrapeError(Exception):
 class Unreachable(ScrapeError):
     """No SSH connection came about: the way there, the name, the port, or a time limit."""
 
+    answered = False
+
 
 class HostKeyRefused(ScrapeError):
     """The host showed a key that known_hosts does not hold, or holds otherwise."""
+
+    answered = False
 
 
 class KeyUnusable(ScrapeError):
     """There is no private key to log in with, or none that can be used."""
 
+    answered = False
+
 
 class AuthenticationRefused(ScrapeError):
     """The host did not accept any of the keys."""
+
+    answered = False
 
 
 class ConnectionLost(ScrapeError):
@@ -51,9 +64,13 @@ class ConnectionLost(ScrapeError):
 class CommandTimedOut(ScrapeError):
     """The command did not end within its limit; the connection was closed."""
 
+    answered = False
+
 
 class RoundTooLong(ScrapeError):
     """The whole round, from the connection to the last write, did not end within its limit."""
+
+    answered = False
 
 
 class RoundAbandoned(ScrapeError):
@@ -93,3 +110,11 @@ class CommandFailed(ScrapeError):
 
 class NotAnswered(ScrapeError):
     """The command ended well, but what it printed is no answer of scontrol's."""
+
+
+class TooManyRecords(ScrapeError):
+    """scontrol printed more records than any cluster has."""
+
+
+class JobsMissing(ScrapeError):
+    """The output lacks jobs that have not ended: they are hidden, or are another cluster's."""

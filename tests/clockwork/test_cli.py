@@ -501,45 +501,76 @@ def hosts(place: Path, in_store: str) -> Iterator[Site]:
 
 def checked(printed: str) -> dict[str, tuple[str, str]]:
     """The lines of ``check``: what was looked at, how it was and what was found."""
-    lines = [re.fullmatch(r"(ok|FAILED) +([^:]+): (.*)", line) for line in printed.splitlines()]
+    found = r"(ok|warns|FAILED) +([^:]+): (.*)"
+    lines = [re.fullmatch(found, line) for line in printed.splitlines()]
     return {line[2]: (line[1], line[3]) for line in lines if line}
+
+
+def parts(printed: str, cluster: str) -> dict[str, tuple[str, str]]:
+    """The same of one cluster, by the part that was tried."""
+    start = f"cluster {cluster}, "
+    lines = checked(printed).items()
+    return {what.removeprefix(start): found for what, found in lines if what.startswith(start)}
 
 
 def test_a_check_of_what_is_well(hosts: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check") == 0
-    assert checked(capsys.readouterr().out) == {
+    printed = capsys.readouterr().out
+    times = {name: parts(printed, name)["time zone"][1] for name in ("mila", "beluga")}
+    assert checked(printed) == {
         "configuration clockwork.toml": ("ok", "mila, beluga"),
         "database": ("ok", "Mongo, 0 jobs, 0 users"),
-        "cluster mila": ("ok", "scontrol answered: 11 nodes"),
-        "cluster beluga": ("ok", "scontrol answered: 8 nodes"),
+        "cluster mila, nodes": ("ok", "11 nodes"),
+        "cluster mila, jobs": ("ok", "33 jobs"),
+        "cluster mila, time zone": ("ok", times["mila"]),
+        "cluster mila, Slurm's configuration": (
+            "ok",
+            "finished jobs are shown for 90 s (MinJobAge)",
+        ),
+        "cluster mila, squeue": ("ok", "33 jobs"),
+        "cluster beluga, nodes": ("ok", "8 nodes"),
+        "cluster beluga, jobs": ("ok", "31 jobs"),
+        "cluster beluga, time zone": ("ok", times["beluga"]),
+        "cluster beluga, Slurm's configuration": (
+            "ok",
+            "finished jobs are shown for 90 s (MinJobAge)",
+        ),
+        "cluster beluga, squeue": ("ok", "31 jobs"),
     }
+    for said in times.values():
+        assert re.fullmatch(r"America/Montreal, in which scontrol prints [1-9]\d+ times", said)
+    assert printed.splitlines()[-1] == "all is well"
 
 
 def test_a_check_of_a_login_host_of_the_first_release(
     hosts: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It refuses the command that reads from standard input; the warning says what to do."""
+    """It refuses the commands that read from standard input; the warnings say what to do."""
     monkeypatch.setattr(hosts.hosts["mila"], "shell", lambda _channel, command: command)
     assert run("check") == 0
-    lines = checked(capsys.readouterr().out)
-    how, found = lines["cluster mila"]
-    assert how == "ok"
-    assert found.startswith("scontrol answered: 11 nodes. Warning: ")
-    assert "Replace clockwork-forced-command on the login host" in found
-    assert lines["cluster beluga"] == ("ok", "scontrol answered: 8 nodes")
+    printed = capsys.readouterr().out
+    found = parts(printed, "mila")
+    assert found["nodes"] == ("ok", "11 nodes")
+    assert found["jobs"] == ("ok", "33 jobs")
+    how, said = found["forced command"]
+    assert how == "warns"
+    assert "Replace clockwork-forced-command on the login host" in said
+    how, said = found["Slurm's configuration"]
+    assert how == "warns"
+    assert "does not allow `scontrol show config`" in said
+    assert "forced command" not in parts(printed, "beluga")
+    assert printed.splitlines()[-1] == "all works; warnings: 2"
 
 
 def test_a_check_with_one_cluster_down(hosts: Site, capsys: pytest.CaptureFixture[str]) -> None:
     hosts.hosts["mila"].stop()
     assert run("check") == 1
-    lines = checked(capsys.readouterr().out)
-    assert {what: how for what, (how, _) in lines.items()} == {
-        "configuration clockwork.toml": "ok",
-        "database": "ok",
-        "cluster mila": "FAILED",
-        "cluster beluga": "ok",
-    }
-    assert "Connection refused" in lines["cluster mila"][1]
+    printed = capsys.readouterr().out
+    ((part, (how, said)),) = parts(printed, "mila").items()
+    assert (part, how) == ("login", "FAILED")
+    assert "Connection refused" in said
+    assert {how for how, _ in parts(printed, "beluga").values()} == {"ok"}
+    assert printed.splitlines()[-1] == "1 of 8 checks failed"
 
 
 def test_a_check_names_every_failure_on_a_line(
@@ -550,12 +581,16 @@ def test_a_check_names_every_failure_on_a_line(
     hosts.hosts["beluga"].answer = lambda _: Answer([b"Welcome\n"])
     assert run("check") == 1
     printed = capsys.readouterr().out
-    lines = checked(printed)
-    assert printed.count("\n") == 4
+    assert len(checked(printed)) == printed.count("\n") - 1
     assert "\x1b" not in printed
-    assert lines["database"][0] == "FAILED"
-    assert "slurm_load_node" in lines["cluster mila"][1]
-    assert "no record in the output" in lines["cluster beluga"][1]
+    assert checked(printed)["database"][0] == "FAILED"
+    mila, beluga = parts(printed, "mila"), parts(printed, "beluga")
+    for part in ("nodes", "jobs", "Slurm's configuration"):
+        assert mila[part][0] == beluga[part][0] == "FAILED"
+        assert "slurm_load_node" in mila[part][1]
+    assert "no record in the output" in beluga["nodes"][1]
+    assert "expected MinJobAge" in beluga["Slurm's configuration"][1]
+    assert mila["squeue"][0] == beluga["squeue"][0] == "warns"
 
 
 def test_a_check_without_clusters(
@@ -564,7 +599,10 @@ def test_a_check_without_clusters(
     (place / "clockwork.toml").write_text(in_store)
     assert run("check") == 1
     lines = checked(capsys.readouterr().out)
-    assert lines["configuration clockwork.toml"] == ("FAILED", "no cluster")
+    assert lines["configuration clockwork.toml"] == (
+        "FAILED",
+        "no cluster is configured: add a table [clusters.NAME]",
+    )
 
 
 def test_a_check_of_the_embedded_database(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

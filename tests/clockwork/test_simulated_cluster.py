@@ -13,9 +13,12 @@ from clockwork.demo.simulated_cluster import (
     SimulatedCluster,
 )
 from ingest.reading.records import Record, read_records
+from ingest.reading.squeue_check import read_list
 from ingest.slurm.grammar import JOB, NODE, Grammar
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
+from scraper.slurm_commands import list_command
+from scraper.slurm_configuration import read_configuration
 
 ZONE = ZoneInfo("America/Montreal")
 START = datetime(2026, 7, 1, 12, 0, 0, 345678, tzinfo=timezone.utc)
@@ -130,6 +133,21 @@ def test_any_other_command_is_refused(cluster: SimulatedCluster, asked: str) -> 
     assert answer.exit_status == 126
     assert list(answer.stdout) == []
     assert answer.stderr.startswith(b"simulated login host: refused: ")
+
+
+def test_squeue_lists_the_jobs_that_scontrol_shows(cluster: SimulatedCluster) -> None:
+    answer = cluster.answer(list_command("scontrol"))
+    owners = read_list(b"".join(answer.stdout))
+    assert owners == {
+        job_id: values["UserId"].partition("(")[2].removesuffix(")")
+        for job_id, values in jobs(cluster).items()
+    }
+
+
+def test_the_configuration_has_the_purge_time_of_the_simulation(cluster: SimulatedCluster) -> None:
+    found = read_configuration(b"".join(cluster.answer(command("config")).stdout), ZONE)
+    assert found.purge_seconds == FINISHED_SECONDS
+    assert found.private_data == frozenset()
 
 
 def test_one_job_is_shown_alone(cluster: SimulatedCluster, name: str) -> None:

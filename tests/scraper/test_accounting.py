@@ -19,7 +19,6 @@ from ingest.sync.intake import plain_bulk_write
 from scraper.accounting import (
     CALLS_A_ROUND,
     MARGIN_SECONDS,
-    PURGE_SECONDS,
     SECOND_LOOK_SECONDS,
     TRIES,
     Accounting,
@@ -29,8 +28,10 @@ from scraper.ssh.connection import Connection, connect
 from tests.ingest.reading.attacks import SEAL, job
 from tests.ingest.slurm.accounted import row
 from tests.scraper.home import Home
+from tests.scraper.test_cluster_round import CONFIGURATION
 
 ALICE = "alice(1001)"
+PURGE_SECONDS = 300.0
 SUBMIT = "2026-11-23T20:13:41+0000"
 END = "2026-11-23T23:14:00+0000"
 
@@ -54,6 +55,8 @@ class Cluster:
     def answer(self, command: str) -> Answer:
         seal = re.search("SLURM_TIME_FORMAT=%FT%T%z([A-Za-z0-9]*) ", command)
         assert seal is not None
+        if "show config" in command:
+            return Answer([CONFIGURATION])
         if "sacct" not in command:
             text = "".join(job(each, ALICE, sealed=True) for each in self.present)
             return Answer([(text or "No jobs in the system\n").replace(SEAL, seal[1]).encode()])
@@ -90,6 +93,7 @@ class Scraper:
     def __init__(
         self, settings: ClusterSettings, connection: Connection, store: Store, *, ahead: float = 0
     ) -> None:
+        self.purge_seconds = PURGE_SECONDS
         self.now = float(int(time.time())) + ahead
         self._connection = connection
         bulk_write = plain_bulk_write(store, settings)
@@ -98,7 +102,7 @@ class Scraper:
     def round(self, *unseen_ends: str, after: float = 0) -> None:
         """A good round of jobs, so many seconds *after* the one before."""
         self.now += after
-        self.accounting.after_round(self._connection, self.now, unseen_ends)
+        self.accounting.after_round(self._connection, self.now, unseen_ends, self.purge_seconds)
 
 
 @pytest.fixture
@@ -201,7 +205,7 @@ def test_a_longer_gap_is_asked_about_and_once_more_a_minute_later(
 
 
 def test_the_purge_time_is_the_clusters(cluster: Cluster, later: Scraper) -> None:
-    later.accounting.purge_seconds = 2
+    later.purge_seconds = 2
     start = int(later.now)
     later.round(after=5)
     later.round(after=5)

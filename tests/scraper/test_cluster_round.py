@@ -45,6 +45,12 @@ NodeName=cn-a001 Arch=x86_64 CoresPerSocket=16
    AllocTRES=cpu=4,mem=4000M
 
 """
+CONFIGURATION = b"""\
+Configuration data as of 2026-11-23T20:13:41+0000
+BOOT_TIME               = 2026-11-01T00:00:00+0000
+MinJobAge               = 300 sec
+PrivateData             = none
+"""
 JOB_IDS = [str(number) for number in range(11, 21)]
 """Ten jobs, in the order in which they are printed and sorted."""
 BANNER = b"Welcome to login1.\nMaintenance on Friday.\n"
@@ -67,6 +73,8 @@ class LoginHost(SimulatedLoginHost):
         self.knows_time_format = True
         self.is_of_first_release = False
         """Refuse what the forced command of the first release refuses."""
+        self.configuration = CONFIGURATION
+        """What ``show config`` prints. Misfortunes spare it, and the lists below leave it out."""
         self.requested: list[str] = []
         """Command lines as they came over SSH."""
         self.asked: list[str] = []
@@ -78,13 +86,18 @@ class LoginHost(SimulatedLoginHost):
         return super().session(transport)
 
     def shell(self, channel: paramiko.Channel, command: str) -> str:
-        self.requested.append(command)
+        if "show config" not in command:
+            self.requested.append(command)
         return command if self.is_of_first_release else super().shell(channel, command)
 
     def respond(self, channel: paramiko.Channel, command: str) -> None:
         if command.startswith("sh "):
             channel.sendall_stderr(b"clockwork-forced-command: refused: this key runs ...\n")
             channel.send_exit_status(126)
+            return
+        if command.endswith("show config"):
+            channel.sendall(self.configuration)
+            channel.send_exit_status(0)
             return
         self.asked.append(command)
         whole = self.output(command)

@@ -1,12 +1,13 @@
 """When rounds run: clusters whose rounds last as long as a test wants them to."""
 
+import logging
 import queue
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from config import ClusterSettings, SshSettings
 from ingest.slurm.kinds import Kind
 from ingest.sync.intake import RoundCounts
 from scraper.cluster_round import ClusterScraper, RoundReport
-from scraper.schedule import Schedule
+from scraper.schedule import Schedule, first_run
 from scraper.ssh.errors import Unreachable
+from tests.system.daemons import wait_until
 
 HOUR = 3600.0
 PATIENCE = 20.0
@@ -35,15 +37,29 @@ class FakeLease:
 
 
 class FakeScrapeLog:
+    def __init__(self) -> None:
+        self.requested = False
+        self.next: dict[str, datetime] = {}
+        """When the next round of each kind begins, as was written last."""
+
     def succeeded(self, *_: Any) -> None:
         pass
 
     def failed(self, *_: Any) -> None:
         pass
 
+    def next_attempts(self, moments: dict[str, datetime]) -> None:
+        self.next = moments
+
+    def is_requested(self) -> bool:
+        requested, self.requested = self.requested, False
+        return requested
+
 
 class FakeScraper(ClusterScraper):
     """A cluster whose rounds only note that they began, wait while the gate is shut, and end."""
+
+    longest_pause = 0.0
 
     def __init__(self, name: str, jobs_interval: float, nodes_interval: float) -> None:
         self.cluster = ClusterSettings(
@@ -197,6 +213,66 @@ def test_a_cluster_that_failed_is_asked_again() -> None:
         for _ in range(6):
             scraper.next_round()
     assert scraper.overlaps == 0
+
+
+def failing() -> FakeScraper:
+    """A cluster whose first two rounds fail, so that it is left alone for more than an hour."""
+    scraper = FakeScraper("mila", HOUR, HOUR)
+    scraper.longest_pause = 1.5 * HOUR
+    scraper.fails = 1000
+    return scraper
+
+
+def test_the_log_says_when_a_cluster_that_failed_is_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "scraper.schedule")
+    scraper = failing()
+    began = datetime.now(timezone.utc)
+
+    def said() -> list[logging.LogRecord]:
+        return [event for event in caplog.records if event.getMessage().startswith("next try at 2")]
+
+    with running(scraper):
+        wait_until(lambda: len(said()) == 2, "both rounds have failed")
+    assert [vars(event)["cluster"] for event in said()] == ["mila", "mila"]
+    assert scraper.scrapes.next.keys() == {"jobs", "nodes"}
+    for moment in scraper.scrapes.next.values():  # the hour's next round is left out
+        assert timedelta() <= moment - began - timedelta(hours=2) < timedelta(minutes=5)
+
+
+def test_a_round_that_is_asked_for_ends_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scraper.schedule.REQUEST_SECONDS", 0.05)
+    scraper = failing()
+    with running(scraper):
+        assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
+        assert scraper.began.empty()
+        scraper.scrapes.requested = True
+        scraper.next_round()
+
+
+def test_a_cluster_that_is_not_paused_is_left_to_its_intervals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scraper.schedule.REQUEST_SECONDS", 0.05)
+    scraper, other = FakeScraper("mila", HOUR, HOUR), FakeScraper("beluga", 0.05, HOUR)
+    scraper.scrapes.requested = True
+    with running(scraper, other):
+        assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
+        for _ in range(20):
+            other.next_round()
+        assert scraper.began.empty()
+    assert scraper.scrapes.requested
+
+
+@pytest.mark.parametrize(
+    ("earliest", "first"), [(-100, 0), (0, 0), (1, 60), (60, 60), (61, 120), (150, 180)]
+)
+def test_the_first_run_after_a_pause(earliest: float, first: float) -> None:
+    planned = datetime(2026, 11, 29, 20, 0, tzinfo=timezone.utc)
+    assert first_run(
+        planned, timedelta(seconds=60), planned + timedelta(seconds=earliest)
+    ) == planned + timedelta(seconds=first)
 
 
 def test_a_schedule_that_does_its_work_is_not_stuck() -> None:

@@ -16,6 +16,7 @@ from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from ingest.sync.coverage import coverage_of
+from scraper.accounting import Accounting
 from scraper.cluster_round import ClusterScraper
 from tests.system.daemons import wait_until
 from tests.system.machine import SEARCH_PATH
@@ -162,7 +163,6 @@ class World:
         """One round of jobs, by a scraper that is new where the last one was killed."""
         if self.scraper is None:
             self.scraper = ClusterScraper(self._settings(), ScraperSettings(), self.store)
-            self.scraper.accounting.purge_seconds = MIN_JOB_AGE
         self.scraper.round(JOBS)
 
     def kill(self) -> None:
@@ -287,7 +287,9 @@ def test_an_id_that_came_round_again_keeps_the_former_job(world: World, past: Pa
     assert (kept["slurm"]["uid"], kept["user"]) == (uid, {"a": 1})
 
 
-def test_a_scraper_that_was_killed_before_it_asked_goes_on(world: World) -> None:
+def test_a_scraper_that_was_killed_before_it_asked_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running, requeued = world.jobs.running(), world.jobs.running()
     held = world.jobs.quick("--hold")
     world.scrape()
@@ -295,10 +297,10 @@ def test_a_scraper_that_was_killed_before_it_asked_goes_on(world: World) -> None
     world.jobs.requeue_and_cancel(requeued)
     world.jobs.cluster.run("scancel", running, held)
     world.jobs.ended(running, requeued, held, unseen)
-    assert world.scraper is not None
-    world.scraper.accounting.after_round = kill_here  # type: ignore[method-assign, assignment]
-    with pytest.raises(KeyboardInterrupt):
-        world.scrape()
+    with monkeypatch.context() as patch:
+        patch.setattr(Accounting, "after_round", kill_here)
+        with pytest.raises(KeyboardInterrupt):
+            world.scrape()
     assert all("accounting" not in world.job(each)["cw"] for each in (running, requeued, held))
     world.kill()
 
@@ -310,7 +312,7 @@ def test_a_scraper_that_was_killed_before_it_asked_goes_on(world: World) -> None
     assert world.job(unseen)["cw"]["source"] == "sacct"
 
 
-def kill_here(*_: object) -> None:
+def kill_here(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -1,6 +1,7 @@
 """Which time is covered: intervals, what rounds and sacct add, and what is kept in Mongo."""
 
 import itertools
+import math
 from datetime import datetime, timezone
 
 import pytest
@@ -126,10 +127,11 @@ def test_covered_is_what_was_seen_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("purge_seconds", "missing"), [(300, ()), (61, ((0, 60),)), (62, ()), (2, ((0, 60),)), (0, ())]
+    ("purge_seconds", "missing"),
+    [(300, ()), (61, ((0, 60),)), (62, ()), (2, ((0, 60),)), (math.inf, ())],
 )
 def test_two_rounds_cover_what_lies_between_where_jobs_are_kept_so_long(
-    purge_seconds: int, missing: tuple[Interval, ...]
+    purge_seconds: float, missing: tuple[Interval, ...]
 ) -> None:
     coverage = Coverage(since=0).after_round(0, 1, purge_seconds)
     assert coverage.missing() == ()
