@@ -4,7 +4,6 @@ import pwd
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from ingest.sync.coverage import coverage_of
 from scraper.accounting import Accounting
 from scraper.cluster_round import ClusterScraper
+from tests.system.beside_slurmdbd import accounted, differences, told_end
 from tests.system.daemons import wait_until
 from tests.system.machine import SEARCH_PATH
 from tests.system.real_slurm import ALICE, BOB, SLEEP, RealCluster
-from tests.system.real_slurmdbd import ACCOUNT, Accounted
+from tests.system.real_slurmdbd import ACCOUNT
 from tests.system.real_sshd import RealSshd
 
 pytestmark = pytest.mark.system
@@ -75,8 +75,8 @@ class Jobs:
         """Wait until these have ended, slurmdbd knows, and the controller has dropped them."""
 
         def all_told() -> bool:
-            accounted = self.accounted()
-            return all(each in accounted and accounted[each].end for each in job_ids)
+            runs = accounted(self.cluster)
+            return all(each in runs and runs[each].end for each in job_ids)
 
         wait_until(all_told, "slurmdbd knows of the ends")
         self.forgotten()
@@ -89,11 +89,6 @@ class Jobs:
             return not {*listed.decode().split()} - {"PENDING", "RUNNING"}
 
         wait_until(none_ended, "the controller forgets")
-
-    def accounted(self) -> dict[str, Accounted]:
-        """The latest run of each job, by id."""
-        assert self.cluster.slurmdbd is not None
-        return {run.job_id: run for run in self.cluster.slurmdbd.jobs()}
 
 
 @dataclass(frozen=True)
@@ -194,24 +189,9 @@ class World:
 
     def assert_complete(self) -> None:
         """Every job is there once, with the end that slurmdbd has, and no other job is."""
-        found = {job["slurm"]["job_id"]: job for job in self.store.jobs.find()}
-        accounted = self.jobs.accounted()
-        assert found.keys() == accounted.keys()
-        assert self.store.jobs.count_documents({}) == len(found)
-        for job_id, run in accounted.items():
-            job = found[job_id]
-            assert job["slurm"]["uid"] == run.uid
-            if run.end and run.state != "REQUEUED":
-                assert told_end(job) == (run.state, run.end), job
-                assert job["cw"]["finished_at"].timestamp() == run.end
-            else:
-                assert "vanished" not in job["cw"]
-
-
-def told_end(job: dict[str, Any]) -> tuple[str, int]:
-    """The state and the end of a job's document: sacct's where scontrol did not show the end."""
-    told = job["cw"].get("accounting") or job["slurm"]
-    return told["job_state"], int(datetime.fromisoformat(told["end_time"]).timestamp())
+        assert differences(self.store, "mila", self.jobs.cluster) == []
+        for job in self.store.jobs.find({"cw.vanished": {"$ne": None}}):
+            assert int(job["cw"]["finished_at"].timestamp()) == told_end(job)[1]
 
 
 @pytest.fixture
