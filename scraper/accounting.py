@@ -101,8 +101,8 @@ class Accounting:
         if connection is None or self._backoff.seconds_left():
             return
         try:
-            asked_any = self._ask_windows(connection, coverage, int(now))
-            asked_any |= self._ask_owed(connection, self._owed)
+            asked_any = self._ask_owed(connection, self._owed)
+            asked_any |= self._ask_windows(connection, coverage, int(now))
         except (AccountingUnreadable, JobsHidden, ScrapeError) as error:
             said = error.message if isinstance(error, ScrapeError) else str(error)
             self._failed(said, purge_seconds)
@@ -113,32 +113,45 @@ class Accounting:
     def _ask_windows(self, connection: Connection, coverage: Coverage, now: int) -> bool:
         """Ask about time that is not covered, and about some that is; whether anything was."""
         missing = windows(coverage.missing())
+        hidden: list[JobsHidden] = []
+        told = False
         for window in missing[:CALLS_A_ROUND]:
-            self._take_window(connection, window)
-            self._ledger.change(window[0], partial(Coverage.with_window, window=window))
-            self._healed.append((now, window))
+            if self._take_window(connection, window, hidden):
+                told = True
+                self._ledger.change(window[0], partial(Coverage.with_window, window=window))
+                self._healed.append((now, window))
         again = [window for since, window in self._healed if now - since >= SECOND_LOOK_SECONDS]
-        check = () if missing else coverage.to_check(now)
+        check = () if told else coverage.to_check(now)
         for window in windows(merged((*again, *check))):
-            self._take_window(connection, window)
+            self._take_window(connection, window, hidden)
         self._healed = self._healed[len(again) :]
         if check:
             self._ledger.change(now, partial(Coverage.checked_at, now=now))
+        if hidden:
+            raise hidden[0]
         return bool(missing or again or check)
 
-    def _take_window(self, connection: Connection, window: Interval) -> None:
+    def _take_window(
+        self, connection: Connection, window: Interval, hidden: list[JobsHidden]
+    ) -> bool:
+        """Take in the jobs that ended in *window*; whether sacct tells of all, else why not."""
         start, end = window
         command = ended_command(
             self._cluster.scontrol, start - MARGIN_SECONDS, end + MARGIN_SECONDS
         )
         jobs = self._ask(connection, command)
-        check_none_hidden(self._store, self._cluster.name, window, jobs)
         counts = take_accounted(self._store, self._cluster, latest(jobs), self._bulk_write)
         if counts:
             logger.info(
                 "sacct told of jobs",
                 extra={"cluster": self._cluster.name, "window": list(window), "changes": counts},
             )
+        try:
+            check_none_hidden(self._store, self._cluster.name, window, jobs)
+        except JobsHidden as error:
+            hidden.append(error)
+            return False
+        return True
 
     def _ask_owed(self, connection: Connection, owed: dict[str, int]) -> bool:
         """Ask for the ends of single jobs; whether anything was asked."""

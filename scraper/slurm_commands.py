@@ -104,4 +104,4 @@ def ended_command(scontrol: str, start: int, end: int) -> str:
 def _sacct(scontrol: str, which: str) -> str:
     folder = scontrol.rpartition("/")
     sacct = f"{folder[0]}{folder[1]}sacct"
-    return f"sh -c '{_READ_TIME_FORMAT} {sacct} -n -P -X -D -a -o {FIELDS} {which}'"
+    return f"sh -c '{_READ_TIME_FORMAT} {sacct} -n -P -X -D -a --local -o {FIELDS} {which}'"

@@ -5,11 +5,12 @@ Usage::
     jobs = latest(read_jobs(output, seal, cluster.zone))
     slurm = jobs[0].document(cluster)
 
-The output comes from ``sacct -n -P -X -D -a -o FIELDS`` under ``SLURM_TIME_FORMAT=%FT%T%zSEAL``:
-a row for each run of each job, fields parted by ``|``, rows by a newline.  Nothing is escaped, and
-account, folder and name can hold any text of a user's, newlines and ``|`` included.  A submit time
-stands on both sides of each such text.  That time bears the seal: letters and digits that nobody
-knew before the call.  So no text can end its own field, and no text can begin a row.
+The output comes from ``sacct -n -P -X -D -a --local -o FIELDS``, in whose environment
+``SLURM_TIME_FORMAT`` is ``%FT%T%z`` and a seal: a row for each run of each job, fields parted by
+``|``, rows by a newline.  Nothing is escaped, and account, folder and name can hold any text of a
+user's, newlines and ``|`` included.  A submit time stands on both sides of each such text.  That
+time bears the seal: letters and digits that nobody knew before the call.  So no text can end its
+own field, and no text can begin a row.
 
 sacct cuts a field at the width behind ``%``; without a width, 22.05 cuts the offset off each time.
 """

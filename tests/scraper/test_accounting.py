@@ -161,7 +161,7 @@ def test_the_first_round_looks_a_day_back(cluster: Cluster, scraper: Scraper, st
     start, end = now - 6 * 3600 - MARGIN_SECONDS, now + MARGIN_SECONDS
     assert cluster.asked[0] == (
         f"env SLURM_TIME_FORMAT={time_format(cluster.asked[0])} /opt/slurm/bin/sacct "
-        f"-n -P -X -D -a -o {FIELDS} -S uts{start} -E uts{end} -s {ENDED_STATES}"
+        f"-n -P -X -D -a --local -o {FIELDS} -S uts{start} -E uts{end} -s {ENDED_STATES}"
     )
     found = store.jobs.find_one({})
     assert found is not None

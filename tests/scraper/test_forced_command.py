@@ -35,7 +35,7 @@ ALLOWED = re.compile(
     rf"|env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
     r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
-    rf"{PATH_}sacct -n -P -X -D -a -o {re.escape(FIELDS)} "
+    rf"{PATH_}sacct -n -P -X -D -a --local -o {re.escape(FIELDS)} "
     rf"(-j [0-9,]+|-S uts[0-9]{{7,12}} -E uts[0-9]{{7,12}} -s {ENDED_STATES})'"
 )
 """What the script's header says, in another language; paths with `.` parts aside."""
@@ -212,7 +212,7 @@ def test_squeue_gets_its_words(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-SACCT_WORDS = ["sacct", "-n", "-P", "-X", "-D", "-a", "-o", FIELDS]
+SACCT_WORDS = ["sacct", "-n", "-P", "-X", "-D", "-a", "--local", "-o", FIELDS]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,8 @@ def test_sacct_gets_nothing_but_seconds(run: Run, which: str, moment: str) -> No
         (" -X", ""),
         (" -a", " -a -u bob"),
         (" -n", " --delimiter=x -n"),
-        (" -D", " -D -M other"),
+        (" --local", ""),
+        (" --local", " -M other"),
         (" -D", " -D -f /tmp/x"),
         ("sacct", "sacctmgr"),
         ("sacct", "scontrol"),
@@ -598,7 +599,7 @@ def test_the_header_names_the_exact_commands() -> None:
     for what in ("job", "job ID", "node", "config"):
         assert f"#     sh -c 'READ SCONTROL -a show {what}'\n" in header
     for which in ("-j IDS", "-S utsTIME -E utsTIME -s STATES"):
-        assert f"#     sh -c 'READ SACCT -n -P -X -D -a -o FIELDS {which}'\n" in header
+        assert f"#     sh -c 'READ SACCT -n -P -X -D -a --local -o FIELDS {which}'\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show job\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show node\n" in header
     assert "#     SQUEUE -h -a -t all -o %A:%U\n" in header
