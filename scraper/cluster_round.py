@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 
 from pymongo.errors import PyMongoError
@@ -31,6 +32,7 @@ from ingest.reading.records import (
 from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.intake import Intake, RoundCounts
+from ingest.sync.node_life import note_nodes
 from ingest.sync.round_log import ScrapeLog
 from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
@@ -95,6 +97,7 @@ class ClusterScraper:
     ) -> None:
         self.cluster = cluster
         self._settings = scraper
+        self._store = store
         self._connect_to = connect_to
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
@@ -139,6 +142,9 @@ class ClusterScraper:
                         self._watch.keep_configuration(self._connection)
                     if kind is JOBS:
                         self._account(asked, counts.unseen_ends)
+                    else:
+                        began = datetime.fromtimestamp(asked, timezone.utc)
+                        note_nodes(self._store, self.cluster, self.lease.bulk_write, began)
             except BaseException as error:
                 self._answered = not isinstance(error, ScrapeError) or error.answered
                 self._accounting.forget()

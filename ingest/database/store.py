@@ -11,6 +11,7 @@ leases      which daemon scrapes a cluster       see `ingest.database.leases`
 set_aside   a record that could not be read      ``_id``: cluster, kind and id
 scrapes     how one round went                   nothing; a week is kept
 clusters    how a cluster's rounds go            ``_id``: cluster and kind
+node_periods what held for a node for a time     ``_id``: cluster, name and begin
 coverage    the time whose jobs are all known    ``_id``: cluster
 marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
 ==========  ===================================  =======================================
@@ -86,6 +87,13 @@ USER_INDEXES = [
     _unique_string("tokens.sha256"),
 ]
 SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
+NODE_PERIODS_KEPT_SECONDS = 400 * 86400
+"""How long a node's period stays in ``node_periods`` after its end."""
+NODE_PERIOD_INDEXES = [
+    IndexModel([("cluster_name", ASCENDING), ("until", ASCENDING)]),
+    IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
+    IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
+]
 SET_ASIDE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
 
 
@@ -104,6 +112,7 @@ class Store:
         self.set_aside: Collection[Document] = self.database["set_aside"]
         self.scrapes: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
+        self.node_periods: Collection[Document] = self.database["node_periods"]
         self.coverage: Collection[Document] = self.database["coverage"]
         self.marks: Collection[Document] = self.database["marks"]
 
@@ -119,6 +128,7 @@ class Store:
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.set_aside.create_indexes(SET_ASIDE_INDEXES)
+        self.node_periods.create_indexes(NODE_PERIOD_INDEXES)
         self.scrapes.create_indexes(SCRAPE_INDEXES)
 
 

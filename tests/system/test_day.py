@@ -26,6 +26,7 @@ import pytest
 
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store, connect
+from ingest.sync.coverage import coverage_of
 from tests.mongo import secantus
 from tests.system.beside_slurmdbd import differences
 from tests.system.daemons import Daemon, wait_until
@@ -183,7 +184,8 @@ class Day:
         try:
             wait_until(none_left, "all is as slurmdbd has it", HEAL_SECONDS)
         except TimeoutError:
-            pytest.fail(f"{site.name}: {left[:10]}")
+            known = coverage_of(self.store, site.name)
+            pytest.fail(f"{site.name}: {len(left)} differences, {left[:10]}; {known}")
         return round(time.monotonic() - began, 1)
 
     def settled(self, site: Site) -> bool:
