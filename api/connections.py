@@ -1,9 +1,9 @@
-"""What one client may do to the others: nothing. Ambiguous requests and slow clients are ended.
+"""Reject ambiguous HTTP requests, and disconnect slow clients.
 
-A request that two programs could cut differently is refused, so that a proxy in front and the API
-never disagree about where one ends and the next begins (RFC 9112, 6.3, 11.2).  A request has to be
-there within `RECEIVE_SECONDS` of its first byte, an answer has to be taken at `LEAST_RATE` or more,
-and when connections become scarce, the one that has waited longest for its client makes room.
+A request that two programs could end at different bytes is refused: a proxy in front and the API
+must agree where each request ends (RFC 9112, 6.3, 11.2).  A client has `RECEIVE_SECONDS` to send a
+request, and must read a response at `LEAST_RATE` or faster.  When connections become scarce, the
+connections that have waited longest for their clients are closed.
 """
 
 import re
@@ -15,12 +15,12 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 
 RECEIVE_SECONDS = 30.0
-"""From the first byte of a request to its last."""
+"""Seconds from the first byte of a request to its last."""
 LEAST_RATE = 1 << 10
-"""Bytes a second that a client takes of its answer, over any `RATE_SECONDS`."""
+"""Bytes per second that a client must read of a response, over any `RATE_SECONDS`."""
 RATE_SECONDS = 60.0
 GRACE_SECONDS = 1.0
-"""What a client has in any case; when connections are scarce, new ones wait that long for it."""
+"""Seconds that every client has, even when connections are scarce."""
 
 _FOLDED = re.compile(rb"\r?\n[ \t]")
 _NAME = re.compile(rb"^([^:\r\n]*):", re.MULTILINE)
@@ -32,13 +32,13 @@ _VERSIONS = ("1.0", "1.1")
 
 
 class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
-    """waitress's reading of a request, but for what it lets pass."""
+    """A request as waitress reads it, with stricter rules."""
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the request line and the header fields.
 
-        Raises ParsingError, which is answered with 400, and for a coding of the body other than
-        chunked TransferEncodingNotImplemented, with 501.
+        Raises ParsingError, which becomes a 400, and TransferEncodingNotImplemented for a transfer
+        coding other than chunked, which becomes a 501.
         """
         _, _, fields = header_plus.partition(b"\r\n")
         if _FOLDED.search(header_plus):
@@ -61,27 +61,27 @@ class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """A client's connection, which knows since when it waits for its client."""
+    """A client's connection, which knows how long it has waited for its client."""
 
     parser_class = StrictRequest
 
     def __init__(self, *args: Any, **keys: Any) -> None:
         self.waiting_since = time.monotonic()
-        """For a request, or for its rest."""
+        """Since when the connection waits for a request or its rest; monotonic seconds."""
         self._sent = 0
         self._measured: tuple[float, int] | None = None
-        """When an answer was last measured, and how much had been taken then."""
+        """When the reading of a response was last measured, and the bytes sent until then."""
         super().__init__(*args, **keys)
 
     def received(self, data: bytes) -> bool:
-        """Take what came of a request. The time for it runs from its first byte."""
+        """Take bytes of a request. The time for a request runs from its first byte."""
         if self.request is None:
             self.waiting_since = time.monotonic()
         taken: bool = super().received(data)
         return taken
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send what the socket takes."""
+        """Send as many bytes as the socket takes; returns their number."""
         sent: int = super().send(data, do_close)
         self._sent += sent
         if not self.total_outbufs_len:
@@ -90,11 +90,11 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
     @property
     def waits(self) -> bool:
-        """Whether its client has the word: no request is complete, no answer under way."""
+        """Whether the client's turn has come: no complete request and no response is left."""
         return not self.requests and not self.total_outbufs_len
 
     def is_slow(self, now: float) -> bool:
-        """Whether its client takes too long, with a request or with an answer."""
+        """Return whether the client is too slow in sending a request or reading a response."""
         if self.waits:
             self._measured = None
             return self.request is not None and now - self.waiting_since > RECEIVE_SECONDS
@@ -109,7 +109,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
 
 def end_slow(connections: Iterable[Connection], most: int, now: float) -> None:
-    """End those whose clients are slow, and of more than *most* those that have waited longest.
+    """Close the connections of slow clients, and of more than *most* those that waited longest.
 
     To be called in the thread of the server's loop.
     """

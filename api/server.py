@@ -1,10 +1,10 @@
-"""The API under waitress: where it listens, how much it takes in, and how it stops."""
+"""Run the API under waitress: its sockets, the limits on requests, and its end."""
 
 import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,44 +12,45 @@ from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from api.arguments import MAX_BODY_BYTES, too_large_body
 from api.connections import Connection, end_slow
-from api.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.arguments import MAX_BODY_BYTES, too_large_body
+from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.request import WsgiApplication
+from api.http.security_headers import NOSNIFF
 from config.settings import ApiSettings
 
 MAX_HEADER_BYTES = 64 << 10
-"""The request line with its query, and all header fields."""
+"""Bytes of the request line with its query, and of all header fields."""
 
 _CONNECTIONS = 500
 _ROOM = 50
-"""Connections that are kept free, for new clients."""
+"""Connections that are kept free for new clients."""
 _IDLE_SECONDS = 60
-"""A connection on which nothing happens for so long is closed."""
+"""Seconds after which an idle connection is closed."""
 _TURN_SECONDS = 1.0
 _SECONDS_TO_FINISH = 20.0
-"""What the answers that are under way have when the server stops."""
+"""Seconds in which responses may still be sent when the server stops."""
 _WAITING_BYTES = 256 << 20
-"""What may wait, on disk, for one slow client. More of it would hold a thread until it reads on."""
+"""Bytes that may wait on disk for one slow client; beyond them, a thread waits for the client."""
 
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
-WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 
 class ServerError(Exception):
-    """The API can't listen where the configuration says; the message is for the operator."""
+    """The API can't listen at the configured address; the message is for the operator."""
 
 
 class Server:
-    """The API, listening at the configured address from the start; `run` answers until `stop`.
+    """The API, which listens at the configured address from the start; `run` serves until `stop`.
 
-    Raises ServerError where it can't listen; *key* is what of the configuration would mend that.
+    Raises ServerError if it can't listen; *key* names the setting that would fix that.
     """
 
     def __init__(
         self, app: WsgiApplication, settings: ApiSettings, key: str = "api.host or api.port"
     ) -> None:
         self._stopping = threading.Event()
+        self._being_stopped = threading.RLock()  # a signal may interrupt the thread that holds it
         self._turned: Callable[[], None] = lambda: None
         self._looked_at = time.monotonic()
         self._channels: dict[int, Any] = {}
@@ -82,26 +83,29 @@ class Server:
             listener.channel_class = _Connection
 
     def run(self, turned: Callable[[], None] = lambda: None) -> None:
-        """Answer requests until `stop`; then take no new ones, finish the answers, return.
+        """Answer requests until `stop`; then take no new requests, send all responses, return.
 
-        *turned* is called again and again meanwhile, at least every second or so.
+        *turned* is called at every turn of the loop, about once a second or more often.
         """
         self._turned = turned
         while not self._stopping.is_set():
             self._turn()
+        with self._being_stopped:  # the sockets must stay until `stop` has woken the loop
+            pass
         for listener in self._listeners:
             wasyncore.dispatcher.close(listener)
         deadline = time.monotonic() + _SECONDS_TO_FINISH
-        while self._answers_under_way() and time.monotonic() < deadline:
+        while self._responses_under_way() and time.monotonic() < deadline:
             self._turn()
         self._waitress.task_dispatcher.shutdown()
         wasyncore.close_all(self._channels)
 
     def stop(self) -> None:
-        """Make `run` return. May be called from any thread, and when a signal arrives."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            self._listeners[0].pull_trigger()
+        """Make `run` return. May be called from any thread and from a signal handler."""
+        with self._being_stopped:
+            if not self._stopping.is_set():
+                self._stopping.set()
+                self._listeners[0].pull_trigger()
 
     def _turn(self) -> None:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
@@ -115,12 +119,12 @@ class Server:
     def _connections(self) -> list[Connection]:
         return [each for each in self._channels.values() if isinstance(each, Connection)]
 
-    def _answers_under_way(self) -> bool:
+    def _responses_under_way(self) -> bool:
         return any(channel.requests or channel.total_outbufs_len for channel in self._connections())
 
 
 def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:
-    """A socket for each address of the host: ``localhost`` may have two."""
+    """Return a socket for each address of the host: ``localhost`` may have two."""
     listening: list[socket.socket] = []
     refused: list[OSError] = []
     try:
@@ -158,8 +162,8 @@ def _listening_socket(family: int, address: Any) -> socket.socket:
     return listening
 
 
-class _Answer(WSGITask):  # type: ignore[misc]  # waitress has no types
-    """waitress's answer, without the end of a chunked body after HEAD, which has no body."""
+class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """A response of waitress, without the end of a chunked body after HEAD, which has no body."""
 
     def build_response_header(self) -> Any:
         header = super().build_response_header()
@@ -169,19 +173,19 @@ class _Answer(WSGITask):  # type: ignore[misc]  # waitress has no types
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]
-    """The answer to what the application never sees, as a problem like its own."""
+    """The response to a request that the application never sees: a problem like its own."""
 
     def execute(self) -> None:
         problem = _refusal(self.request.error.code)
         self.status = problem.status_line
-        self.response_headers.append(("Content-Type", CONTENT_TYPE))
+        self.response_headers += [("Content-Type", CONTENT_TYPE), NOSNIFF]
         self.set_close_on_finish()
         self.content_length = len(problem.body)
         self.write(problem.body)
 
 
 class _Connection(Connection):
-    task_class = _Answer
+    task_class = _Response
     error_task_class = _Refusal
 
 

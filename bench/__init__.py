@@ -1,1 +1,1 @@
-"""What Clockwork costs, beside what others cost and what can't be undercut: ``make bench``."""
+"""Measure what Clockwork costs, beside other ways and the least possible cost: ``make bench``."""

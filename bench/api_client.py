@@ -1,4 +1,4 @@
-"""Requests to the API: straight into the WSGI application, and over HTTP by many clients."""
+"""Make requests to the API: directly to the WSGI application, and over HTTP by many clients."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 
 class Wsgi:
-    """Calls *app* as a server would, with a user's token."""
+    """Call *app* as a server would, with a user's token."""
 
     def __init__(self, app: WsgiApplication, token: str = "") -> None:
         self._app = app
@@ -24,7 +24,7 @@ class Wsgi:
     def get(
         self, path: str, arguments: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> tuple[str, dict[str, str], bytes]:
-        """Status, header fields by their names in lower case, and body."""
+        """Return status, header fields by their names in lower case, and body."""
         environ: dict[str, Any] = {
             "REQUEST_METHOD": "GET",
             "SCRIPT_NAME": "",
@@ -60,9 +60,9 @@ class Wsgi:
 
 
 class Http:
-    """A connection with a user's token, kept as long as the server keeps it.
+    """Make requests with a user's token over one connection, as long as the server keeps it.
 
-    Raises OSError when it breaks within an answer.
+    Raises OSError when the connection breaks within a response.
     """
 
     def __init__(self, port: int, token: str = "") -> None:
@@ -77,7 +77,7 @@ class Http:
             self._socket = None
 
     def get(self, target: str) -> bytes:
-        """The answer to a GET, header and body; *target* is path and query."""
+        """Return the response to a GET, header and body; *target* is path and query."""
         connection = self._socket or self._connect()
         head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}"
         connection.sendall(f"{head}\r\n\r\n".encode())
@@ -98,7 +98,7 @@ class Http:
 
 
 def _is_whole(received: bytearray) -> bool:
-    """Whether an answer is all there: of the length that it says, or chunked to its end."""
+    """Return whether a response is complete: as long as its header says, or chunked to its end."""
     head = _head(received)
     if not head:
         return False
@@ -109,7 +109,7 @@ def _is_whole(received: bytearray) -> bool:
 
 
 def _head(received: bytearray) -> bytes:
-    """Status line and header fields in lower case, as soon as they are all there."""
+    """Return status line and header fields in lower case; empty until all of them are there."""
     end = received.find(b"\r\n\r\n")
     return bytes(received[: end + 4]).lower() if end >= 0 else b""
 
@@ -117,9 +117,9 @@ def _head(received: bytearray) -> bytes:
 def requests_a_second(
     ports: Sequence[int], token: str, targets: Sequence[str], clients: int, seconds: float
 ) -> float:
-    """How many requests a second of so many *clients* are answered by the servers at *ports*.
+    """Return how many requests per second of *clients* clients the servers at *ports* answer.
 
-    Each client asks one server for the *targets* in turn, and again when it has an answer.
+    Each client asks one server for the *targets* in turn, the next one after each response.
     """
     answered = [0] * clients
     ends_at = time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""How others do it: common scripts, and earlier releases of Clockwork as is told of them.
+"""Do the same work in other ways: as common scripts and other Clockworks do it.
 
 Each is written as its like is written elsewhere, neither slowed down nor made faster.  They read
 clean records alone: what users write into names and comments leads both readers astray.
@@ -24,7 +24,7 @@ _COMMAND = re.compile(r"^\s*Command=(.*)$")
 
 
 def naive_split(text: str) -> Iterator[Pairs]:
-    """Every record as a dict of strings: lines cut at spaces, what holds ``=`` cut there."""
+    """Yield every record as a dict of strings: lines are split at spaces, then at ``=``."""
     pairs: Pairs = {}
     for line in text.splitlines():
         if not line.strip():
@@ -41,9 +41,9 @@ def naive_split(text: str) -> Iterator[Pairs]:
 
 
 def regular_expressions(text: str) -> Iterator[Pairs]:
-    """Every record as a dict of strings: a pattern finds the pairs of each line.
+    """Yield every record as a dict of strings: a regular expression finds the pairs of each line.
 
-    JobName and Command, whose values can hold spaces, have patterns of their own.
+    JobName and Command can contain spaces, so they have expressions of their own.
     """
     pairs: Pairs = {}
     for line in text.splitlines():
@@ -145,7 +145,7 @@ _FIELDS: dict[str, tuple[str, _Reader]] = {
 
 
 def typed(pairs: Pairs, zone: ZoneInfo, cluster_name: str) -> Document:
-    """The ``slurm`` dict of a job; what is taken for a key and is none is kept as text."""
+    """Return the ``slurm`` dict of a job. Unknown keys are kept as text."""
     slurm: Document = {"cluster_name": cluster_name}
     for key, value in pairs.items():
         if key == "UserId":
@@ -158,7 +158,7 @@ def typed(pairs: Pairs, zone: ZoneInfo, cluster_name: str) -> Document:
 
 
 def regular_expression_documents(text: str, zone: ZoneInfo, cluster_name: str) -> list[Document]:
-    """Text to documents with typed fields."""
+    """Return the documents of a text, with typed fields."""
     return [typed(pairs, zone, cluster_name) for pairs in regular_expressions(text)]
 
 
@@ -166,7 +166,7 @@ def regular_expression_documents(text: str, zone: ZoneInfo, cluster_name: str) -
 
 
 def two_updates_per_job(collection: Collection[Document], slurm_dicts: Iterable[Document]) -> None:
-    """Every job every cycle: an update that makes the job where it is missing, one that sets it."""
+    """Write every job with two updates: one creates a missing job, one sets its values."""
     operations = []
     for slurm in slurm_dicts:
         wanted = {"slurm.job_id": slurm["job_id"], "slurm.cluster_name": slurm["cluster_name"]}
@@ -180,7 +180,7 @@ def two_updates_per_job(collection: Collection[Document], slurm_dicts: Iterable[
 
 
 def flask_app(collection: Collection[Document], wanted: Mapping[str, Any]) -> Flask:
-    """``/jobs/list`` under Flask: the documents that fit *wanted* as a list, through jsonify."""
+    """Return a Flask application whose ``/jobs/list`` sends documents that match *wanted*."""
     app = Flask("baseline")
 
     @app.route("/jobs/list")

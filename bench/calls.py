@@ -1,4 +1,4 @@
-"""What Clockwork costs a cluster: how often it logs in and calls scontrol, told by the cluster."""
+"""Count how often Clockwork logs in to a cluster and calls scontrol, on the cluster's side."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ _SECONDS_TO_STOP = 30
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """A scraper that runs for some intervals, seen from the other side."""
+    """Run a scraper for some intervals; return the rows of what the cluster saw."""
     with login_host(setting.folder) as host:
         host.print_from_now_on(Dump(min(_JOBS, setting.sizes.jobs), nodes=_NODES))
         # It ends in the middle between two calls.
@@ -49,7 +49,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 
 
 def _scrape(setting: Setting, host: LoginHost, name: str, seconds: float) -> float:
-    """Run ``clockwork scrape`` for so long after its first call; returns when it was stopped."""
+    """Run ``clockwork scrape`` for *seconds* after its first call; return when it stopped."""
     config = setting.folder / "scrape.toml"
     database = setting.databases.new_store().database.name
     tables = host.configuration([name], JOBS_INTERVAL, NODES_INTERVAL)
@@ -71,5 +71,5 @@ def _scrape(setting: Setting, host: LoginHost, name: str, seconds: float) -> flo
 
 
 def _most_at_once(calls: Sequence[Call]) -> int:
-    """How many of *calls* ran at one time, at most."""
+    """Return the largest number of *calls* that ran at the same time."""
     return max(sum(other.began <= call.began < other.ended for other in calls) for call in calls)

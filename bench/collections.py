@@ -1,4 +1,4 @@
-"""Stores that are full: jobs and nodes as a scrape leaves them, and an account to ask with."""
+"""Fill stores with jobs and nodes as a scrape leaves them, and with an account."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -18,13 +18,13 @@ _BATCH = 5_000
 
 
 def token_of_a_user(store: Store) -> str:
-    """A token of the user who has the most jobs of a dump."""
+    """Return a token of the user who has the most jobs of a dump."""
     _, token = add_user(store, EMAIL, USERNAME)
     return token
 
 
 def with_jobs(databases: Databases, jobs: int, cluster: str = "mila") -> Store:
-    """A store into which one round brought so many jobs."""
+    """Return a store into which one round has written *jobs* jobs."""
     store = databases.new_store()
     add_round(store, jobs, cluster)
     return store
@@ -33,7 +33,7 @@ def with_jobs(databases: Databases, jobs: int, cluster: str = "mila") -> Store:
 def add_round(
     store: Store, jobs: int, cluster: str, begins: Callable[[], None] = lambda: None
 ) -> None:
-    """Bring so many jobs of *cluster* into *store*, in one round; *begins* is called before."""
+    """Write *jobs* jobs of *cluster* into *store* in one round; *begins* is called before it."""
     rounds = product.Rounds(store, cluster=product.cluster_settings(cluster))
     chunks = product.chunks_of(Dump(jobs))
     begins()
@@ -41,7 +41,7 @@ def add_round(
 
 
 def large(databases: Databases, records: int) -> Store:
-    """A store with so many jobs, ids ``1`` and up, and as many nodes, ``cn-1`` and up."""
+    """Return a store with *records* jobs (ids ``1`` and up) and as many nodes (``cn-1`` and up)."""
     patterns = databases.new_store()
     dump = Dump(_PATTERNS, nodes=_PATTERNS)
     rounds = product.Rounds(patterns)

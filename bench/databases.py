@@ -1,4 +1,4 @@
-"""The embedded database of a run, as `clockwork up` runs it, and empty stores in it."""
+"""Run the embedded database as `clockwork up` does, and make empty stores in it."""
 
 from itertools import count
 from pathlib import Path
@@ -11,9 +11,9 @@ from ingest.database.store import Store
 
 
 class Databases:
-    """Databases in the embedded one; a context that runs it in *folder*.
+    """Run the embedded database in *folder*, as a context manager.
 
-    They stay to its end: to drop one takes the embedded database longer than to fill it.
+    No store is dropped: that takes the embedded database longer than to fill the store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,11 +33,11 @@ class Databases:
 
     @property
     def uri(self) -> str:
-        """The URI for pymongo."""
+        """Return the URI for pymongo."""
         return self._embedded.uri
 
     def new_store(self) -> Store:
-        """An empty store with its indexes, over the one connection pool of the run."""
+        """Return an empty store with its indexes. All stores share one connection pool."""
         store = Store(self._first.database.client[f"bench_{next(self._numbers)}"])
         store.ensure_indexes()
         return store

@@ -1,4 +1,4 @@
-"""Dumps of any size, as `scontrol show job` and `scontrol show node` would print them.
+"""Make dumps of any size, as `scontrol show job` and `scontrol show node` would print them.
 
 Records have the layout of a captured dump (`bench.layouts`) and values of their own: a mix of
 states, users, names, comments, arrays and resources as a busy cluster has it.  The same `Dump`
@@ -71,7 +71,7 @@ _NODE_LINES_LEFT_OUT = frozenset({"Comment", "Extra", "GresDrain", "GresUsed"})
 
 @dataclass(frozen=True)
 class Dump:
-    """Which records, and how they stand."""
+    """The size, the content and the round of a dump."""
 
     jobs: int
     nodes: int = 500
@@ -87,27 +87,27 @@ class Dump:
 
     @property
     def changes(self) -> int:
-        """How many jobs are in another state in each next round."""
+        """The number of jobs whose state changes in each round."""
         return round(self.jobs * self.percent / 100)
 
     def at(self, number: int, seal: str | None = None) -> "Dump":
-        """The same cluster in the round of this *number*, under another seal if one is given."""
+        """Return the dump of the same cluster in round *number*, with *seal* if it is given."""
         return replace(self, round=number, seal=self.seal if seal is None else seal)
 
     @property
     def now(self) -> datetime:
-        """When it was printed."""
+        """When the dump was printed."""
         return FIRST_ROUND + (self.round * INTERVAL if self.moving else timedelta())
 
 
 def job_dump(dump: Dump) -> Iterator[bytes]:
-    """What ``scontrol show job`` prints, in chunks of about 64 KiB."""
+    """Yield what ``scontrol show job`` prints, in chunks of about 64 KiB."""
     layout = read_layout(JOB_LAYOUT, _JOB_PLACES)
     return _chunks(_job(dump, number, layout) for number in range(dump.jobs))
 
 
 def node_dump(dump: Dump) -> Iterator[bytes]:
-    """What ``scontrol show node`` prints, in chunks of about 64 KiB."""
+    """Yield what ``scontrol show node`` prints, in chunks of about 64 KiB."""
     layout = read_layout(NODE_LAYOUT, _NODE_PLACES)
     return _chunks(_node(dump, number, layout) for number in range(dump.nodes))
 

@@ -1,4 +1,4 @@
-"""How cost grows with the number of jobs and of clusters, and the exponent that fits."""
+"""Measure how cost grows with the number of jobs and of clusters, and fit an exponent."""
 
 import re
 import threading
@@ -12,6 +12,7 @@ from api import build_app
 from bench import collections, limits, product
 from bench.api_client import BASE, Wsgi
 from bench.dumps import FIRST_JOB_ID, Dump
+from bench.login_host import CONFIGURATION
 from bench.plots import log_log_plot
 from bench.reading import SEAL
 from bench.results import shown_seconds
@@ -30,7 +31,7 @@ LARGE = 50_000
 
 @dataclass(frozen=True)
 class Growth:
-    """What several things cost at several sizes."""
+    """The costs of several operations at several sizes."""
 
     name: str
     """Of the plot's file, too."""
@@ -41,14 +42,14 @@ class Growth:
     """By what it is; one for each size."""
 
     def exponents(self) -> dict[str, float]:
-        """The power of the size with which each grows."""
+        """Return the exponent of each operation's growth."""
         return {
             what: exponent(self.sizes, [samples.best for samples in costs])
             for what, costs in self.costs.items()
         }
 
     def document(self) -> dict[str, Any]:
-        """The table for JSON."""
+        """Return the table for JSON."""
         return {
             "name": self.name,
             "sized_by": self.sized_by,
@@ -65,7 +66,7 @@ Document = Mapping[str, Any]
 
 
 def lines(growth: Document) -> list[list[str]]:
-    """The lines of the table, a heading first: the best of each."""
+    """Return the lines of the table with a heading: the best figure of each operation and size."""
     return [
         ["", *(f"{size} {growth['sized_by']}" for size in growth["sizes"]), "grows as"],
         *(
@@ -76,7 +77,7 @@ def lines(growth: Document) -> list[list[str]]:
 
 
 def plot(growth: Document) -> str:
-    """The table as SVG."""
+    """Return the table as SVG."""
     return log_log_plot(
         f"Seconds by number of {growth['sized_by']}",
         growth["sized_by"],
@@ -89,12 +90,12 @@ def plot(growth: Document) -> str:
 
 
 def by_jobs(setting: Setting) -> Iterator[Growth]:
-    """One cluster of more and more jobs."""
+    """Measure one cluster with more and more jobs."""
     yield _growth("growth_by_jobs", "jobs", setting.sizes.growth, lambda n: _of_jobs(setting, n))
 
 
 def by_clusters(setting: Setting) -> Iterator[Growth]:
-    """More and more clusters of one size, scraped side by side by one process."""
+    """Measure more and more clusters of one size, scraped at the same time by one process."""
     yield _growth(
         "growth_by_clusters",
         "clusters",
@@ -168,8 +169,11 @@ class MemoryConnection:
         """Make the next answer, under the seal that stands for the one asked for."""
         self._chunks = product.chunks_of(dump.at(next(self._numbers), SEAL))
 
-    def run(self, _command: str, stdin: bytes) -> "MemoryConnection":
-        """The answer, under the seal that *stdin* holds."""
+    def run(self, command: str, stdin: bytes) -> "MemoryConnection":
+        """The answer to *command*, under the seal that *stdin* holds."""
+        if "show config" in command:
+            self._stream = iter([CONFIGURATION])
+            return self
         asked = re.search(b"%z([A-Za-z0-9]*)", stdin)
         seal = asked[1] if asked else b""
         self._stream = (chunk.replace(SEAL.encode(), seal) for chunk in self._chunks)
@@ -180,11 +184,11 @@ class MemoryConnection:
         return self._stream
 
     def is_alive(self) -> bool:
-        """It always is."""
+        """Return True."""
         return True
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
     abort = close
 
@@ -209,12 +213,12 @@ class Clusters:
         return cast(Connection, self._connections[cluster])
 
     def prepare(self) -> None:
-        """Make the next answer of every cluster."""
+        """Prepare the next output of every cluster."""
         for name, connection in self._connections.items():
             connection.prepare(self._dumps[name])
 
     def run(self) -> None:
-        """A round of every cluster, side by side. Raises RuntimeError when one fails."""
+        """Run a round of every cluster at the same time. Raises RuntimeError when one fails."""
         failed: list[ClusterSettings] = []
 
         def one(scraper: ClusterScraper) -> None:

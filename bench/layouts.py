@@ -1,4 +1,4 @@
-"""Layouts of records as Slurm printed them, to be filled with other values.
+"""Read the layout of records from a captured dump, to fill it with other values.
 
 A captured dump shows which lines a release prints, in which order, and which keys share a line.
 Put together, its records give one `Layout`, from which a record takes the lines that apply to it.

@@ -1,4 +1,4 @@
-"""What can't be undercut: the bytes cut into records and hashed, BSON, pymongo and orjson alone."""
+"""Do the least that the work needs: split and hash records, BSON, pymongo and orjson alone."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,23 +15,23 @@ _BETWEEN_JOBS = b"\n\nJobId="
 
 
 def split_and_hash(chunks: Iterable[bytes]) -> list[bytes]:
-    """A digest of every record of a dump of jobs, cut at blank lines, none of it looked at."""
+    """Return a digest of every record of a dump of jobs, split at blank lines."""
     pieces = b"".join(chunks).split(_BETWEEN_JOBS)
     return [hashlib.blake2b(piece, digest_size=16).digest() for piece in pieces]
 
 
 def encode(documents: Documents) -> int:
-    """Bytes of BSON of all *documents*."""
+    """Return the number of bytes of all *documents* in BSON."""
     return sum(len(bson.encode(document)) for document in documents)
 
 
 def insert(collection: Collection[dict[str, Any]], documents: Sequence[dict[str, Any]]) -> None:
-    """pymongo's fastest way to put *documents* into an empty collection."""
+    """Insert *documents* into an empty collection in pymongo's fastest way."""
     collection.insert_many(documents, ordered=False)
 
 
 def update(collection: Collection[dict[str, Any]], documents: Documents) -> None:
-    """Write *documents* over those that have their ``_id``, in one bulk."""
+    """Update the documents with the same ``_id`` as *documents*, in one bulk write."""
     operations = [
         UpdateOne({"_id": document["_id"]}, {"$set": {"slurm": document["slurm"]}})
         for document in documents
@@ -40,5 +40,5 @@ def update(collection: Collection[dict[str, Any]], documents: Documents) -> None
 
 
 def find_and_dump(collection: Collection[dict[str, Any]], wanted: Mapping[str, Any]) -> bytes:
-    """The documents that fit *wanted*, whole, as JSON."""
+    """Return the documents that match *wanted* as JSON."""
     return orjson.dumps(list(collection.find(wanted)), default=str)

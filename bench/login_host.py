@@ -19,6 +19,8 @@ from tests.system.real_sshd import RealSshd
 
 PLACEHOLDER = "SEALhere"
 """Stands in the files where a seal belongs."""
+CONFIGURATION = b"MinJobAge               = 300 sec\nPrivateData             = none\n"
+"""What `scontrol show config` prints, as far as the scraper reads it."""
 _SCONTROL = """\
 #!/bin/sh
 LC_ALL=C; export LC_ALL
@@ -52,8 +54,9 @@ class LoginHost:
 
     def print_from_now_on(self, dump: Dump) -> None:
         """What `scontrol show job` and `show node` answer."""
+        self._put("config", [CONFIGURATION])
         for kind in (JOBS, NODES):
-            self._put(kind.grammar.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
+            self._put(kind.table.kind, product.chunks_of(dump.at(dump.round, PLACEHOLDER), kind))
 
     def _put(self, name: str, chunks: Iterable[bytes]) -> None:
         new = self._folder / f"{name}.new"

@@ -1,4 +1,4 @@
-"""One job, one node, among very many: beside find_one, and by many clients at once."""
+"""Measure requests for one job or one node among very many, beside find_one."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ CLIENTS = 16
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """One after the other, then by 16 clients at once."""
+    """Measure requests one after the other, then those of 16 clients at the same time."""
     records = setting.sizes.collection
     store = collections.large(setting.databases, records)
     token = collections.token_of_a_user(store)

@@ -1,4 +1,4 @@
-"""Growth as an SVG: both axes logarithmic, so that a power of the size is a straight line."""
+"""Draw growth as SVG. Both axes are logarithmic, so a power of the size is a straight line."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ _LABEL_HEIGHT = 16
 def log_log_plot(
     title: str, sized_by: str, sizes: Sequence[float], lines: Mapping[str, Sequence[float]]
 ) -> str:
-    """The costs of each line in seconds over *sizes*, labelled at its right end; all are positive.
+    """Return a plot of the costs of each line, in seconds, over *sizes*.
 
-    Raises ValueError for a size or a cost that is not.
+    Raises ValueError for a size or a cost that is not positive.
     """
     across = _Axis(min(sizes), max(sizes), _LEFT, WIDTH - _RIGHT)
     costs = [cost for line in lines.values() for cost in line]

@@ -1,4 +1,4 @@
-"""Clockwork as the measurements use it: the few places where its public functions are called."""
+"""Call Clockwork's public functions for the measurements."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,16 +6,16 @@ from bench.dumps import Dump, job_dump, node_dump
 from config import ClusterSettings, ScraperSettings, SshSettings
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.reading.documents import SlurmDict
-from ingest.reading.records import SetAside, Vouching, read_changes, read_records
-from ingest.slurm.kinds import JOBS, NODES, Kind, documents
-from ingest.sync.intake import Intake, RoundCounts
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 DUMP_OF = {JOBS.plural: job_dump, NODES.plural: node_dump}
 
 
 def cluster_settings(name: str = "mila") -> ClusterSettings:
-    """A cluster of this name in Montreal, nowhere to be reached."""
+    """Return the settings of a cluster that cannot be reached."""
     return ClusterSettings(
         name=name,
         timezone="America/Montreal",
@@ -25,16 +25,15 @@ def cluster_settings(name: str = "mila") -> ClusterSettings:
 
 
 def chunks_of(dump: Dump, kind: Kind = JOBS) -> list[bytes]:
-    """A dump as it comes from SSH, all of it in memory."""
+    """Return a dump in chunks as they come from SSH."""
     return list(DUMP_OF[kind.plural](dump))
 
 
 def read(
     chunks: Iterable[bytes], seal: str, kind: Kind = JOBS, cluster: ClusterSettings | None = None
-) -> Iterator[SlurmDict | SetAside]:
-    """Text to documents, as they are read."""
-    records = read_records(chunks, kind.grammar, seal=seal)
-    return documents(records, kind, cluster or cluster_settings())
+) -> Iterator[Record | SetAside | Unchanged]:
+    """Yield the records of a text while it is read."""
+    return Reader(kind.table, cluster or cluster_settings()).read(chunks, seal=seal)
 
 
 class Rounds:
@@ -53,9 +52,9 @@ class Rounds:
         cluster = cluster or cluster_settings()
         lease = Lease(store, cluster.name, settings.lease)
         lease.keep()
-        self._vouching = {kind.plural: Vouching() for kind in (JOBS, NODES)}
+        self._readers = {kind.plural: Reader(kind.table, cluster) for kind in (JOBS, NODES)}
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,
@@ -66,9 +65,7 @@ class Rounds:
         }
 
     def take_in(self, chunks: Iterable[bytes], seal: str, kind: Kind = JOBS) -> RoundCounts:
-        """One round; its text in *chunks*."""
+        """Run one round with the output *chunks*."""
         intake = self._intakes[kind.plural]
-        records = read_changes(
-            chunks, kind.grammar, intake.known, seal=seal, vouching=self._vouching[kind.plural]
-        )
+        records = self._readers[kind.plural].read(chunks, seal=seal, seen=intake.known)
         return intake.take_in(records)

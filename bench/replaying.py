@@ -1,4 +1,4 @@
-"""Captured dumps of any size through ``clockwork replay``: its time and memory as they grow."""
+"""Measure time and memory of ``clockwork replay`` with dumps of growing size."""
 
 import json
 import os
@@ -34,7 +34,7 @@ class Replay:
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """The largest dump, held against the smaller ones."""
+    """Measure the largest dump and compare it with the smaller ones."""
     replays = [replay(setting, jobs) for jobs in setting.sizes.growth]
     largest = replays[-1]
     grows = exponent([run.text_bytes for run in replays], [run.seconds for run in replays])

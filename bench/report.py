@@ -1,4 +1,4 @@
-"""What runs have found, as files: bench/results.json, docs/benchmarks.md, the plots beside that."""
+"""Write the results to bench/results.json, docs/benchmarks.md and the plots in docs/."""
 
 import platform
 from collections.abc import Sequence
@@ -22,12 +22,14 @@ _PACKAGES = ("pymongo", "orjson", "paramiko", "bottle", "waitress", "flask", "Se
 _HEAD = """\
 # What Clockwork costs
 
-Written by `make bench`, which measures each group of rows in one run: ours, a baseline and a limit
-in turn, several times, so that whatever else the machine does falls on all of them alike. Every
-figure is the median and, in brackets, the best; ratios are of the medians. What counts are the
-ratios: the seconds are those of this machine. `bench/results.json` has the same for programs, and
-`bench/` says how each is measured. `make bench BENCH_ROWS=...` measures some groups anew and leaves
-the others as they were.
+`make bench` wrote this page. It measures Clockwork, a baseline and a limit in turns, several
+times, so that other work of the machine disturbs all of them alike. A baseline is another way to
+do the same. A limit is the least that it can cost. Each figure is the median and, in brackets,
+the best. Look at the ratios, which are those of the medians: the seconds depend on the machine.
+
+`bench/results.json` has the same figures for programs. The modules in `bench/` say how each of
+them is measured. `make bench BENCH_ROWS=read,rounds` measures some groups again and keeps the
+others.
 """
 
 Results = dict[str, Any]
@@ -42,7 +44,7 @@ def keep(
     growths: Sequence[Growth],
     order: Sequence[str],
 ) -> None:
-    """Write the files anew with what was found for *group*; *order* is that of all groups."""
+    """Write the files with new results for *group*; *order* is the order of all groups."""
     results: Results = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
     groups = results.get("groups", {}) | {
         group: {
@@ -77,7 +79,7 @@ def _all(results: Results, part: str) -> list[Any]:
 
 
 def page(results: Results) -> str:
-    """The results in Markdown."""
+    """Return the results in Markdown."""
     versions = ", ".join(f"{package} {number}" for package, number in results["versions"].items())
     rows = _all(results, "rows")
     targets = [target for row in rows for target in row["targets"]]

@@ -1,4 +1,4 @@
-"""What a run has found: rows with ours, a baseline and a limit, as JSON and as a table of that."""
+"""Hold the results of a run: rows with ours, a baseline and a limit, as JSON and as a table."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from bench.timing import Samples
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on a ratio or a figure, and what was found."""
+    """A bound on a ratio or a figure, and the measured value."""
 
     says: str
     """``at most 1.3 x the limit``."""
@@ -20,13 +20,13 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether what was found keeps to the bound."""
+        """Whether the measured value respects the bound."""
         return self.found >= self.bound if self.at_least else self.found <= self.bound
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that Clockwork does, beside another way to do it and the least that it can cost."""
+    """One operation of Clockwork, beside another way to do it and the least that it can cost."""
 
     name: str
     ours: Samples
@@ -40,16 +40,16 @@ class Row:
 
     @property
     def gain(self) -> float | None:
-        """How many times better than the baseline ours is."""
+        """How many times better ours is than the baseline."""
         return None if self.baseline is None else self.ours.times_better(self.baseline)
 
     @property
     def distance(self) -> float | None:
-        """How many times better than ours the limit is."""
+        """How many times better the limit is than ours."""
         return None if self.limit is None else self.limit.times_better(self.ours)
 
     def document(self) -> dict[str, Any]:
-        """The row for JSON."""
+        """Return the row for JSON."""
         return {
             "name": self.name,
             "ours": _samples(self.ours),
@@ -72,14 +72,14 @@ class Row:
 
 
 def at_most_limit(bound: float, ours: Samples, limit: Samples, what: str = "the limit") -> Target:
-    """The target that *ours* is at most so many times *limit*, of the medians."""
+    """Return the target that the median of *ours* is at most *bound* times that of *limit*."""
     return Target(f"at most {bound:g} x {what}", limit.times_better(ours), bound)
 
 
 def at_least_baseline(
     bound: float, ours: Samples, baseline: Samples, what: str = "the baseline"
 ) -> Target:
-    """The target that *ours* is at least so many times faster than *baseline*, of the medians."""
+    """Return the target that *ours* is at least *bound* times faster than *baseline*."""
     found = ours.times_better(baseline)
     return Target(f"{bound:g} times faster than {what}", found, bound, at_least=True)
 
@@ -92,18 +92,18 @@ Document = Mapping[str, Any]
 
 
 def table(rows: Iterable[Document]) -> str:
-    """The rows as text: the median of each and, in brackets, the best."""
+    """Return the rows as text: the median of each and, in brackets, the best."""
     return aligned([HEADINGS, *(cells(row) for row in rows)])
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """The cells in columns, all but the first and the last of a row to the right."""
+    """Return the cells in columns. All but the first and the last column are aligned right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(_line(cells, widths) for cells in lines)
 
 
 def remarks(rows: Iterable[Document]) -> str:
-    """What the baselines and limits of the rows are, and what was measured beside them."""
+    """Return what the baselines and limits of the rows are, and what else was measured."""
     lines = []
     for row in rows:
         said = [f"    {part}: {row[part]['is']}" for part in ("baseline", "limit") if row[part]]
@@ -121,7 +121,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def cells(row: Document) -> tuple[str, ...]:
-    """The row's line in the table, as `HEADINGS` has it."""
+    """Return the row's line in the table, with the columns of `HEADINGS`."""
     targets = "; ".join(
         f"{'met' if each['met'] else 'MISSED'}: {each['target']} ({_number(each['found'])})"
         for each in row["targets"]
@@ -132,7 +132,7 @@ def cells(row: Document) -> tuple[str, ...]:
 
 
 def shown(samples: Document) -> str:
-    """The median and, in brackets, the best, with their unit; ``-`` for none."""
+    """Return the median and, in brackets, the best, with their unit; ``-`` for None."""
     if not samples:
         return "-"
     in_ms = samples["unit"] == "s" and samples["median"] < 1
@@ -141,7 +141,7 @@ def shown(samples: Document) -> str:
 
 
 def shown_seconds(seconds: float) -> str:
-    """As `shown`, of one figure."""
+    """Return a number of seconds with a suitable unit."""
     return f"{_number(seconds * 1000)} ms" if seconds < 1 else f"{_number(seconds)} s"
 
 

@@ -1,4 +1,4 @@
-"""One run: the rows that were asked for, measured one group after the other."""
+"""Run the measurements: the groups that were asked for, one after the other."""
 
 import sys
 import tempfile
@@ -45,9 +45,9 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
 
 
 def run(groups: Sequence[str], *, quick: bool) -> None:
-    """Measure *groups* and print what was found.
+    """Measure *groups* and print the results.
 
-    What is not *quick* is kept, group by group: a run that is cut short has kept what it found.
+    Unless *quick*, the results of each group are written as soon as the group is done.
     """
     began = datetime.now(timezone.utc)
     all_rows: list[Row] = []

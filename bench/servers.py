@@ -1,4 +1,4 @@
-"""Servers in processes of their own: the API as `clockwork serve` runs it, and one that says OK.
+"""Run servers in processes of their own: `clockwork serve`, and one with a constant response.
 
 ``python -m bench.servers PORT THREADS BYTES`` is the latter: Clockwork's own server with an
 application that answers everything with the same so many bytes.
@@ -28,7 +28,7 @@ THREADS = ApiSettings().threads
 
 @contextmanager
 def api_server(uri: str, store: Store, folder: Path) -> Iterator[int]:
-    """``clockwork serve`` over *store*; yields its port."""
+    """Run ``clockwork serve`` with *store*; yield its port."""
     port = free_port()
     config = folder / f"serve-{port}.toml"
     config.write_text(
@@ -41,7 +41,7 @@ def api_server(uri: str, store: Store, folder: Path) -> Iterator[int]:
 
 @contextmanager
 def constant_server(answer_bytes: int, folder: Path) -> Iterator[int]:
-    """The same server with an application that answers so many bytes; yields its port."""
+    """Run the same server with an application that returns *answer_bytes* bytes; yield its port."""
     port = free_port()
     arguments = ["bench.servers", str(port), str(THREADS), str(answer_bytes)]
     with _running(arguments, port, folder, {}):

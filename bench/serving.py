@@ -1,4 +1,4 @@
-"""Mongo to JSON: ``jobs/list`` beside Flask, and beside find and orjson alone."""
+"""Measure ``jobs/list`` beside Flask, and beside find and orjson alone."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ CLUSTER = "mila"
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """A whole list of jobs, and the same when the client has it already."""
+    """Measure a whole list of jobs, and the same list if the client has it already."""
     store = collections.with_jobs(setting.databases, setting.sizes.listed, CLUSTER)
     token = collections.token_of_a_user(store)
     client = Wsgi(build_app(store), token)

@@ -1,4 +1,4 @@
-"""Where a run measures: its sizes, its database, its folder."""
+"""Hold what all measurements of a run share: sizes, database and folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from bench.sizes import Sizes
 
 @dataclass(frozen=True)
 class Setting:
-    """What every measurement is given."""
+    """The sizes, the database and the folder of a run."""
 
     sizes: Sizes
     databases: Databases

@@ -1,4 +1,4 @@
-"""What a second process buys on one machine: of the API, and of the scraper under leases."""
+"""Measure what a second API process, or a second scraper, gains on one machine."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _SECONDS_TO_STOP = 30
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Two processes beside one, as a baseline."""
+    """Measure two processes, with one process as the baseline."""
     yield from _apis(setting)
     yield from _scrapers(setting)
 

@@ -1,4 +1,4 @@
-"""``jobs/list`` of 100 jobs while another process writes a first round into the same database.
+"""Measure ``jobs/list`` of 100 jobs while another process writes into the same database.
 
 ``python -m bench.under_load DATABASE JOBS`` is that process; the URI comes from the environment.
 """
@@ -27,7 +27,7 @@ _SECONDS_TO_WRITE = 1800
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """The median and the 99th of 100 requests, beside those of the bare find."""
+    """Measure the median and the 99th percentile of requests, beside those of the bare find."""
     store = collections.with_jobs(setting.databases, LISTED, SMALL)
     token = collections.token_of_a_user(store)
     with api_server(setting.databases.uri, store, setting.folder) as port:

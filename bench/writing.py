@@ -1,6 +1,6 @@
-"""Rounds, from text to Mongo: the first, those in which little changed, those in which nothing did.
+"""Measure rounds: the first one, those in which little changed, those in which nothing changed.
 
-Every round comes under a seal of its own, as a scrape does, so no two texts are alike.
+Every round has a seal of its own, as every scrape has, so no two texts are the same.
 """
 
 from collections.abc import Iterator
@@ -111,7 +111,7 @@ class Bare:
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """First rounds, then rounds that follow."""
+    """Measure first rounds, then the rounds after them."""
     dump = Dump(setting.sizes.jobs)
     baseline = Baseline(setting.databases, dump)
     first = Series(setting.databases, dump)

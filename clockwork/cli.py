@@ -15,14 +15,13 @@ from pathlib import Path
 from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
-from clockwork import commands
+from clockwork import commands, replay
 from clockwork.demo.run import DemoError, run_demo
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
 from clockwork.logs import set_up_logging
 from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
 from ingest.accounts.users import ROLES, AccountError
-from ingest.database.migrations import fill_filters
 from ingest.database.store import Store, connect
 from ingest.retention.archive import ArchiveError
 from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
@@ -30,7 +29,7 @@ from scraper.ssh.errors import printable
 
 _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
-    *(RetentionStopped, ServerError, commands.FileError),
+    *(RetentionStopped, ServerError, commands.FileError, replay.ReplayRefused),
 )
 
 
@@ -90,7 +89,6 @@ def _ready(uri: str, settings: Settings) -> Store:
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
     store.ensure_indexes()
-    fill_filters(store)
     return store
 
 
@@ -127,9 +125,16 @@ def _replay(options: argparse.Namespace) -> int:
     _, settings = _settings(options)
     files = {"jobs": options.jobs, "nodes": options.nodes}
     if options.dry_run:
-        return commands.replay_dry(settings, options.cluster, files)
+        return replay.replay_dry(settings, options.cluster, files)
     with _store(settings) as store:
-        return commands.replay(settings, options.cluster, files, store)
+        return replay.replay(
+            settings,
+            options.cluster,
+            files,
+            store,
+            is_complete=options.complete,
+            force=options.force,
+        )
 
 
 def _anonymise(options: argparse.Namespace) -> int:
@@ -230,11 +235,26 @@ def _parser() -> argparse.ArgumentParser:
         "ends the pause after failures",
     )
     command("serve", _serve, "Run the REST API.")
-    replay = command("replay", _replay, "Take captured outputs of scontrol in, as a scrape would.")
-    replay.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
-    replay.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
-    replay.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
-    replay.add_argument(
+    replayed = command(
+        "replay",
+        _replay,
+        "Write captured outputs of scontrol into the database, as a scrape would. No scraper may "
+        "scrape the cluster meanwhile.",
+    )
+    replayed.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
+    replayed.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
+    replayed.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
+    replayed.add_argument(
+        "--complete",
+        action="store_true",
+        help="the files hold all jobs or nodes of the cluster: mark the others as gone",
+    )
+    replayed.add_argument(
+        "--force",
+        action="store_true",
+        help="also where the files look like those of another cluster or of another time",
+    )
+    replayed.add_argument(
         "--dry-run",
         action="store_true",
         help="print the documents as NDJSON and touch no database",

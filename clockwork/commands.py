@@ -9,14 +9,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pymongo.errors import PyMongoError
 
 from clockwork.daemons.api import ApiDaemon
@@ -31,18 +30,16 @@ from ingest.accounts.csv_import import do_import, plan_import
 from ingest.accounts.users import Names, add_user, list_users, revoke
 from ingest.anonymise.rewrite import Report, anonymise
 from ingest.database.store import Store
-from ingest.reading.records import NoAnswer, Record, SetAside, read_records
+from ingest.reading.reader import NoAnswer
 from ingest.retention.retention import restore, run_retention
-from ingest.slurm.kinds import JOBS, NODES, Kind, documents
-from ingest.sync.intake import Intake, RoundCounts
+from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.round_log import request_round
-from ingest.sync.updates import job_cw
 from scraper.cluster_round import ClusterScraper, log_round
 from scraper.ssh.errors import printable
 from scraper.trial import Finding, try_cluster
 
 SOME_SET_ASIDE = 3
-"""Exit status of ``replay`` when records were set aside."""
+"""Exit status of ``replay`` when records are in quarantine, and of ``anonymise``."""
 _CHUNK = 1 << 20
 _MARKS = {"ok": "ok    ", "warning": "warns ", "failed": "FAILED"}
 """What a line of ``check`` begins with."""
@@ -95,7 +92,7 @@ def scrape_once(settings: Settings, store: Store) -> int:
     interrupted = threading.Event()
 
     def one(scraper: ClusterScraper) -> None:
-        if not _take_lease(scraper):
+        if not scraper.lease.acquire():
             logger.error(
                 "another daemon scrapes this cluster", extra={"cluster": scraper.cluster.name}
             )
@@ -136,19 +133,17 @@ def scrape_now(settings: Settings, store: Store, cluster_name: str) -> int:
     before = _last_attempt(store, cluster_name)
     if not request_round(store, cluster_name):
         raise CommandError(f"--now {cluster_name}: no scraper has ever tried this cluster")
-    _say(f"{cluster_name}: waiting for the next round of its jobs")
+    say(f"{cluster_name}: waiting for the next round of its jobs")
     gives_up = time.monotonic() + cluster.jobs_interval + cluster.round_timeout
     while (after := _last_attempt(store, cluster_name)) == before:
         if time.monotonic() > gives_up:
-            _say(
-                f"{cluster_name}: no round began; is `clockwork scrape` or `clockwork up` running?"
-            )
+            say(f"{cluster_name}: no round began; is `clockwork scrape` or `clockwork up` running?")
             return 1
         time.sleep(_SECONDS_TO_HEED)
     if after["ok"]:
-        _say(f"{cluster_name}: the round went well, {after['last_figures']['records']} jobs")
+        say(f"{cluster_name}: the round went well, {after['last_figures']['records']} jobs")
         return 0
-    _say(f"{cluster_name}: the round failed: {after['last_error']['error']}")
+    say(f"{cluster_name}: the round failed: {after['last_error']['error']}")
     return 1
 
 
@@ -163,16 +158,6 @@ def _last_attempt(store: Store, cluster_name: str) -> dict[str, Any]:
     )
 
 
-def _take_lease(scraper: ClusterScraper) -> bool:
-    """Whether the cluster is ours, after waiting for a daemon that may have died holding it."""
-    gives_up = time.monotonic() + 1.5 * scraper.lease.seconds
-    while not scraper.lease.keep():
-        if time.monotonic() > gives_up:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def serve_api(path: Path, settings: Settings, store: Store) -> int:
     """The REST API until SIGTERM or SIGINT."""
     ApiDaemon(path, settings, store).run()
@@ -185,53 +170,6 @@ def _scrapers(settings: Settings, store: Store) -> list[ClusterScraper]:
     ]
 
 
-# --- replay ---------------------------------------------------------------------------------------
-
-
-def replay(
-    settings: Settings, cluster_name: str, files: Mapping[str, Path | None], store: Store
-) -> int:
-    """Captured outputs into the store, as if scontrol had just printed them."""
-    cluster = _cluster(settings, cluster_name)
-    status = 0
-    for kind, path in _given(files):
-        intake = Intake(store, cluster, kind, volatile_interval=settings.scraper.volatile_interval)
-        with _naming(path):
-            counts = intake.take_in(_records(path, kind, settings))
-        status = max(status, _report(path, counts))
-    return status
-
-
-def replay_dry(settings: Settings, cluster_name: str, files: Mapping[str, Path | None]) -> int:
-    """The documents of captured outputs as NDJSON on standard output; no database is touched."""
-    cluster = _cluster(settings, cluster_name)
-    status = 0
-    for kind, path in _given(files):
-        counts = RoundCounts()
-        with _naming(path):
-            for item in documents(_records(path, kind, settings), kind, cluster):
-                counts.read += 1
-                if isinstance(item, SetAside):
-                    counts.set_aside += 1
-                    counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
-                    continue
-                document: dict[str, object] = {"slurm": item, "cw": {}}
-                if kind is JOBS:
-                    document |= {"cw": job_cw(item, cluster, {}), "user": {}}
-                sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
-        sys.stdout.buffer.flush()
-        status = max(status, _report(path, counts))
-    return status
-
-
-def _report(path: Path, counts: RoundCounts) -> int:
-    kept = counts.read - counts.set_aside
-    _say(f"{path}: {counts.read} records read, {kept} kept, {counts.set_aside} set aside")
-    for reason, count in sorted(counts.reasons.items()):
-        _say(f"{path}: {count} set aside: {reason}")
-    return SOME_SET_ASIDE if counts.set_aside else 0
-
-
 def _cluster(settings: Settings, name: str, option: str = "--cluster") -> ClusterSettings:
     if name not in settings.clusters:
         known = ", ".join(settings.clusters) or "none"
@@ -239,26 +177,20 @@ def _cluster(settings: Settings, name: str, option: str = "--cluster") -> Cluste
     return settings.clusters[name]
 
 
-def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
-    given = [(kind, path) for kind in (NODES, JOBS) if (path := files[kind.plural]) is not None]
-    if not given:
-        raise CommandError("give --jobs FILE or --nodes FILE, or both")
-    return given
+# --- captured outputs -----------------------------------------------------------------------------
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
+    """Name *path* in the error for a file that is no output of scontrol. Raises FileError."""
     try:
         yield
     except NoAnswer as error:
         raise FileError(f"{path}: {error}") from error
 
 
-def _records(path: Path, kind: Kind, settings: Settings) -> Iterator[Record | SetAside]:
-    return read_records(_chunks(path), kind.grammar, max_bytes=settings.scraper.max_record_bytes)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
+def chunks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of *path*, and show progress on a terminal. Raises FileError."""
     try:
         size = path.stat().st_size
         done = 0
@@ -279,21 +211,19 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def anonymise_dump(file: str) -> int:
     """A captured output of scontrol, ``-`` for standard input, rewritten on standard output."""
-    chunks = (
-        iter(lambda: sys.stdin.buffer.read(_CHUNK), b"") if file == "-" else _chunks(Path(file))
-    )
+    read = iter(lambda: sys.stdin.buffer.read(_CHUNK), b"") if file == "-" else chunks(Path(file))
     report = Report()
-    with _naming(Path(file)):
-        for text in anonymise(chunks, secrets.token_bytes(32), report):
+    with naming(Path(file)):
+        for text in anonymise(read, secrets.token_bytes(32), report):
             sys.stdout.buffer.write(text)
     sys.stdout.buffer.flush()
     left_out = report.left_out.total()
     lines = f" ({report.lines_left_out} lines)" if left_out else ""
-    _say(f"{file}: {report.records} records rewritten, {left_out} left out{lines}")
+    say(f"{file}: {report.records} records rewritten, {left_out} left out{lines}")
     for reason, count in sorted(report.left_out.items()):
-        _say(f"{file}: {count} left out: {reason}")
+        say(f"{file}: {count} left out: {reason}")
     for key in sorted(report.new_keys):
-        _say(f"{file}: {key}: a key unknown so far, and left as it is: is it one of Slurm's?")
+        say(f"{file}: {key}: a key unknown so far, and left as it is: is it one of Slurm's?")
     return SOME_SET_ASIDE if left_out else 0
 
 
@@ -306,7 +236,7 @@ def retain(settings: Settings, store: Store) -> int:
         raise CommandError("retention.after_days is 0: everything stays for ever")
     for departure in run_retention(store, settings.retention, settings.scraper.lease):
         changed = departure.found - departure.deleted
-        _say(
+        say(
             f"{departure.collection}: {departure.found} due, {departure.deleted} deleted"
             + (f", {changed} changed meanwhile and stay" if changed else "")
             + (f"; archived in {departure.archive}" if departure.archive else "")
@@ -317,7 +247,7 @@ def retain(settings: Settings, store: Store) -> int:
 def restore_archive(store: Store, path: Path) -> int:
     """Put the documents of an archive file back where nothing is in their place."""
     held, restored = restore(store, path)
-    _say(f"{path}: {held} documents, {restored} put back, {held - restored} were there")
+    say(f"{path}: {held} documents, {restored} put back, {held - restored} were there")
     return 0
 
 
@@ -389,7 +319,7 @@ def user_add(
     """Add an account or a token; the token is the one line on standard output."""
     user, token = add_user(store, email, mila, cc, token_name, role)
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
-    _say(f"{names}, role {user.role}. The token, which is shown this once:")
+    say(f"{names}, role {user.role}. The token, which is shown this once:")
     sys.stdout.write(token + "\n")
     return 0
 
@@ -404,7 +334,7 @@ def user_import(store: Store, path: Path, *, dry_run: bool) -> int:
     for change in plan.changed:
         _print(["changed", *_cells(change.after)])
     counts = f"{len(plan.added)} added, {len(plan.changed)} changed, {plan.unchanged} unchanged"
-    _say(f"{path}: {counts}" + (" (dry run: nothing was written)" if dry_run else ""))
+    say(f"{path}: {counts}" + (" (dry run: nothing was written)" if dry_run else ""))
     return 0
 
 
@@ -430,7 +360,7 @@ def _moment(time: datetime | None) -> str:
 
 def user_revoke(store: Store, email: str, token_name: str | None) -> int:
     """Revoke one token of an account, or all of them."""
-    _say(f"{email}: {revoke(store, email, token_name)} tokens revoked")
+    say(f"{email}: {revoke(store, email, token_name)} tokens revoked")
     return 0
 
 
@@ -438,5 +368,6 @@ def _print(row: Iterable[str]) -> None:
     sys.stdout.write("\t".join(printable(cell) for cell in row) + "\n")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Write a line for people to standard error."""
     sys.stderr.write(printable(text) + "\n")

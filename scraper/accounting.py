@@ -13,7 +13,13 @@ from functools import partial
 from config import ClusterSettings
 from ingest.database.store import Store
 from ingest.slurm.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
-from ingest.sync.accounting import JobsHidden, check_none_hidden, owed_ends, take_accounted
+from ingest.sync.accounting import (
+    JobsHidden,
+    Write,
+    check_none_hidden,
+    owed_ends,
+    take_accounted,
+)
 from ingest.sync.coverage import (
     DAY_SECONDS,
     Coverage,
@@ -23,7 +29,6 @@ from ingest.sync.coverage import (
     windows,
 )
 from ingest.sync.fingerprints import is_finished
-from ingest.sync.intake import BulkWrite
 from scraper.backoff import LONGEST_SECONDS, Backoff
 from scraper.slurm_commands import accounted_command, ended_command, new_seal, time_format_line
 from scraper.ssh.connection import Connection
@@ -49,12 +54,12 @@ class Accounting:
         self,
         cluster: ClusterSettings,
         store: Store,
-        bulk_write: BulkWrite,
+        write: Write,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cluster = cluster
         self._store = store
-        self._bulk_write = bulk_write
+        self._write = write
         self._clock = clock
         self._ledger = CoverageLedger(store, cluster.name)
         self._owed: dict[str, int] | None = None
@@ -80,7 +85,7 @@ class Accounting:
 
         *asked* is in seconds since 1970.  *unseen_ends* are the ids of jobs that vanished in the
         round before a scrape showed their end.  slurmctld shows an ended job for *purge_seconds*
-        (``MinJobAge``; math.inf: for ever).  Raises what the bulk write raises, and pymongo's
+        (``MinJobAge``; math.inf: for ever).  Raises what the write raises, and pymongo's
         errors.
         """
         now = self._clock()
@@ -140,7 +145,7 @@ class Accounting:
             self._cluster.scontrol, start - MARGIN_SECONDS, end + MARGIN_SECONDS
         )
         jobs = self._ask(connection, command)
-        counts = take_accounted(self._store, self._cluster, latest(jobs), self._bulk_write)
+        counts = take_accounted(self._store, self._cluster, latest(jobs), self._write)
         if counts:
             logger.info(
                 "sacct told of jobs",
@@ -161,7 +166,7 @@ class Accounting:
         for job_id in ids:
             owed[job_id] += 1
         jobs = latest(self._ask(connection, accounted_command(self._cluster.scontrol, ids)))
-        take_accounted(self._store, self._cluster, jobs, self._bulk_write)
+        take_accounted(self._store, self._cluster, jobs, self._write)
         told = {job.job_id for job in jobs if job.end_time and is_finished(job.state)}
         for job_id in ids:
             tries = owed.pop(job_id)

@@ -1,44 +1,37 @@
-"""One round of one cluster: ask scontrol over SSH, take its answer in, say how it went.
+"""Run the rounds of one cluster: ask scontrol over SSH, store its output, log how it went.
 
 A `ClusterScraper` keeps what lasts from round to round: the connection, what Mongo holds, the
-cluster's new keys.  Rounds of one cluster never overlap: scontrol makes slurmctld copy its whole
-table, so it is asked once at a time.
+cluster's new keys.  Rounds of one cluster never overlap: each call of scontrol makes slurmctld copy
+its whole table.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
+from itertools import chain
 
 from pymongo.errors import PyMongoError
 
 from config import ClusterSettings, ScraperSettings
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Store
-from ingest.reading.records import (
-    NoAnswer,
-    ReadingOptions,
-    Record,
-    SealMissing,
-    SetAside,
-    Unchanged,
-    Vouching,
-    read_changes,
-    read_records,
-)
-from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
+from ingest.reading.doubts import Unsettled
+from ingest.reading.reader import NoAnswer, Reader, SealMissing
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.intake import Intake, RoundCounts
 from ingest.sync.node_life import note_nodes
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
+from scraper.inquiry import ClusterInquiry, ask_for_list
 from scraper.slurm_commands import (
     first_release_show_command,
-    list_command,
     new_seal,
     show_command,
     time_format_line,
@@ -60,7 +53,7 @@ from scraper.ssh.errors import (
 )
 
 MAX_RECORDS = 1_000_000
-"""Records in one output, at most; larger clusters are not known."""
+"""Records in one output, at most: more than any known cluster has."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -82,11 +75,11 @@ class RoundReport:
 
 
 class AnotherDaemon(Exception):
-    """Another daemon holds the cluster's lease: nothing is to be done here."""
+    """Another daemon holds the cluster's lease, so this daemon does nothing."""
 
 
 class ClusterScraper:
-    """Scrapes one cluster into the store, a round at a time."""
+    """Scrapes one cluster into the store, one round at a time."""
 
     def __init__(
         self,
@@ -103,9 +96,8 @@ class ClusterScraper:
         self._one_at_a_time = threading.Lock()
         self._abandoned = False
         self.lease = Lease(store, cluster.name, scraper.lease)
-        self.scrapes = ScrapeLog(store, cluster.name)
+        self.scrapes = RoundLog(store, cluster.name)
         self._term = 0
-        self._accounting = Accounting(cluster, store, self.lease.bulk_write)
         self._sealed = True
         self._seal_on_stdin = True
         """False on a connection on which the login host refused the commands of this release."""
@@ -113,9 +105,12 @@ class ClusterScraper:
         self._watch = SlurmWatch(store, cluster)
         self._answered = True
         """Whether the login host answered in the last round."""
-        self._vouching = {JOBS.plural: Vouching(), NODES.plural: Vouching()}
+        self._readers = {
+            kind.plural: Reader(kind.table, cluster, scraper.max_record_bytes)
+            for kind in (JOBS, NODES)
+        }
         self._intakes = {
-            kind.plural: Intake(
+            kind.plural: SyncRounds(
                 store,
                 cluster,
                 kind,
@@ -124,6 +119,7 @@ class ClusterScraper:
             )
             for kind in (JOBS, NODES)
         }
+        self._accounting = Accounting(cluster, store, self._intakes[JOBS.plural].bulk_write)
 
     def round(self, kind: Kind) -> RoundReport:
         """Scrape the jobs or the nodes once.
@@ -175,12 +171,12 @@ class ClusterScraper:
         )
 
     def abandon(self) -> None:
-        """Give up the round in hand, from any thread; no further one asks the cluster anything."""
+        """Abandon the running round, from any thread; later rounds ask the cluster nothing."""
         self._abandoned = True
         self._abort()
 
     def close(self) -> None:
-        """End the connection and let the lease go, once the round in hand is done."""
+        """End the connection and release the lease, after the running round."""
         with self._one_at_a_time:
             self._disconnect()
             self.lease.release()
@@ -195,7 +191,7 @@ class ClusterScraper:
             self._accounting.forget()
 
     def _abort(self) -> None:
-        """Make whatever waits for the cluster return, from any thread."""
+        """Make blocked calls to the cluster return, from any thread."""
         if self._connection is not None:
             self._connection.abort()
 
@@ -220,15 +216,23 @@ class ClusterScraper:
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
         run = self._run_show(connection, kind, seal)
-        records = self._records(run, kind, seal, connection, listed)
+        inquiry = ClusterInquiry(
+            connection,
+            self.cluster.name,
+            self.cluster.scontrol,
+            seal_on_stdin=self._seal_on_stdin,
+        )
+        records = self._records(run, kind, seal, inquiry, listed)
         try:
             counts = self._intakes[kind.plural].take_in(
                 _bounded(records, self.cluster.name),
-                present=listed or (),
+                present=chain(listed or (), _live(inquiry)),
                 before_gone=partial(self._watch.check, connection) if kind is JOBS else None,
             )
         except NoAnswer as error:
             raise NotAnswered(self.cluster.name, f"{run.command!r}: {error}") from error
+        except Unsettled as error:
+            raise NotAnswered(self.cluster.name, str(error)) from error
         except CommandFailed:
             if run.exit_status != REFUSED or not self._seal_on_stdin:
                 raise
@@ -246,7 +250,7 @@ class ClusterScraper:
 
     def _run_show(self, connection: Connection, kind: Kind, seal: str) -> CommandRun:
         """Return the run that shows all records of *kind*; without a seal its times lack it."""
-        scontrol, what = self.cluster.scontrol, kind.grammar.kind
+        scontrol, what = self.cluster.scontrol, kind.table.kind
         if self._seal_on_stdin:
             return connection.run(show_command(scontrol, what), time_format_line(seal))
         return connection.run(first_release_show_command(scontrol, what, seal))
@@ -259,12 +263,7 @@ class ClusterScraper:
             logger.warning("%s", OLD_FORCED_COMMAND, extra={"cluster": self.cluster.name})
 
     def _list(self, connection: Connection) -> dict[str, str]:
-        """The owners' uids by job id, as squeue lists them."""
-        command = list_command(self.cluster.scontrol)
-        try:
-            return read_list(b"".join(connection.run(command)))
-        except ListUnreadable as error:
-            raise NotAnswered(self.cluster.name, f"{command!r}: {error}") from error
+        return ask_for_list(connection, self.cluster.name, self.cluster.scontrol)
 
     def _list_again(self, connection: Connection, listed: dict[str, str]) -> dict[str, str]:
         listed.update(newer := self._list(connection))
@@ -277,49 +276,37 @@ class ClusterScraper:
         )
 
     def _connect(self) -> Connection:
-        """A new connection in place of the kept one."""
+        """Replace the kept connection by a new one and return it."""
         self._disconnect()
         self._connection = self._connect_to(self.cluster.name, self.cluster.ssh)
         self._seal_on_stdin = True  # the login host may have been brought up to date meanwhile
         return self._connection
-
-    def _true_ids(self, connection: Connection) -> Container[str]:
-        """The ids of all jobs, for the rare text that does not say where a record begins."""
-        try:
-            return self._list(connection)
-        except (CommandFailed, NotAnswered) as error:
-            logger.warning(
-                "records are set aside that squeue's list would tell apart: %s",
-                error.message,
-                extra={"cluster": self.cluster.name},
-            )
-            return ()
 
     def _records(
         self,
         run: Iterable[bytes],
         kind: Kind,
         seal: str,
-        connection: Connection,
+        inquiry: ClusterInquiry,
         listed: dict[str, str] | None,
     ) -> Iterator[Record | SetAside | Unchanged]:
         """What *run* prints; with a list, every record is read, to be held against it."""
-        options: ReadingOptions = {
-            "seal": seal,
-            "vouching": self._vouching[kind.plural],
-            "listed": lambda: self._true_ids(connection),
-        }
-        longest = self._settings.max_record_bytes
+        reader = self._readers[kind.plural]
         if listed is None:
-            known = self._intakes[kind.plural].known
-            return read_changes(run, kind.grammar, known, max_bytes=longest, **options)
-        records = read_records(run, kind.grammar, max_bytes=longest, **options)
-        return hold_against(records, listed, lambda: self._list_again(connection, listed))
+            seen = self._intakes[kind.plural].known
+            return reader.read(run, seal=seal, seen=seen, inquiry=inquiry)
+        records = reader.read(run, seal=seal, inquiry=inquiry)
+        return hold_against(records, listed, lambda: self._list_again(inquiry.connection, listed))
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _live(inquiry: ClusterInquiry) -> Iterator[str]:
+    """The ids that squeue lists while the records are read, looked at when they have ended."""
+    yield from inquiry.listed
 
 
 def _bounded(
@@ -339,9 +326,9 @@ def _bounded(
 
 
 def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
-    """Run one round, log its one line and write how it went; whether it went well.
+    """Run one round, log one line and write the round log; return whether it went well.
 
-    Raises nothing that a round can.
+    Raises none of the errors of a round.
     """
     where = {"cluster": scraper.cluster.name, "kind": kind.plural}
     started = time.monotonic()

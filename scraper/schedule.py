@@ -1,8 +1,8 @@
-"""When each cluster is scraped: jobs and nodes on their own intervals, one at a time a cluster.
+"""Start the rounds of every cluster: jobs and nodes on their own intervals, one round at a time.
 
-Every cluster has a thread of its own, so a slow one delays no other, and its rounds queue behind
-each other; a round that is due while the one before still waits is left out, and so are rounds of
-a cluster that keeps failing (`scraper.backoff`).  Leases are renewed beside all that.
+Every cluster has a thread of its own, so a slow cluster delays no other.  The rounds of a cluster
+queue behind each other.  A round is skipped when the round before it still waits in the queue, or
+while the cluster pauses after failures (`scraper.backoff`).  Other threads renew the leases.
 """
 
 import logging
@@ -23,22 +23,22 @@ from scraper.backoff import Backoff
 from scraper.cluster_round import ClusterScraper, log_round
 
 FINISH_SECONDS = 20.0
-"""What rounds in hand have to finish when the schedule stops; then they are abandoned."""
+"""How long running rounds may go on when the schedule stops; then they are abandoned."""
 ABANDON_SECONDS = 5.0
-"""What an abandoned round has to end, and a lease to be let go."""
+"""How long an abandoned round may take to end, and a lease to be released."""
 OVERRUN_SECONDS = 300.0
-"""A round this much longer than its ``round_timeout`` hangs where no limit reaches."""
+"""A round that runs this much longer than its ``round_timeout`` counts as stuck."""
 REQUEST_SECONDS = 2.0
 """How often the database is asked whether an administrator wants a cluster's pause to end."""
 SILENT_SECONDS = 60.0
-"""A scheduler that started nothing for so long hangs."""
+"""A scheduler that has started nothing for this long counts as stuck."""
 
 _STAGGER = timedelta(milliseconds=200)
-"""Between the first rounds of two clusters, so that they don't all start in one instant."""
+"""Between the first rounds of two clusters, so that the rounds do not all start at once."""
 _BEAT_SECONDS = 5.0
 _SCHEDULER_THREAD = " scheduler"
 _LEASES = " leases"
-"""With a space, as no cluster's name has."""
+"""The name begins with a space, so it can't be the name of a cluster."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ class Schedule:
     def __init__(self, scrapers: Iterable[ClusterScraper]) -> None:
         self._scrapers = {scraper.cluster.name: scraper for scraper in scrapers}
         self._open: dict[ClusterScraper, Backoff] = {}
-        """Those that may have a connection or a lease; a replaced one for as long as it has."""
+        """Scrapers that may hold a connection or a lease, those being replaced included."""
         self._running: dict[ClusterScraper, float] = {}
-        """When the round in hand began, by the monotonic clock."""
+        """When the running round of each scraper began, by the monotonic clock."""
         self._executors: dict[str, ThreadPoolExecutor] = {}
         self._stopping = threading.Event()
         self._beat = time.monotonic()
@@ -62,7 +62,7 @@ class Schedule:
 
     @property
     def scrapers(self) -> list[ClusterScraper]:
-        """Those whose rounds are run."""
+        """The scrapers whose rounds are started."""
         return list(self._scrapers.values())
 
     def start(self) -> None:
@@ -81,16 +81,16 @@ class Schedule:
         self._scheduler.start()
 
     def change(self, scrapers: Iterable[ClusterScraper]) -> None:
-        """Go on with *scrapers*: those that run already are left alone, the others begin at once.
+        """Continue with *scrapers*: running ones stay as they are, new ones start at once.
 
-        One that is not among them, or has another one in its place, ends its round in hand first.
+        A scraper that is left out or replaced ends its running round first.
         """
         wanted = {scraper.cluster.name: scraper for scraper in scrapers}
         before, self._scrapers = self._scrapers, wanted
         for name, old in before.items():
             if wanted.get(name) is not old:
                 self._remove(old)
-                # Behind its rounds, on their thread: the next one must not begin beside them.
+                # On the thread of its rounds: the new scraper must not start before they end.
                 self._scheduler.add_job(
                     self._hand_over, args=(old, wanted.get(name)), executor=name
                 )
@@ -186,17 +186,17 @@ class Schedule:
             return
         logger.info("a round was asked for", extra={"cluster": scraper.cluster.name})
         backoff.end()
-        for kind in (NODES, JOBS):
+        now = datetime.now(timezone.utc)
+        # The nodes wait behind the jobs, and are left out where those fail again.
+        for kind, moment in ((JOBS, now), (NODES, now + _STAGGER)):
             if self._scheduler.get_job(_job_id(scraper, kind.plural)) is not None:
-                self._scheduler.modify_job(
-                    _job_id(scraper, kind.plural), next_run_time=datetime.now(timezone.utc)
-                )
+                self._scheduler.modify_job(_job_id(scraper, kind.plural), next_run_time=moment)
 
     def _note_beat(self) -> None:
         self._beat = time.monotonic()
 
     def stuck(self) -> str | None:
-        """What hangs for good, in words; None while rounds are started and end within limits."""
+        """Return what is stuck, in words; None while rounds start and end within their limits."""
         now = time.monotonic()
         if now - self._beat > SILENT_SECONDS:
             return f"the scheduler has started nothing for {now - self._beat:.0f} s"
@@ -207,11 +207,11 @@ class Schedule:
         return None
 
     def stop(self) -> bool:
-        """Let the rounds in hand finish, drop those that wait, and end connections and leases.
+        """Let running rounds finish, drop waiting ones, and end connections and leases.
 
-        Rounds that go on for `FINISH_SECONDS` are abandoned: nothing is marked as gone.  Whether
-        all threads have ended; when not, after another `ABANDON_SECONDS`, something hangs that
-        only the end of the process ends.
+        Rounds that run on for `FINISH_SECONDS` are abandoned: they mark nothing as gone.  Returns
+        whether all threads have ended within another `ABANDON_SECONDS`.  A thread that has not
+        ended by then ends only with the process.
         """
         self._stopping.set()
         self._scheduler.shutdown(wait=False)
@@ -228,7 +228,7 @@ class Schedule:
         _join(closers, FINISH_SECONDS)
         for scraper in list(self._running):
             logger.warning(
-                "the round in hand has not ended within %g s and is abandoned",
+                "the running round has not ended within %g s and is abandoned",
                 FINISH_SECONDS,
                 extra={"cluster": scraper.cluster.name},
             )
@@ -242,7 +242,7 @@ def _close(scraper: ClusterScraper) -> None:
         scraper.close()
     except PyMongoError as error:
         logger.warning(
-            "the lease was not let go, so that the next daemon waits until it runs out: %s",
+            "the lease was not released, so the next daemon waits until it expires: %s",
             error,
             extra={"cluster": scraper.cluster.name},
         )
@@ -258,7 +258,7 @@ def first_run(planned: datetime, interval: timedelta, earliest: datetime) -> dat
 
 
 def _join(threads: Iterable[threading.Thread], seconds: float) -> None:
-    """Wait for all *threads* together, no longer than so many *seconds*."""
+    """Wait for all *threads*, at most *seconds* in total."""
     ends_at = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))

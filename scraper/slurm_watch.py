@@ -63,8 +63,10 @@ class SlurmWatch:
 
     def keep_configuration(self, connection: Connection) -> None:
         """Read Slurm's configuration at the first call and once a day; a failure is only logged."""
-        if time.monotonic() < self._read_at:
-            return
+        if time.monotonic() >= self._read_at:
+            self._read_configuration(connection)
+
+    def _read_configuration(self, connection: Connection) -> None:
         where = {"cluster": self._cluster.name}
         try:
             self._configuration = ask_configuration(connection, self._cluster)
@@ -101,16 +103,11 @@ class SlurmWatch:
         raise JobsMissing(self._cluster.name, reason)
 
     def _evidence(self, connection: Connection, missing: Missing) -> Evidence:
-        configuration = self._configuration
         if missing.lost:
-            try:
-                configuration = ask_configuration(connection, self._cluster)
-            except ScrapeError as error:
-                logger.warning(
-                    "Slurm's configuration was not read: %s",
-                    error.message,
-                    extra={"cluster": self._cluster.name},
-                )
+            self._read_configuration(connection)  # it may be another one since the last round
+        else:
+            self.keep_configuration(connection)
+        configuration = self._configuration
         now = self._clock()
         since = self._missing_since or now
         believed = self._last_success("jobs")

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Literal
 
 from config import ClusterSettings
-from ingest.reading.records import NoAnswer, SealMissing, SetAside, read_records
+from ingest.reading.reader import NoAnswer, Reader, SealMissing
+from ingest.reading.records import Record
 from ingest.reading.squeue_check import ListUnreadable, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import AccountingUnreadable, read_jobs
@@ -240,7 +241,7 @@ class _Trial:
             return self._show(kind)
 
     def _read(self, kind: Kind, seal: str) -> _Shown:
-        scontrol, what = self._cluster.scontrol, kind.grammar.kind
+        scontrol, what = self._cluster.scontrol, kind.table.kind
         connection = self.connection()
         if self._seal_on_stdin:
             run = connection.run(show_command(scontrol, what), time_format_line(seal))
@@ -254,8 +255,9 @@ class _Trial:
                 yield chunk
 
         try:
-            records = list(read_records(kept(), kind.grammar, seal=seal))
+            reader = Reader(kind.table, self._cluster)
+            records = list(reader.read(kept(), seal=seal))
         except NoAnswer as error:
             raise NotAnswered(self._cluster.name, f"{run.command!r}: {error}") from error
-        ids = [record.id for record in records if not isinstance(record, SetAside)]
+        ids = [record.id for record in records if isinstance(record, Record)]
         return _Shown(ids, len(records) - len(ids), b"".join(chunks), seal)

@@ -3,7 +3,9 @@
 Where several processes run the tests (``make test``), each has a database process of its own, and
 the tests of one file stay together.
 
-With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead.
+With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead, also in several processes.
+
+Every write that the product sends in a test is one that a sharded cluster takes (`tests.routing`).
 """
 
 import os
@@ -11,10 +13,19 @@ import signal
 import uuid
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+from pymongo import monitoring
 
 from ingest.database.store import Store, connect
-from tests.mongo import GIVEN_URI, leave, secantus
+from tests.mongo import GIVEN_URI, drop_the_rest, leave, secantus
+from tests.routing import WriteReader
+
+hypothesis.settings.register_profile("clockwork", deadline=None)  # machines may be loaded
+hypothesis.settings.load_profile("clockwork")
+
+_writes = WriteReader()
+monitoring.register(_writes)
 
 
 def pytest_configure() -> None:
@@ -23,10 +34,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+REAL_PARTS = {"mongo_uri", "home", "chromium_browser", "secantus", "served", "subprocess"}
+"""Fixtures and imported names that start a database, SSH servers, a browser or another program."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and those with a real Slurm or a browser each in
-    one of theirs."""
+    """Group the tests for the processes that run them, and mark those that need no other program.
+
+    The tests of a file stay in one process. All tests with a real Slurm share one process, and so
+    do all tests with a browser.
+    """
     for item in items:
+        if isinstance(item, pytest.Function):
+            used = {*item.fixturenames, *vars(item.module)}
+            if used.isdisjoint(REAL_PARTS):
+                item.add_marker("pure")
         heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
         item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
 
@@ -37,6 +60,7 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get(GIVEN_URI)
     if given:
         yield given
+        drop_the_rest(given)
         return
     with secantus(tmp_path_factory.mktemp("mongo")) as uri:
         yield uri
@@ -49,3 +73,11 @@ def store(mongo_uri: str) -> Iterator[Store]:
     store.ensure_indexes()
     yield store
     leave(store)
+
+
+@pytest.fixture(autouse=True)
+def every_write_can_be_routed() -> Iterator[None]:
+    """Fail a test in which the product sent a write that mongos would refuse."""
+    _writes.refused.clear()
+    yield
+    assert _writes.refused == []

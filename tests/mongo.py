@@ -9,13 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ingest.database.store import Store
+import pymongo
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from ingest.database.store import Document, Store
 
 GIVEN_URI = "CLOCKWORK_TEST_MONGO_URI"
 """The variable that names a Mongo in which the tests run."""
 
 _LISTENING = b"listening on "
 _SECONDS_TO_STOP = 30
+_SECONDS_TO_DROP = 5
+
+_not_dropped: set[str] = set()
+"""Databases that a transaction of a killed process kept from being dropped."""
 
 
 @contextmanager
@@ -50,13 +58,28 @@ def secantus(path: Path) -> Iterator[str]:
 def leave(store: Store) -> None:
     """Close the connections of a test's *store*, and drop its database in a Mongo that was given.
 
-    Our own Mongo ends with the tests, and dropping takes it longer than filling does.
+    A process that the test killed may have left a transaction open, which holds other writes up.
+    In our own Mongo it is ended here.  In a Mongo that was given, other tests have transactions
+    too: there it ends by Mongo's own limit, and `drop_the_rest` drops the database.
     """
-    # A process that the test killed may have left a transaction open, and that holds others up.
-    store.database.client.admin.command("killAllSessions", [])
+    client = store.database.client
     if GIVEN_URI in os.environ:
-        store.database.client.drop_database(store.database.name)
-    store.database.client.close()
+        try:
+            with pymongo.timeout(_SECONDS_TO_DROP):
+                client.drop_database(store.database.name)
+        except PyMongoError:
+            _not_dropped.add(store.database.name)
+    else:
+        # Our own Mongo ends with the tests, and dropping takes it longer than filling does.
+        client.admin.command("killAllSessions", [])
+    client.close()
+
+
+def drop_the_rest(uri: str) -> None:
+    """Drop the databases of this process's tests that could not be dropped before."""
+    with MongoClient[Document](uri) as client:
+        while _not_dropped:
+            client.drop_database(_not_dropped.pop())
 
 
 def _address(output: IO[bytes]) -> str:

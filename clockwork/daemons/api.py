@@ -1,8 +1,8 @@
-"""``clockwork serve``: the API from its start to its stop.
+"""``clockwork serve``: run the API from its start to its stop.
 
-SIGHUP reads the configuration again, for the log, for who may see what and how often, and for what
-/metrics shows; where the API listens, behind which proxy, with how many threads, and over which
-database, is settled at the start.
+SIGHUP reads the configuration again.  New settings hold for the log, for what users may see and how
+often they may ask, and for /metrics.  The address, the proxy, the threads and the database are
+settled at the start.
 """
 
 import faulthandler
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from api.app import build_app
-from api.server import Server, WsgiApplication
+from api.http.request import WsgiApplication
+from api.server import Server
+from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import read_again, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
@@ -26,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 
 class ApiDaemon:
-    """Serves *store* as the configuration *path* says, whose *settings* were just read.
+    """Serves *store* by the *settings* that were read from *path*.
 
-    Listens from the start. Raises `ServerError` where it can't.
+    Listens from the start. Raises `ServerError` if the address can't be used.
     """
 
     def __init__(self, path: Path, settings: Settings, store: Store) -> None:
@@ -42,9 +44,10 @@ class ApiDaemon:
         self._hung_up: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Answer requests until SIGTERM or SIGINT, then return. To be called in the main thread."""
+        """Serve requests until SIGTERM or SIGINT. To be called in the main thread."""
         faulthandler.enable()  # a watchdog's SIGABRT then shows where every thread is
         with signals(self._stop, lambda: self._hung_up.put(None)):
+            start_migration(self._store)
             logger.info("the API listens on http://%s", self._address)
             self._tell_ready()
             self._server.run(self._turned)
@@ -54,7 +57,7 @@ class ApiDaemon:
         self._server.stop()
 
     def _turned(self) -> None:
-        """What is done besides at every turn of the server's loop."""
+        """Feed the watchdog and reload, at every turn of the server's loop."""
         self._watchdog.look()
         if not self._hung_up.empty():
             self._hung_up.get()

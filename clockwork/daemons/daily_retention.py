@@ -1,6 +1,6 @@
-"""The retention as a part of the scraper daemon: every day at ``retention.at``, on its own thread.
+"""Run the retention every day at ``retention.at``, in a thread of the scraper daemon.
 
-A daemon that was not running at that time does it on the next day.
+A daemon that was not running at that time runs the retention on the next day.
 """
 
 import threading
@@ -12,20 +12,20 @@ from ingest.database.store import Store
 from ingest.retention.retention import log_retention
 
 LOOK_SECONDS = 20.0
-"""How often the clock is looked at: one that is put forward or back is followed."""
+"""Seconds between two looks at the clock, so that a changed clock is followed."""
 FINISH_SECONDS = 3.0
-"""What a run in hand has to come to a stop; it loses nothing when it is cut short."""
+"""Seconds that a running retention has to stop; one that is cut short loses nothing."""
 
 
 def next_run(at: str, now: datetime) -> datetime:
-    """The first moment after *now* at which it is *at* (``03:15``, in UTC)."""
+    """Return the first moment after *now* with the time of day *at* (``03:15``, in UTC)."""
     today = now.astimezone(timezone.utc).date()
     moment = datetime.combine(today, time.fromisoformat(at), timezone.utc)
     return moment if moment > now else moment + timedelta(days=1)
 
 
 class DailyRetention:
-    """Runs the retention every day from `start` to `stop`, as the newest settings say."""
+    """Runs the retention every day from `start` to `stop`, by the newest settings."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class DailyRetention:
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
     def start(self) -> None:
-        """Begin to wait for the time."""
+        """Start the thread."""
         self._thread.start()
 
     def change(self, settings: Settings) -> None:
-        """Go on with *settings*; a run in hand ends with those that it began with."""
+        """Use *settings* from the next run on."""
         self._settings = settings
         self._due = next_run(settings.retention.at, self._clock())
 
     def stop(self) -> None:
-        """End the thread; a run in hand stops at its next batch. Does not wait for one that hangs.
+        """End the thread. A run stops at its next batch; a run that hangs is not waited for.
 
         To be called after `start`.
         """

@@ -1,4 +1,4 @@
-"""The scraper's own /metrics, for a host where no API runs beside it."""
+"""Serve /metrics from the scraper, for a host without the API."""
 
 import logging
 import threading
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def metrics_port(settings: Settings, store: Store) -> Iterator[None]:
-    """Serve /metrics on ``scraper.metrics_port`` of 127.0.0.1 meanwhile; nothing for port 0.
+    """Serve /metrics on ``scraper.metrics_port`` of 127.0.0.1 until the end of the ``with``.
 
-    Raises ServerError where it can't listen there.
+    Serves nothing for port 0.  Raises ServerError if the port can't be used.
     """
     port = settings.scraper.metrics_port
     if not port:

@@ -1,4 +1,4 @@
-"""What a running command does with SIGHUP's configuration: take it, or say why not."""
+"""Read the configuration again after SIGHUP, and log why a wrong one is refused."""
 
 import logging
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 def require_clusters(settings: Settings) -> None:
-    """Raise ConfigurationError if there is nothing to scrape."""
+    """Raise ConfigurationError if the configuration names no cluster."""
     if not settings.clusters:
         raise ConfigurationError("the configuration names no cluster: add a table [clusters.NAME]")
 
 
 def read_again(path: Path) -> Settings | None:
-    """The settings that *path* has now; None, with the reasons in the log, when they are wrong."""
+    """Return the settings in *path*; log the reasons and return None if they are wrong."""
     try:
         return load_settings(path)
     except ConfigurationError as error:
@@ -26,20 +26,20 @@ def read_again(path: Path) -> Settings | None:
 
 
 def log_refusal(error: Exception) -> None:
-    """Say why the configuration is not taken."""
+    """Log why the new configuration is refused."""
     for line in str(error).splitlines():
-        logger.error("not reloaded, all stays as it was: %s", line)
+        logger.error("reload: the new configuration is refused, the old one stays: %s", line)
 
 
 def take(settings: Settings, before: Settings, fixed: Sequence[str]) -> None:
-    """Log as *settings* say from now on, and warn of changes in *fixed* keys.
+    """Set the log up by *settings*, and warn of changed *fixed* keys.
 
-    Those are keys (``api.port``) that the command reads at its start alone.
+    *fixed* are keys (``api.port``) that the command reads only at its start.
     """
     set_up_logging(settings.log)
     for key in fixed:
         if _value(settings, key) != _value(before, key):
-            logger.warning("%s has changed: that takes effect at the next start", key)
+            logger.warning("reload: %s has changed, which takes effect at the next start", key)
 
 
 def _value(settings: object, key: str) -> object:

@@ -1,8 +1,8 @@
-"""``clockwork scrape``: the schedule from its start to its stop, and the settings that it follows.
+"""``clockwork scrape``: run the schedule from its start to its stop.
 
-SIGHUP reads the configuration again: clusters that are new, gone or changed are taken up, let go
-or connected to anew, and the others keep their connection and their rounds.  A configuration that
-is wrong changes nothing.  Which database is used is settled at the start.
+SIGHUP reads the configuration again.  New clusters are added, missing clusters are dropped, and
+changed clusters are connected to anew.  The others keep their connection and their rounds.  A wrong
+configuration changes nothing.  The database is settled at the start.
 """
 
 import faulthandler
@@ -16,6 +16,7 @@ from typing import Literal
 from api.server import ServerError
 from clockwork.daemons.daily_retention import DailyRetention
 from clockwork.daemons.metrics_port import metrics_port
+from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import log_refusal, read_again, require_clusters, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
@@ -25,7 +26,7 @@ from scraper.cluster_round import ClusterScraper
 from scraper.schedule import Schedule
 
 LOOK_SECONDS = 1.0
-"""A signal that comes just before the main thread falls asleep does not wake it; this does."""
+"""Longest sleep of the main thread: a signal just before the sleep does not wake the thread."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,15 @@ class ScrapeDaemon:
     def run(self) -> None:
         """Scrape every cluster on its intervals until SIGTERM or SIGINT; then return.
 
-        The rounds in hand finish, or are abandoned when they take too long
-        (`scraper.schedule.FINISH_SECONDS`).  What hangs even then is ended with the process, with
-        exit status 0.  To be called in the main thread.  Raises `ServerError`.
+        Rounds that run finish, or are abandoned after `scraper.schedule.FINISH_SECONDS`.  A thread
+        that hangs even then is ended with the process, with exit status 0.  To be called in the
+        main thread.  Raises `ServerError`.
         """
         faulthandler.enable()  # a watchdog's SIGABRT then shows where every thread is
         asked: queue.SimpleQueue[Literal["stop", "reload"]] = queue.SimpleQueue()
         with self._metrics, signals(lambda: asked.put("stop"), lambda: asked.put("reload")):
             self._open_metrics(self._settings)
+            start_migration(self._store)
             self._schedule.start()
             self._retention.start()
             self._tell_ready()
@@ -66,7 +68,7 @@ class ScrapeDaemon:
                 os._exit(0)
 
     def _next(self, asked: "queue.SimpleQueue[Literal['stop', 'reload']]") -> str:
-        """What the next signal asks for; the watchdog is fed meanwhile."""
+        """Return what the next signal asks for, and feed the watchdog meanwhile."""
         while True:
             self._watchdog.look()
             try:
@@ -98,7 +100,7 @@ class ScrapeDaemon:
         logger.info("reloaded: %d clusters, %d of them unchanged", len(scrapers), kept)
 
     def _scrapers(self, settings: Settings, before: list[ClusterScraper]) -> list[ClusterScraper]:
-        """A scraper for each cluster: the one *before*, where nothing that it follows changed."""
+        """Return a scraper for each cluster: the one *before* if its settings did not change."""
         same = settings.scraper == self._settings.scraper
         running = {scraper.cluster.name: scraper for scraper in before if same}
         return [

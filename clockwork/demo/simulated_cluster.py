@@ -14,9 +14,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from clockwork.demo.ssh_server import Answer
-from ingest.reading.pairs import RawPairs
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.convert import AnyCluster
+from ingest.reading.parsing import RawPairs
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
 from scraper.slurm_commands import list_command
@@ -223,10 +225,10 @@ def _hours(seconds: float) -> str:
     return f"{days}-{clock}" if days else clock
 
 
-def _load(folder: Path, pattern: str, grammar: Grammar) -> list[RawPairs]:
+def _load(folder: Path, pattern: str, table: KeyTable) -> list[RawPairs]:
     records = []
     for path in sorted(folder.glob(pattern)):
-        for record in read_records([path.read_bytes()], grammar):
+        for record in Reader(table, AnyCluster()).read([path.read_bytes()]):
             assert isinstance(record, Record), f"{path}: {record}"  # noqa: S101 - our own dumps
             records.append(record.raw)
     return records

@@ -1,12 +1,12 @@
-"""The embedded database: SecantusDB as a process of its own, for a service without a Mongo URI.
+"""Run the embedded database: SecantusDB as a process, for a service without a Mongo URI.
 
-The database is a program, ``secantusd-py``, that is started and spoken to over Mongo's protocol on
-127.0.0.1; it is never imported.  It asks for a password (SCRAM-SHA-256), which the first start
-makes and keeps in the database's folder (`clockwork.embedded.folder`), and it has every write on
-disk before it acknowledges it, so that a kill -9 at any time loses nothing that was acknowledged.
+The database is a program, ``secantusd-py``, which listens for Mongo's protocol on 127.0.0.1.  It
+asks for a password (SCRAM-SHA-256).  The first start makes the password and keeps it in the
+database's folder (`clockwork.embedded.folder`).  Every write is on disk before it is acknowledged,
+so kill -9 loses no acknowledged write.
 
-One process holds the folder and runs the database; others on the machine that run as the same user
-find there where it listens::
+One process holds the folder and runs the database.  Other processes of the same user find in the
+folder where the database listens::
 
     with EmbeddedDatabase(settings) as database:              # clockwork up
         database.claim()
@@ -37,7 +37,7 @@ from config import EmbeddedSettings
 __all__ = ["EmbeddedDatabase", "EmbeddedError", "EmbeddedUnavailable", "FolderBusy"]
 
 ATTACH_SECONDS = 60.0
-"""How long `EmbeddedDatabase.attach_or_start` waits for a database that another process starts."""
+"""Seconds for which `EmbeddedDatabase.attach_or_start` waits for another process's start."""
 
 _RUNNING = "running.json"
 _POLL_SECONDS = 0.1
@@ -60,10 +60,10 @@ class EmbeddedDatabase:
 
     @classmethod
     def attach_or_start(cls, settings: EmbeddedSettings) -> "EmbeddedDatabase":
-        """The database that another process runs in this folder; started here when none does.
+        """Return the database that another process runs in this folder, else start the database.
 
-        One that is started here ends with this process; one that is not is left alone by `stop`.
-        Raises `EmbeddedError` and its kinds.
+        A database that is started here ends with this process.  `stop` leaves the database of
+        another process alone.  Raises `EmbeddedError` and its subclasses.
         """
         database = cls(settings)
         deadline = time.monotonic() + ATTACH_SECONDS
@@ -86,10 +86,10 @@ class EmbeddedDatabase:
         return self._address.uri
 
     def claim(self) -> None:
-        """Take the folder, make it ready at the first start, and settle the port and password.
+        """Take the folder, prepare it at the first start, and settle the port and password.
 
-        Raises `EmbeddedUnavailable`, `FolderRefused`, `FolderBusy` and, when the first start goes
-        wrong, `EmbeddedError`.
+        Raises `EmbeddedUnavailable`, `FolderRefused`, `FolderBusy`, and `EmbeddedError` if the
+        first start fails.
         """
         self._program = secantus.find_program()
         folder = EmbeddedFolder(self._settings.path.absolute())
@@ -107,19 +107,19 @@ class EmbeddedDatabase:
             raise
 
     def process(self) -> ProcessSpec:
-        """How to run the database, for a supervisor; between `claim` and `stop`.
+        """Return how to run the database, for a supervisor; between `claim` and `stop`.
 
-        Every run has the same port and password, so that clients find a restarted one again.
+        Every run has the same port and password, so that clients find a restarted database again.
         """
         if self._folder is None or self._address is None:
             raise EmbeddedError("the embedded database's folder is not claimed")
         return self._process_on(self._folder, self._folder.files, self._address)
 
     def start(self) -> None:
-        """`claim` the folder and run the database; returns when it answers.
+        """`claim` the folder and run the database. Return when the database answers.
 
         To be called in the main thread (`clockwork.processes.parent_death`).  Raises what `claim`
-        raises, and `EmbeddedError` with the end of the database's own log when it does not come up.
+        raises, and `EmbeddedError` with the end of the database's log if the start fails.
         """
         self.claim()
         try:
@@ -130,7 +130,7 @@ class EmbeddedDatabase:
             raise
 
     def stop(self) -> None:
-        """End the database that `start` started and let the folder go; to be repeated freely."""
+        """End the database that `start` started and let the folder go. May be called repeatedly."""
         if self._child is not None:
             self._child.stop()
             self._child = None
@@ -152,7 +152,7 @@ class EmbeddedDatabase:
         self.stop()
 
     def _attach(self) -> bool:
-        """Use the database that the folder's holder runs; False when it does not answer (yet)."""
+        """Use the database of the folder's holder. Return False if it does not answer yet."""
         folder = EmbeddedFolder(self._settings.path.absolute())
         running = folder.read(_RUNNING)
         if running is None or not folder.files.exists():  # it is at its first start
@@ -171,7 +171,7 @@ class EmbeddedDatabase:
         return secantus.process(self._program, folder, files, address, note)
 
     def _end_orphan(self, folder: EmbeddedFolder) -> None:
-        """End the database that a killed holder of the folder has left behind."""
+        """End the database that a killed holder of the folder left running."""
         running = folder.read(_RUNNING)
         if running is None:
             return
@@ -186,10 +186,10 @@ class EmbeddedDatabase:
         folder.remove(_RUNNING)
 
     def _first_start(self, folder: EmbeddedFolder) -> None:
-        """Make the database's files with one user in them, and note its password.
+        """Make the database's files with one user in them, and store the user's password.
 
-        A user can only be made while the database asks for no password.  It does so on files that
-        are empty, for a second, and they are only taken when nobody else has written to them.
+        A user can be made only while the database asks for no password.  So the database runs for a
+        second on empty files, and the files are used only if nobody else wrote to them.
         """
         new = folder.path / "files.new"
         shutil.rmtree(new, ignore_errors=True)  # of a first start that was cut short
@@ -228,7 +228,7 @@ def _password(folder: EmbeddedFolder) -> str:
 
 @contextlib.contextmanager
 def _in_words(path: Path) -> Iterator[None]:
-    """Turn what can go wrong into an `EmbeddedError` for the operator."""
+    """Turn errors into an `EmbeddedError` for the operator."""
     try:
         yield
     except ChildFailed as error:

@@ -1,4 +1,4 @@
-"""The folder of the embedded database: open to its owner alone, and to one service at a time.
+"""Keep the folder of the embedded database: only its owner, and one service at a time, can use it.
 
 ================  ==============================================================
 files/            the database's own files
@@ -9,7 +9,8 @@ secantusd.toml    an empty configuration, so that the program looks for no other
 server.log        what the database says
 ================  ==============================================================
 
-The folder's mode is 0700 and that of what the service writes in it 0600; nothing wider is used.
+The folder's mode is 0700, and the mode of the service's files in it is 0600.  A folder with a wider
+mode is refused.
 """
 
 import fcntl
@@ -27,7 +28,7 @@ class EmbeddedError(Exception):
 
 
 class FolderRefused(EmbeddedError):
-    """The folder, or a file in it, is not the owner's alone."""
+    """Others than the owner can open the folder, or a file in it."""
 
 
 class FolderBusy(EmbeddedError):
@@ -35,9 +36,9 @@ class FolderBusy(EmbeddedError):
 
 
 class EmbeddedFolder:
-    """The folder at *path*, made when it is missing.
+    """The folder at *path*, which is made if it is missing.
 
-    Raises `FolderRefused` when others can open it, and `EmbeddedError` when it can't be made.
+    Raises `FolderRefused` if others can open the folder, and `EmbeddedError` if it can't be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +56,7 @@ class EmbeddedFolder:
         self._lock: int | None = None
 
     def lock(self) -> None:
-        """Take the folder for this process. Raises `FolderBusy`, which names who has it."""
+        """Take the folder for this process. Raises `FolderBusy`, which names the holder."""
         # The descriptor is not inherited: the lock ends with this process, however it ends.
         lock = self._open("lock", os.O_RDWR | os.O_CREAT)
         try:
@@ -72,15 +73,15 @@ class EmbeddedFolder:
         self._lock = lock
 
     def unlock(self) -> None:
-        """Let the next one have the folder."""
+        """Let another process take the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """The values in the file *name*; None when there is no such file.
+        """Return the values in the file *name*; None if there is no such file.
 
-        Raises `FolderRefused`, and `EmbeddedError` when the file is damaged.
+        Raises `FolderRefused`, and `EmbeddedError` if the file is damaged.
         """
         try:
             file = self._open(name, os.O_RDONLY)
@@ -96,11 +97,11 @@ class EmbeddedFolder:
         return values
 
     def write(self, name: str, values: dict[str, Any]) -> None:
-        """Write the file *name* so that a reader, or a crash, sees the old one or the new one."""
+        """Write the file *name* in one step: a reader, or a crash, sees the old or the new file."""
         self.write_text(name, json.dumps(values, indent=1) + "\n")
 
     def write_text(self, name: str, text: str) -> Path:
-        """As `write`, for a file that is not JSON; returns its path."""
+        """Write *text* into the file *name* in one step. Return the file's path."""
         new = self._open(name + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(new, "w", encoding="utf-8") as file:
             file.write(text)
@@ -119,7 +120,7 @@ class EmbeddedFolder:
             os.close(folder)
 
     def remove(self, name: str) -> None:
-        """Remove the file *name* if it is there."""
+        """Remove the file *name* if it exists."""
         (self.path / name).unlink(missing_ok=True)
 
     def _open(self, name: str, flags: int) -> int:

@@ -1,7 +1,7 @@
-"""The program ``secantusd-py``: how it is found, run with safe options, and asked whether it is up.
+"""Find the program ``secantusd-py``, run it with safe options, and ask whether it works.
 
-Of its options ``--sync-on-commit`` matters most: with it, every write that was acknowledged is
-still there after kill -9 of the program; without it, some were lost when it was tried.
+The option ``--sync-on-commit`` matters most: with it, every acknowledged write is still there after
+kill -9 of the program.  Without it, some writes were lost in a trial.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 PROGRAM = "secantusd-py"
 USER = "clockwork"
 STOP_SECONDS = 10.0
-"""After SIGTERM; a clean stop with 20,000 jobs takes less than a second."""
+"""Seconds to end after SIGTERM; a clean stop with 20,000 jobs takes less than a second."""
 
 _AUTHENTICATION_FAILED = 18
 _INTERNAL_ERROR = 1
@@ -37,12 +37,12 @@ _CHANGES_KEPT = "1000"
 
 
 class EmbeddedUnavailable(EmbeddedError):
-    """There is no embedded database on this machine."""
+    """The embedded database is not installed on this machine."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the program listens, and the password that it asks for; None when it asks for none."""
+    """Where the program listens, and the password that it asks for; None for no password."""
 
     port: int
     password: str | None = field(default=None, repr=False)
@@ -59,7 +59,7 @@ class Address:
 
 
 def find_program() -> Path:
-    """The program beside this interpreter, else on PATH. Raises `EmbeddedUnavailable`."""
+    """Return the program beside this interpreter, else on PATH. Raises `EmbeddedUnavailable`."""
     beside = Path(sys.prefix) / "bin" / PROGRAM
     if os.access(beside, os.X_OK):
         return beside
@@ -76,10 +76,10 @@ def find_program() -> Path:
 
 
 def free_port() -> int:
-    """A free port below those that the system gives to outgoing connections.
+    """Return a free port below the ports that the system gives to outgoing connections.
 
-    One of those could be taken by a client's connection while the database starts again.  Raises
-    `EmbeddedError` when there is none.
+    A client's connection could take one of the latter while the database restarts.  Raises
+    `EmbeddedError` if no port is free.
     """
     for _ in range(1000):
         port = 20_000 + secrets.randbelow(12_000)
@@ -96,9 +96,9 @@ def process(
     address: Address,
     started: Callable[[int], None],
 ) -> ProcessSpec:
-    """How to run *program* on its *files* in *folder* so that it answers at *address*.
+    """Return how to run *program* on its *files* in *folder*, listening at *address*.
 
-    *started* is told the process id at every start.
+    *started* is called with the process id at every start.
     """
     # Without a configuration file of its own the program looks for one in several places.
     configuration = folder.write_text("secantusd.toml", "# All options are arguments.\n")
@@ -150,13 +150,13 @@ def running(spec: ProcessSpec) -> Iterator[None]:
 
 
 def client(address: Address, seconds: float = 10.0) -> MongoClient[dict[str, Any]]:
-    """A client that gives up after so many *seconds*."""
+    """Return a client that gives up after *seconds*."""
     limit = int(seconds * 1000)
     return MongoClient(address.uri, serverSelectionTimeoutMS=limit, timeoutMS=limit)
 
 
 def answers(address: Address) -> bool:
-    """Whether the program answers there. Raises `EmbeddedError` when it refuses the password."""
+    """Return whether the program answers there. Raises `EmbeddedError` for a wrong password."""
     if not _knock(address):  # the client would try for seconds
         return False
     try:
@@ -175,9 +175,10 @@ def answers(address: Address) -> bool:
 
 
 def is_broken(address: Address) -> bool:
-    """Whether the program runs and fails at reading its files, as after a disk that was full.
+    """Return whether the program runs but can't read its files, as after a full disk.
 
-    It does not end by itself then.  One that is slow, or does not answer, is not broken.
+    The program does not end by itself then.  A program that is slow, or does not answer, is not
+    broken.
     """
     try:
         with client(address, seconds=5.0) as connected:
@@ -190,10 +191,11 @@ def is_broken(address: Address) -> bool:
 
 
 def _knock(address: Address) -> bool:
-    """Make a connection and close it; whether something listens.
+    """Make a connection and close it. Return whether something listens.
 
-    At its end the program waits for its listening thread: two seconds, unless somebody connects.
-    At the very moment of SIGTERM a connection can make its Python miss the signal, so not then.
+    A program that ends waits two seconds for its listening thread, unless somebody connects.  A
+    connection at the very moment of SIGTERM can make the program miss the signal, so this function
+    is called later.
     """
     try:
         socket.create_connection((HOST, address.port), timeout=1).close()

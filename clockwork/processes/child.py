@@ -16,7 +16,7 @@ from pathlib import Path
 from clockwork.processes.parent_death import with_parent
 
 LOG_BYTES = 1 << 20
-"""A log that has grown past this is put aside as ``<name>.old`` at the next start."""
+"""A larger log is renamed ``<name>.old`` at the next start."""
 
 NUDGE_SECONDS = 0.2
 """Between SIGTERM and the first ``nudge``, and between one and the next."""
@@ -41,23 +41,23 @@ class ProcessSpec:
     env: Mapping[str, str] | None = None
     """The whole environment; None for a copy of this process's own."""
     ready: Callable[[], bool] | None = None
-    """Asked again and again until it is true; None when the program counts as ready at once."""
+    """Called until it returns True; None for a program that is ready at once."""
     ready_seconds: float = 60.0
     """How long it may take to become ready."""
     notifies_every: float | None = None
-    """It says by itself that it is ready, and then gives a sign of life at least every so many
-    seconds (`clockwork.processes.notify`); None for a program that says nothing."""
+    """Seconds between two signs of life, for a program that says by itself that it is ready
+    (`clockwork.processes.notify`); None for a program that sends no messages."""
     broken: Callable[[], bool] | None = None
-    """Asked now and then while it runs: whether it can't do its work any more and does not end by
-    itself; for a supervisor."""
+    """Called now and then by a supervisor: returns whether the program can't do its work any more
+    and does not end by itself."""
     stop_seconds: float = 10.0
-    """How long after SIGTERM it may take to end; then it is killed."""
+    """Seconds that the program has to end after SIGTERM; then it is killed."""
     nudge: Callable[[], object] | None = None
     """Called every NUDGE_SECONDS after SIGTERM, for a program that is slow to end without."""
     log: Path | None = None
-    """A file that takes its output; None leaves it on this process's own standard output."""
+    """A file for the program's output; None for this process's standard output."""
     started: Callable[[int], None] | None = None
-    """Told the process id at every start."""
+    """Called with the process id at every start."""
 
 
 class Child:
@@ -103,7 +103,7 @@ class Child:
         return self._process.pid
 
     def ended(self) -> str | None:
-        """How it ended, in words; None while it runs."""
+        """Return how the process ended, in words; None while it runs."""
         status = self._process.poll()
         if status is None:
             return None
@@ -115,11 +115,11 @@ class Child:
             return f"killed by signal {-status}"
 
     def was_killed(self) -> bool:
-        """Whether SIGKILL ended it, which is no fault of its own."""
+        """Return whether SIGKILL ended the process."""
         return self._process.poll() == -signal.SIGKILL
 
     def last_words(self) -> str:
-        """What it last wrote to its log file, to follow how it ended; empty without a log."""
+        """Return the end of the process's log, for a message; empty without a log."""
         log = self.spec.log
         if log is None:
             return ""
@@ -133,7 +133,7 @@ class Child:
         return f"; {log} ends:\n{text}\n" if text else f"; nothing in {log}"
 
     def wait_until_ready(self) -> None:
-        """Return when it is ready. Raises `ChildFailed` when it ends or takes too long."""
+        """Return when the process is ready. Raises `ChildFailed` if it ends or takes too long."""
         while not (self.spec.ready is None or self.spec.ready()):
             how = self.ended()
             if how is not None:
@@ -143,11 +143,11 @@ class Child:
             time.sleep(_POLL_SECONDS)
 
     def late(self) -> bool:
-        """Whether the time that it had to become ready is over."""
+        """Return whether the time to become ready is over."""
         return time.monotonic() - self.started_at > self.spec.ready_seconds
 
     def silence(self) -> str:
-        """The message about a child that is late."""
+        """Return the message about a child that is late."""
         seconds = self.spec.ready_seconds
         return f"{self.spec.name} runs but is not ready after {seconds:g} s{self.last_words()}"
 
@@ -160,26 +160,26 @@ class Child:
         self._process.send_signal(signal.SIGHUP)
 
     def abort(self) -> None:
-        """Send SIGABRT, at which ours say where they hang, and `kill` it a moment later."""
+        """Send SIGABRT, which makes our processes log where they hang, then `kill` the process."""
         self._process.send_signal(signal.SIGABRT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_GASP_SECONDS)
         self.kill()
 
     def kill(self) -> None:
-        """Send SIGKILL to it and to what it started itself, and wait for its end."""
+        """Send SIGKILL to the process and its own children, and wait for its end."""
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def nudge(self) -> None:
-        """What its ``nudge`` does; nothing without one."""
+        """Call the ``nudge`` of the process, if there is one."""
         if self.spec.nudge is not None:
             self.spec.nudge()
 
     def stop(self) -> None:
-        """End it: SIGTERM, then SIGKILL when it has not ended within its ``stop_seconds``."""
+        """Send SIGTERM, and SIGKILL if the process has not ended within its ``stop_seconds``."""
         self.ask_to_stop()
         deadline = time.monotonic() + self.spec.stop_seconds
         while time.monotonic() < deadline:

@@ -1,6 +1,6 @@
-"""Which process a process id means: the id with the time at which the process started.
+"""Tell processes apart by their id and start time.
 
-An id alone is used again after its process has ended; the two together are not.
+The system reuses an id after its process has ended, but never the id with the start time.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.05
 
 
 def identity(pid: int) -> str | None:
-    """A text that no other process of this machine ever has; None when *pid* is not running."""
+    """Return a text that is unique to the process *pid*; None if *pid* is not running."""
     if sys.platform != "linux":
         # Every system has its own ps.
         started = subprocess.run(  # nosec B607
@@ -34,9 +34,10 @@ def identity(pid: int) -> str | None:
 
 
 def end_process(pid: int, known_as: str, seconds: float) -> bool:
-    """End process *pid* unless its `identity` is no longer *known_as*; True when it has ended.
+    """End the process *pid* if its `identity` still is *known_as*. Return whether it has ended.
 
-    SIGTERM first, SIGKILL when it has not ended after *seconds*, and as long again to wait for it.
+    Sends SIGTERM, and SIGKILL if the process has not ended after *seconds*; then waits for as long
+    again.
     Raises PermissionError when the process belongs to another user.
     """
     for asked in (signal.SIGTERM, signal.SIGKILL):

@@ -1,4 +1,4 @@
-"""What the service tells who runs it: ready, reloading, stopping, and a sign of life (sd_notify).
+"""Tell the service manager about readiness, reloads, stops and signs of life (sd_notify).
 
 The protocol is systemd's: datagrams of ``NAME=value`` lines to the Unix socket that
 ``$NOTIFY_SOCKET`` names, where a leading ``@`` stands for Linux's abstract names.  Under systemd
@@ -19,24 +19,24 @@ WATCHDOG_MICROSECONDS = "WATCHDOG_USEC"
 WATCHDOG_PID = "WATCHDOG_PID"
 
 _SEND_SECONDS = 1.0
-"""A receiver whose queue stays full for so long misses the message; nobody hangs on its account."""
+"""How long a message waits for a receiver whose queue is full; then the message is dropped."""
 _LONGEST_MESSAGE = 4096
 
 logger = logging.getLogger(__name__)
 
 
 def tell_ready(status: str) -> None:
-    """The service does its work now; *status* is a few words for ``systemctl status``."""
+    """Say that the service works now; *status* is a few words for ``systemctl status``."""
     _tell("READY=1", f"STATUS={status}")
 
 
 def tell_reloading() -> None:
-    """The configuration is read again; `tell_ready` has to follow."""
+    """Say that the configuration is read again; `tell_ready` has to follow."""
     _tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def tell_stopping() -> None:
-    """The service was told to stop and does so."""
+    """Say that the service stops."""
     _tell("STOPPING=1", "STATUS=stopping")
 
 
@@ -54,10 +54,10 @@ def _tell(*lines: str) -> None:
 
 
 class Watchdog:
-    """Signs of life for a service manager that restarts what falls silent ($WATCHDOG_USEC)."""
+    """Gives signs of life to a service manager that restarts silent services ($WATCHDOG_USEC)."""
 
     def __init__(self, stuck: Callable[[], str | None] = lambda: None) -> None:
-        """*stuck* says why there should be no sign of life; None while the work goes on."""
+        """*stuck* returns why there is no progress; None while the work goes on."""
         self._stuck = stuck
         self._said: str | None = None
         self._due = 0.0
@@ -67,7 +67,7 @@ class Watchdog:
         """Seconds between two signs; None where nobody waits for them."""
 
     def look(self) -> None:
-        """Give the sign if one is due and the work goes on. To be called again and again."""
+        """Give a sign of life if it is due and the work goes on. To be called again and again."""
         now = time.monotonic()
         if self.interval is None or now < self._due:
             return
@@ -76,17 +76,20 @@ class Watchdog:
             self._due = now + self.interval * 0.9
             _tell("WATCHDOG=1")
         elif stuck != self._said:
-            logger.error("stuck, so that the watchdog is left to bite: %s", stuck)
+            logger.error(
+                "watchdog: no progress; the service manager restarts this process: %s",
+                stuck,
+            )
         self._said = stuck
 
 
 class Inbox:
-    """Where one process of a supervisor is heard."""
+    """Receives the messages of one process of a supervisor."""
 
     def __init__(self, path: Path, silence: float) -> None:
         """Listen at *path*; the process has to give a sign at least every *silence* seconds."""
         self.ready = False
-        """It has said that it is ready, and not since then that it reloads."""
+        """Whether the process said that it is ready, and not since then that it reloads."""
         self.silence = silence
         self.heard_at = time.monotonic()
         self._path = path
@@ -96,7 +99,7 @@ class Inbox:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the process must be given so that it speaks to here."""
+        """The variables that make the process send its messages here."""
         return {SOCKET: str(self._path), WATCHDOG_MICROSECONDS: str(int(self.silence * 1e6))}
 
     def open_for_new_process(self) -> None:
@@ -106,7 +109,7 @@ class Inbox:
         self.heard_at = time.monotonic()
 
     def read(self) -> None:
-        """Take in what has come."""
+        """Read the messages that have come."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 lines = self.socket.recv(_LONGEST_MESSAGE).decode(errors="replace").split("\n")
@@ -117,11 +120,11 @@ class Inbox:
                     self.ready = False
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Close the socket."""
         self.socket.close()
 
 
 def without_notification(environment: Mapping[str, str]) -> dict[str, str]:
-    """*environment* for a process that has nothing to say to this one's manager."""
+    """Return *environment* for a process that sends nothing to this process's manager."""
     names = {SOCKET, WATCHDOG_MICROSECONDS, WATCHDOG_PID}
     return {name: value for name, value in environment.items() if name not in names}

@@ -1,12 +1,13 @@
-"""A program that is killed when the process that started it ends, even by kill -9.
+"""Kill a program when the process that started it ends, even by kill -9.
 
-On Linux the kernel sees to it: `with_parent` puts this file in front of a program's arguments.  Run
-so, it asks the kernel to kill it when its parent ends, and becomes the program, which keeps that
-promise and the process id.  Nothing has to run between fork and exec of a process with threads.
+On Linux the kernel does that.  `with_parent` puts this file in front of a program's arguments.
+This file then asks the kernel for a SIGKILL when its parent ends, and executes the program, which
+keeps the request and the process id.  So nothing has to run between fork and exec of a process with
+threads.
 
-The kernel takes the *thread* that started the program for its parent: start it from one that lives
-as long as the process, such as the main thread.  On other systems the arguments stay as they are
-and the program outlives its parent; `clockwork.processes.identity` finds it again.
+The kernel takes the *thread* that started the program for the parent.  Start programs from a thread
+that lives as long as the process, such as the main thread.  On other systems the arguments stay as
+they are and the program outlives its parent; `clockwork.processes.identity` finds it again.
 """
 
 import ctypes
@@ -19,7 +20,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def with_parent(argv: Sequence[str]) -> list[str]:
-    """The arguments that run *argv*, whose first one is a full path, for as long as this process.
+    """Return the arguments that run *argv* for as long as this process lives.
+
+    The first of *argv* is a full path.
 
     To be called by the process that starts the program.
     """

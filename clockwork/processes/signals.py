@@ -1,8 +1,9 @@
-"""The signals that a command which runs on takes as requests.
+"""Turn signals into requests to stop or to reload, for a command that runs until it is stopped.
 
-SIGTERM and SIGINT (Ctrl-C) ask it to stop in good order; a second one ends it at once.  SIGHUP asks
-it to read its configuration again, unless the terminal that it was started on is gone: then it is
-the terminal's last word, and asks to stop.  Under nohup SIGHUP stays ignored.
+SIGTERM and SIGINT (Ctrl-C) ask the command to stop; a second such signal ends it at once.  SIGHUP
+asks the command to read its configuration again.  If the terminal that the command was started on
+is gone, SIGHUP came from the terminal's end and asks the command to stop.  Under nohup SIGHUP stays
+ignored.
 """
 
 import os
@@ -14,7 +15,7 @@ _TERMINAL = "/dev/tty"
 
 
 def has_terminal() -> bool:
-    """Whether this process has a terminal that controls it. Not so once that was closed."""
+    """Return whether this process has a controlling terminal that is still open."""
     try:
         os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -28,10 +29,10 @@ def signals(
     reload: Callable[[], object],
     stop_at_once: Callable[[], object] | None = None,
 ) -> Iterator[None]:
-    """Call these when a signal asks for it, until the end of the ``with``.
+    """Call *stop* and *reload* when a signal asks for it, until the end of the ``with``.
 
-    *stop_at_once* is for every signal to stop after the first; without it, such a signal ends the
-    process as if nothing took it.  To be used in the main thread.  They are called there, between
+    *stop_at_once* is called for every further signal to stop; without it, such a signal ends the
+    process.  To be used in the main thread.  The functions are called in the main thread, between
     any two of its steps, and should do little.
     """
     on_terminal = has_terminal()

@@ -1,20 +1,19 @@
-"""The supervisor: runs the service's processes in the foreground and starts the dead ones again.
+"""Run the service's processes in the foreground and restart those that die.
 
-The processes are started in order, each when the ones before it are ready, and stopped in reverse
-order.  One that dies is started again after 1 s, then 2, 4, and so on up to 60 s; five minutes of
-health bring that back to 1 s.  Only one that has never been ready is given up, unless somebody
-killed it: whatever is wrong with it is for the operator, and the supervisor stops the rest and ends
-with exit status 1.
+The processes are started in order, each when the processes before it are ready, and stopped in
+reverse order.  A process that dies is restarted after 1 s, then 2, 4, and so on up to 60 s.  After
+five minutes of health the delay is 1 s again.  A process that was never ready is not restarted,
+unless somebody killed it: the supervisor stops the others and ends with exit status 1.
 
-A process that gives signs of life (`ProcessSpec.notifies_every`) and falls silent is ended and
-started again likewise, and so is one that is found broken twice in a row (`ProcessSpec.broken`).
+A process is killed and restarted if it gives signs of life (`ProcessSpec.notifies_every`) and falls
+silent, and if it is found broken twice in a row (`ProcessSpec.broken`).
 
-SIGTERM and SIGINT (Ctrl-C) stop everything: each process in its turn gets SIGTERM, and SIGKILL when
-it has not ended within its ``stop_seconds``.  A second such signal kills all of them at once.  When
-the supervisor itself is killed, so are its processes (`clockwork.processes.parent_death`).  SIGHUP
-goes on
-to those that give signs of life, which read their configuration again; from a terminal that closes
-it stops everything (`clockwork.processes.signals`).
+SIGTERM and SIGINT (Ctrl-C) stop everything: each process in turn gets SIGTERM, and SIGKILL if the
+process has not ended within its ``stop_seconds``.  A second such signal kills all processes at
+once.  If the supervisor itself is killed, its processes are killed too
+(`clockwork.processes.parent_death`).  SIGHUP is passed on to the processes that give signs of life,
+which read their configuration again.  SIGHUP from a terminal that closes stops everything
+(`clockwork.processes.signals`).
 """
 
 import contextlib
@@ -44,10 +43,10 @@ FIRST_DELAY = 1.0
 """Seconds between a process's death and its next start."""
 LONGEST_DELAY = 60.0
 HEALTHY_SECONDS = 300.0
-"""A process that ran this long starts again after FIRST_DELAY."""
+"""A process that ran this long is restarted after FIRST_DELAY."""
 
 LOOK_SECONDS = 10.0
-"""Between two looks at whether a process is broken."""
+"""Seconds between two looks at whether a process is broken."""
 
 _POLL_SECONDS = 0.1
 
@@ -55,9 +54,9 @@ logger = logging.getLogger(__name__)
 
 
 def next_delay(previous: float | None, lived: float) -> float:
-    """Seconds to wait for the next start of a process that *lived* so many seconds.
+    """Return the seconds until the next start of a process that *lived* so many seconds.
 
-    *previous* is what was waited before this life; None when it was the first.
+    *previous* is the delay before the process's last start; None for its first start.
     """
     if previous is None or lived >= HEALTHY_SECONDS:
         return FIRST_DELAY
@@ -66,7 +65,7 @@ def next_delay(previous: float | None, lived: float) -> float:
 
 @dataclass
 class _Watched:
-    """One process under supervision: its present run, if any, and when the next one is due."""
+    """A process under supervision: its current run, if any, and when the next run is due."""
 
     spec: ProcessSpec
     inbox: Inbox | None = None
@@ -80,17 +79,17 @@ class _Watched:
     found_broken: bool = False
 
     def reloads(self) -> bool:
-        """Whether it was told, or is still to be told, to read its settings, and has not yet."""
+        """Return whether the process still has to read its settings again."""
         if self.inbox is None or self.child is None or not self.ready:
             return False
         return self.reload_due or not self.inbox.ready
 
     def is_broken(self) -> bool:
-        """Whether it says so itself."""
+        """Return whether the process is broken, as its ``broken`` says."""
         return self.spec.broken is not None and self.spec.broken()
 
     def silent_at(self) -> float:
-        """When it counts as hanging unless it gives a sign before, by the monotonic clock."""
+        """Return when the process counts as hanging without a sign of life (monotonic clock)."""
         return float("inf") if self.inbox is None else self.inbox.heard_at + self.inbox.silence
 
 
@@ -140,14 +139,14 @@ class Supervisor:
                 watched.reload_due = watched.inbox is not None
 
     def _tell_ready(self) -> None:
-        """Tell who runs this process when all of its own are ready, or have read their settings."""
+        """Tell the service manager once all processes are ready, or have read their settings."""
         busy = [watched for watched in self._watched if not watched.was_ready or watched.reloads()]
         if not self._told_ready and not busy:
             self._told_ready = True
             tell_ready(f"running {', '.join(watched.spec.name for watched in self._watched)}")
 
     def _look_after(self, watched: _Watched) -> None:
-        """One look at a process: start it, see it become ready, or note its death."""
+        """Look at a process once: start it, see it become ready, or note its death."""
         name, child = watched.spec.name, watched.child
         if child is None:
             if time.monotonic() >= watched.due:
@@ -174,7 +173,7 @@ class Supervisor:
             self._examine(watched, child)
 
     def _examine(self, watched: _Watched, child: Child) -> None:
-        """Kill a process that is broken now and was at the last look."""
+        """Kill a process that is broken now and was broken at the last look."""
         was_broken, watched.found_broken = watched.found_broken, watched.is_broken()
         watched.look_due = time.monotonic() + LOOK_SECONDS
         if was_broken and watched.found_broken:
@@ -226,9 +225,9 @@ class Supervisor:
     def _put_off(
         self, watched: _Watched, what: str, lived: float, *, hopeful: bool = False
     ) -> None:
-        """Say *what* happened and when the process is started again.
+        """Log *what* happened and when the process is restarted.
 
-        Raises `_GivenUp` for one that was never ready, unless that need not happen again.
+        Raises `_GivenUp` for a process that was never ready, unless it is *hopeful*.
         """
         if not (watched.was_ready or hopeful):
             raise _GivenUp(f"{what}; it was never ready and is given up")
@@ -237,7 +236,7 @@ class Supervisor:
         logger.error("%s; %s starts again in %g s", what, watched.spec.name, watched.delay)
 
     def _seconds_to_next(self) -> float | None:
-        """How long the supervisor may sleep; None when only a signal is worth waking for."""
+        """Return how long the supervisor may sleep; None for until the next signal."""
         if any(watched.child is not None and not watched.ready for watched in self._watched):
             return _POLL_SECONDS
         dues = [
@@ -276,7 +275,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _hearing(self) -> Iterator[None]:
-        """An inbox for each process that gives signs of life, in a folder that is ours alone."""
+        """Open an inbox for each process that gives signs of life, in a private folder."""
         with contextlib.ExitStack() as undo:
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="clockwork-")))
             for watched in self._watched:
@@ -288,7 +287,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[Callable[[float | None], None]]:
-        """Signals are noted; yields a function that sleeps until one, a message, or so long."""
+        """Note signals; yield a function that sleeps until a signal, a message or a time limit."""
 
         def wait(seconds: float | None) -> None:
             limits = [limit for limit in (seconds, self._watchdog.interval) if limit is not None]

@@ -1,7 +1,7 @@
-"""Whose token a request shows, and when each token was last used.
+"""Find the account of a token, and note when each token was last used.
 
-Nothing is remembered between two requests: a token that is revoked, or an account whose role
-changes, is so from the next request on.
+Nothing is remembered between two requests.  So a revoked token is refused, and a changed role
+holds, from the next request on.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from ingest.accounts.users import EMAIL_FIELD, User, user_of
 from ingest.database.store import Store
 
 USE_NOTED_EVERY = timedelta(minutes=5)
-"""How far behind ``last_used`` may be: a read stays a read for so long."""
+"""Minimum interval between two updates of a token's ``last_used``."""
 
 _NOT_WAITED_FOR = WriteConcern(w=0)
 
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: an account, and which of its tokens was shown."""
+    """The account that sent a request, and the token that it sent."""
 
     user: User
     token: Token
 
 
 def authenticate(store: Store, token: str) -> Caller | None:
-    """Whose token this is; None for any other text. Raises pymongo's errors."""
+    """Return the account of *token*; None for any other text. Raises pymongo's errors."""
     digest = token_digest(token)
     if digest is None:
         return None
@@ -47,7 +47,10 @@ def authenticate(store: Store, token: str) -> Caller | None:
 
 
 def authenticate_basic(store: Store, email: str, token: str) -> Caller | None:
-    """Whose token this is, if *email* is theirs; else None. Raises pymongo's errors."""
+    """Return the account of *token* if it is the account of *email*, else None.
+
+    Raises pymongo's errors.
+    """
     caller = authenticate(store, token)
     if caller is None or caller.user.mila_email_username != email:
         return None
@@ -55,9 +58,9 @@ def authenticate_basic(store: Store, email: str, token: str) -> Caller | None:
 
 
 def note_use(store: Store, caller: Caller, now: datetime) -> None:
-    """Write down that the caller's token was used, unless that was done a little while ago.
+    """Store that the caller's token was used, at most every `USE_NOTED_EVERY`.
 
-    Nobody waits for the write, and when it fails the next request does it: nothing is raised.
+    The write is not waited for, and raises nothing.  If it fails, a later request writes again.
     """
     token = caller.token
     noted = token.last_used
@@ -71,4 +74,4 @@ def note_use(store: Store, caller: Caller, now: datetime) -> None:
             {"$set": {"tokens.$.last_used": now}},
         )
     except PyMongoError as error:
-        logger.warning("can't write down when a token was last used: %s", error)
+        logger.warning("accounts: could not store when a token was last used: %s", error)

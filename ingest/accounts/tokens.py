@@ -1,10 +1,9 @@
-"""A token: 256 random bits that its owner alone keeps; only its SHA-256 is stored.
+"""Make API tokens of 256 random bits; only the SHA-256 of a token is stored.
 
-A hash without salt, by which an index finds it, is right for such a token: nobody can guess it or
-list all of them, so the hash gives nothing away.  What the index's search takes longer or shorter
-for depends on the hash of what was shown, not on the token: to learn a stored hash from the timing,
-a letter at a time, one would need texts whose SHA-256 begin as wanted, and would then have a hash
-and no token.  What was found is still compared in constant time, as a second lock.
+The hash needs no salt, because nobody can guess or list such tokens.  So an index can find it.  The
+time that the index takes depends on the hash of the text that was sent, not on the token.  An
+attacker who learned a stored hash from the timing would have a hash, and no token.  The hash that
+was found is still compared in constant time.
 """
 
 import hashlib
@@ -20,8 +19,11 @@ _TOKEN = re.compile(r"cw_[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token, never the token itself: its name, unique in its account, and when
-    it was made and last used (UTC; None for never, exact to a few minutes)."""
+    """The stored facts about a token, without the token itself.
+
+    The name is unique in its account.  The times are in UTC; *last_used* is exact to a few minutes,
+    and None for a token that was never used.
+    """
 
     name: str
     created: datetime
@@ -29,17 +31,17 @@ class Token:
 
 
 def new_token() -> str:
-    """A token that was never there before."""
+    """Return a new random token."""
     return "cw_" + secrets.token_urlsafe(32)
 
 
 def token_digest(text: str) -> str | None:
-    """What is stored of the token *text*; None where no token can look like that."""
+    """Return the hash that is stored for the token *text*; None if *text* can't be a token."""
     if not _TOKEN.fullmatch(text):
         return None
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def token_of(entry: Mapping[str, Any]) -> Token:
-    """The token of an entry of a user's document."""
+    """Return the token of an entry of a user's document."""
     return Token(entry["name"], entry["created"], entry.get("last_used"))

@@ -1,4 +1,4 @@
-"""Accounts: who bears which usernames, and the tokens that they show to the API.
+"""Accounts: the usernames of each user, and the tokens that users send to the API.
 
 A user document::
 
@@ -8,12 +8,12 @@ A user document::
      role: "user", "admin" or "service"              absent: "user"
      tokens: [{name: str, sha256: str, created: date, last_used: date or null}]}
 
-No two users share a name.  `ingest.accounts.tokens` says what a token is, `ingest.accounts.access`
-whose.
+No two users share a name.  `ingest.accounts.tokens` makes tokens, and `ingest.accounts.access`
+finds the account of a token.
 
-A job belongs to the user who bears the name that Slurm gave, under the username field of the job's
-cluster.  The three names of that user are copied into the job's ``cw`` by the ingest; when an
-account changes, the copies in the jobs that are already there are refreshed here.
+A job belongs to the user who has the name that Slurm gave, under the username field of the job's
+cluster.  The ingest copies the three names of that user into the job's ``cw``.  When an account
+changes, `refresh_jobs` updates the copies in the jobs that are already stored.
 """
 
 import re
@@ -27,7 +27,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ingest.accounts.tokens import Token, new_token, token_digest, token_of
 from ingest.database.change_tokens import bulk_write
-from ingest.database.search_fields import names_filter
+from ingest.database.search_fields import names_field
 from ingest.database.store import Store
 
 EMAIL_FIELD = "mila_email_username"
@@ -35,11 +35,11 @@ USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
 NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
 
 ROLES = ("user", "admin", "service")
-"""What an account may do: a user reads, and writes the user dicts of their own jobs; an admin does
-the same and sees all jobs, whatever the setting; a service sees all jobs and writes nothing."""
+"""What an account may do.  A user reads, and writes the user dicts of their own jobs.  An admin
+does the same and always sees all jobs.  A service always sees all jobs and writes nothing."""
 
 NOBODY = "nobody"
-"""The name that Slurm gives to an account that is gone: it is no one's."""
+"""The name that Slurm gives to a deleted account: it belongs to nobody."""
 
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
 _LONGEST_EMAIL = 254
@@ -47,11 +47,11 @@ _LONGEST_NAME = 128
 _JOBS_AT_ONCE = 100
 
 Names = dict[str, str | None]
-"""A user's three names by their field; null where there is none."""
+"""A user's three names by their field; None for a name that the user lacks."""
 
 
 class AccountError(ValueError):
-    """An account that can't be made, changed or found; the message is for the operator."""
+    """An account can't be made, changed or found; the message is for the operator."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,22 @@ class User:
 
     @property
     def usernames(self) -> dict[str, str]:
-        """Those of the names that Slurm gives to jobs, by their field."""
+        """The names that Slurm gives to jobs, by their field."""
         given = {field: getattr(self, field) for field in USERNAME_FIELDS}
         return {field: name for field, name in given.items() if name not in (None, NOBODY)}
 
     @property
     def may_write(self) -> bool:
-        """Whether the user may write at all; what, is another question."""
+        """Whether the role allows writing; ownership is checked elsewhere."""
         return self.role in ("user", "admin")
 
     @property
     def always_sees_all(self) -> bool:
-        """Whether the user sees all jobs even where users see their own."""
+        """Whether the user sees all jobs even where users see only their own."""
         return self.role in ("admin", "service")
 
     def owns(self, slurm: Mapping[str, Any]) -> bool:
-        """Whether the job with this ``slurm`` dict is the user's."""
+        """Return whether the job with this ``slurm`` dict belongs to the user."""
         return any(slurm.get(field) == name for field, name in self.usernames.items())
 
 
@@ -98,15 +98,15 @@ def add_user(
     token_name: str | None = None,
     role: str | None = None,
 ) -> tuple[User, str]:
-    """Add the account of *email*, or change the usernames and the role given and add a token to it.
+    """Add the account of *email*, or change it, and add a token to it.
 
-    A username or a role (one of `ROLES`) that is None is left as it is; a new account's role is
-    "user" then.  Without *token_name* the token is named after the first eight digits of its hash.
-    Returns the account and the token, which is nowhere else.
-    The jobs that bear one of the names show the account afterwards.
+    A username or a role (one of `ROLES`) that is None stays as it is; a new account's role is then
+    "user".  Without *token_name* the token is named after the first eight digits of its hash.
+    Returns the account and the token, which is stored nowhere.  The user's jobs show the account
+    afterwards.
 
-    Raises AccountError for a name that is malformed or another user's, for a token name that the
-    account has already, and for a role that there is not; pymongo's errors.
+    Raises AccountError for a malformed name, a name of another user, a token name that the account
+    has already, and an unknown role.  Raises pymongo's errors.
     """
     if role not in (None, *ROLES):
         raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
@@ -142,15 +142,15 @@ def add_user(
 
 
 def list_users(store: Store) -> list[User]:
-    """All accounts, in the order of their e-mail addresses. Raises pymongo's errors."""
+    """Return all accounts, sorted by e-mail address. Raises pymongo's errors."""
     return [user_of(document) for document in store.users.find({}).sort(EMAIL_FIELD, ASCENDING)]
 
 
 def revoke(store: Store, email: str, token_name: str | None = None) -> int:
-    """Revoke the token of this name of the account of *email*, or all its tokens.
+    """Revoke one token of the account of *email*, or all its tokens for None.
 
-    The account and its usernames stay: its jobs still belong to it.  Returns how many tokens were
-    revoked.  Raises AccountError where there is no such account or token; pymongo's errors.
+    The account and its usernames stay, so its jobs still belong to it.  Returns how many tokens
+    were revoked.  Raises AccountError for an unknown account or token, and pymongo's errors.
     """
     chosen: dict[str, Any] = {} if token_name is None else {"name": token_name}
     before = store.users.find_one_and_update(
@@ -167,7 +167,7 @@ def revoke(store: Store, email: str, token_name: str | None = None) -> int:
 
 
 def username_map(store: Store, username_field: str) -> dict[str, Names]:
-    """The three names of every user who has a name under *username_field*, by that name.
+    """Return the three names of each user who has a name under *username_field*, by that name.
 
     Raises pymongo's errors.
     """
@@ -189,7 +189,7 @@ def _addition(
 
 
 def refresh_jobs(store: Store, field: str, username: str) -> None:
-    """Bring the three names in the ``cw`` of *username*'s jobs up to date with the accounts.
+    """Update the three names in the ``cw`` of *username*'s jobs from the accounts.
 
     *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
     """
@@ -198,7 +198,7 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     if owner is not None:
         names = user_of(owner).names
     fresh = {f"cw.{name_field}": name for name_field, name in names.items()}
-    update = {"$set": {**fresh, "cw.filters.names": names_filter(names.values())}}
+    update = {"$set": {**fresh, "cw.filters.names": names_field(names.values())}}
     # What Slurm said stands among the names, and those are indexed.
     of_username = {"cw.filters.names": username, f"slurm.{field}": username}
     key = ("job_id", "cluster_name")
@@ -221,9 +221,9 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
 
 
 def refresh_outdated_jobs(store: Store) -> None:
-    """`refresh_jobs` for every name whose jobs show something else than the accounts.
+    """Call `refresh_jobs` for every name whose jobs differ from the accounts.
 
-    Reads all jobs once, in the database.  Raises pymongo's errors.
+    The database reads all jobs once.  Raises pymongo's errors.
     """
     shown = {name_field: f"$cw.{name_field}" for name_field in NAME_FIELDS}
     for field in USERNAME_FIELDS:
@@ -244,7 +244,7 @@ def refresh_outdated_jobs(store: Store) -> None:
 
 
 def user_of(document: Mapping[str, Any]) -> User:
-    """The account of a user document."""
+    """Return the account of a user document."""
     return User(
         mila_email_username=document[EMAIL_FIELD],
         mila_cluster_username=document.get("mila_cluster_username"),
@@ -276,7 +276,7 @@ def _collision(
 
 
 def checked_email(email: str) -> str:
-    """*email*, if it is an e-mail address; else raises AccountError."""
+    """Return *email* if it is an e-mail address. Raises AccountError otherwise."""
     if len(email) > _LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
         raise AccountError(f"{email!r} is not an e-mail address: expected NAME@HOST")
     return email
@@ -292,7 +292,7 @@ def _checked_name(name: str, what: str) -> str:
 
 
 def checked_username(name: str, field: str) -> str:
-    """*name*, if somebody's *field* can be that; else raises AccountError."""
+    """Return *name* if it can be a username under *field*. Raises AccountError otherwise."""
     if name == NOBODY:
         raise AccountError(f"{name!r} can't be anyone's {field}: Slurm gives it to lost accounts")
     return _checked_name(name, field)

@@ -6,19 +6,14 @@ from functools import lru_cache
 from itertools import islice, product
 
 from ingest.anonymise.pseudonyms import Skeleton, length, runs, skeleton, words
-from ingest.reading.pairs import RawPairs
+from ingest.reading.parsing import RawPairs
 from ingest.slurm import values
 from ingest.slurm.hostlists import HostlistError, Part, parse
+from ingest.slurm.keys import KeyTable
 
 SYSTEM_NAMES = frozenset({"root", "nobody", "slurm", "localhost"})
 """Names that every site has."""
 
-PEOPLE = ("UserId", "GroupId", "Owner")
-LABELS = ("Account", "WCKey", "MCS_label", "Reservation", "ReservationName")
-HOSTS = (
-    *("NodeList", "SchedNodeList", "ReqNodeList", "ExcNodeList", "Nodes"),
-    *("FailedNode", "BatchHost", "NodeName", "NodeHostName", "NodeAddr", "BcastAddr"),
-)
 _EXAMPLES = 64
 _LONGEST = 64  # somebody's text that stands where a name should
 
@@ -33,18 +28,19 @@ class DumpNames:
         self.job_ids = array("Q")
         """In no order."""
 
-    def note(self, raw: RawPairs) -> None:
+    def note(self, raw: RawPairs, table: KeyTable) -> None:
         """Take in what one record names."""
         for _, key, _, value in raw.pairs:
-            if key in PEOPLE:
+            rule = table.keys[key].anonymise if key in table.keys else ""
+            if rule == "person":
                 self._name(value.rpartition("(")[0] or value)
-            elif key in LABELS:
+            elif rule == "label":
                 self._name(value)
-            elif key == "MailUser":
+            elif rule == "mail":
                 self._name(value.partition("@")[0])
-            elif key in HOSTS:
+            elif rule == "hosts":
                 self._hosts(value)
-            elif key == "AllocNode:Sid":
+            elif rule == "host_and_sid":
                 self._hosts(value.rpartition(":")[0])
             elif key == "JobId" and len(value) < 19 and value.isdecimal():
                 self.job_ids.append(int(value))

@@ -28,13 +28,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ingest.anonymise.names import HOSTS, PEOPLE, SYSTEM_NAMES, DumpNames
+from ingest.anonymise.names import SYSTEM_NAMES, DumpNames
 from ingest.anonymise.pseudonyms import GROWTH, Pseudonyms, length, names_within, words
-from ingest.reading.pairs import REPEATED, RawPairs
-from ingest.reading.records import MAX_RECORD_BYTES, NoAnswer, Record, SetAside, read_records
+from ingest.reading.convert import AnyCluster
+from ingest.reading.parsing import RawPairs
+from ingest.reading.reader import MAX_RECORD_BYTES, NoAnswer, Reader
+from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm import values
-from ingest.slurm.grammar import JOB, NODE, Grammar
 from ingest.slurm.hostlists import HostlistError, parse
+from ingest.slurm.keys import JOB, NODE, KeyTable
 
 KEPT_WORDS = SYSTEM_NAMES | frozenset(
     {
@@ -125,39 +127,41 @@ def anonymise(chunks: Iterable[bytes], secret: bytes, report: Report) -> Iterato
         if _NO_RECORD.fullmatch(head):
             yield head
             return
-        grammar, seal = _grammar(head), _seal(head)
+        table, seal = _table(head), _seal(head)
         names = DumpNames()
-        for item in _records(dump, grammar, seal):
+        for item in _records(dump, table, seal):
             if isinstance(item, Record):
-                names.note(item.raw)
-        rewriter = _Rewriter(grammar, names, secret)
+                names.note(item.raw, table)
+        rewriter = _Rewriter(table, names, secret)
         before = ""
         blank_line = False
-        for item in _records(dump, grammar, seal):
+        for item in _records(dump, table, seal):
             if isinstance(item, SetAside):
                 report.left_out[item.reason] += 1
                 report.lines_left_out += item.text.count(b"\n")
+            if not isinstance(item, Record):
                 continue
+            raw = item.raw
             report.records += 1
-            report.new_keys |= {pair.key for pair in item.raw.pairs if _is_new(pair.key, grammar)}
+            report.new_keys |= {pair.key for pair in raw.pairs} - table.keys.keys()
             if not before:
-                blank_line = grammar.hostile and _is_multi_line(item.raw)
-            text = rewriter.record(item.raw).text()
+                blank_line = table is JOB and item.form.multi_line
+            text = rewriter.record(raw).text()
             gap = _gap(before, blank_line=blank_line) if before else ""
             yield (gap + text).encode("utf-8", "surrogateescape")
             before = text
 
 
 def _records(
-    dump: "tempfile.SpooledTemporaryFile[bytes]", grammar: Grammar, seal: str
-) -> Iterator[Record | SetAside]:
+    dump: "tempfile.SpooledTemporaryFile[bytes]", table: KeyTable, seal: str
+) -> Iterator[Record | SetAside | Unchanged]:
     """The records from the start on, none so long that its new text would be too long to read."""
     dump.seek(0)
     chunks = iter(lambda: dump.read(1 << 16), b"")
-    return read_records(chunks, grammar, seal=seal, max_bytes=MAX_RECORD_BYTES // GROWTH)
+    return Reader(table, AnyCluster(), MAX_RECORD_BYTES // GROWTH).read(chunks, seal=seal)
 
 
-def _grammar(head: bytes) -> Grammar:
+def _table(head: bytes) -> KeyTable:
     match = _FIRST_KEY.search(head)
     if match is None:
         raise NoAnswer(
@@ -173,14 +177,6 @@ def _seal(head: bytes) -> str:
     return seals.most_common(1)[0][0].decode() if seals else ""
 
 
-def _is_new(key: str, grammar: Grammar) -> bool:
-    return key not in grammar.keys and key not in REPEATED
-
-
-def _is_multi_line(raw: RawPairs) -> bool:
-    return any(pair.lead.startswith("\n") for pair in raw.pairs)
-
-
 def _gap(before: str, *, blank_line: bool) -> str:
     """What the record *before* lacks for another one to follow it: it was the last of its dump."""
     if re.search(r"\n *\n\Z" if blank_line else r"\n\Z", before):
@@ -194,8 +190,8 @@ def _gap(before: str, *, blank_line: bool) -> str:
 class _Rewriter:
     """What each key's value becomes."""
 
-    def __init__(self, grammar: Grammar, found: DumpNames, secret: bytes) -> None:
-        self._rules = _JOB_RULES if grammar is JOB else _NODE_RULES
+    def __init__(self, table: KeyTable, found: DumpNames, secret: bytes) -> None:
+        self._keys = table.keys
         self._names = found.names
         self._longest = max(map(length, found.names), default=0)
         taken = {word for name in found.names for word in words(name)}
@@ -215,7 +211,9 @@ class _Rewriter:
     def _value(self, key: str, value: str) -> str:
         if values.is_no_time(value):
             return value
-        return self._rules.get(key, _Rewriter.text)(self, value)
+        row = self._keys.get(key)
+        rule = _RULES[row.anonymise] if row is not None else _Rewriter.text
+        return rule(self, value)
 
     def text(self, value: str) -> str:
         """What people wrote, what they named, times, and whatever has no rule of its own."""
@@ -302,65 +300,20 @@ class _Rewriter:
 
 _Rule = Callable[[_Rewriter, str], str]
 
-_COMMON: Mapping[str, _Rule] = {
-    **dict.fromkeys(PEOPLE, _Rewriter.owner),
-    **dict.fromkeys(HOSTS, _Rewriter.hosts),
-    **dict.fromkeys(
-        (
-            *("TRES", "ReqTRES", "AllocTRES", "CfgTRES", "JOB_GRES", "GRES"),
-            *("Gres", "GresUsed", "GresDrain", "RestrictedCoresPerGPU"),
-            *("CpusPerTres", "MemPerTres", "TresBind", "TresFreq", "TresPerJob", "TresPerNode"),
-            *("TresPerSocket", "TresPerTask"),
-        ),
-        _Rewriter.tres,
-    ),
-    **dict.fromkeys(
-        (
-            *("Partition", "Partitions", "QOS", "Licenses", "LicensesAlloc"),
-            *("Features", "BatchFeatures", "AvailableFeatures", "ActiveFeatures"),
-        ),
-        _Rewriter.structure,
-    ),
+_RULES: Mapping[str, _Rule] = {
+    "dependency": _Rewriter.dependency,
+    "host_and_sid": _Rewriter.host_and_sid,
+    "hosts": _Rewriter.hosts,
+    "ids": _Rewriter.ids,
+    "job_reason": _Rewriter.job_reason,
+    "kept": _Rewriter.kept,
+    "kernel": _Rewriter.kernel,
+    "label": _Rewriter.text,
+    "mail": _Rewriter.text,
+    "person": _Rewriter.owner,
+    "structure": _Rewriter.structure,
+    "text": _Rewriter.text,
+    "time": _Rewriter.text,
+    "tres": _Rewriter.tres,
 }
-_JOB_RULES: Mapping[str, _Rule] = {
-    **_COMMON,
-    **dict.fromkeys(
-        (*("JobId", "ArrayJobId", "HetJobId", "HetJobIdSet", "PackJobId", "PackJobIdSet"),),
-        _Rewriter.ids,
-    ),
-    "Dependency": _Rewriter.dependency,
-    "AllocNode:Sid": _Rewriter.host_and_sid,
-    "Reason": _Rewriter.job_reason,
-    **dict.fromkeys(
-        (
-            *("ArrayTaskId", "ArrayTaskThrottle", "HetJobOffset", "PackJobOffset"),
-            *("Priority", "Nice", "JobState", "Requeue", "Restarts", "BatchFlag", "Reboot"),
-            *("ExitCode", "DerivedExitCode", "RunTime", "TimeLimit", "TimeMin", "CronJob"),
-            *("SecsPreSuspend", "Scheduler", "StepMgrEnabled"),
-            *("NumNodes", "NumCPUs", "NumTasks", "CPUs/Task", "ReqB:S:C:T", "Socks/Node"),
-            *("NtasksPerN:B:S:C", "CoreSpec", "ThreadSpec", "CPU_IDs", "Mem", "GRES_IDX"),
-            *("MinCPUsNode", "MinMemoryNode", "MinMemoryCPU", "MinMemoryTRES", "MinTmpDiskNode"),
-            *("DelayBoot", "OverSubscribe", "Shared", "Exclusive", "Contiguous", "SegmentSize"),
-            *("Switches", "CPU_min_freq", "CPU_max_freq", "CPU_freq_gov", "Power", "SICP"),
-            *("NtasksPerTRES", "NvsCpus", "OOMKillStep", "DeferPurge", "ResvPorts", "MailType"),
-            *("GresAllowTaskSharing", "GresEnforceBind", "GresOneTaskPerSharing", "SpreadJob"),
-            "KillOInInvalidDependent",
-        ),
-        _Rewriter.kept,
-    ),
-}
-_NODE_RULES: Mapping[str, _Rule] = {
-    **_COMMON,
-    "OS": _Rewriter.kernel,
-    **dict.fromkeys(
-        (
-            *("Arch", "CpuBind", "CoresPerSocket", "CPUAlloc", "CPUErr", "CPUEfctv", "CPUTot"),
-            *("CPULoad", "Port", "Version", "RealMemory", "AllocMem", "FreeMem", "Sockets"),
-            *("Boards", "CoreSpecCount", "CPUSpecList", "MemSpecLimit", "State", "NextState"),
-            *("ThreadsPerCore", "TmpDisk", "Weight", "InstanceType", "CapWatts", "CurrentWatts"),
-            *("LowestJoules", "ConsumedJoules", "AveWatts", "ExtSensorsJoules"),
-            *("ExtSensorsWatts", "ExtSensorsTemp"),
-        ),
-        _Rewriter.kept,
-    ),
-}
+"""What the column ``anon`` of `ingest.slurm.keys` means."""

@@ -1,82 +1,81 @@
-"""Whether the jobs or nodes of a cluster have changed: marks, each replaced with every change.
+"""Tell whether the jobs or nodes of a cluster have changed, by tokens that change with them.
 
-A mark is an ObjectId, made anew in the transaction that changes documents, and never seen again:
-where all the marks that stand for some documents are what they were, so are the documents.  That
-holds after a crash, a failover and a restored backup too, as it would not for counters.
+A change token is an ObjectId.  Each write of documents replaces the token in the same transaction,
+by an ObjectId that was never used before.  If no token that stands for some documents changed,
+these documents did not change either.  That also holds after a crash, after a failover and after a
+backup was restored, where counters would repeat.
+
+The tokens are in the collection ``marks``:
 
 ========================  =====================================================
-``_id`` in ``marks``      what is written under it
+``_id``                   the documents that the token stands for
 ========================  =====================================================
-``jobs/mila/scrape``      all that the ingest writes into the cluster's jobs
-``jobs/mila/3``           the ``user`` dicts of a sixteenth of its jobs
-``nodes/mila/scrape``     the cluster's nodes
+``jobs/mila/scrape``      the jobs of the cluster, without their ``user`` dicts
+``jobs/mila/3``           the ``user`` dicts of a sixteenth of these jobs
+``nodes/mila/scrape``     the nodes of the cluster
 ========================  =====================================================
 
-Writers of different marks never wait for each other.  A reader reads the marks first and then the
-documents: what is written in between makes the marks look old, and never the documents.
+A document::
+
+    {_id: str, mark: ObjectId,
+     scraped: ObjectId}        of the last write that a scrape or a replay made; absent before
+
+Writers of different tokens never wait for each other.  A reader reads the tokens first and then
+the documents.  A write that comes between the two makes the tokens look old, never the documents.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import OperationFailure
 from pymongo.results import BulkWriteResult
 
+from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document, Store
+from ingest.database.transactions import in_transaction
 
 SCRAPE = "scrape"
 USER_SLOTS = 16
 
-TRIES = 5
-"""Of a transaction that the embedded database undid."""
-
-_INTERNAL_ERROR = 1
-
-Marks = list[tuple[str, str]]
-"""The ``_id`` of each mark, and the mark."""
-
-_T = TypeVar("_T")
+ChangeTokens = list[tuple[str, str]]
+"""The ``_id`` of each token, and the token."""
 
 
-def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:
-    """What *write* returns, all of its writes done or none.
+def replace_token(
+    store: Store, session: ClientSession, name: str, *, scraped: bool = False
+) -> ObjectId:
+    """Replace the token of this name, in the transaction of *session*. Return the new token.
 
-    It is called again where others wrote meanwhile: pymongo sees to that where the server labels
-    such a failure.  The embedded database says no more than "internal server error" of one that
-    shows in the commit; the transaction is undone then, as it is with every failure without a
-    label.  Raises what *write* raises, and pymongo's errors.
+    *scraped* also makes it the token of the last scrape.  Raises pymongo's errors.
     """
-    with store.database.client.start_session() as session:
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                result: _T = session.with_transaction(write)
-            except OperationFailure as error:
-                if error.code != _INTERNAL_ERROR or tries == TRIES:
-                    raise
-            else:
-                return result
+    token = ObjectId()
+    tokens = {"mark": token, "scraped": token} if scraped else {"mark": token}
+    store.change_tokens.update_one({"_id": name}, {"$set": tokens}, upsert=True, session=session)
+    return token
 
 
-def mark(store: Store, session: ClientSession, name: str) -> None:
-    """Replace the mark of this name, in the transaction of *session*. Raises pymongo's errors."""
-    store.marks.update_one(
-        {"_id": name}, {"$set": {"mark": ObjectId()}}, upsert=True, session=session
-    )
+def replace_tokens(store: Store, kind: str, cluster_names: Iterable[str]) -> None:
+    """Replace the tokens of the ``jobs`` or ``nodes`` of clusters. Raises pymongo's errors."""
+    names = [scrape_token(kind, cluster_name) for cluster_name in sorted(set(cluster_names))]
+
+    def write(session: ClientSession) -> None:
+        for name in names:
+            replace_token(store, session, name)
+
+    if names:
+        in_transaction(store, write)
 
 
-def of_scrape(kind: str, cluster_name: str) -> str:
-    """The name of the mark of a cluster's jobs or nodes."""
+def scrape_token(kind: str, cluster_name: str) -> str:
+    """Return the name of the token of a cluster's ``jobs`` or ``nodes``."""
     return f"{kind}/{cluster_name}/{SCRAPE}"
 
 
-def of_user_dict(cluster_name: str, job_id: str) -> str:
-    """The name of the mark of the ``user`` dict of a job, and of others."""
+def user_dict_token(cluster_name: str, job_id: str) -> str:
+    """Return the name of the token of a job's ``user`` dict: one of `USER_SLOTS`, shared."""
     return f"jobs/{cluster_name}/{zlib.crc32(job_id.encode()) % USER_SLOTS}"
 
 
@@ -86,40 +85,68 @@ def bulk_write(
     operations: Sequence[Any],
     cluster_names: Iterable[str],
 ) -> BulkWriteResult:
-    """`bulk_write_marked` in a transaction of its own."""
-    return in_transaction(
-        store,
-        lambda session: bulk_write_marked(store, session, collection, operations, cluster_names),
-    )
+    """Write *operations* on documents of these clusters, unordered, in one transaction.
+
+    Replaces the clusters' tokens if anything changed.  Raises pymongo's errors; nothing is written
+    then.
+    """
+
+    def write(session: ClientSession) -> BulkWriteResult:
+        result = collection.bulk_write(operations, ordered=False, session=session)
+        if changed_anything(result):
+            for cluster_name in sorted(set(cluster_names)):
+                replace_token(store, session, scrape_token(collection.name, cluster_name))
+        return result
+
+    return in_transaction(store, write)
 
 
-def bulk_write_marked(
+def write_scraped(
     store: Store,
     session: ClientSession,
     collection: Collection[Document],
     operations: Sequence[Any],
-    cluster_names: Iterable[str],
-) -> BulkWriteResult:
-    """Write *operations* on jobs or nodes of these clusters, unordered, in the transaction of
-    *session*, and mark the clusters where that changed anything. Raises pymongo's errors."""
+    cluster_name: str,
+) -> tuple[BulkWriteResult, ObjectId | None]:
+    """Write what was scraped, unordered, in the transaction of *session*.
+
+    Returns the result and the new token of scrapes (see `read_scraped_token`); the token is None
+    if nothing changed.  Raises pymongo's errors.
+    """
     result = collection.bulk_write(operations, ordered=False, session=session)
-    changes = (result.inserted_count, result.upserted_count)
-    if any((*changes, result.modified_count, result.deleted_count)):
-        for cluster_name in sorted(set(cluster_names)):
-            mark(store, session, of_scrape(collection.name, cluster_name))
-    return result
+    if not changed_anything(result):
+        return result, None
+    name = scrape_token(collection.name, cluster_name)
+    return result, replace_token(store, session, name, scraped=True)
 
 
-def read_marks(store: Store, session: ClientSession, kind: str, cluster_name: str | None) -> Marks:
-    """The marks that stand for the jobs or nodes of a cluster, of all for None.
+def changed_anything(result: BulkWriteResult) -> bool:
+    """Return whether a write of documents changed any."""
+    inserted = result.inserted_count + result.upserted_count
+    return bool(inserted + result.modified_count + result.deleted_count)
+
+
+def read_scraped_token(store: Store, kind: str, cluster_name: str) -> ObjectId | None:
+    """Return the token of the last scrape or replay that changed the cluster's jobs or nodes.
+
+    Other writes (accounts, retention, migrations) leave this token alone: they change nothing that
+    a scraper remembers.  None before the first scrape.  Raises pymongo's errors.
+    """
+    found = store.change_tokens.find_one({"_id": scrape_token(kind, cluster_name)})
+    return None if found is None else found.get("scraped")
+
+
+def read_tokens(
+    store: Store, session: ClientSession, kind: str, cluster_name: str | None
+) -> ChangeTokens:
+    """Return the tokens of the ``jobs`` or ``nodes`` of a cluster, of all clusters for None.
 
     What is read in *session* afterwards is at least as new.  Raises pymongo's errors.
     """
     if cluster_name is None:
-        names: Document = {"$gte": f"{kind}/", "$lt": f"{kind}0"}  # 0 comes behind /
+        names: Document = {"$gte": f"{kind}/", "$lt": f"{kind}0"}  # 0 follows / in ASCII
     else:
         slots = range(USER_SLOTS) if kind == "jobs" else ()
-        # Not a range: the embedded database would go through the marks of all clusters for it.
-        names = {"$in": [f"{kind}/{cluster_name}/{slot}" for slot in (SCRAPE, *slots)]}
-    found = store.marks.find({"_id": names}, session=session)
+        names = one_of(f"{kind}/{cluster_name}/{slot}" for slot in (SCRAPE, *slots))
+    found = store.change_tokens.find({"_id": names}, session=session)
     return sorted((each["_id"], str(each["mark"])) for each in found)

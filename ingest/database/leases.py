@@ -1,13 +1,14 @@
-"""Which of several daemons scrapes a cluster: a lease in Mongo, and writes that need it.
+"""Decide which of several daemons scrapes a cluster: by a lease in Mongo.
 
-Several daemons may run for safety.  The one that holds a cluster's lease shows a beat; another one
-that has watched the same beat for the lease's time takes the lease over.  No clock but each
-daemon's own monotonic one is asked, so clocks that differ or jump do no harm.
+Several daemons may run, so that one replaces another that fails.  The daemon that holds a cluster's
+lease writes a new beat several times in the lease's time.  Another daemon that has seen the same
+beat for the lease's whole time takes the lease over.  Each daemon uses its own monotonic clock
+alone, so clocks that differ or jump do no harm.
 
-What the holder writes goes out in transactions that touch the lease: when it was taken over while
-the holder was frozen, nothing of the transaction is written.  That needs a replica set (or the
-embedded database); a transaction that a frozen or killed daemon left open is ended by Mongo after a
-minute, and until then its cluster's lease can't be taken over.
+The holder writes documents in transactions that also write to the lease.  If another daemon took
+the lease over meanwhile, nothing of the transaction is written.  That needs a replica set or the
+embedded database.  Mongo ends a transaction that a frozen or killed daemon left open after a
+minute; until then nobody can take that cluster's lease over.
 
 ==============  ===============================================
 collection      a document
@@ -23,16 +24,19 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from bson import ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.results import BulkWriteResult
 
-from ingest.database.change_tokens import bulk_write_marked, in_transaction
+from ingest.database.change_tokens import write_scraped
 from ingest.database.store import Document, Store
+from ingest.database.transactions import in_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +44,21 @@ Operations = Sequence[Any]
 """pymongo's InsertOne, UpdateOne, ReplaceOne and the like."""
 
 
+_WAITED_LEASES = 1.5
+"""How many times the lease's time `Lease.acquire` waits for a holder that may have died."""
+_POLL_SECONDS = 0.2
+
+
 class LeaseLost(Exception):
     """Another daemon scrapes the cluster now; nothing was written."""
 
 
+class LeaseBusy(Exception):
+    """Another process holds the lease."""
+
+
 class Lease:
-    """One daemon's hold, or wish to hold, on one cluster. Safe to use from several threads."""
+    """A process's hold, or wish to hold, on one cluster. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -62,13 +75,15 @@ class Lease:
         self._lock = threading.Lock()
         self._observed: tuple[Any, Any] | None = None
         self._observed_at = 0.0
+        self._signs_of_life = 0
+        """New beats of another holder that this process has seen."""
         self._let_go = False
         self.term = 0
-        """How often this daemon has taken the lease; 0 before the first time."""
+        """How often this process has taken the lease; 0 before the first time."""
         self.held = False
 
     def keep(self) -> bool:
-        """Renew the lease, or take it when nobody holds it any more; whether it is held.
+        """Renew the lease, or take it when nobody else holds it. Return whether it is held.
 
         To be called several times in the lease's time.  A database that does not answer counts as
         not held, and is logged.
@@ -88,6 +103,50 @@ class Lease:
             self.held = held
             return held
 
+    def acquire(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Take the lease, also from a process that died with it. Return whether it is held.
+
+        Waits until the lease is free.  Gives up as soon as the holder shows a new beat or *stop*
+        returns True, and at the latest after 1.5 times the lease's time.
+        """
+        gives_up = self._clock() + _WAITED_LEASES * self.seconds
+        signs_of_life = self._signs_of_life
+        while not self.keep():
+            is_alive = self._signs_of_life != signs_of_life
+            if is_alive or stop() or self._clock() > gives_up:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    @contextmanager
+    def holding(self, stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """`acquire` the lease, renew it in a thread until the end of the ``with``, release it.
+
+        Raises LeaseBusy when another process holds the lease.
+        """
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew_until, args=(ended,), daemon=True)
+        try:
+            if not self.acquire(stop):
+                raise LeaseBusy(f"another process holds the lease {self._name}: {self._holder()}")
+            renewing.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                renewing.join()
+        finally:
+            with suppress(PyMongoError):  # the next process then waits until the lease runs out
+                self.release()
+
+    def _renew_until(self, ended: threading.Event) -> None:
+        while not ended.wait(self.seconds / 4):
+            self.keep()
+
+    def _holder(self) -> str:
+        lease = self._store.leases.find_one({"_id": self._name}) or {}
+        return str(lease.get("holder", "unknown"))
+
     def release(self) -> None:
         """Let the lease go at once and for good, for a clean stop. Raises pymongo's errors."""
         with self._lock:
@@ -98,20 +157,19 @@ class Lease:
 
     def bulk_write(
         self, collection: Collection[Document], operations: Operations
-    ) -> BulkWriteResult:
-        """Write *operations* on the cluster's jobs or nodes, unordered, all or none, and none when
-        the lease is lost.
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        """Write what was scraped of the cluster, as `write_scraped`, if the lease is still held.
 
-        Raises `LeaseLost` and pymongo's errors.
+        Raises `LeaseLost` and pymongo's errors; nothing is written then.
         """
 
-        def write(session: ClientSession) -> BulkWriteResult:
+        def write(session: ClientSession) -> tuple[BulkWriteResult, ObjectId | None]:
             mine = {"_id": self._name, "holder": self._me}
             touched = self._store.leases.update_one(mine, {"$inc": {"writes": 1}}, session=session)
             if not touched.matched_count:
                 self.held = False
                 raise LeaseLost(f"another daemon scrapes {self._name} now; nothing was written")
-            return bulk_write_marked(self._store, session, collection, operations, [self._name])
+            return write_scraped(self._store, session, collection, operations, self._name)
 
         return in_transaction(self._store, write)
 
@@ -137,6 +195,8 @@ class Lease:
         beat = self._store.lease_beats.find_one({"_id": self._name}) or {}
         observed = (lease["holder"], beat.get("beat"))
         if observed != self._observed:
+            if self._observed is not None and self._observed[0] == observed[0]:
+                self._signs_of_life += 1
             self._observed, self._observed_at = observed, self._clock()
             return False
         if self._clock() - self._observed_at < self.seconds:
@@ -147,11 +207,10 @@ class Lease:
         return taken
 
     def _take_over(self, holder: str) -> bool:
-        """Put this daemon in the place of *holder*, if that still is the holder.
+        """Replace *holder* by this process, if *holder* still is the holder.
 
-        In a transaction, which fails at once where a plain write would wait: one that *holder* left
-        open when it was killed has the document, and the embedded database ends such a one only
-        when the next transaction comes by.
+        The write is in a transaction, which fails at once where a plain write would wait for a
+        transaction that *holder* left open (`ingest.database.embedded_quirks`).
         """
         with self._store.database.client.start_session() as session, session.start_transaction():
             taken = self._store.leases.update_one(

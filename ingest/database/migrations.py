@@ -1,8 +1,14 @@
-"""``cw.filters`` for documents that were written without it: by earlier releases, or restored.
+"""Bring documents of earlier releases up to date: the search fields of an earlier version.
 
-A scrape writes what changed alone, so that a finished job would never get them.
+A scrape writes only what changed, so a finished job would never get a new search field.  The
+daemons therefore call `migrate` at their start.  The version stands in each document, so a run that
+was interrupted is continued by the next one, and several runs at once do the same work twice at
+worst.  An older program may run beside: `migrate` leaves higher versions alone, and what an older
+program writes bears its lower version and is brought up to date at the next start.
 """
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,50 +16,89 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 
 from ingest.accounts.users import NAME_FIELDS
-from ingest.database.change_tokens import bulk_write
-from ingest.database.search_fields import job_filters, node_filters
+from ingest.database import search_fields
+from ingest.database.change_tokens import replace_tokens
+from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Document, Store
 
-BATCH = 500
+BATCH = 100
+"""Documents in one write: an earlier release stored texts of a mebibyte."""
+
+_VERSION = "cw.filters.version"
+_TRIES = 10
+"""Batches in a row of which every document was changed by others meanwhile."""
+_PROGRESS_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
 
 
-def fill_filters(store: Store) -> int:
-    """Give every document its ``cw.filters``; returns how many had none. Raises pymongo's errors.
+def migrate(store: Store) -> int:
+    """Give all documents the search fields of this release. Return how many documents changed.
 
-    Queries by index where all have them.  What others write meanwhile stays as it is.
+    Where all have them, three queries by index find nothing.  Raises pymongo's errors.
     """
     return (
-        _fill(store, store.jobs, "cw.filters.owner", _of_job)
-        + _fill(store, store.former_jobs, "cw.filters.owner", _of_job)
-        + _fill(store, store.nodes, "cw.filters.states", lambda node: node_filters(node["slurm"]))
+        _migrate(store, store.jobs, _of_job)
+        + _migrate(store, store.former_jobs, _of_job)
+        + _migrate(store, store.nodes, _of_node)
     )
+
+
+def migrated(job: Document) -> Document:
+    """Return *job*, present or former, with up-to-date search fields."""
+    cw = job.get("cw", {})
+    if cw.get("filters", {}).get("version", 1) >= search_fields.VERSION:
+        return job
+    return {**job, "cw": {**cw, "filters": _of_job(job)}}
 
 
 def _of_job(job: Document) -> Document:
     cw = job.get("cw", {})
-    return job_filters(
+    return job_search_fields(
         job["slurm"], (cw.get(field) for field in NAME_FIELDS), cw.get("finished_at")
     )
 
 
-def _fill(
-    store: Store,
-    collection: Collection[Document],
-    path: str,
-    filters: Callable[[Document], dict[str, Any]],
+def _of_node(node: Document) -> Document:
+    return node_search_fields(node["slurm"])
+
+
+def _migrate(
+    store: Store, collection: Collection[Document], fields_of: Callable[[Document], Document]
 ) -> int:
-    filled = 0
-    while True:
-        batch = list(collection.find({path: None}, limit=BATCH))
+    # One by one, because the embedded database has no index for "other than".
+    outdated: dict[str, Any] = {_VERSION: {"$in": [None, *range(1, search_fields.VERSION)]}}
+    done = tries = 0
+    told = time.monotonic()
+    changed_clusters: set[str] = set()
+    while tries < _TRIES:
+        batch = list(collection.find(outdated, limit=BATCH))
         if not batch:
-            return filled
+            break
         operations = [
             UpdateOne(
-                {"_id": document["_id"], path: None, "cw": {"$eq": document.get("cw")}},
-                {"$set": {"cw.filters": filters(document)}},
+                {"_id": document["_id"], **outdated, "cw": {"$eq": document.get("cw")}},
+                {"$set": {"cw.filters": fields_of(document)}},
             )
             for document in batch
         ]
-        names = [document["slurm"]["cluster_name"] for document in batch]
-        bulk_write(store, collection, operations, names)
-        filled += len(batch)
+        changed_clusters |= {document["slurm"]["cluster_name"] for document in batch}
+        # In no transaction that replaces the tokens: scrapes have such transactions, and would not
+        # come to their commits beside a row of them.
+        changed = collection.bulk_write(operations, ordered=False).modified_count
+        done += changed
+        tries = 0 if changed else tries + 1
+        if time.monotonic() - told > _PROGRESS_SECONDS:
+            told = time.monotonic()
+            replace_tokens(store, collection.name, changed_clusters)
+            logger.info("migration: %d %s brought up to date so far", done, collection.name)
+    else:
+        logger.warning(
+            "migration: %s: other programs change the documents all the time; the next start "
+            "brings the rest up to date",
+            collection.name,
+        )
+    replace_tokens(store, collection.name, changed_clusters)
+    if done:
+        logger.info("migration: %d %s brought up to date", done, collection.name)
+    return done

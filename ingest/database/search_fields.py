@@ -1,19 +1,23 @@
-"""What the API's filters look at: values made from a document, stored with it under ``cw.filters``.
+"""Search fields: values that the API's filters look at, stored in a document under ``cw.filters``.
 
-They stand where an index can find them, and never leave the API::
+They are made from the document, have indexes, and never leave the API::
 
-    of a job    {owner: string,           whose it is, by Slurm's word alone: FIELD/NAME, such as
+    of a job    {version: int,            `VERSION` of the program that wrote the fields
+                 owner: string,           the owner by Slurm's word alone: FIELD/NAME, such as
                                           mila_cluster_username/alice; empty without a name
-                 names: [string],         the three usernames of its owner that are known
-                 states: [string],        its state as Slurm prints it, and each word of that
-                 partitions: [string],    those it waits for or runs in
-                 nodes: [string],         the names that its hostlist stands for
+                 names: [string],         the three usernames of the owner that are known
+                 states: [string],        the state as Slurm prints it, and each word of the state
+                 partitions: [string],    the partitions that the job waits for or runs in
+                 nodes: [string],         the names that the job's hostlist stands for
                  finished_at: date,       cw.finished_at; NOT_FINISHED before that
                  submit_time: date/null}  slurm.submit_time as a moment
-    of a node   {states: [string], partitions: [string], features: [string]}
+    of a node   {version: int, states: [string], partitions: [string], features: [string]}
 
 A state of ``COMPLETED+RECONFIG_FAIL`` or ``IDLE*+DRAIN`` is found under each of its words, without
 Slurm's signs for a node's condition, and under the whole of it.
+
+Whoever adds a search field, or makes one in another way, raises `VERSION`.  The next start of a
+daemon then brings the documents of earlier versions up to date (`ingest.database.migrations`).
 """
 
 import re
@@ -28,20 +32,27 @@ Document = dict[str, Any]
 
 _OWNER_FIELDS = get_args(UsernameField)
 
+VERSION = 2
+"""Of the search fields.  Fields without a version are those of version 1."""
+
 NOT_FINISHED = datetime(9999, 1, 1, tzinfo=timezone.utc)
-"""Later than every end, so that one range holds what runs and what ended of late."""
+"""Later than every end, so that one range holds the jobs that run and those that just ended."""
 
 _SIGNS = "*~#!%$@^-"
 
 
-def job_filters(
+def job_search_fields(
     slurm: Mapping[str, Any], names: Iterable[str | None], finished_at: datetime | None
 ) -> Document:
-    """The ``cw.filters`` of a job whose owner has these names, None for those that are not known,
-    and which finished then, None for not yet."""
+    """Return the search fields of a job.
+
+    *names* are its owner's usernames, None for a name that is unknown; *finished_at* is when the
+    job finished, None for not yet.
+    """
     return {
+        "version": VERSION,
         "owner": _owner(slurm),
-        "names": names_filter(names),
+        "names": names_field(names),
         "states": _states(slurm.get("job_state")),
         "partitions": _listed(slurm.get("partition")),
         "nodes": _nodes(slurm.get("nodes")),
@@ -50,28 +61,29 @@ def job_filters(
     }
 
 
-def node_filters(slurm: Mapping[str, Any]) -> Document:
-    """The ``cw.filters`` of a node with this ``slurm`` dict."""
+def node_search_fields(slurm: Mapping[str, Any]) -> Document:
+    """Return the search fields of a node."""
     return {
+        "version": VERSION,
         "states": _states(slurm.get("state")),
         "partitions": _listed(slurm.get("partitions")),
         "features": _listed(slurm.get("features")),
     }
 
 
-def owner_filter(field: str, username: str) -> str:
-    """The ``owner`` of the jobs for which Slurm gives this name, under this username field."""
+def owner_field(field: str, username: str) -> str:
+    """Return the ``owner`` of jobs for which Slurm gives this name, under this username field."""
     return f"{field}/{username}"
 
 
-def names_filter(names: Iterable[str | None]) -> list[str]:
-    """Those of a job's usernames that are known, each once."""
+def names_field(names: Iterable[str | None]) -> list[str]:
+    """Return the usernames that are known, each once."""
     return sorted({name for name in names if name is not None})
 
 
 def _owner(slurm: Mapping[str, Any]) -> str:
     names = ((field, slurm.get(field)) for field in _OWNER_FIELDS)
-    return next((owner_filter(field, name) for field, name in names if name is not None), "")
+    return next((owner_field(field, name) for field, name in names if name is not None), "")
 
 
 def _states(state: str | None) -> list[str]:

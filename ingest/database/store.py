@@ -1,6 +1,5 @@
 """The collections in Mongo: their indexes, and how a connection to them is made.
 
-==========  ===================================  =======================================
 collection  a document                           unique on
 ==========  ===================================  =======================================
 jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
@@ -15,15 +14,33 @@ node_periods what held for a node for a time     ``_id``: cluster, name and begi
 coverage    the time whose jobs are all known    ``_id``: cluster
 marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
 ==========  ===================================  =======================================
+=======
+===========  ===================================  =======================================
+collection   a document                           unique on
+===========  ===================================  =======================================
+jobs         ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
+nodes        ``{slurm, cw}``                      slurm.name, slurm.cluster_name
+users        a user's names and hashed tokens     each of the names; a token's hash
+former_jobs  a job whose id was reused            ``_id``: its job's, its submit time and
+                                                  when it was first seen
+leases       which daemon scrapes a cluster       see `ingest.database.leases`
+lease_beats  that the daemon is alive             see `ingest.database.leases`
+set_aside    a record in quarantine               ``_id``: cluster, kind and id
+scrapes      how one round went                   nothing; a week is kept
+clusters     how a cluster's rounds go            ``_id``: cluster and kind
+node_periods what held for a node for a time      ``_id``: cluster, name and begin
+coverage     the time whose jobs are all known    ``_id``: cluster
+marks        whether jobs or nodes have changed   see `ingest.database.change_tokens`
+===========  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
-two writers of one record can only ever meet in one document.  What is long over in jobs,
-former_jobs and set_aside leaves as `ingest.retention.retention` says.  The unique indexes begin
-with the
-id: it serves a request that gives no cluster, and a collection sharded on the same two keys.
+two writers of one record can only ever meet in one document.  The unique indexes begin with the id:
+they serve a request that gives no cluster, and are the shard keys of a sharded cluster.  So every
+update and delete of a job or a node gives ``_id``, or the whole unique key, by equality.
 """
 
-from datetime import timezone
+from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
 
 import pymongo
@@ -31,11 +48,14 @@ from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import CollectionInvalid
 
 Document = dict[str, Any]
 
 _FINISHED_AT = ("cw.filters.finished_at", ASCENDING)
 _ID = ("_id", ASCENDING)
+_SEARCH_FIELDS_VERSION = IndexModel([("cw.filters.version", ASCENDING)])
+"""For `ingest.database.migrations`."""
 
 JOB_INDEXES = [
     IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
@@ -50,10 +70,12 @@ JOB_INDEXES = [
     IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
     IndexModel([("slurm.name", ASCENDING), _ID]),
     IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
+    _SEARCH_FIELDS_VERSION,
 ]
 FORMER_JOB_INDEXES = [
     IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
     IndexModel([("cw.filters.owner", ASCENDING)]),
+    _SEARCH_FIELDS_VERSION,
 ]
 NODE_INDEXES = [
     IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
@@ -62,11 +84,12 @@ NODE_INDEXES = [
     IndexModel([("cw.filters.states", ASCENDING)]),
     IndexModel([("cw.filters.partitions", ASCENDING)]),
     IndexModel([("cw.filters.features", ASCENDING)]),
+    _SEARCH_FIELDS_VERSION,
 ]
 INDEX_SECONDS = 3600.0
 """What new indexes over a large collection may take."""
-SCRAPES_KEPT_SECONDS = 7 * 86400
-"""How long a round stays in ``scrapes``."""
+ROUND_LOG_KEPT_SECONDS = 7 * 86400
+"""How long a round stays in the log of rounds, ``scrapes``."""
 
 
 def _unique_string(field: str) -> IndexModel:
@@ -86,7 +109,9 @@ USER_INDEXES = [
     _unique_string("mila_email_username"),
     _unique_string("tokens.sha256"),
 ]
-SCRAPE_INDEXES = [IndexModel([("started", ASCENDING)], expireAfterSeconds=SCRAPES_KEPT_SECONDS)]
+ROUND_LOG_INDEXES = [
+    IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)
+]
 NODE_PERIODS_KEPT_SECONDS = 400 * 86400
 """How long a node's period stays in ``node_periods`` after its end."""
 NODE_PERIOD_INDEXES = [
@@ -94,7 +119,13 @@ NODE_PERIOD_INDEXES = [
     IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
     IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
 ]
-SET_ASIDE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
+QUARANTINE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
+
+
+COLLECTIONS = (
+    *("jobs", "nodes", "users", "former_jobs", "leases", "lease_beats"),
+    *("set_aside", "scrapes", "clusters", "marks", "coverage", "node_periods"),
+)
 
 
 class Store:
@@ -109,27 +140,43 @@ class Store:
         self.former_jobs: Collection[Document] = self.database["former_jobs"]
         self.leases: Collection[Document] = self.database["leases"]
         self.lease_beats: Collection[Document] = self.database["lease_beats"]
-        self.set_aside: Collection[Document] = self.database["set_aside"]
-        self.scrapes: Collection[Document] = self.database["scrapes"]
+        self.quarantine: Collection[Document] = self.database["set_aside"]
+        self.round_log: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
         self.node_periods: Collection[Document] = self.database["node_periods"]
         self.coverage: Collection[Document] = self.database["coverage"]
-        self.marks: Collection[Document] = self.database["marks"]
+        self.change_tokens: Collection[Document] = self.database["marks"]
+
+    def server_time(self) -> datetime:
+        """Return the time on the database's host, in UTC. Raises pymongo's errors."""
+        # MongoDB knows "hello" from 4.4.2 on only.
+        now: datetime = self.database.client.admin.command("isMaster")["localTime"]
+        return now.replace(tzinfo=timezone.utc)
 
     def ensure_indexes(self) -> None:
-        """Create the indexes that are missing, however long that takes. Raises pymongo's errors."""
+        """Create the collections and indexes that are missing, however long that takes.
+
+        Raises pymongo's errors.
+        """
         self.database.client.admin.command("ping")  # within the limits of a connection, of which
         with pymongo.timeout(INDEX_SECONDS):  # this takes the place
+            self._create_collections()
             self._create_indexes()
+
+    def _create_collections(self) -> None:
+        # A transaction over several shards can't create a collection.
+        for name in {*COLLECTIONS} - {*self.database.list_collection_names()}:
+            with suppress(CollectionInvalid):  # another process was faster
+                self.database.create_collection(name)
 
     def _create_indexes(self) -> None:
         self.jobs.create_indexes(JOB_INDEXES)
         self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
-        self.set_aside.create_indexes(SET_ASIDE_INDEXES)
+        self.quarantine.create_indexes(QUARANTINE_INDEXES)
         self.node_periods.create_indexes(NODE_PERIOD_INDEXES)
-        self.scrapes.create_indexes(SCRAPE_INDEXES)
+        self.round_log.create_indexes(ROUND_LOG_INDEXES)
 
 
 def connect(uri: str, database: str) -> Store:

@@ -8,8 +8,7 @@ either newer than the list or forged inside the text of the job that stands befo
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ingest.reading.records import Record, SetAside
-from ingest.slurm.values import user
+from ingest.reading.records import Record, SetAside, Unchanged
 
 MAX_UNLISTED = 1000
 """Jobs that wait for the list to be asked for again; more are set aside at once."""
@@ -38,8 +37,10 @@ def read_list(output: bytes) -> dict[str, str]:
 
 
 def hold_against(
-    records: Iterable[Record | SetAside], listed: Owners, ask_again: Callable[[], Owners]
-) -> Iterator[Record | SetAside]:
+    records: Iterable[Record | SetAside | Unchanged],
+    listed: Owners,
+    ask_again: Callable[[], Owners],
+) -> Iterator[Record | SetAside | Unchanged]:
     """*records* of jobs, those set aside that the list contradicts.
 
     *listed* is the list as it was before scontrol was asked.  When jobs are missing from it, they
@@ -48,6 +49,9 @@ def hold_against(
     waiting: list[tuple[Record, str]] = []
     before = "the first record"
     for record in records:
+        if isinstance(record, Unchanged):
+            yield record
+            continue
         if isinstance(record, SetAside):
             before = f"job {record.ids[0]}" if record.ids else before
             yield record
@@ -58,22 +62,17 @@ def hold_against(
             waiting.append((record, before))
         else:
             yield _contradicted(record, before)
-        before = f"job {_id(record)}"
+        before = f"job {record.id}"
     if waiting:
         newer = ask_again()
         for record, before in waiting:
             yield record if _is_listed(record, newer) else _contradicted(record, before)
 
 
-def _id(record: Record) -> str:
-    return record.raw.pairs[0].value
-
-
 def _is_listed(record: Record, owners: Owners) -> bool:
-    owner = next((user(pair.value) for pair in record.raw.pairs if pair.key == "UserId"), None)
-    return owner is not None and owners.get(_id(record)) == owner[1]
+    return bool(owners.get(record.id) == record.slurm["uid"])
 
 
 def _contradicted(record: Record, before: str) -> SetAside:
     reason = f"squeue lists no such job of this user; its record stands behind that of {before}"
-    return SetAside(record.text, reason, (_id(record),))
+    return SetAside(record.text, reason, (record.id,))

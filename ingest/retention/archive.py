@@ -1,13 +1,13 @@
-"""Archive files: documents as gzipped NDJSON, on disk and read back before anyone relies on them.
+"""Write documents into archive files of gzipped NDJSON, and read each file back from the disk.
 
-A file is named after its collection and the time (UTC) of the run that wrote it,
-``jobs-2026-11-24T031500Z.ndjson.gz``.  A line is a document in MongoDB Extended JSON (relaxed), so
-that dates and bytes come back as what they were; it is what ``mongoimport`` reads too.
+A file is named after its collection and the time (UTC) of the run that wrote it:
+``jobs-2026-11-24T031500Z.ndjson.gz``.  A line is a document in relaxed MongoDB Extended JSON, which
+keeps dates and bytes, and which ``mongoimport`` reads too.
 
-A file gets its name when it is whole, durable and read back; until then it is called
-``….ndjson.gz.part``.  A ``.part`` whose run is over was cut short: nothing was deleted on its
-account, and it can be removed.  No file is ever written over.  The folder's mode is 0700 and its
-files' 0600: they hold what users wrote.
+A file gets its name when it is whole, durable and read back; until then its name ends with
+``.part``.  A ``.part`` file whose run is over was cut short: nothing was deleted because of it, and
+the file can be removed.  No file is ever overwritten.  The folder's mode is 0700 and the files'
+mode is 0600, because they hold what users wrote.
 """
 
 import gzip

@@ -1,29 +1,27 @@
-"""Retention: what is long over leaves the database, into archive files or for good.
+"""Retention: move what is old out of the database, into archive files or for good.
 
-===========  =============================================================================
+===========  ===========================================================================
 collection   what leaves, when it is older than ``retention.after_days``
-===========  =============================================================================
+===========  ===========================================================================
 jobs         finished before then, and gone from their cluster: what scontrol lists stays
 former_jobs  finished and last changed before then
-set_aside    last seen before then
-===========  =============================================================================
+set_aside    records in quarantine that were last seen before then
+===========  ===========================================================================
 
-Jobs, former ones too, whose owner wrote into their ``user`` dict stay unless
+Jobs and former jobs whose owner wrote into their ``user`` dict stay, unless
 ``retention.keep_annotated`` is false.
 
-First everything that leaves is written into files (`ingest.retention.archive`); then what those
-files hold,
-read from the disk again, is deleted: each document only if it still is, key by key, what the file
-holds.  A job that came back, or whose ``user`` dict, names or accounting changed meanwhile, stays,
-and an outdated copy of it is in the file.  A run that ends half-way has lost nothing: what it did
-not delete is archived again by the next run.  So a document can stand in two files, of which the
-later one holds the newer state; `restore` puts nothing in place of what is there, and may be given
-any file any number of times, the newest first.
+A run first writes everything that leaves into files (`ingest.retention.archive`).  Then the run
+reads the files from the disk and deletes the documents that they hold.  A document is deleted only
+if it still is, key by key, what the file holds.  A job that came back, or whose ``user`` dict,
+names or accounting changed meanwhile, stays; the file then holds an outdated copy.
+
+A run that ends half-way has lost nothing: the next run archives again what was not deleted.  So a
+document can be in two files, of which the later one holds the newer state.  `restore` never
+replaces a document, and may be given any file any number of times, the newest file first.
 """
 
-import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -33,40 +31,38 @@ from typing import Any
 
 from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
 from config import RetentionSettings
 from ingest.accounts.users import refresh_outdated_jobs
 from ingest.database.change_tokens import bulk_write
-from ingest.database.leases import Lease
-from ingest.database.migrations import fill_filters
+from ingest.database.leases import Lease, LeaseBusy
+from ingest.database.migrations import migrated
 from ingest.database.store import Document, Store
 from ingest.retention.archive import ArchiveError, read_archive, write_archive
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""Documents that are deleted, or put back, at once."""
+"""Documents that are deleted, or restored, at once."""
 
 LEASE = "/retention"
-"""The lease of the process that does it; no cluster can have this name."""
-_POLL_SECONDS = 0.2
+"""The lease of the process that runs the retention; no cluster can have this name."""
 
 COLLECTIONS = ("jobs", "former_jobs", "set_aside")
 
 MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
-"""Between this host and the database's: much less than what a job is kept."""
+"""Between this host and the database's; far less than the time for which jobs are kept."""
 
 Stop = Callable[[], bool]
 
 
 class RetentionStopped(Exception):
-    """The run was told to stop, or lost its lease; the next one does the rest."""
+    """The run was told to stop, or lost its lease; the next run does the rest."""
 
 
 class AnotherRun(Exception):
-    """Another process is at it."""
+    """Another process runs the retention."""
 
 
 class ClocksDiffer(Exception):
@@ -81,9 +77,9 @@ class Departure:
     found: int
     """Documents that were due."""
     deleted: int
-    """Those of them that had not changed when their turn came."""
+    """Due documents that had not changed when their turn came."""
     archive: Path | None
-    """The file that holds all that were found; None without an archive, or without documents."""
+    """The file that holds all due documents; None without an archive, or without documents."""
 
 
 def retain(
@@ -92,10 +88,10 @@ def retain(
     now: datetime,
     stop: Stop = lambda: False,
 ) -> Iterator[Departure]:
-    """Take what is older than *settings* allow at *now* out of the database.
+    """Move what is older than *settings* allow at *now* out of the database.
 
-    Yields what left each collection, once it has.  *stop* is asked before every batch.  Raises
-    RetentionStopped, ArchiveError and pymongo's errors.
+    Yields what left each collection, as soon as it left.  *stop* is called before every batch; the
+    run ends when *stop* returns True.  Raises RetentionStopped, ArchiveError and pymongo's errors.
     """
     if not settings.after_days:
         return
@@ -114,33 +110,34 @@ def retain(
 def delete_unchanged(
     store: Store, collection: Collection[Document], documents: Iterable[Document]
 ) -> tuple[int, int]:
-    """Delete those of *documents* that are still the same in *collection*, key by key.
+    """Delete the *documents* that are still the same in *collection*, key by key.
 
-    Returns how many were given and how many deleted.  Raises pymongo's errors.
+    Returns how many were given and how many were deleted.  Raises pymongo's errors.
     """
     given = deleted = 0
     remaining = iter(documents)
     while batch := list(islice(remaining, BATCH)):
         given += len(batch)
-        operations = [DeleteOne(_exactly(document, collection.name)) for document in batch]
+        operations = [DeleteOne(_exactly(document)) for document in batch]
         deleted += _write(store, collection, operations, batch).deleted_count
     return given, deleted
 
 
 def restore(store: Store, path: Path) -> tuple[int, int]:
-    """Put the documents of an archive file back where nothing is in their place.
+    """Insert the documents of an archive file that the database lacks.
 
-    Returns how many the file holds and how many were put back.  Restored jobs show the accounts as
-    they are now, and leave again with the next run if they are still due.  Raises ArchiveError and
-    pymongo's errors.
+    Returns how many documents the file holds and how many were inserted.  Restored jobs show the
+    accounts as they are now, and leave again with the next run if they are still due.  Raises
+    ArchiveError and pymongo's errors.
     """
     collection = store.database[_collection_of(path)]
     held = restored = 0
     documents = read_archive(path)
     while batch := list(islice(documents, BATCH)):
         held += len(batch)
+        if collection.name != store.quarantine.name:
+            batch = [migrated(document) for document in batch]
         restored += _insert_missing(store, collection, batch)
-    fill_filters(store)
     if collection.name == store.jobs.name:
         refresh_outdated_jobs(store)
     return held, restored
@@ -153,25 +150,24 @@ def run_retention(
     stop: Stop = lambda: False,
     clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
 ) -> Iterator[Departure]:
-    """`retain` as of now, unless another process is at it.
+    """`retain` as of now, under a lease, so that one process at a time runs the retention.
 
-    Raises AnotherRun when one is: it has given signs for longer than *lease_seconds*.  Raises
-    ClocksDiffer when *clock* is not the database's: by a clock years ahead, all jobs would be due.
+    Raises AnotherRun when another process runs the retention.  Raises ClocksDiffer when *clock*
+    differs from the database's clock: by a clock years ahead, all jobs would be due.
     """
     lease = Lease(store, LEASE, lease_seconds)
     try:
-        _take(lease, stop)
-        now = _agreed_time(store, clock)
-        yield from retain(store, settings, now, lambda: stop() or not lease.keep())
-    finally:
-        with contextlib.suppress(PyMongoError):  # then the next one waits until it runs out
-            lease.release()
+        with lease.holding(stop):
+            now = _agreed_time(store, clock)
+            yield from retain(store, settings, now, lambda: stop() or not lease.held)
+    except LeaseBusy as error:
+        raise AnotherRun(f"the retention runs already: {error}") from error
 
 
 def log_retention(
     store: Store, settings: RetentionSettings, lease_seconds: float, stop: Stop
 ) -> None:
-    """One run of a daemon, a line in the log for what left. Raises nothing that a run can."""
+    """Run the retention for a daemon and log what left. Logs errors instead of raising them."""
     try:
         for departure in run_retention(store, settings, lease_seconds, stop):
             logger.info(
@@ -192,25 +188,14 @@ def log_retention(
 
 
 def _agreed_time(store: Store, clock: Callable[[], datetime]) -> datetime:
-    """Now, as both this host and the database have it. Raises ClocksDiffer."""
-    now = clock()
-    theirs: datetime = store.database.client.admin.command("hello")["localTime"]
-    theirs = theirs.replace(tzinfo=timezone.utc)
+    """Return the time on which this host and the database agree. Raises ClocksDiffer."""
+    now, theirs = clock(), store.server_time()
     if abs(now - theirs) > MAX_CLOCK_DIFFERENCE:
         raise ClocksDiffer(
             f"here it is {now:%Y-%m-%d %H:%M} UTC, on the database's host {theirs:%Y-%m-%d %H:%M}: "
             "nothing leaves until the wrong clock is set right"
         )
     return now
-
-
-def _take(lease: Lease, stop: Stop) -> None:
-    """Take the lease, also from a process that died with it."""
-    gives_up = time.monotonic() + 1.5 * lease.seconds
-    while not lease.keep():
-        if stop() or time.monotonic() > gives_up:
-            raise AnotherRun("the retention is being done by another process")
-        time.sleep(_POLL_SECONDS)
 
 
 def _due(name: str, cutoff: datetime, settings: RetentionSettings) -> Document:
@@ -222,20 +207,17 @@ def _due(name: str, cutoff: datetime, settings: RetentionSettings) -> Document:
     return {**due, "user": {"$eq": {}}} if settings.keep_annotated else due
 
 
-def _exactly(document: Document, name: str) -> Document:
-    """The filter for this document of the collection *name*, as it stands."""
-    same: Document = {key: {"$eq": value} for key, value in document.items()}
-    if name == "jobs":
-        del same["_id"]  # the unique index says the same, and suits a sharded collection
-        for key in ("job_id", "cluster_name"):
-            same[f"slurm.{key}"] = document["slurm"][key]
-    return same
+def _exactly(document: Document) -> Document:
+    """Return the filter for *document* as it stands, ``_id`` included."""
+    # No condition on slurm.job_id beside the one on slurm: mongos would see two conditions on the
+    # shard key, find none in them, and refuse to route the write.
+    return {key: {"$eq": value} for key, value in document.items()}
 
 
 def _unless(stop: Stop, documents: Iterable[Document]) -> Iterator[Document]:
     for number, document in enumerate(documents):
         if number % BATCH == 0 and stop():
-            raise RetentionStopped("the retention was stopped: the next run does the rest")
+            raise RetentionStopped("the retention was stopped; the next run does the rest")
         yield document
 
 
@@ -260,9 +242,9 @@ def _insert_missing(
 
 
 def _place(document: Document, name: str) -> Document:
-    """The filter for whatever stands in the place of *document* in the collection *name*."""
+    """Return the filter for any document in the place of *document* in the collection *name*."""
     place = {"_id": document["_id"]}
-    if name == "jobs":  # an upsert into a sharded collection names the shard key
+    if name == "jobs":  # an upsert into a sharded collection must name the shard key
         place |= {f"slurm.{key}": document["slurm"][key] for key in ("job_id", "cluster_name")}
     return place
 
@@ -273,7 +255,7 @@ def _write(
     operations: Sequence[Any],
     documents: Iterable[Document],
 ) -> BulkWriteResult:
-    """Write *operations* on *documents*; those of jobs in one transaction with the marks."""
+    """Write *operations* on *documents*; writes of jobs also replace the change tokens."""
     if collection.name != store.jobs.name:
         return collection.bulk_write(operations, ordered=False)
     names = [document["slurm"]["cluster_name"] for document in documents]

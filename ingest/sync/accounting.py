@@ -6,7 +6,7 @@ the end in ``cw.accounting``; its ``slurm`` dict stays as scontrol showed it.  J
 are left alone: scontrol tells more of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
@@ -18,9 +18,8 @@ from ingest.database.store import Document, Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import AccountedJob
 from ingest.sync.coverage import Interval
+from ingest.sync.document_updates import SACCT, DocumentUpdates
 from ingest.sync.fingerprints import is_finished
-from ingest.sync.intake import BulkWrite
-from ingest.sync.updates import SACCT, Stored
 
 SMALL_BATCH = 100
 """Jobs in one ``$in`` and in one bulk write."""
@@ -31,6 +30,8 @@ LAG_SECONDS = 60
 SHOWN_JOBS = 50
 """Jobs of a window that scontrol showed, held against sacct's."""
 
+Write = Callable[[Sequence[Any]], object]
+"""Writes operations on the cluster's jobs, all or none."""
 Change = Literal["insert", "replace", "update", "end"]
 
 
@@ -84,16 +85,16 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def take_accounted(
-    store: Store, cluster: ClusterSettings, jobs: Sequence[AccountedJob], bulk_write: BulkWrite
+    store: Store, cluster: ClusterSettings, jobs: Sequence[AccountedJob], write: Write
 ) -> dict[Change, int]:
     """Write what *jobs*, the latest run of each id, change; returns how many of each change.
 
-    Raises what *bulk_write* raises, and pymongo's errors.
+    Raises what *write* raises, and pymongo's errors.
     """
     users = username_map(store, cluster.username_field)
     counts: dict[Change, int] = {}
     for start in range(0, len(jobs), SMALL_BATCH):
-        _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], bulk_write, users, counts)
+        _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], write, users, counts)
     _follow_users(store, cluster, users)
     return counts
 
@@ -102,11 +103,11 @@ def _take_batch(
     store: Store,
     cluster: ClusterSettings,
     jobs: Sequence[AccountedJob],
-    bulk_write: BulkWrite,
+    write: Write,
     users: Mapping[str, Names],
     counts: dict[Change, int],
 ) -> None:
-    stored = Stored(cluster, JOBS)
+    stored = DocumentUpdates(cluster, JOBS)
     now = datetime.now(timezone.utc)
     ids = [stored.document_id(job.job_id) for job in jobs]
     documents = {found["_id"]: found for found in store.jobs.find({"_id": {"$in": ids}})}
@@ -128,7 +129,7 @@ def _take_batch(
         if change is not None:
             counts[change] = counts.get(change, 0) + 1
     if operations:
-        bulk_write(store.jobs, operations)
+        write(operations)
 
 
 def _follow_users(store: Store, cluster: ClusterSettings, before: Mapping[str, Names]) -> None:

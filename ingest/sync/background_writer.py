@@ -1,4 +1,4 @@
-"""One batch is written in the background while the next one is read."""
+"""Write one batch in the background while the next batch is read."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 Batch = TypeVar("Batch")
 
 
-class Background(Generic[Batch]):
-    """Writes batches in their order in a thread of its own, never more than one ahead.
+class BackgroundWriter(Generic[Batch]):
+    """Writes batches in order, in a thread of its own.
 
-    So there are at most two batches at a time: one that is read, one that is written.  A context
-    manager, at whose end nothing is being written any more.
+    At most two batches exist at a time: one is read, one is written.  At the end of the ``with``
+    nothing is being written any more.
     """
 
     def __init__(self, write: Callable[[Batch], None]) -> None:
@@ -21,21 +21,21 @@ class Background(Generic[Batch]):
         self._last: Future[None] | None = None
 
     def put(self, batch: Batch) -> None:
-        """Have *batch* written when the one before it is. Raises what that one's writing raised."""
+        """Write *batch* after the batch before it. Raises what writing that one raised."""
         self.wait()
         self._last = self._thread.submit(self._write, batch)
 
     def is_idle(self) -> bool:
-        """Whether a batch that is put now would be written at once."""
+        """Return whether a batch that is put now would be written at once."""
         return self._last is None or self._last.done()
 
     def wait(self) -> None:
-        """Return when all is written. Raises what the writing raised."""
+        """Return when every batch is written. Raises what writing raised."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
 
-    def __enter__(self) -> "Background[Batch]":
+    def __enter__(self) -> "BackgroundWriter[Batch]":
         return self
 
     def __exit__(

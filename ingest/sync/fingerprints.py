@@ -1,25 +1,20 @@
-"""What a record's change is worth: fingerprints of documents, when jobs are others, when they end.
+"""Fingerprints of documents; tell a reused job id from a job, and a finished job from others.
 
-All pure.
+All functions are pure.
 """
 
 import hashlib
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-SlurmDict = dict[str, Any]
+from ingest.accounts.users import NOBODY, USERNAME_FIELDS
+from ingest.reading.convert import SlurmDict
+from ingest.slurm.keys import JOB, NODE
 
-VOLATILE = frozenset(
-    {
-        *("run_time", "last_sched_eval", "priority"),
-        *("cpu_load", "free_mem", "last_busy_time", "current_watts", "ave_watts"),
-        *("lowest_joules", "consumed_joules"),
-        *("ext_sensors_joules", "ext_sensors_watts", "ext_sensors_temp"),
-    }
-)
-"""Keys that change without anything having happened."""
+VOLATILE = frozenset(table.keys[name].document for table in (JOB, NODE) for name in table.volatile)
+"""Names in documents of values that change without anything having happened."""
 
 FINISHED_STATES = frozenset(
     {
@@ -33,25 +28,28 @@ class Fingerprint(NamedTuple):
     """Digests of a ``slurm`` dict, and what tells whether two dicts are of one job."""
 
     stable: bytes
-    """Of all but `VOLATILE`; 16 bytes."""
+    """Digest of all values but the `VOLATILE` ones; 16 bytes."""
     volatile: bytes
-    """Of these; 8 bytes."""
+    """Digest of the `VOLATILE` values; 8 bytes."""
     uid: int
-    """A hash of it, which holds for this process."""
+    """Hash of the uid (this process only)."""
+    owner: int
+    """Hash of the owner's name (this process only); 0 where Slurm gives no name."""
     submit_time: int
-    """The same."""
+    """Hash of the submit time (this process only)."""
     state: str | None
-    """Of a job."""
+    """State of a job."""
 
 
 def fingerprint(slurm: SlurmDict) -> Fingerprint:
-    """The fingerprint of *slurm*, the same for a dict read back from Mongo."""
+    """Return the fingerprint of *slurm*; a dict that was read back from Mongo has the same."""
     stable = dict(slurm)
     volatile = {key: stable.pop(key) for key in VOLATILE & stable.keys()}
     return Fingerprint(
         stable=_digest(stable, 16),
         volatile=_digest(volatile, 8),
         uid=hash(slurm.get("uid")),
+        owner=hash(owner_name(slurm) or 0),
         submit_time=hash(slurm.get("submit_time")),
         state=slurm.get("job_state"),
     )
@@ -62,25 +60,37 @@ def _digest(value: SlurmDict, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
 
 
-def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:
-    """Whether a job id came round again: *new* is not the job that *known* was.
+def owner_name(slurm: SlurmDict) -> str | None:
+    """Return the name of a job's owner as Slurm gives it; None where Slurm gives no name.
 
-    A job of another user is another job.  So is one that was submitted at another time, unless it
-    was restarted: a requeued job gets a new submit time and counts its restarts.
+    Where the name service fails, Slurm prints the uid, or ``nobody``, in place of the name.
     """
-    if known.uid != new.uid:
+    names = (slurm.get(field) for field in USERNAME_FIELDS)
+    name = next((name for name in names if name is not None), None)
+    return None if name in (NOBODY, slurm.get("uid")) else name
+
+
+def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:
+    """Return whether a job id was reused: *new*, of the dict *slurm*, is not the job *known*.
+
+    A job of another uid is another job.  So is a job whose uid bears another name: a uid that was
+    given to another person must not give that person access.  So is a job with another submit
+    time, unless the job was restarted: a requeued job gets a new submit time and counts its
+    restarts.
+    """
+    if known.uid != new.uid or (known.owner and new.owner and known.owner != new.owner):
         return True
     return known.submit_time != new.submit_time and not slurm.get("restarts")
 
 
 def is_finished(job_state: str | None) -> bool:
-    """Whether a job of this state, flags included, has ended."""
+    """Return whether a job of this state, flags included, has ended."""
     states = (job_state or "").replace(",", "+").split("+")
     return states[0] in FINISHED_STATES and "COMPLETING" not in states
 
 
 def finished_at(slurm: SlurmDict, now: datetime) -> datetime | None:
-    """When a job counts as finished: its end where Slurm tells it, else *now*; None before."""
+    """Return when a job finished: its end time, else *now*; None if it has not finished."""
     if not is_finished(slurm.get("job_state")):
         return None
     try:

@@ -21,10 +21,10 @@ from zoneinfo import ZoneInfo
 from pymongo import ReplaceOne, UpdateOne
 
 from config import ClusterSettings
-from ingest.database.search_fields import node_filters
+from ingest.database.search_fields import node_search_fields
 from ingest.database.store import Document, Store
 from ingest.slurm.values import time
-from ingest.sync.intake import BulkWrite
+from ingest.sync.sync_rounds import BulkWrite
 
 WORK_WORDS = frozenset(
     {"IDLE", "MIXED", "ALLOCATED", "COMPLETING", "PLANNED", "RESERVED", "CLOUD", "UNKNOWN"}
@@ -48,7 +48,7 @@ class Life(NamedTuple):
 
 def life(slurm: Mapping[str, Any], zone: ZoneInfo) -> Life:
     """What holds for the node with this ``slurm`` dict; *zone* is the cluster's."""
-    state, *words = node_filters(slurm)["states"] or ("",)
+    state, *words = node_search_fields(slurm)["states"] or ("",)
     told = sorted({word for word in words or [state] if word.isupper()} - WORK_WORDS)
     reason, reason_by, onset = slurm.get("reason"), None, None
     if match := _REASON.fullmatch(reason or ""):

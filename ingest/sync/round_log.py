@@ -1,4 +1,4 @@
-"""How rounds went: a log of them that is kept for a week, and where each cluster stands.
+"""Write how rounds went: a log that is kept for a week, and the state of each cluster.
 
 ``scrapes`` has a document a round::
 
@@ -8,7 +8,7 @@
      records, new, changed, gone, set_aside, bytes: int, null for a round that failed,
      host: str, pid: int}                           of the daemon
 
-``clusters`` has one for each cluster and kind, so that nothing depends on how long the log is::
+``clusters`` has a document for each cluster and kind, so that nothing depends on the log's length::
 
     {_id: "<cluster_name>/<kind>", cluster_name, kind,
      last_attempt: date, seconds: float, ok: bool,  of the last round: its end, its length
@@ -19,7 +19,7 @@
      last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
      totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}
 
-The totals count rounds by how they went, and the figures of the good ones.
+The totals count the good and the failed rounds, and add up the figures of the good rounds.
 """
 
 import logging
@@ -35,7 +35,7 @@ from bson import Int64
 from pymongo.errors import PyMongoError
 
 from ingest.database.store import Store
-from ingest.sync.intake import RoundCounts
+from ingest.sync.sync_rounds import RoundCounts
 
 FIGURES = ("records", "new", "changed", "gone", "set_aside", "bytes")
 
@@ -46,11 +46,11 @@ _WRITE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-class ScrapeLog:
+class RoundLog:
     """Writes how the rounds of one cluster went.
 
-    A database that fails costs a line in the service's log, once until it works again, and never
-    a round.
+    If the database fails, the round goes on; the failure is logged once until the database works
+    again.
     """
 
     def __init__(
@@ -65,7 +65,10 @@ class ScrapeLog:
         self._fails = False
 
     def succeeded(self, kind: str, seconds: float, counts: RoundCounts, output_bytes: int) -> None:
-        """A round of *kind* (``jobs``, ``nodes``) has just ended well; scontrol printed so much."""
+        """Note that a round of *kind* (``jobs``, ``nodes``) ended well.
+
+        *seconds* is the round's length, *output_bytes* is what scontrol printed.
+        """
         figures = {
             "records": counts.read,
             "new": counts.inserted,
@@ -77,7 +80,7 @@ class ScrapeLog:
         self._write(kind, seconds, figures, None)
 
     def failed(self, kind: str, seconds: float, error: str) -> None:
-        """A round of *kind* has just failed; *error* is printable text and says why."""
+        """Note that a round of *kind* failed; *error* is printable text that says why."""
         self._write(kind, seconds, None, error[:_LONGEST_ERROR])
 
     def next_attempts(self, moments: Mapping[str, datetime]) -> None:
@@ -120,11 +123,11 @@ class ScrapeLog:
                     _standing(names, ended, seconds, figures, error),
                     upsert=True,
                 )
-                self._store.scrapes.insert_one(scrape)
+                self._store.round_log.insert_one(scrape)
         except PyMongoError as failure:
             if not self._fails:
                 logger.error(  # noqa: TRY400 - no defect of ours
-                    "how rounds go can't be written: %s",
+                    "round log: could not be written: %s",
                     failure,
                     extra={"cluster": names["cluster_name"]},
                 )
@@ -151,7 +154,7 @@ def _standing(
     figures: dict[str, int] | None,
     error: str | None,
 ) -> dict[str, Any]:
-    """The update of a cluster's document after a round."""
+    """Return the update of a cluster's document after a round."""
     now: dict[str, Any] = {"last_attempt": ended, "seconds": seconds, "ok": error is None}
     if error is None:
         now |= {"last_success": ended, "last_figures": figures}

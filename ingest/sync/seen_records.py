@@ -1,7 +1,7 @@
-"""What is known of a cluster's records: the documents that Mongo holds, and the texts behind them.
+"""Remember the records of earlier rounds: what Mongo holds of them, and what their texts were.
 
 Most records of an output say what they said a round ago, but for their volatile values: run times,
-priorities, loads.  `Ledger.known` tells them by their text, before anything of it is parsed.
+priorities, loads.  `SeenRecords.known` finds such records by their text, before the text is parsed.
 
 That never masks a change.  When a record is read, the reading shows where in its text the volatile
 values stand (`text_mark`); of all that is left, a hash is kept.  A later text is known when it has
@@ -12,23 +12,19 @@ a comment stands in no such place: the reading says which place is the key's, an
 where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets further
 texts be read, and none of those that were read in another way.)
 
-A row is packed, about 230 bytes with its id, where objects would take four times as much: there
+A row is packed, about 240 bytes with its id, where objects would take four times as much: there
 may be 200,000.
 """
 
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from ingest.reading.layouts import Layout
-from ingest.reading.pairs import Pair
-from ingest.reading.record import Record
-from ingest.slurm.grammar import Grammar
-from ingest.slurm.values import snake_case
-from ingest.sync.fingerprints import VOLATILE, Fingerprint
+from ingest.reading.records import Record
+from ingest.slurm.keys import KeyTable
+from ingest.sync.fingerprints import Fingerprint
 
 _LONGEST_ID = 300
 """No id ends further on in a text, in bytes."""
@@ -57,35 +53,16 @@ NO_MARK = TextMark(0, (_LAST,) * 6)
 """That of no text."""
 
 
-def volatile_keys(grammar: Grammar) -> frozenset[str]:
-    """The keys whose values, in a document, are `ingest.sync.fingerprints.VOLATILE`."""
-    return frozenset(key for key in grammar.keys if snake_case(key) in VOLATILE)
-
-
-def text_mark(record: Record, volatile: frozenset[str]) -> TextMark:
-    """The mark of a record that was read; *volatile* are `volatile_keys`."""
-    text = record.sealed
-    if not text:
+def text_mark(record: Record) -> TextMark:
+    """Return the mark of a record that was read."""
+    if not record.form.multi_line:
         return NO_MARK
-    if record.reading is None:
-        beginnings = _beginnings(record.raw.pairs, volatile)
-    else:
-        beginnings = _beginnings_in(record.reading[0], volatile)
-    found = (_place(text, beginning) for beginning in beginnings)
+    text = record.sealed
+    found = (_place(text, beginning) for beginning in record.volatile)
     some = list(islice(filter(None, found), MAX_PLACES))
     first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
     places = (*first, *second, *third)
     return TextMark(_hash(text, *places), places)
-
-
-def _beginnings(pairs: Iterable[Pair], keys: frozenset[str]) -> tuple[bytes, ...]:
-    """What stands before the values of *keys*: a key and its sign, and what is before them."""
-    return tuple(f"{p.lead}{p.key}{p.sign}".encode() for p in pairs if p.key in keys)
-
-
-@lru_cache(maxsize=512)
-def _beginnings_in(layout: Layout, keys: frozenset[str]) -> tuple[bytes, ...]:
-    return _beginnings(layout.pairs, keys)
 
 
 def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
@@ -116,7 +93,7 @@ class Entry(NamedTuple):
         known = self.fingerprint
         if known.stable != new.fingerprint.stable:
             return True
-        # However far: a clock that was set back must not keep a record from being written.
+        # The absolute difference: a clock that was set back must not block writes.
         is_due = abs(new.written - self.written) >= interval
         return known.volatile != new.fingerprint.volatile and is_due
 
@@ -126,15 +103,15 @@ class Entry(NamedTuple):
         return Entry(self.fingerprint, new.written if same else self.written, new.mark)
 
 
-class Ledger:
+class SeenRecords:
     """The present jobs or nodes of one cluster, by id.
 
     Filled from Mongo once, then kept in step with every acknowledged write.  One thread may change
     it while another asks what is `known`.
     """
 
-    def __init__(self, grammar: Grammar) -> None:
-        self._id_starts = len(f"{grammar.first_key}=")
+    def __init__(self, table: KeyTable) -> None:
+        self._id_starts = len(f"{table.first}=")
         self._rows: dict[str, bytes] = {}
         self._fresh = (float("-inf"), float("inf"))
 
@@ -190,7 +167,7 @@ class Ledger:
 # A row: the text's hash, when its document was written, the places; the document's digests, and
 # what tells a job from another one; then the state.
 _TEXT = struct.Struct("<qd6H")
-_DOCUMENT = struct.Struct("<16s8sqq")
+_DOCUMENT = struct.Struct("<16s8sqqq")
 _STATE_STARTS = _TEXT.size + _DOCUMENT.size
 _NO_STATE = b"\xff"
 
@@ -198,16 +175,16 @@ _NO_STATE = b"\xff"
 def _pack(entry: Entry) -> bytes:
     mark, known = entry.mark, entry.fingerprint
     text = _TEXT.pack(mark.hash, entry.written, *mark.places)
-    document = _DOCUMENT.pack(known.stable, known.volatile, known.uid, known.submit_time)
+    document = _DOCUMENT.pack(*known[:-1])
     return text + document + (_NO_STATE if known.state is None else known.state.encode())
 
 
 def _unpack(row: bytes) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
-    stable, volatile, uid, submit_time = _DOCUMENT.unpack_from(row, _TEXT.size)
+    stable, volatile, uid, owner, submit_time = _DOCUMENT.unpack_from(row, _TEXT.size)
     state = None if row[_STATE_STARTS:] == _NO_STATE else row[_STATE_STARTS:].decode()
     return Entry(
-        Fingerprint(stable, volatile, uid, submit_time, state),
+        Fingerprint(stable, volatile, uid, owner, submit_time, state),
         written,
         TextMark(text_hash, tuple(places)),
     )

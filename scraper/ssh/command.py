@@ -1,4 +1,4 @@
-"""One command on a login host: its standard output as a stream, then how it ended."""
+"""Run one command on a login host: stream its standard output, then say how it ended."""
 
 import math
 from collections.abc import Callable, Generator, Iterator
@@ -17,7 +17,7 @@ from scraper.ssh.errors import (
 from scraper.ssh.transport import Transport
 
 READ_BYTES = 2 << 20
-"""The most that one chunk of output holds: all that a full window brought."""
+"""The size of a chunk of output, at most: a full SSH window."""
 
 _POLL_SECONDS = 0.05
 _SHOWN_STDERR = 1000
@@ -33,10 +33,10 @@ _PRIVATE_DATA_HINT = (
 
 
 class HeadAndTail:
-    """The first and the last bytes of a stream of any length; those between are only counted."""
+    """Keeps the first and the last bytes of a stream; the bytes between are only counted."""
 
     KEPT = 8 << 10
-    """Bytes kept of the beginning, and as many of the end."""
+    """How many bytes are kept of the beginning, and as many of the end."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -64,9 +64,9 @@ class CommandRun(Iterator[bytes]):
     Iteration gives chunks of standard output, bytes of any length up to 2 MiB. It ends normally
     only when the command has closed its output and reported exit status 0: only then is the output
     whole. Otherwise it raises CommandFailed, CommandTimedOut or ConnectionLost. The time limit runs
-    from the start to the exit status, but for the caller's own work between two chunks: a slow
-    database is no slow cluster. A shorter one for opening the session finds out in time that a kept
-    connection is dead.
+    from the start to the exit status, without the caller's own work between two chunks: a slow
+    database must not fail the command. Opening the session has a shorter limit, so that a kept
+    connection that is dead is noticed early.
 
     *stdin* is sent whole and then closed before any output is read. It should fit into the host's
     window (2 MiB with OpenSSH). A command that ends without reading *stdin* ends as usual.
@@ -152,7 +152,7 @@ class CommandRun(Iterator[bytes]):
             channel.shutdown_write()
 
     def _output(self, channel: paramiko.Channel, deadline: Deadline) -> Iterator[bytes]:
-        """Yield standard output up to its end, and keep standard error flowing beside it."""
+        """Yield standard output up to its end, and drain standard error meanwhile."""
         while True:
             try:
                 chunk = channel.recv(READ_BYTES)
@@ -173,7 +173,7 @@ class CommandRun(Iterator[bytes]):
     def _conclude(
         self, channel: paramiko.Channel | None, cause: Exception | None, timed_out: bool
     ) -> None:
-        """Set how the command ended; return if all is well, raise what happened otherwise."""
+        """Note how the command ended; raise unless it ended with exit status 0."""
         self.exit_signal = self._transport.exit_signal
         if channel and channel.exit_status != -1:  # paramiko's mark for a status that never came
             self.exit_status = channel.exit_status
@@ -218,6 +218,6 @@ class CommandRun(Iterator[bytes]):
         )
 
     def _said(self) -> str:
-        """Return the last of standard error for a message, on one line."""
+        """Return the end of standard error for a message, on one line."""
         text = " | ".join(self.stderr.strip().split("\n"))
         return f", saying: {text[-_SHOWN_STDERR:]}" if text else ""

@@ -1,8 +1,8 @@
-"""The way to a cluster's login host: our settings laid over OpenSSH's client configuration.
+"""Find the route to a login host from our settings and OpenSSH's client configuration.
 
 Read from the ssh configuration file (``~/.ssh/config`` unless set otherwise): HostName, Port, User,
 IdentityFile, IdentitiesOnly, ProxyJump, UserKnownHostsFile and HostKeyAlias, in Host and Match
-blocks and in included files. What our own settings say wins. Time limits come from our settings
+blocks and in included files. Our own settings take precedence. Time limits come from our settings
 alone, and an unknown host key is refused whatever StrictHostKeyChecking says.
 """
 
@@ -38,7 +38,7 @@ class Hop:
     key_files: tuple[Path, ...] | None
     """None: the default names under ``~/.ssh``."""
     only_these_keys: bool
-    """The agent may offer the keys of ``key_files`` alone."""
+    """Whether the agent may offer only the keys of ``key_files``."""
     known_hosts: tuple[Path, ...]
     known_as: str
     """The name under which known_hosts holds the host's key."""

@@ -1,7 +1,8 @@
-"""A connection to one cluster's login host: reached, checked, authenticated, ready for commands.
+"""Connect to the login host of one cluster: check its key, log in, run commands.
 
-Every step has a limit from the cluster's settings, and every failure is a ScrapeError that says
-what to do. Each host on the way is treated alike: its key is checked before it is told who we are.
+Every step has a time limit from the cluster's settings, and every failure is a ScrapeError that
+says what to do. Each host on the way is treated alike: the scraper checks the host's key before it
+sends a user name.
 """
 
 import math
@@ -23,7 +24,7 @@ from scraper.ssh.identities import identities
 from scraper.ssh.transport import Transport, end
 
 KEEPALIVE_SECONDS = 30
-"""Sent when nothing else is, so that firewalls do not forget a connection between two rounds."""
+"""Seconds between keepalive messages, so that firewalls keep an idle connection open."""
 
 _SHOWN_REASON = 300
 
@@ -92,7 +93,7 @@ class Connection:
         return self._run
 
     def is_alive(self) -> bool:
-        """Say whether the connection stands, as far as can be known without asking the host."""
+        """Return whether the connection is up, as far as is known without asking the host."""
         return bool(self._transports) and all(t.is_active() for t in self._transports)
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class Connection:
             self._run = None
 
     def abort(self) -> None:
-        """Close every socket at once, from any thread, so that whatever waits for them returns."""
+        """Close every socket at once, from any thread, so that blocked calls return."""
         for transport in list(self._transports):
             transport.close()
 
@@ -232,7 +233,7 @@ class Connection:
 
 
 def _short(error: Exception | None) -> str:
-    """Return what *error* says, cut: it can quote the far side at any length."""
+    """Return the text of *error*, cut: the text can quote the host at any length."""
     if error is None:
         return ""
     return (str(error) or type(error).__name__)[:_SHOWN_REASON]

@@ -1,4 +1,4 @@
-"""A limit in seconds on a stretch of blocking work, whatever the work is waiting for."""
+"""Limit blocking work to a number of seconds, whatever the work waits for."""
 
 import threading
 import time
@@ -10,9 +10,9 @@ from types import TracebackType
 class Deadline:
     """Calls *give_up* once if the ``with`` block is still running after *seconds*.
 
-    *give_up* runs in a thread of its own and must make the block end, by closing what it reads
-    from. The clock is monotonic, and data that trickles in does not extend it; only what is spent
-    in ``paused`` does not count. The thread is gone when the block is left.
+    *give_up* runs in a thread of its own and must make the block end, by closing what the block
+    reads from. The clock is monotonic. Data that trickles in does not extend the limit; only time
+    that is spent in ``paused`` does not count. The thread has ended when the block is left.
     """
 
     def __init__(self, seconds: float, give_up: Callable[[], None]) -> None:
@@ -22,7 +22,7 @@ class Deadline:
         self._ends_at = 0.0
         self._paused = False
         self._left = False
-        """The block was left."""
+        """Whether the block was left."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
 

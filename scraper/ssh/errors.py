@@ -1,4 +1,4 @@
-"""What can go wrong between the scraper and a cluster, said for the operator."""
+"""The errors between the scraper and a cluster, with messages for the operator."""
 
 from typing import ClassVar
 
@@ -10,8 +10,8 @@ def printable(text: str) -> str:
     """Return *text* with every character that a terminal would act on written as an escape.
 
     Line breaks, terminal escapes and marks that reverse the writing direction become ``\\n``,
-    ``\\x1b``, ``\\u202e``; letters of every script stay. What the far side says must not be able to
-    move the cursor of the one who reads it.
+    ``\\x1b``, ``\\u202e``; letters of every script stay. A host's text must not be able to control
+    the reader's terminal.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -29,19 +29,19 @@ class ScrapeError(Exception):
 
 
 class Unreachable(ScrapeError):
-    """No SSH connection came about: the way there, the name, the port, or a time limit."""
+    """No SSH connection was made: wrong route, name or port, or a time limit."""
 
     answered = False
 
 
 class HostKeyRefused(ScrapeError):
-    """The host showed a key that known_hosts does not hold, or holds otherwise."""
+    """The host showed a key that known_hosts lacks or contradicts."""
 
     answered = False
 
 
 class KeyUnusable(ScrapeError):
-    """There is no private key to log in with, or none that can be used."""
+    """There is no usable private key to log in with."""
 
     answered = False
 
@@ -53,12 +53,12 @@ class AuthenticationRefused(ScrapeError):
 
 
 class ConnectionLost(ScrapeError):
-    """The connection ended before the command's exit status: its output is not whole."""
+    """The connection ended before the command's exit status: the output may be cut."""
 
     def __init__(self, cluster: str, message: str, *, output_bytes: int = 0) -> None:
         super().__init__(cluster, message)
         self.output_bytes = output_bytes
-        """How much of the output had come."""
+        """How many bytes of the output had come."""
 
 
 class CommandTimedOut(ScrapeError):
@@ -74,11 +74,11 @@ class RoundTooLong(ScrapeError):
 
 
 class RoundAbandoned(ScrapeError):
-    """The scraper was told to stop and could not wait for the round's end."""
+    """The scraper stops and does not wait for the end of the round."""
 
 
 class CommandFailed(ScrapeError):
-    """The command ended, but not with exit status 0."""
+    """The command ended with another exit status than 0, or by a signal."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class CommandFailed(ScrapeError):
 
 
 class NotAnswered(ScrapeError):
-    """The command ended well, but what it printed is no answer of scontrol's."""
+    """The command ended with exit status 0, but printed no output of Slurm's."""
 
 
 class TooManyRecords(ScrapeError):

@@ -1,4 +1,4 @@
-"""Host keys: is the key that a host shows the one that known_hosts holds?
+"""Check the key that a host shows against known_hosts.
 
 Lines of known_hosts are read as sshd(8) describes them: ``[marker] names key-type key [comment]``,
 names hashed or plain, with ``*``, ``?`` and ``!``. ``@revoked`` keys are refused.
@@ -21,7 +21,7 @@ from scraper.ssh.config import Hop, host_with_port
 from scraper.ssh.errors import HostKeyRefused
 
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
-"""The signature algorithms of a key type, where they are named otherwise than the type."""
+"""The signature algorithms of a key type whose names differ from the type's name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class KnownKey:
         return f"{self.key_type} SHA256:{digest} ({self.file} line {self.line})"
 
     def is_for(self, name: str) -> bool:
-        """Say whether the line holds for the host *name*, written as known_hosts has it."""
+        """Return whether the line is for the host *name*, written as known_hosts writes it."""
         if self.names.startswith("|1|"):
             return _hash_matches(self.names, name)
         matched = False
@@ -70,7 +70,7 @@ def _glob_matches(pattern: str, name: str) -> bool:
 def read_known_hosts(files: Iterable[Path]) -> list[KnownKey]:
     """Return the keys that known_hosts *files* hold. A file that is not there holds none.
 
-    Lines that cannot be read are passed over, as OpenSSH does: they make no key known. Raises
+    Lines that cannot be read are ignored, as OpenSSH ignores them. Raises
     OSError for a file that cannot be read.
     """
     keys = []

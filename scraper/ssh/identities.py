@@ -1,4 +1,4 @@
-"""The private keys to log in with: from files, and from a running ssh-agent."""
+"""Find the private keys to log in with: in files, and in a running ssh-agent."""
 
 import base64
 import binascii
@@ -24,7 +24,7 @@ DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key, and where it is from."""
+    """A private key and its origin, for messages."""
 
     origin: str
     key: paramiko.PKey
@@ -32,7 +32,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Identities:
-    """The keys to try on one host, in order, and what is wrong with those that cannot be."""
+    """The keys to try on one host, in order, and the problems of unusable keys."""
 
     usable: list[Identity]
     problems: list[str]
@@ -43,7 +43,7 @@ class _Unusable(Exception):
 
 
 class _Agent(AgentSSH):
-    """A connection to the ssh-agent, every answer of which has a time limit."""
+    """A connection to the ssh-agent with a time limit on every answer."""
 
     def __init__(self, path: str, seconds: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""paramiko's Transport with what it lacks: exit signals, safe renewal of keys, a thorough end."""
+"""Extend paramiko's Transport: exit signals, safe renewal of keys, a complete shutdown."""
 
 import logging
 import socket
@@ -9,8 +9,8 @@ import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
 
 WIRE_LOG = "scraper.ssh.connection.wire"
-"""paramiko's own log lines. Failures reach the operator as a ScrapeError, once and made printable;
-paramiko would log them too, with a traceback and the far side's text as it came."""
+"""The logger of paramiko, which is silenced. Failures reach the operator once, as a ScrapeError
+with printable text; paramiko would log them again, with a traceback and the host's raw text."""
 logging.getLogger(WIRE_LOG).addHandler(logging.NullHandler())
 logging.getLogger(WIRE_LOG).propagate = False
 
@@ -18,7 +18,7 @@ _JOIN_SECONDS = 5.0
 
 
 def _handle_channel_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
-    """Keep the name of an exit signal, which paramiko drops; leave every other request to it."""
+    """Keep the name of an exit signal, which paramiko drops; let paramiko handle other requests."""
     if message.get_text() == "exit-signal" and isinstance(channel.transport, Transport):
         message.get_boolean()
         channel.transport.exit_signal = message.get_text()
@@ -53,7 +53,7 @@ class Transport(paramiko.Transport):
 
     def close(self) -> None:
         """End the connection, without waiting for its thread; from any thread."""
-        # Behind a jump host the socket is a channel, which cannot say goodbye when the way is gone.
+        # Behind a jump host the socket is a channel, which raises when its connection is lost.
         with suppress(paramiko.SSHException, EOFError, OSError):
             super().close()
 
@@ -81,7 +81,7 @@ class Transport(paramiko.Transport):
 
 
 def end(transport: Transport) -> None:
-    """Close *transport*, its socket and its threads, however far it has come."""
+    """Close *transport*, its socket and its threads, in whatever state it is."""
     transport.close()
     with suppress(paramiko.SSHException, EOFError, OSError):
         transport.sock.close()  # which close leaves open when the handshake had not begun

@@ -5,8 +5,8 @@ import pytest
 from api.app import build_app
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.client import Client
-from tests.api.examples import (
+from tests.api.support.client import Client
+from tests.api.support.examples import (
     BELUGA_JOB,
     BELUGA_NODE,
     MILA_JOB,

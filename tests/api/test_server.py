@@ -2,76 +2,38 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from contextlib import ExitStack
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from pymongo import MongoClient
+from waitress.server import TcpWSGIServer
 
-from api.app import BASE, build_app
+from api.app import build_app
+from api.schema.endpoint import BASE
 from api.server import MAX_HEADER_BYTES, Server, ServerError
 from config.settings import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.client import Client
-from tests.api.examples import MILA_JOB, job_document
+from tests.api.support.client import Client
+from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.serving import ask, exchange, served
 from tests.mongo import secantus
-
-LOOPBACK = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def served(app: Any, settings: ApiSettings | None = None) -> Iterator[int]:
-    """Run the server of *app* in a thread; yields its port."""
-    settings = settings or ApiSettings(port=free_port())
-    server = Server(app, settings)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield settings.port
-    finally:
-        server.stop()
-        thread.join()
+from tests.support.ports import LOOPBACK, free_port
 
 
 @pytest.fixture
 def port(client: Client) -> Iterator[int]:
     with served(client.app) as port:
         yield port
-
-
-def ask(
-    port: int, client: Client, method: str, path: str, body: Any = None, **headers: str
-) -> tuple[HTTPResponse, bytes]:
-    connection = HTTPConnection(LOOPBACK, port, timeout=60)
-    connection.request(method, BASE + path, body, {**client.headers, **headers})
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    return response, content
-
-
-def exchange(port: int, sent: bytes) -> bytes:
-    """All bytes that come back until the server closes."""
-    with socket.create_connection((LOOPBACK, port), timeout=60) as raw:
-        raw.sendall(sent)
-        return b"".join(iter(lambda: raw.recv(65536), b""))
 
 
 def test_an_answer(port: int, client: Client) -> None:
@@ -140,6 +102,7 @@ def test_what_the_application_never_sees(port: int, request_bytes: bytes, status
 
     assert int(head.split()[1]) == status
     assert b"Content-Type: application/problem+json" in head
+    assert b"X-Content-Type-Options: nosniff" in head
     assert json.loads(body)["status"] == status
 
 
@@ -209,6 +172,24 @@ def test_a_host_that_is_not_here(client: Client) -> None:
         Server(client.app, ApiSettings(host="192.0.2.1", port=free_port()))
     with pytest.raises(ServerError, match=r"listen on no\.such\.host\.invalid:"):
         Server(client.app, ApiSettings(host="no.such.host.invalid", port=free_port()))
+
+
+def test_the_loop_that_ends_at_once_leaves_the_sockets_until_stop_has_used_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(client.app, ApiSettings(port=free_port()))
+    running = threading.Thread(target=server.run)
+    pulled = TcpWSGIServer.pull_trigger
+
+    def pull_late(listener: TcpWSGIServer) -> None:
+        running.join(2)  # the loop ends its turn within a second, without the trigger
+        pulled(listener)
+
+    monkeypatch.setattr(TcpWSGIServer, "pull_trigger", pull_late)
+    running.start()
+    server.stop()
+    running.join(60)
+    assert not running.is_alive()
 
 
 SERVE = """

@@ -35,4 +35,8 @@ def test_bare_writes_change_what_they_should(store: Store) -> None:
         job["slurm"] = {"restarts": 1}
     limits.update(store.database["bare"], jobs[:2])
     assert store.database["bare"].count_documents({"slurm.restarts": 1}) == 2
-    assert limits.encode(jobs) > 0
+
+
+def test_encode_counts_the_bytes_of_bson() -> None:
+    assert limits.encode([{}]) == 5
+    assert limits.encode([{"a": 1}, {}]) == 12 + 5

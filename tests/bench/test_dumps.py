@@ -4,8 +4,8 @@ import pytest
 
 from bench import baselines, limits, product
 from bench.dumps import Dump
-from ingest.reading.documents import SlurmDict
-from ingest.reading.records import SetAside
+from ingest.reading.convert import SlurmDict
+from ingest.reading.records import Record
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.fingerprints import VOLATILE
 
@@ -15,7 +15,7 @@ SEAL = "abcDEF1"
 def documents(dump: Dump, kind: Kind = JOBS) -> list[SlurmDict]:
     """All of the dump's documents; none may be set aside."""
     found = list(product.read(product.chunks_of(dump, kind), dump.seal, kind))
-    return [document for document in found if not isinstance(document, SetAside)]
+    return [item.slurm for item in found if isinstance(item, Record)]
 
 
 def stable(slurm: SlurmDict) -> SlurmDict:

@@ -19,8 +19,8 @@ import pytest
 from api.app import build_app
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.client import Client
-from tests.api.examples import MILA_JOB, NOW, job_document
+from tests.api.support.client import Client
+from tests.api.support.examples import MILA_JOB, NOW, job_document
 from tests.chaos import (
     away,
     clocks,
@@ -144,7 +144,7 @@ EXPERIMENTS: dict[str, Callable[[Path, argparse.Namespace], Section]] = {
 
 
 def main() -> int:
-    """Run what was asked for; exit status 1 when a promise was broken."""
+    """Run the experiments; return 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
     parser.add_argument("--kills", type=int, default=100)

@@ -1,4 +1,4 @@
-"""A database that is away: refused, or silent as behind a cable that was cut; and a full disk."""
+"""Take the database away: refuse connections, fall silent, or fill its disk."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MOST_LINES = 5.0
 
 
 class Relay:
-    """Hands bytes to and from the database at *target*, unless it is away."""
+    """Pass bytes to and from the database at *target*, unless it is away."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -54,7 +54,7 @@ class Relay:
             threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def refuse(self) -> None:
-        """Be away as a process that is not there: connections end, new ones are refused."""
+        """Refuse connections, and end those that are open."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -64,7 +64,7 @@ class Relay:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def fall_silent(self) -> None:
-        """Be away as behind a broken line: connections stand and say nothing."""
+        """Leave connections open, and pass nothing on."""
         self._flowing.clear()
 
     def close(self) -> None:
@@ -105,15 +105,24 @@ def _lines(path: Path, start: int = 0) -> list[str]:
 
 
 def be_away(folder: Path, database_port: int, seconds: float) -> Section:
-    """Let the database be away twice for *seconds*, refused and silent."""
+    """Take the database away twice for *seconds*: refuse connections, then be silent."""
     section = Section(
         "A database that is away",
-        "`clockwork up` with a Mongo URI that leads through a relay, with writers and dashboards; "
-        f"for {seconds:g} s the relay refuses all connections, and later lets nothing through.",
+        "`clockwork up` reaches its MongoDB through a relay. Writers and dashboards use the "
+        f"API. The relay refuses all connections for {seconds:g} s, and later passes nothing on "
+        "for the same time.",
     )
     relay = Relay(database_port)
     section.tables.append(
-        [("away", "processor, of one", "log lines a second", "answers meanwhile", "back after")]
+        [
+            (
+                "away",
+                "processor, of one",
+                "log lines a second",
+                "answers meanwhile",
+                "works again after",
+            )
+        ]
     )
     try:
         uri = f"mongodb://127.0.0.1:{relay.port}/?directConnection=true"
@@ -180,11 +189,11 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill_up(folder: Path, seconds: float, size: int = 256 << 20) -> Section:
-    """Let the disk of the embedded database be full for *seconds*."""
+    """Fill the disk of the embedded database for *seconds*."""
     section = Section(
         "A full disk",
-        f"`clockwork up` whose embedded database lies on a disk of {size >> 20} MiB that somebody "
-        f"else fills to its last byte for {seconds:g} s, while writers and scrapes go on.",
+        f"The embedded database of `clockwork up` is on a disk of {size >> 20} MiB. The disk is "
+        f"filled to its last byte for {seconds:g} s, while writers and scrapes continue.",
     )
     with small_disk(folder / "disk", size) as disk, scene(folder, database="disk/data") as here:
         here.new_versions()
@@ -207,7 +216,7 @@ def fill_up(folder: Path, seconds: float, size: int = 256 << 20) -> Section:
         section.problems += here.look(clients)
         lines = _lines(here.up.log, logged)
     section.figure("updates acknowledged while the disk was full", while_full)
-    section.figure("acknowledged in all, all of them there", clients.acknowledged_count)
+    section.figure("acknowledged in total, none of them lost", clients.acknowledged_count)
     section.figure("answers", _answers(clients))
     section.figure("log lines", len(lines))
     section.figure("what the log says", _first_messages(lines))
@@ -217,7 +226,7 @@ def fill_up(folder: Path, seconds: float, size: int = 256 << 20) -> Section:
 
 
 def _fill(path: Path) -> None:
-    """Write until nothing more fits."""
+    """Write until the disk is full."""
     with path.open("ab", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"x" * (1 << 16))
@@ -237,5 +246,5 @@ def _first_messages(lines: list[str]) -> str:
 
 
 def is_root() -> bool:
-    """Whether this process may make a disk."""
+    """Return whether this process may mount a disk."""
     return os.geteuid() == 0

@@ -1,4 +1,4 @@
-"""Clients of the API that go on whatever happens: writers of user dicts, and dashboards."""
+"""Run clients of the API that continue whatever happens: writers of user dicts, and dashboards."""
 
 import json
 import random
@@ -19,7 +19,7 @@ _SECONDS = 70.0
 
 
 class Api:
-    """A kept connection to the API, made anew when it broke. For one thread."""
+    """A connection to the API that is opened again after it broke. For one thread."""
 
     def __init__(self, port: int, token: str = "") -> None:
         self._port = port
@@ -27,7 +27,7 @@ class Api:
         self._connection: HTTPConnection | None = None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and JSON. Raises OSError, HTTPException or ValueError for an answer cut short."""
+        """Return status and JSON. Raises OSError, HTTPException or ValueError when that fails."""
         if self._connection is None:
             self._connection = HTTPConnection("127.0.0.1", self._port, timeout=_SECONDS)
         try:
@@ -153,13 +153,13 @@ class Clients:
         self.problems += [f"read half a version: {job}" for job in jobs if torn(job["slurm"])]
 
     def snapshot(self) -> dict[tuple[str, str], dict[str, int]]:
-        """What has been acknowledged so far. To be taken before the database is looked at."""
+        """Return what was acknowledged so far. Call this before looking at the database."""
         with self._lock:
             return {job: dict(pairs) for job, pairs in self.acknowledged.items()}
 
     @property
     def acknowledged_count(self) -> int:
-        """How many updates were acknowledged."""
+        """The number of acknowledged updates."""
         return sum(len(pairs) for pairs in self.snapshot().values())
 
 
@@ -167,7 +167,7 @@ def lost(
     acknowledged: Mapping[tuple[str, str], Mapping[str, int]],
     user_dicts: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> list[str]:
-    """What was acknowledged and is not in *user_dicts*, by job."""
+    """Return the acknowledged updates that are not in *user_dicts*, a line for each."""
     return [
         f"{key} of {job} was acknowledged and is not there"
         for job, pairs in acknowledged.items()
@@ -177,7 +177,7 @@ def lost(
 
 
 def answers(api: Api) -> bool:
-    """Whether the API answers its users."""
+    """Return whether the API answers its users."""
     with suppress(OSError, HTTPException, ValueError):
         return api.ask("GET", "nodes/list")[0] == 200
     return False

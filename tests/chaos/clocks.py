@@ -1,4 +1,4 @@
-"""Clocks that jump, hours that come twice, leap days and the far ends of calendars."""
+"""Try clocks that jump, hours that occur twice, leap days and the limits of calendars."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -9,13 +9,13 @@ from config.settings import SshSettings
 from ingest.accounts.users import add_user
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
-from tests.api.client import Client
+from ingest.sync.sync_rounds import SyncRounds
+from tests.api.support.client import Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 MOMENTS = {
     "the beginning of 1970": "1970-01-01T00:00:01+0000",
@@ -32,7 +32,7 @@ _VOLATILE = 900.0
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that tests set."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -42,12 +42,12 @@ class Clock:
 
 
 def run_injected(store: Store) -> Section:
-    """Rounds, leases, histories and the API at every moment and over every jump."""
+    """Try rounds, leases, histories and the API at every moment and after every jump."""
     section = Section(
         "Clocks",
-        "Rounds whose jobs bear the times below while the service's own clock shows them too, and "
-        "the API's time filter then; then jumps of the clock between rounds, back and "
-        "forth. Leases and limits go by a clock that nobody sets.",
+        "In each round, the jobs have one of the times below, and the clock of Clockwork shows "
+        "the same time. Then the time filter of the API is tried. After that, the clock jumps "
+        "back and forth between rounds. Leases and limits use a clock that cannot be set.",
     )
     rows: list[tuple[str, ...]] = [("moment", "printed by Slurm", "in the document", "finished at")]
     finished: dict[str, datetime] = {}
@@ -74,18 +74,18 @@ def _output(job_id: str, text: str, state: str, priority: int) -> bytes:
     return record.replace(_PRINTED, text).encode()
 
 
-def _intake(store: Store, clock: Clock) -> Intake:
+def _intake(store: Store, clock: Clock) -> SyncRounds:
     cluster = ClusterSettings(
         name="mila",
         timezone="America/Montreal",
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    return Intake(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
+    return SyncRounds(store, cluster, JOBS, volatile_interval=_VOLATILE, clock=clock)
 
 
-def _take_in(intake: Intake, output: bytes) -> None:
-    intake.take_in(read_records([output], JOB, seal=SEAL))
+def _take_in(intake: SyncRounds, output: bytes) -> None:
+    intake.take_in(read_lazily([output], JOB, seal=SEAL))
 
 
 def _at(store: Store, job_id: str, text: str, now: datetime) -> Document:

@@ -1,4 +1,4 @@
-"""Clusters whose every scrape shows all jobs and nodes in a newer version.
+"""Simulate clusters that show all jobs and nodes in a newer version at every scrape.
 
 A job of version 7 bears the 7 in three places, so that a document that is half one version and half
 another can be told.  The jobs' ids are a window that moves on: some leave and others come.
@@ -37,7 +37,7 @@ NodeName={name} Arch=x86_64 CoresPerSocket=16
 
 
 class ChangingCluster:
-    """Answers scontrol's two commands; every answer about the jobs is a new version."""
+    """Answer scontrol's commands; every output about the jobs is a new version."""
 
     def __init__(self, jobs: int = 30, nodes: int = 3, *, moves: bool = True) -> None:
         self._jobs = jobs
@@ -48,12 +48,12 @@ class ChangingCluster:
         """Of the newest answer."""
 
     def window(self, version: int) -> range:
-        """The ids of the jobs that a version shows."""
+        """Return the ids of the jobs that a version shows."""
         first = 1000 + (version // _VERSIONS_A_JOB if self._moves else 0)
         return range(first, first + self._jobs)
 
     def answer(self, command: str) -> Answer:
-        """What the login host prints for *command*."""
+        """Return what the login host prints for *command*."""
         seal = re.search("%z([A-Za-z0-9]*) ", command)
         time = f"{TIME}+0000{seal[1] if seal else ''}"
         if command.endswith("show node"):

@@ -1,4 +1,4 @@
-"""Hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
+"""Send hostile records from a cluster, and hostile arguments, bodies and tokens from a client."""
 
 import base64
 import hashlib
@@ -15,17 +15,19 @@ from urllib.parse import quote
 
 import bson
 
-from api.app import ENDPOINTS, Endpoint
+from api.app import ENDPOINTS
+from api.schema.arguments import names_of
+from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.intake import Intake
-from tests.api.client import Answer, Client
+from ingest.sync.sync_rounds import SyncRounds
+from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
 # --- records --------------------------------------------------------------------------------------
 
@@ -35,7 +37,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Output:
-    """An output of scontrol whose jobs 1 and 3 are as always, and job 2 is hostile."""
+    """An output of scontrol whose jobs 1 and 3 are harmless and whose job 2 is hostile."""
 
     name: str
     middle: Chunks
@@ -88,12 +90,12 @@ FORGED_KEYS = ("$where", "a.b", "__proto__", "_id", "$", ".", "constructor", "a\
 
 
 def run_records(store: Store) -> Section:
-    """Take in every output; see that its other jobs are there, and what became of that one."""
+    """Read every output; check that its harmless jobs are in the database."""
     section = Section(
         "Hostile records",
-        "Outputs of scontrol with three jobs, of which the second holds what a user or a broken "
-        "slurmctld could put there, through the reader into the database. The jobs beside it must "
-        "be taken in and keep their values, whatever becomes of it.",
+        "Each output of scontrol has three jobs. The second job contains what a user or a "
+        "broken slurmctld could put there. The output goes through the reader into the "
+        "database. The other two jobs must always be read, with their values.",
     )
     rows: list[tuple[str, ...]] = [("the second job holds", "size", "it is", "seconds", "MiB more")]
     outputs = [
@@ -113,7 +115,7 @@ def run_records(store: Store) -> Section:
             (
                 output.name,
                 f"{size:,}",
-                "kept" if "2" in jobs else "set aside",
+                "kept" if "2" in jobs else "in quarantine",
                 f"{seconds:.1f}",
                 f"{grown >> 20}",
             )
@@ -121,7 +123,7 @@ def run_records(store: Store) -> Section:
         if {"1", "3"} - jobs.keys() or set(jobs) - {"1", "2", "3"}:
             section.problems.append(f"{output.name}: the jobs are {sorted(jobs)}")
         if output.kept and "2" not in jobs:
-            section.problems.append(f"{output.name}: it was set aside")
+            section.problems.append(f"{output.name}: it went into quarantine")
         for slurm in jobs.values():
             if slurm["job_state"] != "RUNNING" or not all(map(_harmless, slurm)):
                 section.problems.append(f"{output.name}: {slurm}"[:300])
@@ -147,8 +149,10 @@ def _take_in(store: Store, output: Output) -> int:
         username_field="mila_cluster_username",
         ssh=SshSettings(host="login"),
     )
-    intake = Intake(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_records(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
     return size
 
 
@@ -157,7 +161,7 @@ def _harmless(key: str) -> bool:
 
 
 def _peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """Return the most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
@@ -192,23 +196,23 @@ KEPT_KEYS = ("_id", "constructor", "prototype", "user", "slurm", "a$b", "\x1b[2J
 
 
 def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
-    """Every hostile value through every argument; nothing changes, nothing leaks.
+    """Send every hostile value in every argument; check that nothing changes and nothing leaks.
 
     With a *step*, only each so many-th of the values, beginning with another one for each argument.
     """
     section = Section(
         "Hostile arguments",
-        "Every value through every argument of every endpoint, in the query, in a form and in a "
-        "JSON body, as the name of an argument, and every key at every depth of "
-        "update_pairs. None may be answered with a server error or with jobs that a plain string "
-        "of that value does not select, and none may change a document that it should not.",
+        "Every hostile value is sent in every argument of every endpoint: in the query, in a "
+        "form, in a JSON body, and as the name of an argument. Hostile keys are sent at every "
+        "depth of update_pairs. No request may cause a server error, select other jobs than a "
+        "plain string would, or change a document that it should not.",
     )
     statuses: Counter[str] = Counter()
     tried = 0
     before = _digest(store)
     for endpoint, answer, what in _requests(client, step):
         tried += 1
-        statuses[f"{endpoint.path}: {answer.status}"] += 1
+        statuses[f"{endpoint.paths[0]}: {answer.status}"] += 1
         if answer.status >= 500:
             section.problems.append(f"{what}: {answer.status} {answer.body[:200]!r}")
         if answer.status == 200 and not _selects_nothing(what, json.loads(answer.body)):
@@ -233,9 +237,12 @@ def _selects_nothing(what: str, answered: Any) -> bool:
 def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str]]:
     offset = 0
     for endpoint in ENDPOINTS:
+        if endpoint.tag == "service":
+            continue
+        path, known = endpoint.shown[0], names_of(endpoint.arguments)
         required = {"job_id": "0", "node_name": "none", "update_pairs": "{}"}
         for name in (
-            *endpoint.arguments,
+            *known,
             "x",
             "user[$ne]",
             "$where",
@@ -245,22 +252,22 @@ def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str
         ):
             offset += 1
             for value in VALUES[offset % step :: step]:
-                given = {key: required[key] for key in endpoint.arguments if key in required}
+                given = {key: required[key] for key in known if key in required}
                 given |= {name: str(value)}
                 if name == "update_pairs":
                     given["job_id"] = "0"
                 query = "&".join(f"{quote(k)}={quote(v)}" for k, v in given.items())
-                yield endpoint, client.call(endpoint.method, endpoint.path, query), f"{query[:80]}"
+                yield endpoint, client.call(endpoint.method, path, query), f"{query[:80]}"
                 if endpoint.method == "PUT":
                     form = ("application/x-www-form-urlencoded", query.encode())
                     body = ("application/json", json.dumps(given).encode())
                     for kind, content in (form, body):
-                        answer = client.call("PUT", endpoint.path, "", content, kind)
+                        answer = client.call("PUT", path, "", content, kind)
                         yield endpoint, answer, f"{kind} {content[:80]!r}"
             for value in OBJECTS[offset % step :: step] if endpoint.method == "PUT" else ():
                 given_objects = {"job_id": "0", "update_pairs": {}} | {name: value}
                 content = json.dumps(given_objects).encode()
-                answer = client.call("PUT", endpoint.path, "", content, "application/json")
+                answer = client.call("PUT", path, "", content, "application/json")
                 yield endpoint, answer, f"JSON {content[:80]!r}"
 
 
@@ -343,7 +350,7 @@ TOKEN_PREFIX = "cw_"
 
 
 def run_tokens(client: Client, times: int) -> Section:
-    """Tokens of every wrong shape; all are refused, and how long that takes is compared."""
+    """Send wrong tokens; check that all are refused, and compare how long that takes."""
     token = client.headers["Authorization"].removeprefix("Bearer ")
     shapes = {
         "wrong in the first letter": _other(token, len(TOKEN_PREFIX)),
@@ -361,11 +368,11 @@ def run_tokens(client: Client, times: int) -> Section:
         "a list of two": f"{token}, {token}",
     }
     section = Section(
-        "Tokens of every wrong shape",
-        f"Each {times} times, in turn, in the same process without a network, which shows more "
-        "than a network does. What is looked up is the hash of a token, so how much of it is right "
-        "can't show; a text that can't be a token is refused before the database is asked, which "
-        "tells no more than the documented shape.",
+        "Wrong tokens",
+        f"Each wrong token is sent {times} times, in turns, in one process without a network, so "
+        "that small differences show. The API looks up the hash of a token, so the time cannot "
+        "show how much of a token is right. A text that cannot be a token is refused before the "
+        "database is asked. This shows only the shape of tokens, which is documented.",
     )
     taken: dict[str, list[float]] = {name: [] for name in shapes}
     for _ in range(times):

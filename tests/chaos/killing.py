@@ -1,4 +1,4 @@
-"""kill -9 of the database, the scraper, the API, each and together, while everyone works."""
+"""Kill the database, the scraper and the API, one or several, while clients work."""
 
 import random
 import threading
@@ -14,13 +14,13 @@ from clockwork.embedded.database import EmbeddedDatabase
 from config import Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.test_server import free_port
 from tests.chaos import truth
 from tests.chaos.clients import Api, Clients, answers, lost
 from tests.chaos.clusters import ALICE, ChangingCluster
 from tests.chaos.report import Section, spread
 from tests.chaos.up import PROCESSES, SUPERVISOR, Up, running, wait_until
 from tests.clockwork.sites import site_of
+from tests.support.ports import free_port
 
 HEAD = """\
 [api]
@@ -36,7 +36,7 @@ LONGEST_RECOVERY = 120.0
 
 @dataclass
 class Scene:
-    """A running service with its clusters, and the token of the user who owns all jobs."""
+    """A running service with its clusters, and the API with the token of the jobs' owner."""
 
     up: Up
     settings: Settings
@@ -44,7 +44,7 @@ class Scene:
     api: Api
 
     def clients(self, seed: int, pause: float, padding: int = 0) -> Clients:
-        """Clients of the service's API; *padding* bytes make the writers' keys longer."""
+        """Return clients of the API; *padding* bytes make the writers' keys longer."""
         port, token = self.settings.api.port, self.api.token
         return Clients(
             lambda: Api(port, token), self.clusters, seed=seed, pause=pause, padding=padding
@@ -74,7 +74,7 @@ class Scene:
         return max((int(job["slurm"]["comment"][1:]) for job in jobs), default=-1)
 
     def look(self, clients: Clients) -> list[str]:
-        """What is not as it must be, in the database and in what its clients saw."""
+        """Return what is wrong in the database and in what the clients saw, a line for each."""
         acknowledged = clients.snapshot()
         with self.store() as store:
             jobs = list(store.jobs.find({}))
@@ -86,7 +86,7 @@ class Scene:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The service's database."""
+        """Yield the service's database."""
         if self.settings.mongo.uri is not None:
             store = connect(
                 self.settings.mongo.uri.get_secret_value(), self.settings.mongo.database
@@ -129,14 +129,15 @@ def scene(
 
 
 def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -> Section:
-    """Kill *kills* times at random moments; see that everything comes back and nothing is lost."""
+    """Kill *kills* times at random moments; check that everything recovers and nothing is lost."""
     section = Section(
         "Killed at random moments",
-        f"`clockwork up` with its embedded database, two clusters whose every scrape (each second) "
-        f"shows all jobs in a new version, {writers} writers of user dicts and {dashboards} "
-        "dashboards over HTTP; then kill -9, of one process, of several within a millisecond, or "
-        "of the supervisor, with which all of them die and which is started again as systemd would."
-        " Every third time the next kill does not wait for the recovery.",
+        "`clockwork up` runs with its embedded database and two clusters. Every scrape (each "
+        f"second) shows all jobs in a new version. {writers} writers of user dicts and "
+        f"{dashboards} dashboards use the API. Then one process, or several processes within a "
+        "millisecond, are killed with kill -9. If the supervisor is killed, all processes die, "
+        "and the supervisor is started again as systemd would do. Every third kill comes before "
+        "the recovery from the kill before it.",
     )
     chance = random.Random(seed)
     targets: Counter[str] = Counter()
@@ -164,20 +165,20 @@ def kill(here: Scene, kills: int, seed: int, *, writers: int, dashboards: int) -
     here.new_versions()
     section.problems += here.look(clients)
     with here.store() as store:
-        rounds = store.scrapes.count_documents({"ok": True})
+        rounds = store.round_log.count_documents({"ok": True})
         section.problems += truth.wrongly_gone(store.jobs.find({}), here.clusters)
         jobs = store.jobs.count_documents({})
     status = here.up.stop()
     if status != 0:
         section.problems.append(f"stopped at the end, it ended with status {status}")
     section.figure("kills", done)
-    section.figure("recoveries without a hand, all looked over", looks)
-    section.figure("until every cluster was scraped anew and served", spread(recoveries))
+    section.figure("recoveries without help, all checked", looks)
+    section.figure("time until every cluster was scraped and served again", spread(recoveries))
     section.figure("updates of user dicts acknowledged", clients.acknowledged_count)
     section.figure("acknowledged updates lost", len([p for p in section.problems if "ackn" in p]))
-    section.figure("jobs, each there once", jobs)
+    section.figure("jobs, each exactly once", jobs)
     section.figure("good rounds", rounds)
-    section.figure("what clients were answered", _counted(clients.answers))
+    section.figure("what clients got", _counted(clients.answers))
     section.tables.append([("killed together", "times"), *_rows(targets)])
     return section
 

@@ -1,4 +1,4 @@
-"""Load held: dashboards, writers and many clusters for a long time; what grows is a leak."""
+"""Hold a load of dashboards, writers and clusters for a long time; find what grows."""
 
 import threading
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ def run(
     writers: int = 10,
     pause: float = 5.0,
 ) -> Section:
-    """Hold the load for so many *seconds*; *pause* is each client's between two requests."""
+    """Hold the load for *seconds*; each client waits *pause* seconds between two requests."""
     section = Section(
-        "Load held",
-        f"`clockwork up` with {len(here.clusters)} clusters on an interval of {interval:g} s, "
-        f"{dashboards} dashboards and {writers} writers, each with {pause:g} s between two "
-        f"requests, for {seconds / 60:.1f} minutes. Figures at the start are of the end of the "
+        "Load for a long time",
+        f"`clockwork up` scrapes {len(here.clusters)} clusters every {interval:g} s. "
+        f"{dashboards} dashboards and {writers} writers wait {pause:g} s between two requests, "
+        f"for {seconds / 60:.1f} minutes. The figures at the start are those of the end of the "
         "first third. The embedded database fills a cache of 1 GiB in its first hours.",
     )
     here.new_versions()
@@ -54,7 +54,7 @@ def run(
     section.figure("requests answered", clients.answers["200"])
     section.figure("requests that failed", sum(wrong.values()) - wrong.get("404", 0))
     section.figure("time of an answer", _times(clients.seconds))
-    section.figure("updates acknowledged, all of them there", clients.acknowledged_count)
+    section.figure("updates acknowledged, none of them lost", clients.acknowledged_count)
     section.figure("good rounds", after[0] - before[0])
     section.figure("failed rounds", after[1] - before[1])
     section.tables.append(_growth(samples, section.problems))
@@ -64,8 +64,8 @@ def run(
 def _rounds(here: Scene) -> tuple[int, int]:
     with here.store() as store:
         return (
-            store.scrapes.count_documents({"ok": True}),
-            store.scrapes.count_documents({"ok": False}),
+            store.round_log.count_documents({"ok": True}),
+            store.round_log.count_documents({"ok": False}),
         )
 
 

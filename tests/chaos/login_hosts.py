@@ -1,4 +1,4 @@
-"""Every misfortune of SSH at once: a cluster for each, in one schedule, beside one that is well.
+"""Let every failure of SSH happen at once: a cluster for each, and a healthy one.
 
 Each cluster first has a good round, which leaves ten running jobs.  Then its misfortune begins,
 while its jobs have completed; and in the end it is over.
@@ -60,7 +60,7 @@ Way = Callable[[Home, ExitStack], SshSettings]
 
 @dataclass(frozen=True)
 class Case:
-    """A misfortune: of the connection (`way`) or of the command (`command`)."""
+    """A failure of the connection (`way`) or of the command (`command`)."""
 
     name: str
     says: str
@@ -243,7 +243,7 @@ class Persistent(LoginHost):
 
 
 class Told(logging.Handler):
-    """What was logged of each cluster."""
+    """What was logged about each cluster."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -272,7 +272,7 @@ def told() -> Iterator[Told]:
 
 @dataclass
 class Clusters:
-    """A cluster for each case and one that is well, in one store."""
+    """A cluster for each case and a healthy one, in one store."""
 
     home: Home
     store: Store
@@ -330,16 +330,17 @@ class Clusters:
 
 
 def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASES) -> Section:
-    """Let every misfortune last for *seconds*; see what was said, kept, and who was late."""
+    """Let every failure last for *seconds*; check the log, the jobs and the healthy cluster."""
     section = Section(
-        "The misfortunes of SSH",
-        f"{len(cases)} clusters with ten jobs each, to each of which something else happens for "
-        f"{seconds:g} s, and one that is well, all in one schedule with rounds every {INTERVAL:g} "
-        f"s and limits of {LIMIT:g} s. The jobs of the broken clusters completed meanwhile, so "
-        "their states show how much of a cut output was taken in; what is taken in came whole.",
+        "Failures of SSH",
+        f"{len(cases)} clusters with ten jobs each run in one schedule with a healthy cluster. A "
+        f"different failure happens to each of them for {seconds:g} s. Rounds are due every "
+        f"{INTERVAL:g} s, and limits are {LIMIT:g} s. The jobs of the failing clusters completed "
+        "meanwhile, so their states show how much of an incomplete output was used. Only "
+        "complete records may be used.",
     )
     rows: list[tuple[str, str, str, str, str]] = [
-        ("misfortune", "rounds", "the log's first line", "taken in, of 10", "marked as gone")
+        ("failure", "rounds", "the log's first line", "completed, of 10", "marked as gone")
     ]
     section.tables.append([*rows])
     with ExitStack() as hosts:
@@ -368,13 +369,15 @@ def run(home: Home, store: Store, seconds: float, cases: tuple[Case, ...] = CASE
                     "jobs, all completed, none gone"
                 )
         clusters.stop()
-    section.figure("rounds of the cluster that is well", rounds)
-    section.figure("its longest time between two rounds, due every second", f"{late:.1f} s")
+    section.figure("rounds of the healthy cluster", rounds)
+    section.figure(
+        "its longest time between two rounds, which are due every second", f"{late:.1f} s"
+    )
     return section
 
 
 def _longest_gap(host: LoginHost, before: int, ends_at: float) -> float:
-    """The longest time in which the host was not asked, up to *ends_at*."""
+    """Return the longest time in which the host was not asked, until *ends_at*."""
     longest, last, seen = 0.0, time.monotonic(), before
     while time.monotonic() < ends_at:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What an experiment found: its figures and tables, and what broke, as text for docs/chaos.md."""
+"""Hold the results of an experiment, and write them as text for docs/chaos.md."""
 
 import os
 import platform
@@ -23,8 +23,12 @@ class Section:
         """Add a figure."""
         self.figures.append((name, str(value)))
 
+    def value(self, name: str) -> str:
+        """The value of the figure *name*. Raises KeyError if there is none."""
+        return dict(self.figures)[name]
+
     def markdown(self) -> str:
-        """The section of the report."""
+        """Return the section of the report in Markdown."""
         parts = [f"## {self.title}", self.what]
         if self.figures:
             parts.append(_table([("figure", "value"), *self.figures]))
@@ -34,23 +38,23 @@ class Section:
 
 
 def document(sections: Iterable[Section], seed: int) -> str:
-    """docs/chaos.md: the whole report of one run."""
+    """Return the whole report, for docs/chaos.md."""
     machine = (
         f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} processors"
     )
     head = (
         "# What was tried to break Clockwork\n\n"
-        f"Written by `make chaos` (seed {seed}; {machine}). Times are of that machine, under "
-        "whatever else it did. Each section is the newest run of its part, and says how long and "
-        "how often; parts can be run one by one. `make test` runs a short form of each; the "
-        "modules of tests/chaos say how it is done.\n"
+        f"`make chaos` wrote this page (seed {seed}; {machine}). The times are those of this "
+        "machine, which also did other work. Each section is from the newest run of its part. The "
+        "parts can be run one by one: `.venv/bin/python -m tests.chaos --help`. `make test` runs a "
+        "short form of each part.\n"
     )
     return "\n".join([head, *(section.markdown() for section in sections)])
 
 
 def spread(values: Sequence[float], unit: str = "s") -> str:
-    """Median and largest of *values*, for a figure."""
+    """Return median and largest of *values* as text."""
     if not values:
         return "none"
     return f"median {median(values):.1f} {unit}, longest {max(values):.1f} {unit}"

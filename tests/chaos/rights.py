@@ -1,4 +1,4 @@
-"""Who on the host can reach what: modes of files, addresses, and a database without a password."""
+"""Check what other users of the host can reach: files, addresses and the database."""
 
 import stat
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ _REFUSALS = {13, 18, 59}
 
 
 def run(here: Scene) -> Section:
-    """Look at a running service from outside."""
+    """Check a running service from outside."""
     section = Section(
-        "What the host's other users can reach",
-        "`clockwork up` with its embedded database: modes of every file that it made, addresses on "
-        f"which its processes listen, and {len(_COMMANDS)} commands to the database without a "
-        "password and with a wrong one.",
+        "What other users of the host can reach",
+        "`clockwork up` runs with its embedded database. The modes of all its files and the "
+        f"addresses of its processes are checked. {len(_COMMANDS)} commands are sent to the "
+        "database without a password and with a wrong one.",
     )
     here.new_versions()
     folder = here.settings.embedded.path

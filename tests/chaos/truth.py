@@ -1,4 +1,4 @@
-"""What has to be true of the database whatever happened: each check returns what is not."""
+"""Check what must be true of the database after any failure; each check returns problems."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,13 +15,13 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     "jobs": collections.JOB_INDEXES,
     "nodes": collections.NODE_INDEXES,
     "users": collections.USER_INDEXES,
-    "scrapes": collections.SCRAPE_INDEXES,
-    "set_aside": collections.SET_ASIDE_INDEXES,
+    "scrapes": collections.ROUND_LOG_INDEXES,
+    "set_aside": collections.QUARANTINE_INDEXES,
 }
 
 
 def missing_indexes(store: Store) -> list[str]:
-    """The indexes that the service makes and the database lacks."""
+    """Return the indexes that are missing in the database, a line for each."""
     missing = []
     for name, models in INDEXES.items():
         found = [dict(index["key"]) for index in store.database[name].list_indexes()]
@@ -34,12 +34,12 @@ def missing_indexes(store: Store) -> list[str]:
 
 
 def torn(slurm: Mapping[str, Any]) -> bool:
-    """Whether a job's ``slurm`` dict is of two versions of `ChangingCluster`."""
+    """Return whether a job's ``slurm`` dict mixes two versions of `ChangingCluster`."""
     return len({slurm["work_dir"], slurm["stdout"], f"/v/{slurm['comment'][1:]}"}) != 1
 
 
 def broken_jobs(jobs: Iterable[Document], clusters: Mapping[str, ChangingCluster]) -> list[str]:
-    """What is wrong with the jobs of *clusters* as the database has them."""
+    """Return what is wrong with the jobs of *clusters* in the database, a line for each."""
     problems = []
     times: Counter[tuple[str, str]] = Counter()
     for job in jobs:
@@ -62,7 +62,7 @@ def broken_jobs(jobs: Iterable[Document], clusters: Mapping[str, ChangingCluster
 
 
 def wrongly_gone(jobs: Iterable[Document], clusters: Mapping[str, ChangingCluster]) -> list[str]:
-    """Jobs that are marked as gone though the newest scrape shows them."""
+    """Return the jobs that are marked as gone although the newest scrape shows them."""
     return [
         f"job {job['slurm']['job_id']} of {job['slurm']['cluster_name']} is marked as gone"
         for job in jobs

@@ -1,4 +1,4 @@
-"""``clockwork up`` as a process of its own, the processes under it, and how to kill them."""
+"""Run ``clockwork up`` as a process, find its processes, and kill them."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def wait_until(is_true: Callable[[], bool], what: str, seconds: float = PATIENCE
 
 @dataclass
 class Up:
-    """The service of the configuration *path*; `start` it as often as it was killed."""
+    """The service with the configuration *path*; `start` it again after a kill."""
 
     path: Path
     log: Path
@@ -44,7 +44,7 @@ class Up:
         return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
-        """Start it, as an init system would, unless it runs."""
+        """Start the service, as an init system would, unless it runs."""
         if not self.ended:
             return
         with self.log.open("ab") as output:
@@ -56,7 +56,7 @@ class Up:
             )
 
     def processes(self) -> dict[str, psutil.Process]:
-        """Those that run now, by name, the supervisor too."""
+        """Return the running processes by name, the supervisor included."""
         found: dict[str, psutil.Process] = {}
         if self._process is None or self._process.poll() is not None:
             return found
@@ -72,7 +72,7 @@ class Up:
         return found
 
     def kill(self, names: Iterable[str]) -> list[str]:
-        """kill -9 those of *names* that run, as close together as can be; returns which."""
+        """Kill the processes *names* that run, at nearly the same time; return their names."""
         running = self.processes()
         killed = [name for name in names if name in running]
         for name in killed:
@@ -83,7 +83,7 @@ class Up:
         return killed
 
     def stop(self) -> int | None:
-        """End it as an operator does; returns its exit status."""
+        """Stop the service as an operator does; return its exit status."""
         if self._process is None:
             return None
         with suppress(ProcessLookupError):
@@ -97,7 +97,7 @@ class Up:
 
 @contextmanager
 def running(path: Path) -> Iterator[Up]:
-    """`Up` for the configuration *path*, ended afterwards; its log lies beside the file."""
+    """Run `Up` with the configuration *path*, and end it; its log is beside the file."""
     up = Up(path, path.with_name("up.log"))
     up.start()
     try:

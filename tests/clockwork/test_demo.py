@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.examples import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
+from tests.api.support.examples import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
 from tests.clockwork.sites import site
 
 CLOCKWORK = str(Path(sys.executable).with_name("clockwork"))

@@ -11,7 +11,7 @@ import pytest
 from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.retention.retention import LEASE
-from tests.ingest.retention.test_retention import job, listed
+from tests.ingest.retention.jobs import job, listed
 
 Clockwork = Callable[..., "subprocess.CompletedProcess[str]"]
 

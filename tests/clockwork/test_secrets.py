@@ -12,9 +12,10 @@ import pytest
 from config.load import MONGO_URI_VARIABLE
 from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
-from tests.api.examples import MILA_JOB, job_document
-from tests.api.test_server import LOOPBACK, exchange, free_port
+from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.serving import exchange
 from tests.clockwork.test_cli import clockwork
+from tests.support.ports import LOOPBACK, free_port
 
 EMAIL = "mila12@mila.example"
 

@@ -12,13 +12,14 @@ from clockwork.demo.simulated_cluster import (
     RUNNING_SECONDS,
     SimulatedCluster,
 )
-from ingest.reading.records import Record, read_records
+from ingest.reading.records import Record
 from ingest.reading.squeue_check import read_list
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
 from ingest.sync.fingerprints import FINISHED_STATES
 from scraper.slurm_commands import list_command
 from scraper.slurm_configuration import read_configuration
+from tests.support.reading import read_lazily
 
 ZONE = ZoneInfo("America/Montreal")
 START = datetime(2026, 7, 1, 12, 0, 0, 345678, tzinfo=timezone.utc)
@@ -59,11 +60,11 @@ def command(kind: str, time_format: str = f"%FT%T%z{SEAL}") -> str:
     return f"env SLURM_TIME_FORMAT={time_format} scontrol -a show {kind}"
 
 
-def shown(cluster: SimulatedCluster, grammar: Grammar) -> list[Values]:
+def shown(cluster: SimulatedCluster, table: KeyTable) -> list[Values]:
     """The keys and values of all that *cluster* shows now, every record of it readable."""
-    answer = cluster.answer(command(grammar.kind))
+    answer = cluster.answer(command(table.kind))
     assert (answer.stderr, answer.exit_status) == (b"", 0)
-    records = list(read_records(answer.stdout, grammar, seal=SEAL))
+    records = list(read_lazily(answer.stdout, table, seal=SEAL))
     assert [record for record in records if not isinstance(record, Record)] == []
     return [
         {pair.key: pair.value for pair in record.raw.pairs}
@@ -95,12 +96,12 @@ def film(name: str) -> Film:
     return pictures
 
 
-def in_dump(name: str, grammar: Grammar) -> list[Values]:
+def in_dump(name: str, table: KeyTable) -> list[Values]:
     """The keys and values as they stand in the dump."""
-    [dump] = (DUMPS / name).glob(f"{grammar.kind}s_*.txt")
+    [dump] = (DUMPS / name).glob(f"{table.kind}s_*.txt")
     return [
         {pair.key: pair.value for pair in record.raw.pairs}
-        for record in read_records([dump.read_bytes()], grammar)
+        for record in read_lazily([dump.read_bytes()], table)
         if isinstance(record, Record)
     ]
 

@@ -11,21 +11,23 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from api.app import BASE, build_app
+from api.app import build_app
+from api.schema.endpoint import BASE
 from api.server import Server
 from clockwork.demo.run import DUMPS
 from config import load_settings
 from config.settings import ApiSettings, ClusterSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from ingest.reading.pairs import RawPairs
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import JOB
+from ingest.reading.parsing import RawPairs
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.intake import Intake
-from ingest.sync.round_log import ScrapeLog
-from tests.api.test_server import LOOPBACK, free_port
+from ingest.sync.round_log import RoundLog
+from ingest.sync.sync_rounds import SyncRounds
 from tests.ingest.reading.printing import printed
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.reading import read_lazily
 
 SETTINGS = DUMPS.parent / "clockwork.example.toml"
 EMAIL = "demo.user@mila.quebec"
@@ -113,23 +115,25 @@ def fill(store: Store, clusters: dict[str, ClusterSettings]) -> None:
     before = "".join(
         printed(raw, {"JobState": "PENDING"} if _id(raw) == STARTED_JOB else {}) for raw in jobs
     )
-    intake = Intake(store, clusters["mila"], JOBS, volatile_interval=60)
+    intake = SyncRounds(store, clusters["mila"], JOBS, volatile_interval=60)
     for output in (before, "".join(printed(raw, {}) for raw in jobs)):
-        _round(store, intake, "mila", output)
+        _round(store, intake, clusters["mila"], output)
     for name, kind in (("mila", NODES), ("beluga", JOBS), ("beluga", NODES)):
-        intake = Intake(store, clusters[name], kind, volatile_interval=60)
+        intake = SyncRounds(store, clusters[name], kind, volatile_interval=60)
         [path] = (DUMPS / name).glob(f"{kind.plural}_*.txt")
-        _round(store, intake, name, path.read_text(), kind)
+        _round(store, intake, clusters[name], path.read_text(), kind)
 
 
-def _round(store: Store, intake: Intake, name: str, output: str, kind: Kind = JOBS) -> None:
+def _round(
+    store: Store, intake: SyncRounds, cluster: ClusterSettings, output: str, kind: Kind = JOBS
+) -> None:
     content = output.encode("utf-8", "surrogateescape")
-    counts = intake.take_in(read_records([content], kind.grammar))
-    ScrapeLog(store, name).succeeded(kind.plural, 1.5, counts, len(content))
+    counts = intake.take_in(read_lazily([content], kind.table, cluster=cluster))
+    RoundLog(store, cluster.name).succeeded(kind.plural, 1.5, counts, len(content))
 
 
 def _read(path: Path) -> list[RawPairs]:
-    records = read_records([path.read_bytes()], JOB)
+    records = read_lazily([path.read_bytes()], JOB)
     return [record.raw for record in records if isinstance(record, Record)]
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from clockwork.demo.run import DUMPS
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import NODE
+from ingest.reading.records import Record
+from ingest.slurm.keys import NODE
 from ingest.slurm.tres import Tres, read_tres
 from ingest.sync.fingerprints import FINISHED_STATES
 from tests.page.browser import Browser
 from tests.page.site import Site
+from tests.support.reading import read_lazily
 
 pytestmark = pytest.mark.browser
 
@@ -122,7 +123,7 @@ def test_tres_as_the_ingest_reads_it(browser: Browser) -> None:
 
 
 def tres_in(path: Path) -> set[str]:
-    records = read_records([path.read_bytes()], NODE)
+    records = read_lazily([path.read_bytes()], NODE)
     pairs = [pair for each in records if isinstance(each, Record) for pair in each.raw.pairs]
     return {pair.value for pair in pairs if pair.key in {"CfgTRES", "AllocTRES"} and pair.value}
 

@@ -7,10 +7,10 @@ from importlib.resources import files
 import pytest
 
 from api.app import build_app
-from api.page_files import CONTENT_TYPES
+from api.endpoints.page import CONTENT_TYPES
 from ingest.database.store import connect
-from tests.api.client import Client
-from tests.api.test_problems import assert_problem
+from tests.api.support.client import Client
+from tests.api.support.problems import assert_problem
 
 FILES = {entry.name: entry.read_text() for entry in files("api").joinpath("page").iterdir()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}

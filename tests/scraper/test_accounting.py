@@ -15,7 +15,7 @@ from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from ingest.sync.coverage import coverage_of
-from ingest.sync.intake import plain_bulk_write
+from ingest.sync.sync_rounds import SyncRounds
 from scraper.accounting import (
     CALLS_A_ROUND,
     MARGIN_SECONDS,
@@ -96,8 +96,8 @@ class Scraper:
         self.purge_seconds = PURGE_SECONDS
         self.now = float(int(time.time())) + ahead
         self._connection = connection
-        bulk_write = plain_bulk_write(store, settings)
-        self.accounting = Accounting(settings, store, bulk_write, clock=lambda: self.now)
+        write = SyncRounds(store, settings, JOBS, volatile_interval=900).bulk_write
+        self.accounting = Accounting(settings, store, write, clock=lambda: self.now)
 
     def round(self, *unseen_ends: str, after: float = 0) -> None:
         """A good round of jobs, so many seconds *after* the one before."""

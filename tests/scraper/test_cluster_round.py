@@ -7,7 +7,9 @@ completed.  So the jobs' states tell how much of that output was taken in.
 import logging
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import paramiko
@@ -17,15 +19,18 @@ from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
+from scraper.backoff import LONGEST_SECONDS
 from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, RoundReport, log_round
 from scraper.slurm_commands import show_command
 from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
     ConnectionLost,
+    JobsMissing,
     NotAnswered,
     RoundTooLong,
     ScrapeError,
+    TooManyRecords,
     Unreachable,
 )
 from tests.ingest.reading.attacks import job
@@ -400,7 +405,7 @@ def test_a_banner_before_the_output_is_set_aside(
     assert counts.set_aside == 1
     assert completed(store) == 10
     assert_nothing_is_gone(store)
-    kept = store.set_aside.find_one({})
+    kept = store.quarantine.find_one({})
     assert kept is not None
     assert kept["text"] == BANNER
 
@@ -421,6 +426,183 @@ def test_no_jobs_in_the_system_means_that_all_are_gone(
     assert all(document["cw"]["finished_at"] == document["cw"]["vanished"] for document in gone)
     scraper.round(JOBS)
     assert_nothing_is_gone(store)
+
+
+# --- jobs that are missing ------------------------------------------------------------------------
+
+
+def hides_jobs(host: LoginHost) -> None:
+    """PrivateData=jobs, from now on: no job is listed any more, with exit status 0."""
+    host.misfortunes = [prints(NONE)] * 100
+    host.configuration = CONFIGURATION.replace(b"= none", b"= jobs")
+
+
+def shows_another_cluster(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
+    channel.sendall(whole.replace(b"JobId=", b"JobId=9"))
+    channel.send_exit_status(0)
+
+
+def failure(scraper: ClusterScraper, store: Store) -> str:
+    """What a round of jobs that fails says; nothing is gone."""
+    assert not log_round(scraper, JOBS)
+    assert_nothing_is_gone(store)
+    found = store.clusters.find_one({"_id": "mila/jobs"})
+    assert found is not None
+    return str(found["last_error"]["error"])
+
+
+def test_an_empty_list_beside_allocated_cpus_fails_the_round(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    assert log_round(scraper, NODES)
+    assert log_round(scraper, JOBS)
+    host.misfortunes = [prints(NONE)] * 3
+    for _ in range(3):
+        said = failure(scraper, store)
+        assert "the nodes show 4 allocated CPUs" in said
+        assert "PrivateData=jobs" in said
+    assert log_round(scraper, JOBS)
+    assert_nothing_is_gone(store)
+
+
+def test_an_empty_list_beside_allocated_cpus_fails_the_first_round_of_all(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    assert log_round(scraper, NODES)
+    host.misfortunes = [prints(NONE)]
+    with pytest.raises(JobsMissing, match="jobs seem to be hidden"):
+        scraper.round(JOBS)
+
+
+def test_nodes_that_were_read_longer_ago_than_the_purge_time_say_nothing(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    host.configuration = CONFIGURATION.replace(b"300", b"30")
+    assert log_round(scraper, NODES)
+    long_ago = datetime.now(timezone.utc) - timedelta(seconds=31)
+    store.clusters.update_one({"_id": "mila/nodes"}, {"$set": {"last_success": long_ago}})
+    host.misfortunes = [prints(NONE)]
+    assert scraper.round(JOBS).counts.read == 0
+
+
+def test_an_empty_list_where_private_data_hides_jobs_fails_the_round(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    """Slurm's configuration is read anew for that: it was another one in the first round."""
+    assert log_round(scraper, JOBS)
+    hides_jobs(host)
+    assert "PrivateData of slurm.conf hides jobs" in failure(scraper, store)
+
+
+def test_a_loss_of_most_jobs_that_nothing_explains_fails_the_round(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    assert log_round(scraper, JOBS)
+    host.misfortunes = [shows_another_cluster]
+    assert "10 of 10 unfinished jobs are missing at once" in failure(scraper, store)
+
+
+def test_a_restart_of_slurmctld_explains_a_loss(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    assert log_round(scraper, JOBS)
+    later = (datetime.now(timezone.utc) + timedelta(seconds=5)).strftime("%FT%T+0000")
+    host.configuration = CONFIGURATION.replace(b"2026-11-01T00:00:00+0000", later.encode())
+    host.misfortunes = [prints(NONE)]
+    assert scraper.round(JOBS).counts.vanished == 10
+
+
+def test_a_pause_longer_than_the_purge_time_explains_a_loss(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    assert log_round(scraper, JOBS)
+    long_ago = datetime.now(timezone.utc) - timedelta(seconds=301)
+    store.clusters.update_one({"_id": "mila/jobs"}, {"$set": {"last_success": long_ago}})
+    host.misfortunes = [prints(NONE)]
+    assert scraper.round(JOBS).counts.vanished == 10
+
+
+def test_jobs_that_had_finished_leave_without_a_doubt(
+    host: LoginHost, scraper: ClusterScraper, store: Store
+) -> None:
+    host.state = "COMPLETED"
+    assert log_round(scraper, JOBS)
+    host.misfortunes = [prints(NONE)]
+    assert scraper.round(JOBS).counts.vanished == 10
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+
+def test_an_output_with_too_many_records_fails_the_round(
+    host: LoginHost, scraper: ClusterScraper, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scraper.round(JOBS)
+    monkeypatch.setattr("scraper.cluster_round.MAX_RECORDS", 9)
+    for _ in range(2):  # whose records are known, and are read anew
+        with pytest.raises(TooManyRecords, match="more than 9 records"):
+            scraper.round(JOBS)
+        assert_nothing_is_gone(store)
+    monkeypatch.setattr("scraper.cluster_round.MAX_RECORDS", 10)
+    assert scraper.round(JOBS).counts.read == 10
+
+
+# --- how long it may be left alone ----------------------------------------------------------------
+
+
+def test_a_cluster_is_left_alone_for_less_than_half_of_the_purge_time(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    assert scraper.longest_pause == 300 / 2 - 60
+    host.configuration = CONFIGURATION.replace(b"300", b"7200")
+    scraper.round(NODES)
+    assert scraper.longest_pause == LONGEST_SECONDS
+
+
+def test_a_host_that_can_not_be_reached_may_be_left_alone_for_longer(
+    host: LoginHost, scraper: ClusterScraper
+) -> None:
+    scraper.round(JOBS)
+    for misfortune, longest in ((slurmctld_is_down, 90.0), (cut_before_the_exit_status, 90.0)):
+        host.misfortunes = [misfortune]
+        with pytest.raises(ScrapeError):
+            scraper.round(JOBS)
+        assert scraper.longest_pause == longest
+    host.stop()
+    with pytest.raises(Unreachable):
+        scraper.round(JOBS)
+    assert scraper.longest_pause == LONGEST_SECONDS
+
+
+def test_the_configuration_of_slurm_is_read_once_a_day(
+    host: LoginHost, scraper: ClusterScraper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scraper.round(JOBS)
+    host.configuration = CONFIGURATION.replace(b"300", b"7200")
+    scraper.round(JOBS)
+    assert scraper.longest_pause == 90.0
+    now = time.monotonic()
+    monkeypatch.setattr("scraper.slurm_watch.time.monotonic", lambda: now + 86_400)
+    scraper.round(JOBS)
+    assert scraper.longest_pause == LONGEST_SECONDS
+
+
+def test_a_configuration_that_can_not_be_read_fails_no_round(
+    host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.configuration = b"Welcome\n"
+    assert scraper.round(JOBS).counts.read == 10
+    assert scraper.longest_pause == 90.0
+    assert "Slurm's configuration was not read: " in caplog.text
+
+
+def test_an_interval_longer_than_the_purge_time_is_warned_of(
+    host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.configuration = CONFIGURATION.replace(b"300", b"60")
+    scraper.round(JOBS)
+    assert "Lower jobs_interval or raise MinJobAge" in caplog.text
+    assert scraper.longest_pause == 0
 
 
 # --- the seal -------------------------------------------------------------------------------------

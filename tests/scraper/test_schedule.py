@@ -15,7 +15,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from config import ClusterSettings, SshSettings
 from ingest.slurm.kinds import Kind
-from ingest.sync.intake import RoundCounts
+from ingest.sync.sync_rounds import RoundCounts
 from scraper.cluster_round import ClusterScraper, RoundReport
 from scraper.schedule import Schedule, first_run
 from scraper.ssh.errors import Unreachable
@@ -248,7 +248,7 @@ def test_a_round_that_is_asked_for_ends_the_pause(monkeypatch: pytest.MonkeyPatc
         assert {scraper.next_round(), scraper.next_round()} == {"nodes", "jobs"}
         assert scraper.began.empty()
         scraper.scrapes.requested = True
-        scraper.next_round()
+        assert scraper.next_round() == "jobs"
 
 
 def test_a_cluster_that_is_not_paused_is_left_to_its_intervals(

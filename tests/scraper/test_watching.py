@@ -16,10 +16,10 @@ from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.round_log import ScrapeLog
+from ingest.sync.round_log import RoundLog
 from scraper.cluster_round import ClusterScraper, log_round
-from tests.api.test_server import free_port
 from tests.scraper.home import Home, KeyPair
+from tests.support.ports import free_port
 
 Answerer = Callable[[str], Answer]
 ZONE = "America/Montreal"
@@ -67,7 +67,7 @@ def test_a_round_leaves_its_figures(store: Store, answering: ClusterScraper) -> 
     assert log_round(answering, JOBS)
 
     for kind, collection in (("nodes", store.nodes), ("jobs", store.jobs)):
-        scrape = store.scrapes.find_one({"kind": kind})
+        scrape = store.round_log.find_one({"kind": kind})
         assert scrape is not None
         assert (scrape["cluster_name"], scrape["ok"], scrape["error"]) == ("mila", True, None)
         assert scrape["records"] == scrape["new"] == collection.count_documents({}) > 0
@@ -84,7 +84,7 @@ def test_a_round_that_failed_says_why_in_printable_text(
 
     assert not log_round(scraper_of(refuse), JOBS)
 
-    scrape = store.scrapes.find_one({})
+    scrape = store.round_log.find_one({})
     assert scrape is not None
     assert (scrape["kind"], scrape["ok"], scrape["records"]) == ("jobs", False, None)
     assert "Unable to contact" in scrape["error"]
@@ -111,14 +111,14 @@ def test_a_daemon_that_waits_for_its_turn_writes_nothing(
     other = ClusterScraper(answering.cluster, ScraperSettings(), store)
     assert log_round(other, JOBS)
 
-    assert store.scrapes.count_documents({}) == store.clusters.count_documents({}) == 0
+    assert store.round_log.count_documents({}) == store.clusters.count_documents({}) == 0
 
 
 def test_a_log_that_can_not_be_written_fails_no_round(
     store: Store, answering: ClusterScraper
 ) -> None:
     with MongoClient[dict[str, Any]]("127.0.0.1", free_port(), serverSelectionTimeoutMS=50) as away:
-        answering.scrapes = ScrapeLog(Store(away["x"]), "mila")
+        answering.scrapes = RoundLog(Store(away["x"]), "mila")
         assert log_round(answering, NODES)
 
     assert store.nodes.count_documents({}) > 0

@@ -159,7 +159,7 @@ class Day:
 
     def seen(self, cluster: str) -> dict[str, list[tuple[str, bool]]]:
         """For each job the states that scrapes showed, in order, and which were taken in."""
-        rounds = self.store.scrapes.find({"cluster_name": cluster, "kind": "jobs", "ok": True})
+        rounds = self.store.round_log.find({"cluster_name": cluster, "kind": "jobs", "ok": True})
         times = [(r["started"].timestamp(), r["seconds"]) for r in rounds]
         states: dict[str, list[tuple[str, bool]]] = {}
         for answer in sorted(self.answers[cluster].iterdir()):
@@ -195,7 +195,7 @@ class Day:
         def one_more() -> bool:
             return any(
                 scrape["started"].timestamp() > well
-                for scrape in self.store.scrapes.find(
+                for scrape in self.store.round_log.find(
                     {"cluster_name": site.name, "kind": "jobs", "ok": True}
                 )
             )
@@ -316,7 +316,7 @@ def assert_all_there(day: Day, site: Site) -> dict[str, float]:
     }
     assert len(states) + len(by_sacct) == len(found), "a job is there twice"
     assert states.keys() <= seen.keys(), "a job that no scrape showed"
-    rounds = list(day.store.scrapes.find({"cluster_name": site.name, "kind": "jobs"}))
+    rounds = list(day.store.round_log.find({"cluster_name": site.name, "kind": "jobs"}))
     for job_id, history in seen.items():
         taken = [number for number, (_, was_taken) in enumerate(history) if was_taken]
         if not taken:
@@ -326,7 +326,7 @@ def assert_all_there(day: Day, site: Site) -> dict[str, float]:
         assert states.get(job_id) in possible, (site.name, job_id, history[-5:], states.get(job_id))
     gone = [job for job in found if "vanished" in job["cw"]]
     assert gone, "no job vanished"
-    assert day.store.set_aside.count_documents({"cluster_name": site.name}) == 0
+    assert day.store.quarantine.count_documents({"cluster_name": site.name}) == 0
     return {
         "jobs": len(found),
         "gone": len(gone),

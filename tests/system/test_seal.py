@@ -30,6 +30,7 @@ JOB = job("1", "alice(1001)", sealed=False)
 
 SCONTROL = f"""\
 #!/bin/sh
+if [ "$3" = config ]; then echo 'MinJobAge               = 300 sec'; exit; fi
 seal=${{SLURM_TIME_FORMAT#%FT%T%z}}
 echo "$seal" > '@FOLDER@/seal.new'
 mv '@FOLDER@/seal.new' '@FOLDER@/seal'
@@ -37,7 +38,7 @@ read -r _ < '@FOLDER@/go'
 sed "s/+0000/+0000$seal/g" <<'END'
 {JOB}END
 """
-"""Tells its seal, waits until it may go on, and prints one job under the seal."""
+"""Of the jobs: tells its seal, waits until it may go on, and prints one job under the seal."""
 
 
 class Watcher:

@@ -11,7 +11,7 @@ import pytest
 from clockwork.daemons.daily_retention import DailyRetention, next_run
 from config import RetentionSettings, Settings
 from ingest.database.store import Store
-from tests.ingest.retention.test_retention import NOW, job
+from tests.ingest.retention.jobs import NOW, job
 
 BEFORE = datetime(2026, 11, 24, 3, 14, 59, tzinfo=timezone.utc)
 PATIENCE = 20.0

@@ -18,7 +18,7 @@ from clockwork.daemons.metrics_port import metrics_port
 from config import ScraperSettings, Settings, load_settings
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store
-from tests.api.test_server import free_port
+from tests.support.ports import free_port
 
 CLUSTER = """
 [clusters.mila]

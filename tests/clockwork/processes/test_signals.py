@@ -24,11 +24,12 @@ from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store
-from tests.api.test_server import free_port
 from tests.clockwork.manager import PATIENCE, Manager, manager
 from tests.clockwork.sites import ZONE, Site, site
+from tests.support.ports import free_port
 
 # The command line with other limits for rounds in hand: its arguments follow the seconds.
+REFUSED = "reload: the new configuration is refused"
 IMPATIENT = """
 import sys
 from scraper import schedule
@@ -392,7 +393,7 @@ def test_a_configuration_that_is_wrong_changes_nothing(
         systemd.wait_for("READY=1")
         sites.path.write_text(change(sites.path.read_text()))
         reload(scraper, systemd)
-        assert says in scraper.events("not reloaded, all stays as it was")[0]["message"]
+        assert says in scraper.events(REFUSED)[0]["message"]
         rounds = mila.rounds
         until(lambda: mila.rounds > rounds + 1, "no more rounds")
         assert len(mila.connections) == 1
@@ -405,7 +406,7 @@ def test_a_configuration_file_that_is_gone_changes_nothing(
         systemd.wait_for("READY=1")
         sites.path.unlink()
         reload(scraper, systemd)
-        assert "can't be read" in scraper.events("not reloaded")[0]["message"]
+        assert "can't be read" in scraper.events(REFUSED)[0]["message"]
 
 
 def test_metrics_follow_a_reload_and_refuse_a_port_that_is_taken(
@@ -425,7 +426,7 @@ def test_metrics_follow_a_reload_and_refuse_a_port_that_is_taken(
         taken = next(iter(sites.hosts.values())).port
         sites.path.write_text(f"[scraper]\nmetrics_port = {taken}\n" + text)
         reload(scraper, systemd)
-        assert "scraper.metrics_port" in scraper.events("not reloaded")[0]["message"]
+        assert "scraper.metrics_port" in scraper.events(REFUSED)[0]["message"]
         assert 'cluster="beluga"' not in get(second)
 
 
@@ -437,7 +438,7 @@ def test_a_change_of_the_database_waits_for_the_next_start(
         text = sites.path.read_text()
         sites.path.write_text(text.replace('database = "', 'database = "x'))
         reload(scraper, systemd)
-        [warning] = scraper.events("mongo has changed")
+        [warning] = scraper.events("reload: mongo has changed")
         assert warning["level"] == "warning"
 
 
@@ -494,7 +495,7 @@ def test_the_api_reloads_what_it_can(start: Start, sites: Site, systemd: Manager
         reload(api, systemd)
         assert systemd.said[-1] == f"STATUS=listening on 127.0.0.1:{port}"
         assert 'cluster="beluga"' in get(port)
-        assert api.events("api.port has changed: that takes effect at the next start")
+        assert api.events("reload: api.port has changed, which takes effect at the next start")
 
         sites.path.write_text(f"[api]\nport = {port}\n" + text)
         reload(api, systemd)
@@ -502,7 +503,7 @@ def test_the_api_reloads_what_it_can(start: Start, sites: Site, systemd: Manager
 
         sites.path.write_text("[")
         reload(api, systemd)
-        assert "is not TOML" in api.events("not reloaded")[0]["message"]
+        assert "is not TOML" in api.events(REFUSED)[0]["message"]
         assert "Bearer" in get(port)
 
 

@@ -131,7 +131,7 @@ def test_when_the_use_can_not_be_noted_the_request_goes_on(
         caller = ask(store, token, NOON)
     assert caller.user.mila_email_username == ALICE
     [record] = caplog.records
-    assert record.getMessage() == "can't write down when a token was last used: no primary"
+    assert record.getMessage() == "accounts: could not store when a token was last used: no primary"
 
 
 def test_a_hash_that_was_found_is_still_compared(store: Store) -> None:

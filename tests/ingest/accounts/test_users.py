@@ -18,7 +18,7 @@ from ingest.accounts.users import (
     revoke,
     username_map,
 )
-from ingest.database.search_fields import job_filters
+from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Store
 
 ALICE = "alice@mila.example"
@@ -35,7 +35,7 @@ def insert_job(store: Store, job_id: str, cluster_name: str = "mila", **slurm: A
                 **names,
                 **slurm,
                 "first_seen": datetime.now(timezone.utc),
-                "filters": job_filters(slurm, slurm.values(), None),
+                "filters": job_search_fields(slurm, slurm.values(), None),
             },
             "user": {"a": 1},
         }

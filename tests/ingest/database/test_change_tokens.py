@@ -5,8 +5,10 @@ from pymongo import InsertOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from ingest.database.change_tokens import TRIES, bulk_write, in_transaction, of_scrape
+from ingest.database.change_tokens import bulk_write, scrape_token
+from ingest.database.embedded_quirks import TRIES
 from ingest.database.store import Store
+from ingest.database.transactions import in_transaction
 
 UNDONE = OperationFailure("internal server error", 1, {"ok": 0.0, "code": 1})
 """What the embedded database says of a commit that met others' writes."""
@@ -41,7 +43,7 @@ def test_a_commit_that_was_undone_is_tried_again(
     add(store, 1)
     assert not commits
     assert [job["_id"] for job in store.jobs.find()] == ["mila/1"]
-    assert store.marks.count_documents({"_id": of_scrape("jobs", "mila")}) == 1
+    assert store.change_tokens.count_documents({"_id": scrape_token("jobs", "mila")}) == 1
 
 
 def test_one_that_is_undone_every_time_is_an_error_and_nothing_is_written(
@@ -51,7 +53,7 @@ def test_one_that_is_undone_every_time_is_an_error_and_nothing_is_written(
     with pytest.raises(OperationFailure, match="internal server error"):
         add(store, 1)
     assert not commits
-    assert store.jobs.count_documents({}) == store.marks.count_documents({}) == 0
+    assert store.jobs.count_documents({}) == store.change_tokens.count_documents({}) == 0
 
 
 def test_another_error_of_a_commit_is_not_tried_again(

@@ -12,7 +12,7 @@ import pytest
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import AutoReconnect
 
-from ingest.database.leases import Lease, LeaseLost
+from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
 
 
@@ -90,7 +90,9 @@ def test_a_lease_that_is_let_go_is_free_at_once(store: Store, clock: Clock) -> N
 def test_writes_go_through_while_it_is_held(store: Store, clock: Clock) -> None:
     lease = Lease(store, "mila", 30, clock)
     lease.keep()
-    result = lease.bulk_write(store.jobs, [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1"}})])
+    result, _ = lease.bulk_write(
+        store.jobs, [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1"}})]
+    )
     assert result.inserted_count == 1
 
 
@@ -141,7 +143,7 @@ def test_a_database_that_did_not_answer_costs_no_lease(
 
 _DAEMON = """
 import sys
-from ingest.database.leases import Lease, LeaseLost
+from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import connect
 from pymongo import UpdateOne
 store = connect(sys.argv[1], sys.argv[2])
@@ -245,3 +247,68 @@ def test_one_that_is_killed_in_the_middle_of_a_write_is_taken_over(
     assert store.jobs.count_documents({}) == 0
     second.bulk_write(store.jobs, [InsertOne({"_id": "mila/1", "by": "second"})])
     assert store.jobs.find_one({"_id": "mila/1"}) == {"_id": "mila/1", "by": "second"}
+
+
+# --- waiting for a lease, and holding it ----------------------------------------------------------
+
+
+def test_a_holder_that_died_is_waited_for(store: Store) -> None:
+    assert Lease(store, "mila", 0.3).keep()
+    assert Lease(store, "mila", 0.3).acquire()
+
+
+def test_a_holder_that_lives_is_not_waited_for(store: Store) -> None:
+    with Lease(store, "mila", 0.5).holding():
+        waiting = Lease(store, "mila", 3600)  # it would wait for an hour and a half
+        assert not waiting.acquire()
+        assert not waiting.held
+
+
+def test_waiting_ends_when_it_is_told_to_stop(store: Store) -> None:
+    assert Lease(store, "mila", 3600).keep()
+    answers = iter([False, False, True])
+    assert not Lease(store, "mila", 3600).acquire(lambda: next(answers))
+    assert next(answers, None) is None
+
+
+def test_waiting_ends_after_one_and_a_half_times_the_lease(store: Store, clock: Clock) -> None:
+    assert Lease(store, "mila", 30, clock).keep()
+    waiting = Lease(store, "mila", 30, clock)
+    began = clock.now
+
+    def other_holder() -> bool:
+        """Another process takes the lease over and over again."""
+        clock.now += 1
+        name = f"holder {clock.now}"
+        store.leases.update_one({"_id": "mila"}, {"$set": {"holder": name}})
+        return False
+
+    assert not waiting.acquire(other_holder)
+    assert clock.now - began == 46
+
+
+def test_a_lease_that_is_held_is_renewed_and_let_go(store: Store) -> None:
+    lease, other = Lease(store, "mila", 0.4), Lease(store, "mila", 0.4)
+    with lease.holding():
+        beats: set[int] = set()
+        while len(beats) < 5:
+            beats.add((store.lease_beats.find_one({"_id": "mila"}) or {})["beat"])
+        assert lease.held
+    assert not lease.held
+    assert other.keep()
+
+
+def test_a_lease_that_another_one_holds_is_busy(store: Store) -> None:
+    first = Lease(store, "mila", 0.5)
+    with first.holding():
+        holder = (store.leases.find_one({"_id": "mila"}) or {})["holder"]
+        second = Lease(store, "mila", 3600)
+        with pytest.raises(LeaseBusy, match=f"holds the lease mila: {holder}"), second.holding():
+            pytest.fail("it is held twice")
+        assert first.keep()
+
+
+def test_a_lease_is_let_go_after_an_error(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError), Lease(store, "mila", 30).holding():
+        raise ZeroDivisionError
+    assert store.leases.count_documents({}) == 0

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from ingest.database.migrations import fill_filters
-from ingest.database.search_fields import NOT_FINISHED, job_filters, names_filter, node_filters
-from ingest.database.store import Store
+from ingest.database.search_fields import (
+    NOT_FINISHED,
+    VERSION,
+    job_search_fields,
+    names_field,
+    node_search_fields,
+)
 
 ENDED = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
@@ -22,7 +26,7 @@ ENDED = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
     ],
 )
 def test_states_of_jobs(state: str | None, found: list[str]) -> None:
-    assert job_filters({"job_state": state}, [], None)["states"] == found
+    assert job_search_fields({"job_state": state}, [], None)["states"] == found
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ def test_states_of_jobs(state: str | None, found: list[str]) -> None:
     ],
 )
 def test_states_of_nodes(state: str, found: list[str]) -> None:
-    assert node_filters({"state": state})["states"] == found
+    assert node_search_fields({"state": state})["states"] == found
 
 
 def test_values_of_a_job() -> None:
@@ -48,7 +52,8 @@ def test_values_of_a_job() -> None:
         "cc_account_username": "bob",
     }
 
-    assert job_filters(slurm, ["alice", None, "alice"], ENDED) == {
+    assert job_search_fields(slurm, ["alice", None, "alice"], ENDED) == {
+        "version": VERSION,
         "owner": "cc_account_username/bob",
         "names": ["alice"],
         "states": ["RUNNING"],
@@ -61,42 +66,24 @@ def test_values_of_a_job() -> None:
 
 def test_values_of_a_job_that_has_none() -> None:
     expected: dict[str, Any] = {key: [] for key in ("names", "states", "partitions", "nodes")}
-    expected |= {"owner": "", "finished_at": NOT_FINISHED, "submit_time": None}
+    expected |= {"version": VERSION, "owner": "", "finished_at": NOT_FINISHED, "submit_time": None}
 
     for slurm in ({}, {"nodes": None}, {"nodes": "cn[", "submit_time": "Unknown"}):
-        assert job_filters(slurm, (), None) == expected
+        assert job_search_fields(slurm, (), None) == expected
 
 
 def test_values_of_a_node() -> None:
     slurm = {"state": "IDLE", "partitions": "main,long", "features": "skylake,avx512"}
 
-    assert node_filters(slurm)["partitions"] == ["main", "long"]
-    assert node_filters(slurm)["features"] == ["skylake", "avx512"]
-    assert node_filters({"features": None}) == {"states": [], "partitions": [], "features": []}
+    assert node_search_fields(slurm)["partitions"] == ["main", "long"]
+    assert node_search_fields(slurm)["features"] == ["skylake", "avx512"]
+    assert node_search_fields({"features": None}) == {
+        "version": VERSION,
+        "states": [],
+        "partitions": [],
+        "features": [],
+    }
 
 
 def test_names() -> None:
-    assert names_filter(["b", None, "a", "b"]) == ["a", "b"]
-
-
-def test_documents_that_have_none_get_them(store: Store) -> None:
-    slurm = {"cluster_name": "mila", "job_state": "FAILED", "nodes": "cn[1-2]"}
-    names = {"mila_cluster_username": "alice", "mila_email_username": None}
-    cw = {**names, "finished_at": ENDED}
-    store.jobs.insert_many(
-        {"_id": f"mila/{number}", "slurm": {**slurm, "job_id": str(number)}, "cw": cw, "user": {}}
-        for number in range(700)
-    )
-    kept = {**cw, "filters": {**job_filters(slurm, ["bob"], None)}}
-    store.jobs.update_one({"_id": "mila/7"}, {"$set": {"cw": kept}})
-    node = {"name": "cn1", "cluster_name": "mila", "state": "IDLE"}
-    store.nodes.insert_one({"_id": "mila/cn1", "slurm": node, "cw": {}})
-
-    assert fill_filters(store) == 700
-    assert fill_filters(store) == 0
-
-    expected = job_filters(slurm, ["alice"], ENDED)
-    for job in store.jobs.find():
-        assert job["cw"] == (kept if job["_id"] == "mila/7" else {**cw, "filters": expected})
-    [found] = store.nodes.find()
-    assert found["cw"] == {"filters": node_filters(node)}
+    assert names_field(["b", None, "a", "b"]) == ["a", "b"]

@@ -7,7 +7,7 @@ forgery, with what is true: the jobs that exist.  bob's job 20 is real, job 77 i
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.reading.pairs import RawPairs
+from ingest.reading.parsing import RawPairs
 
 SEAL = "q7Rk2Xa"
 CARRIER, VICTIM, NOBODYS = "19", "20", "77"

@@ -11,9 +11,10 @@ from typing import Any
 
 from config import ClusterSettings, SshSettings
 from config.settings import UsernameField
-from ingest.reading.records import NoAnswer, SetAside, read_records
+from ingest.reading.reader import NoAnswer, Reader
+from ingest.reading.records import Record, SetAside
 from ingest.reading.squeue_check import read_list
-from ingest.slurm.kinds import JOBS, NODES, Kind, documents
+from ingest.slurm.kinds import JOBS, NODES, Kind
 
 FOLDER = Path(__file__).parents[3] / "fake_slurm_outputs"
 DUMPS = sorted((*FOLDER.glob("*/jobs_*.txt"), *FOLDER.glob("*/nodes_*.txt")))
@@ -50,21 +51,17 @@ def listed_of(dump: Path) -> frozenset[str]:
 
 def read(dump: Path) -> list[Any]:
     """What the dump gives, as its golden file has it."""
-    kind = kind_of(dump)
+    reader = Reader(kind_of(dump).table, cluster_of(dump))
     try:
-        records = list(
-            read_records(
-                [dump.read_bytes()],
-                kind.grammar,
-                seal=seal_of(dump),
-                listed=lambda: listed_of(dump),
-            )
-        )
+        items = list(reader.read([dump.read_bytes()], seal=seal_of(dump)))
     except NoAnswer as error:
         return [{"no answer": str(error)}]
     return [
-        {"set aside": item.reason, "ids": list(item.ids)} if isinstance(item, SetAside) else item
-        for item in documents(records, kind, cluster_of(dump))
+        {"set aside": item.reason, "ids": list(item.ids)}
+        if isinstance(item, SetAside)
+        else item.slurm
+        for item in items
+        if isinstance(item, Record | SetAside)
     ]
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from ingest.reading.pairs import RawPairs
-from ingest.reading.records import NoAnswer, Record, read_records
-from ingest.slurm.grammar import JOB, Grammar
+from ingest.reading.parsing import RawPairs
+from ingest.reading.reader import NoAnswer
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB, KeyTable
 from tests.ingest.reading.golden import DUMPS, kind_of, seal_of
+from tests.support.reading import read_lazily
 
 SEAL = "q7Rk2Xa"
 
@@ -16,18 +18,18 @@ def _layouts(kind: str) -> list[RawPairs]:
     """One record of every layout (keys and what stands before them) in the multi-line dumps."""
     found: dict[tuple[tuple[str, str], ...], RawPairs] = {}
     for dump in DUMPS:
-        if kind_of(dump).grammar.kind != kind or seal_of(dump) or "forged" in dump.name:
+        if kind_of(dump).table.kind != kind or seal_of(dump) or "forged" in dump.name:
             continue
-        for record in _read(dump, kind_of(dump).grammar):
+        for record in _read(dump, kind_of(dump).table):
             layout = tuple((pair.lead, pair.key) for pair in record.raw.pairs)
             if any(lead.startswith("\n") for lead, _ in layout):
                 found.setdefault(layout, record.raw)
     return list(found.values())
 
 
-def _read(dump: Path, grammar: Grammar) -> list[Record]:
+def _read(dump: Path, table: KeyTable) -> list[Record]:
     try:
-        records = list(read_records([dump.read_bytes()], grammar))
+        records = list(read_lazily([dump.read_bytes()], table))
     except NoAnswer:
         return []
     return [record for record in records if isinstance(record, Record)]
@@ -36,7 +38,7 @@ def _read(dump: Path, grammar: Grammar) -> list[Record]:
 JOB_LAYOUTS = _layouts("job")
 NODE_LAYOUTS = _layouts("node")
 
-USER_KEYS = sorted(name for name, key in JOB.keys.items() if key.users_text)
+USER_KEYS = sorted(name for name, key in JOB.keys.items() if key.is_users_text)
 PATH_KEYS = ["WorkDir", "StdErr", "StdIn", "StdOut"]
 
 _BITS = st.sampled_from(

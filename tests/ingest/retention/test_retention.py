@@ -20,7 +20,6 @@ from pymongo.collection import Collection
 from config import RetentionSettings
 from ingest.accounts.users import add_user
 from ingest.database.leases import Lease
-from ingest.database.search_fields import job_filters
 from ingest.database.store import Document, Store
 from ingest.retention.archive import ArchiveError, read_archive, write_archive
 from ingest.retention.retention import (
@@ -36,57 +35,13 @@ from ingest.retention.retention import (
     retain,
     run_retention,
 )
-from ingest.sync.intake import DocumentsMissing
-from tests.ingest.sync.test_intake import ALICE, BOB, Clock, new_intake, one, take
-
-NOW = datetime(2026, 11, 24, 3, 15, 0, 123000, tzinfo=timezone.utc)
-OLD = NOW - timedelta(days=91)
-YOUNG = NOW - timedelta(days=89)
-
-
-def job(job_id: str, cluster_name: str = "mila", **changes: Any) -> Document:
-    """A job that is due; *changes* are of its cw, but for ``user``."""
-    user = changes.pop("user", {})
-    filters = job_filters({}, ["alice"], changes.get("finished_at", OLD))
-    return {
-        "_id": f"{cluster_name}/{job_id}",
-        "slurm": {
-            "job_id": job_id,
-            "cluster_name": cluster_name,
-            "mila_cluster_username": "alice",
-            "name": "\u2028 \x1b[31m\n\\xff é",
-            "priority": 4294901759,
-            "cpu_load": 0.1,
-            "nodes": None,
-        },
-        "cw": {
-            "mila_cluster_username": "alice",
-            "cc_account_username": None,
-            "mila_email_username": None,
-            "first_seen": OLD - timedelta(days=1),
-            "last_changed": OLD,
-            "finished_at": OLD,
-            "vanished": OLD + timedelta(minutes=5),
-            "history": [{"state": "RUNNING", "seen": OLD}, {"state": "COMPLETED", "seen": OLD}],
-            "filters": filters,
-            **changes,
-        },
-        "user": user,
-    }
-
-
-def listed(job_id: str, **changes: Any) -> Document:
-    """A job that scontrol still lists."""
-    document = job(job_id, **changes)
-    del document["cw"]["vanished"]
-    return document
+from ingest.sync.sync_rounds import DocumentsMissing
+from tests.ingest.retention.jobs import DELETE, NOW, OLD, YOUNG, job, listed
+from tests.ingest.sync.outputs import ALICE, BOB, Clock, new_rounds, one, take
 
 
 def to_archive(folder: Path, **changes: Any) -> RetentionSettings:
     return RetentionSettings(after_days=90, archive=folder / "archive", **changes)
-
-
-DELETE = RetentionSettings(after_days=90, delete=True)
 
 
 def ids(collection: Collection[Document]) -> set[str]:
@@ -149,7 +104,7 @@ def test_former_jobs_and_set_aside_records_leave_too(store: Store, tmp_path: Pat
         ]
     )
     aside = {"cluster_name": "mila", "kind": "jobs", "text": b"\xff\x00JobId=1"}
-    store.set_aside.insert_many(
+    store.quarantine.insert_many(
         [
             {"_id": "mila/jobs/1", **aside, "last_seen": OLD},
             {"_id": "mila/jobs/2", **aside, "last_seen": YOUNG},
@@ -161,11 +116,11 @@ def test_former_jobs_and_set_aside_records_leave_too(store: Store, tmp_path: Pat
     assert jobs == Departure("jobs", 0, 0, None)
     assert (former.found, former.deleted, asides.found, asides.deleted) == (2, 2, 1, 1)
     assert ids(store.former_jobs) == {"mila/1/c", "mila/1/d", "mila/1/e"}
-    assert ids(store.set_aside) == {"mila/jobs/2"}
+    assert ids(store.quarantine) == {"mila/jobs/2"}
     for departure in (former, asides):
         assert departure.archive is not None
         assert restore(store, departure.archive) == (departure.found, departure.found)
-    restored = store.set_aside.find_one({"_id": "mila/jobs/1"})
+    restored = store.quarantine.find_one({"_id": "mila/jobs/1"})
     assert restored == {"_id": "mila/jobs/1", **aside, "last_seen": OLD}
     assert ids(store.former_jobs) >= {"mila/1/a", "mila/1/b"}
 
@@ -386,7 +341,7 @@ def test_jobs_that_change_while_they_are_retained_lose_nothing(
     """Owners write, and jobs come back and vanish again, all the while that runs go on."""
     count, clock = 60, Clock()
     names = [str(number) for number in range(1, count + 1)]
-    intake = new_intake(store, clock)
+    sync = new_rounds(store, clock)
     text = {name: one(state="COMPLETED").replace("JobId=1 ", f"JobId={name} ") for name in names}
     later = clock.now + timedelta(days=100)
     settings = to_archive(tmp_path, keep_annotated=False)
@@ -410,8 +365,8 @@ def test_jobs_that_change_while_they_are_retained_lose_nothing(
             clock.now += timedelta(minutes=1)
             # A job that left between two writes of a round: the next round puts it back.
             with suppress(DocumentsMissing):
-                take(intake, *(text[name] for name in here))
-        take(intake)
+                take(sync, *(text[name] for name in here))
+        take(sync)
         done.set()
 
     def annotate() -> None:
@@ -433,7 +388,7 @@ def test_jobs_that_change_while_they_are_retained_lose_nothing(
     for thread in threads:
         thread.join()
     assert failures == []
-    take(intake)
+    take(sync)
     list(retain(store, settings, later))
 
     assert store.jobs.count_documents({}) == 0
@@ -568,10 +523,10 @@ def test_a_daemons_run_says_what_it_did_and_raises_nothing(
 
 def test_scrapes_go_on_as_if_nothing_had_happened(store: Store, tmp_path: Path) -> None:
     clock = Clock()
-    intake = new_intake(store, clock)
+    sync = new_rounds(store, clock)
     two = one(owner=BOB, state="COMPLETED").replace("JobId=1 ", "JobId=2 ")
-    take(intake, one(state="COMPLETED"), two)
-    take(intake, two)
+    take(sync, one(state="COMPLETED"), two)
+    take(sync, two)
     later = clock.now + timedelta(days=100)
 
     jobs, *_ = retain(store, to_archive(tmp_path), later)
@@ -579,9 +534,9 @@ def test_scrapes_go_on_as_if_nothing_had_happened(store: Store, tmp_path: Path) 
     assert jobs.deleted == 1
     assert ids(store.jobs) == {"mila/2"}
     clock.now = later
-    counts = take(intake, two.replace("Comment=hello", "Comment=changed"))
+    counts = take(sync, two.replace("Comment=hello", "Comment=changed"))
     assert (counts.inserted, counts.changed, counts.vanished) == (0, 1, 0)
-    assert take(new_intake(store, clock), two).vanished == 0
-    counts = take(intake, one(owner=ALICE, state="COMPLETED"), two)
+    assert take(new_rounds(store, clock), two).vanished == 0
+    counts = take(sync, one(owner=ALICE, state="COMPLETED"), two)
     assert (counts.inserted, counts.vanished) == (1, 0)
     assert ids(store.jobs) == {"mila/1", "mila/2"}

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.records import NoAnswer, Record, read_records
+from ingest.reading.reader import NoAnswer
+from ingest.reading.records import Record
 from ingest.slurm.hostlists import MAX_NAMES, HostlistError, Range, count, expand, parse
 from tests.ingest.reading.golden import DUMPS, kind_of
+from tests.support.reading import read_lazily
 
 KEYS = {"NodeList", "SchedNodeList", "ReqNodeList", "ExcNodeList", "Nodes", "BatchHost", "NodeName"}
 
@@ -72,7 +74,7 @@ def node_lists() -> set[str]:
     found = set()
     for dump in DUMPS:
         try:
-            records = list(read_records([dump.read_bytes()], kind_of(dump).grammar))
+            records = list(read_lazily([dump.read_bytes()], kind_of(dump).table))
         except NoAnswer:
             continue
         raws = (record.raw for record in records if isinstance(record, Record))

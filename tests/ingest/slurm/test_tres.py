@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.records import NoAnswer, Record, read_records
+from ingest.reading.reader import NoAnswer
+from ingest.reading.records import Record
 from ingest.slurm.tres import Tres, mebibytes, read_tres
 from tests.ingest.reading.golden import DUMPS, kind_of
+from tests.support.reading import read_lazily
 
 KEYS = {
     *("TRES", "ReqTRES", "AllocTRES", "CfgTRES", "Gres", "GresUsed", "GresDrain", "JOB_GRES"),
@@ -158,7 +160,7 @@ def test_every_tres_of_the_dumps_is_read_or_was_forged() -> None:
     found = set()
     for dump in DUMPS:
         try:
-            records = list(read_records([dump.read_bytes()], kind_of(dump).grammar))
+            records = list(read_lazily([dump.read_bytes()], kind_of(dump).table))
         except NoAnswer:
             continue
         for record in records:

@@ -7,8 +7,7 @@ import pytest
 
 from ingest.accounts.users import NAME_FIELDS
 from ingest.database.store import Store
-from ingest.reading.records import read_records
-from ingest.slurm.grammar import JOB
+from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import AccountedJob
 from ingest.sync.accounting import (
@@ -18,9 +17,10 @@ from ingest.sync.accounting import (
     owed_ends,
     take_accounted,
 )
-from ingest.sync.intake import Intake, plain_bulk_write
+from ingest.sync.sync_rounds import SyncRounds
 from tests.ingest.reading.attacks import job as printed
 from tests.ingest.slurm.accounted import CLUSTER, accounted
+from tests.support.reading import read_lazily
 
 NOW = datetime.now(timezone.utc)
 SUBMITTED = "2026-11-24T01:00:00-05:00"
@@ -93,14 +93,17 @@ def test_what_a_job_changes(
 
 
 def take(store: Store, *jobs: AccountedJob) -> dict[Any, int]:
-    return take_accounted(store, CLUSTER, jobs, plain_bulk_write(store, CLUSTER))
+    return take_accounted(store, CLUSTER, jobs, new_rounds(store).bulk_write)
+
+
+def new_rounds(store: Store) -> SyncRounds:
+    return SyncRounds(store, CLUSTER, JOBS, volatile_interval=900)
 
 
 def scrape(store: Store, *records: str) -> None:
     """A round in which scontrol shows *records*, by a scraper that has just begun."""
     text = "".join(records) or "No jobs in the system\n"
-    intake = Intake(store, CLUSTER, JOBS, volatile_interval=900)
-    intake.take_in(read_records([text.encode()], JOB))
+    new_rounds(store).take_in(read_lazily([text.encode()], JOB))
 
 
 def only(store: Store) -> dict[str, Any]:

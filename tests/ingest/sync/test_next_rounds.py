@@ -2,82 +2,31 @@
 
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import bson
 import pytest
+from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
-import ingest.sync.intake
-from config import ClusterSettings
+import ingest.sync.sync_rounds
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
-from ingest.reading.records import Record, SetAside, Unchanged, Vouching, read_changes
-from ingest.slurm.grammar import JOB
-from ingest.slurm.kinds import JOBS
 from ingest.sync.fingerprints import VOLATILE
-from ingest.sync.intake import BulkWrite, Intake, RoundCounts, plain_bulk_write
-from tests.ingest.reading.attacks import SEAL, attacks, job
-from tests.ingest.sync.test_intake import Clock, cluster
+from ingest.sync.long_texts import LONGEST_TEXT
+from ingest.sync.sync_rounds import plain_bulk_write
+from tests.ingest.reading.attacks import attacks, job
+from tests.ingest.sync.outputs import ALICE, BOB, Clock, cluster
+from tests.ingest.sync.sealed_outputs import Rounds, many, one, slurm_dicts
 
-ALICE, BOB = "alice(1001)", "bob(1002)"
 OTHER_SEAL = "Zz1Yy2X"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-class Rounds:
-    """An intake, and what lasts with it from round to round."""
-
-    def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        of: ClusterSettings | None = None,
-        bulk_write: BulkWrite | None = None,
-    ) -> None:
-        self.intake = Intake(
-            store,
-            of or cluster(),
-            JOBS,
-            volatile_interval=900,
-            bulk_write=bulk_write,
-            clock=clock,
-        )
-        self._vouching = Vouching()
-        self.passed_over = 0
-        """Records of the last round that were not read."""
-
-    def take(self, *records: str, seal: str = SEAL) -> RoundCounts:
-        text = "".join(records).replace(SEAL, seal) or "No jobs in the system\n"
-        return self.intake.take_in(self.changes([text.encode()], seal))
-
-    def changes(
-        self, chunks: Iterable[bytes], seal: str = SEAL
-    ) -> Iterator[Record | SetAside | Unchanged]:
-        self.passed_over = 0
-        known = self.intake.known
-        for item in read_changes(chunks, JOB, known, seal=seal, vouching=self._vouching):
-            if isinstance(item, Unchanged):
-                self.passed_over += len(item.ids)
-            yield item
-
-
-def one(job_id: str, **texts: str) -> str:
-    return job(job_id, texts.pop("owner", ALICE), sealed=True, **texts)
-
-
-def many(number: int, **texts: str) -> list[str]:
-    return [one(str(1000 + each), **texts) for each in range(number)]
 
 
 def lazily(number: int) -> Iterator[bytes]:
@@ -95,11 +44,6 @@ def wait_until(true: Callable[[], bool]) -> bool:
 
 def later(record: str) -> str:
     return record.replace("RunTime=00:10:00", "RunTime=00:15:00")
-
-
-def slurm_dicts(store: Store, cluster_name: str = "mila") -> dict[str, Document]:
-    present = {"slurm.cluster_name": cluster_name, "cw.vanished": None}
-    return {found["slurm"]["job_id"]: found["slurm"] for found in store.jobs.find(present)}
 
 
 def test_what_did_not_change_is_passed_over(store: Store, clock: Clock) -> None:
@@ -142,7 +86,7 @@ def test_a_record_that_is_set_aside_is_told_each_round(store: Store, clock: Cloc
     for _ in range(2):
         counts = rounds.take(one("1", owner="alice"), one("2"))
         assert (counts.read, counts.set_aside, counts.vanished) == (2, 1, 0)
-    (aside,) = store.set_aside.find()
+    (aside,) = store.quarantine.find()
     assert aside["times"] == 2
 
 
@@ -213,7 +157,7 @@ def same(ours: dict[str, Document], fresh: dict[str, Document], but: frozenset[s
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 2)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 2)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -224,7 +168,9 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     writes = 0
     plain = plain_bulk_write(store, cluster())
 
-    def bulk_write(collection: Collection[Document], operations: Sequence[Any]) -> BulkWriteResult:
+    def bulk_write(
+        collection: Collection[Document], operations: Sequence[Any]
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
         nonlocal writes
         writes += 1
         if failing and writes == 2:
@@ -237,7 +183,7 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     with pytest.raises(PyMongoError, match="the second batch fails"):
         rounds.take(*many(8, comment="changed"))
     assert writes == 2  # and what was read meanwhile was never sent
-    assert rounds.intake.known([b"JobId=1000 "]) == [None]
+    assert rounds.sync.known([b"JobId=1000 "]) == [None]
     assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 0
     failing = False
     counts = rounds.take(*many(8, comment="changed"))
@@ -261,22 +207,22 @@ def test_a_lease_that_is_lost_ends_the_round(store: Store, clock: Clock) -> None
         yield "".join(many(12)[5:]).encode()
 
     with pytest.raises(LeaseLost):
-        rounds.intake.take_in(rounds.changes(output()))
+        rounds.sync.take_in(rounds.changes(output()))
     assert sorted(slurm_dicts(store)) == ["1", "1000", "1001"]
-    assert rounds.intake.known([b"JobId=1 "]) == [None]
+    assert rounds.sync.known([b"JobId=1 "]) == [None]
 
 
 def test_memory_grows_by_a_packed_row_a_job(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.sync.intake, "BATCH", 50)
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 50)
     rounds = Rounds(store, clock)
     rounds.take(*many(100))  # what is made once is there now
     peaks = []
     for number in (200, 1000):
-        rounds.intake.forget()
+        rounds.sync.forget()
         tracemalloc.start()
-        rounds.intake.take_in(rounds.changes(lazily(number)))
+        rounds.sync.take_in(rounds.changes(lazily(number)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (peaks[1] - peaks[0]) / 800 < 600
@@ -289,3 +235,47 @@ def test_a_clock_that_is_set_back_delays_no_volatile_value(store: Store, clock: 
     moved = job("1", ALICE, sealed=True).replace("RunTime=00:10:00", "RunTime=00:11:00")
     assert rounds.take(moved).changed == 1
     assert slurm_dicts(store)["1"]["run_time"] == 660
+
+
+LONG = "/run.sh " + "x" * 1_000_000
+
+
+def test_hundreds_of_jobs_with_a_megabyte_of_arguments(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    counts = rounds.sync.take_in(
+        rounds.changes(one(str(number), command=LONG).encode() for number in range(330))
+    )
+    assert (counts.inserted, counts.set_aside) == (330, 0)
+    assert store.jobs.count_documents({"slurm.slurm_cut": ["command"]}) == 330
+
+
+def test_a_record_whose_text_was_cut(store: Store, clock: Clock) -> None:
+    rounds = Rounds(store, clock)
+    for comment in ("new", "changed"):
+        rounds.take(one("1", command=LONG, comment=comment))
+    slurm = slurm_dicts(store)["1"]
+    assert (slurm["comment"], slurm["slurm_cut"]) == ("changed", ["command"])
+    assert slurm["command"].startswith("/run.sh xxx")
+    assert slurm["command"].endswith(f"…[cut: {len(LONG) - LONGEST_TEXT} bytes]")
+    assert rounds.take(one("1", command=LONG, comment="changed")).changed == 0
+    assert rounds.passed_over == 1
+    rounds.take(one("1"))
+    assert "slurm_cut" not in slurm_dicts(store)["1"]
+
+
+def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH_BYTES", 100_000)
+    sizes = []
+    plain = plain_bulk_write(store, cluster())
+
+    def bulk_write(
+        collection: Collection[Document], operations: Sequence[Any]
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        sizes.append(sum(len(bson.encode(each._doc)) for each in operations))
+        return plain(collection, operations)
+
+    rounds = Rounds(store, clock, bulk_write=bulk_write)
+    rounds.take(*many(40, command="/run.sh " + "x" * 20_000))
+    assert len(sizes) == 8
+    assert max(sizes) < 200_000
+    assert len(slurm_dicts(store)) == 40

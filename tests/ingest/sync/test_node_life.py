@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.database.store import Store
-from ingest.sync.intake import plain_bulk_write
 from ingest.sync.node_life import Life, changes, life, note_nodes
+from ingest.sync.sync_rounds import plain_bulk_write
 from tests.ingest.slurm.accounted import CLUSTER
 
 START = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from ingest.database.store import SCRAPES_KEPT_SECONDS, Store
-from ingest.sync.intake import RoundCounts
-from ingest.sync.round_log import ScrapeLog
-from tests.api.test_server import free_port
+from ingest.database.store import ROUND_LOG_KEPT_SECONDS, Store
+from ingest.sync.round_log import RoundLog, request_round
+from ingest.sync.sync_rounds import RoundCounts
+from tests.support.ports import free_port
 
 COUNTS = RoundCounts(read=7, inserted=1, changed=2, set_aside=3, vanished=4)
 FIGURES = {"records": 7, "new": 1, "changed": 2, "gone": 4, "set_aside": 3, "bytes": 5_000_000_000}
@@ -35,8 +35,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def log(store: Store, clock: Clock) -> ScrapeLog:
-    return ScrapeLog(store, "mila", clock)
+def log(store: Store, clock: Clock) -> RoundLog:
+    return RoundLog(store, "mila", clock)
 
 
 def standing(store: Store, kind: str = "jobs") -> dict[str, Any]:
@@ -45,10 +45,10 @@ def standing(store: Store, kind: str = "jobs") -> dict[str, Any]:
     return found
 
 
-def test_a_round_that_went_well(store: Store, log: ScrapeLog) -> None:
+def test_a_round_that_went_well(store: Store, log: RoundLog) -> None:
     log.succeeded("jobs", 2.5, COUNTS, BYTES)
 
-    [scrape] = store.scrapes.find({}, {"_id": 0})
+    [scrape] = store.round_log.find({}, {"_id": 0})
     assert scrape == {
         "cluster_name": "mila",
         "kind": "jobs",
@@ -73,10 +73,10 @@ def test_a_round_that_went_well(store: Store, log: ScrapeLog) -> None:
     }
 
 
-def test_a_round_that_failed_has_no_figures(store: Store, log: ScrapeLog) -> None:
+def test_a_round_that_failed_has_no_figures(store: Store, log: RoundLog) -> None:
     log.failed("jobs", 10.0, "no route to host")
 
-    scrape = store.scrapes.find_one({})
+    scrape = store.round_log.find_one({})
     assert scrape is not None
     assert (scrape["ok"], scrape["error"]) == (False, "no route to host")
     assert {scrape[key] for key in FIGURES} == {None}
@@ -93,7 +93,7 @@ def test_a_round_that_failed_has_no_figures(store: Store, log: ScrapeLog) -> Non
 
 
 def test_a_failure_keeps_the_last_success_and_the_other_way_round(
-    store: Store, log: ScrapeLog, clock: Clock
+    store: Store, log: RoundLog, clock: Clock
 ) -> None:
     log.succeeded("jobs", 1.0, COUNTS, BYTES)
     clock.now += timedelta(minutes=1)
@@ -119,37 +119,70 @@ def test_a_failure_keeps_the_last_success_and_the_other_way_round(
     }
 
 
-def test_jobs_and_nodes_stand_apart(store: Store, log: ScrapeLog) -> None:
+def test_jobs_and_nodes_stand_apart(store: Store, log: RoundLog) -> None:
     log.succeeded("jobs", 1.0, COUNTS, BYTES)
     log.failed("nodes", 1.0, "gone")
-    ScrapeLog(store, "beluga").failed("jobs", 1.0, "gone")
+    RoundLog(store, "beluga").failed("jobs", 1.0, "gone")
 
     assert standing(store, "jobs")["ok"] is True
     assert standing(store, "nodes")["ok"] is False
     assert store.clusters.count_documents({}) == 3
 
 
-def test_a_long_error_is_cut(store: Store, log: ScrapeLog) -> None:
+def test_a_long_error_is_cut(store: Store, log: RoundLog) -> None:
     log.failed("jobs", 1.0, "x" * 1_000_000)
 
     assert len(standing(store)["last_error"]["error"]) == 2000
 
 
 def test_the_log_is_kept_for_a_week(store: Store) -> None:
-    index = store.scrapes.index_information()["started_1"]
+    index = store.round_log.index_information()["started_1"]
 
-    assert index["expireAfterSeconds"] == SCRAPES_KEPT_SECONDS == 7 * 24 * 3600
+    assert index["expireAfterSeconds"] == ROUND_LOG_KEPT_SECONDS == 7 * 24 * 3600
 
 
 def test_a_database_that_is_away_fails_no_round_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with MongoClient[dict[str, Any]]("127.0.0.1", free_port(), serverSelectionTimeoutMS=50) as away:
-        log = ScrapeLog(Store(away["x"]), "mila")
+        log = RoundLog(Store(away["x"]), "mila")
         with caplog.at_level(logging.INFO):
             log.succeeded("jobs", 1.0, COUNTS, BYTES)
             log.failed("jobs", 1.0, "gone")
 
     [line] = caplog.records
     assert line.levelname == "ERROR"
-    assert "how rounds go can't be written" in line.getMessage()
+    assert "round log: could not be written" in line.getMessage()
+
+
+def test_the_next_attempt_stands_there_until_a_round_comes(store: Store, log: RoundLog) -> None:
+    log.failed("jobs", 1.0, "no route to host")
+    log.next_attempts({"jobs": NOON + timedelta(minutes=2), "nodes": NOON + timedelta(minutes=5)})
+    assert standing(store)["next_attempt"] == NOON + timedelta(minutes=2)
+    assert store.clusters.count_documents({}) == 1  # nothing is known of the nodes
+    log.failed("jobs", 1.0, "no route to host")
+    assert "next_attempt" not in standing(store)
+
+
+def test_a_round_is_asked_for_once(store: Store, log: RoundLog) -> None:
+    assert not request_round(store, "mila")
+    log.failed("jobs", 1.0, "no route to host")
+    assert not log.is_requested()
+    assert request_round(store, "mila")
+    assert RoundLog(store, "beluga").is_requested() is False
+    assert log.is_requested()
+    assert not log.is_requested()
+
+
+def test_a_round_answers_a_request_that_nobody_took(store: Store, log: RoundLog) -> None:
+    log.failed("jobs", 1.0, "no route to host")
+    request_round(store, "mila")
+    log.succeeded("jobs", 2.5, COUNTS, BYTES)
+    assert not log.is_requested()
+
+
+def test_a_database_that_is_away_asks_for_nothing() -> None:
+    with MongoClient[dict[str, Any]]("127.0.0.1", free_port(), serverSelectionTimeoutMS=50) as away:
+        log = RoundLog(Store(away["x"]), "mila")
+        log.next_attempts({"jobs": NOON})
+        assert not log.is_requested()

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.reading.records import Record, read_records
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.records import Record
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.sync.fingerprints import Fingerprint, fingerprint
-from ingest.sync.seen_records import NO_MARK, Entry, Ledger, TextMark, text_mark, volatile_keys
+from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import read_lazily
 
-PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, -(2**63), "RUNNING")
+PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, -(2**63), "RUNNING")
 OWNER = "alice(1001)"
 NODE_TEXT = (
     "NodeName=cn-a001 Arch=x86_64 CoresPerSocket=1 \n   CPUAlloc=0 CPUTot=4 CPULoad=0.12\n"
@@ -19,18 +20,18 @@ NODE_TEXT = (
 )
 
 
-def read(text: str, grammar: Grammar = JOB) -> Record:
-    (record,) = read_records([text.encode()], grammar, seal=SEAL if SEAL in text else "")
+def read(text: str, table: KeyTable = JOB) -> Record:
+    (record,) = read_lazily([text.encode()], table, seal=SEAL if SEAL in text else "")
     assert isinstance(record, Record)
     return record
 
 
-def ledger_of(text: str, grammar: Grammar = JOB) -> Ledger:
-    record = read(text, grammar)
-    ledger = Ledger(grammar)
-    mark = text_mark(record, volatile_keys(grammar))
-    ledger[record.id] = Entry(PRINT, 100.0, mark)
-    return ledger
+def seen_of(text: str, table: KeyTable = JOB) -> SeenRecords:
+    record = read(text, table)
+    seen = SeenRecords(table)
+    mark = text_mark(record)
+    seen[record.id] = Entry(PRINT, 100.0, mark)
+    return seen
 
 
 def sealed(text: str) -> bytes:
@@ -43,22 +44,22 @@ def with_scheduler(text: str, time: str) -> str:
 
 
 def test_which_keys_are_volatile() -> None:
-    assert volatile_keys(JOB) == {"RunTime", "Priority", "LastSchedEval"}
-    assert {"CPULoad", "FreeMem", "LastBusyTime", "CurrentWatts"} <= volatile_keys(NODE)
+    assert set(JOB.volatile) == {"RunTime", "Priority", "LastSchedEval"}
+    assert {"CPULoad", "FreeMem", "LastBusyTime", "CurrentWatts"} <= set(NODE.volatile)
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_a_text_is_known_whatever_its_volatile_values_are(is_sealed: bool) -> None:
     end = SEAL if is_sealed else ""
     text = with_scheduler(job("1", OWNER, sealed=is_sealed), f"2026-11-23T20:13:41+0000{end}")
-    ledger = ledger_of(text)
-    assert ledger.known([sealed(text)]) == ["1"]
+    seen = seen_of(text)
+    assert seen.known([sealed(text)]) == ["1"]
     later = (
         text.replace("RunTime=00:10:00", "RunTime=23:59:59")
         .replace("Priority=10 ", "Priority=11 ")
         .replace("Eval=2026-11-23T20:13:41", "Eval=2026-11-24T01:00:00")
     )
-    assert ledger.known([sealed(later)]) == ["1"]
+    assert seen.known([sealed(later)]) == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -78,42 +79,42 @@ def test_a_text_is_known_whatever_its_volatile_values_are(is_sealed: bool) -> No
 def test_a_text_with_any_other_difference_is_not_known(before: str, after: str) -> None:
     text = job("1", OWNER, sealed=True)
     assert before in text
-    assert ledger_of(text).known([sealed(text.replace(before, after, 1))]) == [None]
+    assert seen_of(text).known([sealed(text.replace(before, after, 1))]) == [None]
 
 
 @pytest.mark.parametrize("field", ["name", "comment", "command"])
 @pytest.mark.parametrize("forged", ["x RunTime=00:10:00", "x Priority=10 y", "RunTime=00:10:00"])
 def test_a_volatile_value_in_a_users_text_is_a_part_of_the_text(field: str, forged: str) -> None:
     text = job("1", OWNER, sealed=True, **{field: forged})
-    ledger = ledger_of(text)
+    seen = seen_of(text)
     changed = job("1", OWNER, sealed=True, **{field: forged.replace("10", "11")})
-    assert ledger.known([sealed(text)]) == ["1"]
-    assert ledger.known([sealed(changed)]) == [None]
+    assert seen.known([sealed(text)]) == ["1"]
+    assert seen.known([sealed(changed)]) == [None]
 
 
 def test_a_key_that_is_seen_twice_has_no_place() -> None:
     text = job("1", OWNER, sealed=True, comment="x\n   RunTime=00:10:00")
-    ledger = ledger_of(text)
-    assert ledger.known([sealed(text)]) == ["1"]
+    seen = seen_of(text)
+    assert seen.known([sealed(text)]) == ["1"]
     for number in (1, 2):
         changed = text.replace("RunTime=00:10:00", "RunTime=00:11:00", number)
-        assert ledger.known([sealed(changed)]) == [None]
+        assert seen.known([sealed(changed)]) == [None]
     text = NODE_TEXT.replace("Reason=bad", "Reason=bad FreeMem=1")
-    ledger = ledger_of(text, NODE)
-    assert ledger.known([text.encode()]) == ["cn-a001"]
+    seen = seen_of(text, NODE)
+    assert seen.known([text.encode()]) == ["cn-a001"]
     for changed in ("CPULoad=0.13", "FreeMem=513"):
         key, _ = changed.split("=")
         old = "0.12" if key == "CPULoad" else "512"
-        assert ledger.known([text.replace(f"{key}={old}", changed, 1).encode()]) == [None]
+        assert seen.known([text.replace(f"{key}={old}", changed, 1).encode()]) == [None]
 
 
 def test_a_nodes_load_is_volatile() -> None:
     text = NODE_TEXT.replace(" CPULoad=0.12 [", " [")
-    ledger = ledger_of(text, NODE)
-    assert ledger.known([text.replace("CPULoad=0.12", "CPULoad=9.87").encode()]) == ["cn-a001"]
-    assert ledger.known([text.replace("FreeMem=512", "FreeMem=100").encode()]) == ["cn-a001"]
-    assert ledger.known([text.replace("CPULoad=0.12", "CPULoad=N/A ").encode()]) == [None]
-    assert ledger.known([text.replace("State=IDLE", "State=DOWN").encode()]) == [None]
+    seen = seen_of(text, NODE)
+    assert seen.known([text.replace("CPULoad=0.12", "CPULoad=9.87").encode()]) == ["cn-a001"]
+    assert seen.known([text.replace("FreeMem=512", "FreeMem=100").encode()]) == ["cn-a001"]
+    assert seen.known([text.replace("CPULoad=0.12", "CPULoad=N/A ").encode()]) == [None]
+    assert seen.known([text.replace("State=IDLE", "State=DOWN").encode()]) == [None]
 
 
 def test_a_nodes_fourth_value_that_moves_has_it_read_again() -> None:
@@ -121,68 +122,67 @@ def test_a_nodes_fourth_value_that_moves_has_it_read_again() -> None:
         "State=IDLE Weight=1\n",
         "State=IDLE Weight=1\n   LastBusyTime=2026-11-23T20:13:41\n   CurrentWatts=10\n",
     )
-    ledger = ledger_of(text, NODE)
+    seen = seen_of(text, NODE)
     moved = text.replace("FreeMem=512", "FreeMem=510").replace("20:13:41\n", "20:15:41\n")
-    assert ledger.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
-    assert ledger.known([text.replace("Watts=10", "Watts=11").encode()]) == [None]
+    assert seen.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
+    assert seen.known([text.replace("Watts=10", "Watts=11").encode()]) == [None]
 
 
 def test_a_volatile_value_that_is_no_number_has_no_place() -> None:
     text = NODE_TEXT.replace(" CPULoad=0.12 [", " [").replace("CPULoad=0.12", "CPULoad=N/A")
-    ledger = ledger_of(text, NODE)
+    seen = seen_of(text, NODE)
     moved = text.replace("FreeMem=512", "FreeMem=100")
-    assert ledger.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
-    assert ledger.known([text.replace("CPULoad=N/A", "CPULoad=0.1").encode()]) == [None]
+    assert seen.known([text.encode(), moved.encode()]) == ["cn-a001", "cn-a001"]
+    assert seen.known([text.replace("CPULoad=N/A", "CPULoad=0.1").encode()]) == [None]
 
 
 @pytest.mark.parametrize("length", [1 << 15, 1 << 16])
 def test_a_volatile_value_far_down_a_long_text_has_no_place(length: int) -> None:
     text = job("1", OWNER, sealed=True, name="x" * length)
-    ledger = ledger_of(text)
+    seen = seen_of(text)
     moved = text.replace("RunTime=00:10:00", "RunTime=00:11:00")
-    assert ledger.known([sealed(text)]) == ["1"]
-    assert ledger.known([sealed(moved)]) == ["1" if length < 1 << 16 else None]
+    assert seen.known([sealed(text)]) == ["1"]
+    assert seen.known([sealed(moved)]) == ["1" if length < 1 << 16 else None]
 
 
 def test_each_of_many_texts_has_its_answer() -> None:
     one, other, two = (job(job_id, OWNER, sealed=True) for job_id in ("1", "9", "2"))
-    ledger = ledger_of(one)
-    ledger["2"] = Entry(PRINT, 100.0, text_mark(read(two), volatile_keys(JOB)))
-    assert ledger.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
+    seen = seen_of(one)
+    seen["2"] = Entry(PRINT, 100.0, text_mark(read(two)))
+    assert seen.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
 
 
 def test_a_text_is_read_again_once_it_is_due() -> None:
     text = job("1", OWNER, sealed=True)
-    ledger = ledger_of(text)
-    assert ledger.begin(1099.0, interval=1000) == {"1"}
-    assert ledger.known([sealed(text)]) == ["1"]
+    seen = seen_of(text)
+    assert seen.begin(1099.0, interval=1000) == {"1"}
+    assert seen.known([sealed(text)]) == ["1"]
     for now in (1100.0, -900.0):  # a clock can be set back
-        ledger.begin(now, interval=1000)
-        assert ledger.known([sealed(text)]) == [None]
+        seen.begin(now, interval=1000)
+        assert seen.known([sealed(text)]) == [None]
 
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
-    ledger = Ledger(JOB)
-    ledger["1"] = Entry(PRINT, 100.0, NO_MARK)
-    assert ledger.known([job("1", OWNER, sealed=False).encode()]) == [None]
-    assert ledger.known([b""]) == [None]
-    assert ledger.known([b"\xff=\xff"]) == [None]
+    seen = SeenRecords(JOB)
+    seen["1"] = Entry(PRINT, 100.0, NO_MARK)
+    assert seen.known([job("1", OWNER, sealed=False).encode()]) == [None]
+    assert seen.known([b""]) == [None]
+    assert seen.known([b"\xff=\xff"]) == [None]
     one_line = job("1", OWNER, sealed=False).replace("\n   ", " ")
-    assert read(one_line).sealed == b""
-    assert text_mark(read(one_line), volatile_keys(JOB)) == NO_MARK
+    assert text_mark(read(one_line)) == NO_MARK
 
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
-    ledger = Ledger(JOB)
+    seen = SeenRecords(JOB)
     entry = Entry(
         PRINT._replace(state=state), 1.5, TextMark(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF))
     )
-    ledger["cn-a001"] = entry
-    assert ledger["cn-a001"] == ledger.get("cn-a001") == entry
-    assert list(ledger) == ["cn-a001"]
-    del ledger["cn-a001"]
-    assert ledger.get("cn-a001") is None
+    seen["cn-a001"] = entry
+    assert seen["cn-a001"] == seen.get("cn-a001") == entry
+    assert list(seen) == ["cn-a001"]
+    del seen["cn-a001"]
+    assert seen.get("cn-a001") is None
 
 
 def test_what_needs_to_be_written() -> None:
@@ -219,10 +219,10 @@ def test_a_text_that_is_known_is_read_as_the_first_one_was(
     for key, offset, new, inserted in edits:
         start = other.find(key) + len(key) + offset
         other = other[:start] + new + other[start + (0 if inserted else len(new)) :]
-    if ledger_of(text).known([other.encode()]) != [None]:
+    if seen_of(text).known([other.encode()]) != [None]:
         assert stable_values(other) == stable_values(text)
 
 
 def stable_values(text: str) -> dict[str, str]:
-    volatile = volatile_keys(JOB)
+    volatile = JOB.volatile
     return {pair.key: pair.value for pair in read(text).raw.pairs if pair.key not in volatile}

@@ -1,0 +1,156 @@
+"""``clusters/list``: how fresh what is known of each cluster is, and what the cluster holds."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from api.http.json_text import json_response
+from api.http.request import Response
+from api.schema.arguments import NoArguments
+from api.schema.documents import Answer, ClusterName, Number, Seconds
+from api.schema.endpoint import Context, Gets, endpoint
+from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
+from api.stats.sums import jobs_by_partition, tres_sums
+
+NumberBy = dict[str, Number]
+
+
+class LastError(Answer):
+    """The last round that failed."""
+
+    at: datetime
+    error: str
+    """What failed, for admins; for all others, since when the cluster was not reached."""
+
+
+class Rounds(Answer):
+    """How the rounds of one kind go."""
+
+    up: bool | None
+    """As clockwork_up of /metrics; null: not configured here."""
+    last_attempt: datetime | None
+    last_success: datetime | None
+    age: Seconds | None
+    """Seconds since the last success."""
+    last_error: LastError | None
+    """For admins, also after rounds that went well; for all others, null then."""
+
+
+class RoundsByKind(Answer):
+    """How the rounds go."""
+
+    jobs: Rounds
+    nodes: Rounds
+
+
+class Tres(Answer):
+    """What these nodes have, and what of it is allocated."""
+
+    cpus: Number
+    allocated_cpus: Number
+    gpus: Number
+    allocated_gpus: Number
+    nodes_without_tres: Number
+    """Nodes whose TRES can't be read: they are not in the sums."""
+
+
+class Cluster(Answer):
+    """How fresh what is known of a cluster is, and what the cluster holds."""
+
+    name: ClusterName
+    configured: bool
+    """Whether this service's configuration names the cluster."""
+    up: bool | None
+    """Whether both kinds of rounds go well; null: not configured here."""
+    rounds: RoundsByKind
+    unfinished_jobs: NumberBy
+    """By job_state, of the jobs that the user may see."""
+    partitions: dict[str, NumberBy]
+    """These jobs by partition and job_state; a job that waits for several partitions is in each."""
+    nodes: NumberBy
+    """By state, without those that are gone."""
+    tres: Tres
+
+
+@endpoint(
+    "GET",
+    "clusters/list",
+    answer=list[Cluster],
+    gets=Gets.jobs("all counts", "own counts"),
+)
+def list_clusters(context: Context, _arguments: NoArguments) -> Response:
+    """Every cluster: how fresh what is known of it is, and what it holds.
+
+    Counted at most every ten seconds.
+    """
+    census = context.clusters.census()
+    jobs = census.jobs
+    if context.visible:
+        jobs = unfinished_by_cluster(context.store, context.visible)
+    listed = []
+    for name in sorted(census.jobs):
+        rounds = {kind: _rounds(context, census.standings, name, kind) for kind in KINDS}
+        listed.append(
+            {
+                "name": name,
+                "configured": name in context.clusters.configured,
+                "up": _all_up([each["up"] for each in rounds.values()]),
+                "rounds": rounds,
+                "unfinished_jobs": _by_state(jobs.get(name, Counter())),
+                "partitions": _by_partition(jobs.get(name, Counter())),
+                "nodes": _by_state(census.nodes[name]),
+                "tres": tres_sums(census.nodes[name]),
+            }
+        )
+    return json_response(listed)
+
+
+def age_of(moment: datetime | None, now: datetime) -> float | None:
+    """Return the seconds from *moment* to *now*, at least 0; None where there was no moment."""
+    # Another host's clock may be ahead of ours by a little.
+    return None if moment is None else max(0.0, (now - moment).total_seconds())
+
+
+def _rounds(context: Context, standings: Standings, name: str, kind: str) -> dict[str, Any]:
+    standing = context.clusters.standing(standings, name, kind)
+    return {
+        "up": context.clusters.is_up(name, kind, standing),
+        "last_attempt": standing.get("last_attempt"),
+        "last_success": standing.get("last_success"),
+        "age": age_of(standing.get("last_success"), context.now),
+        "last_error": _last_error(standing, whole=context.user.role == "admin"),
+    }
+
+
+def _last_error(standing: dict[str, Any], *, whole: bool) -> dict[str, Any] | None:
+    """Return the last error: *whole* for admins, whom its host names and paths concern."""
+    error: dict[str, Any] | None = standing.get("last_error")
+    if error is None or whole:
+        return error
+    if standing.get("ok"):
+        return None
+    success = standing.get("last_success")
+    since = "never reached" if success is None else f"not reached since {_utc(success)}"
+    return {"at": error["at"], "error": since}
+
+
+def _utc(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _all_up(ups: list[bool | None]) -> bool | None:
+    return None if None in ups else all(ups)
+
+
+def _by_state(counts: Counts) -> dict[str, int]:
+    states: Counter[str] = Counter()
+    for (state, *_), count in counts.items():
+        states[state] += count
+    return dict(sorted(states.items()))
+
+
+def _by_partition(jobs: Counts) -> dict[str, dict[str, int]]:
+    partitions: dict[str, dict[str, int]] = {}
+    for (partition, state), count in sorted(jobs_by_partition(jobs).items()):
+        partitions.setdefault(partition, {})[state] = count
+    return partitions

@@ -1,0 +1,128 @@
+"""``jobs/list``, ``jobs/one`` and ``jobs/history``: jobs as the scrapes left them."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from pymongo import DESCENDING
+
+from api.http.etags import tagged
+from api.http.json_text import json_response
+from api.http.request import Response
+from api.lists import queries
+from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
+from api.lists.filters import JOB_FILTERS
+from api.lists.listing import Kind, ListArguments, list_response
+from api.lists.paging import SortKey
+from api.schema.arguments import JobArguments
+from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
+from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+
+_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+_MOST_FORMER_JOBS = 20
+
+JOBS = Kind(
+    name="jobs",
+    filters=JOB_FILTERS,
+    sort_keys={
+        "submit_time": SortKey("cw.filters.submit_time", floor=_EARLIEST),
+        "finished_at": SortKey("cw.filters.finished_at", floor=_EARLIEST),
+        "name": SortKey("slurm.name"),
+    },
+    sort_words="Jobs without a known submit time come before all others, unfinished jobs after the"
+    " finished ones.",
+    fields=JOB_FIELDS,
+    fields_example=["slurm.job_id", "slurm.job_state"],
+)
+
+
+@endpoint(
+    "GET",
+    "jobs/list",
+    arguments=JOBS.arguments(),
+    answer=Count,
+    lists="Job",
+    tagged=True,
+    gets=Gets.jobs("all jobs", "own jobs"),
+)
+def list_jobs(context: Context, arguments: ListArguments) -> Response:
+    """Jobs, all or some.
+
+    Ordered by cluster and id, as text, unless `sort` says otherwise. Without `limit`, all jobs come
+    in one stream. A list that ends early was cut by a database that failed meanwhile.
+    """
+    return list_response(context, arguments, JOBS, context.visible)
+
+
+@endpoint(
+    "GET",
+    "jobs/one",
+    arguments=JobArguments,
+    answer=Job | Nothing,
+    tagged=True,
+    problems=SEVERAL,
+    gets=Gets.job("the job"),
+)
+def one_job(context: Context, arguments: JobArguments) -> Response:
+    """One job.
+
+    The answer is an empty object if there is none.
+    """
+    job = found_job(context, arguments)
+    return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
+
+
+class History(Answer):
+    """The states of a job, and the jobs that had its id before."""
+
+    job_id: str
+    cluster_name: ClusterName
+    first_seen: datetime | None
+    finished_at: datetime | None
+    vanished: datetime | None
+    """When a whole scrape first lacked the job."""
+    history: list[Step]
+    """The newest 20 states, oldest first, each with when a scrape first showed it."""
+    accounting: Accounting | None
+    former_jobs: list[Job]
+    """The newest 20 jobs that had this id before, newest first."""
+
+
+@endpoint(
+    "GET",
+    "jobs/history",
+    arguments=JobArguments,
+    answer=History | Nothing,
+    problems=SEVERAL,
+    gets=Gets.job("the history"),
+)
+def job_history(context: Context, arguments: JobArguments) -> Response:
+    """The states of a job, and the jobs that had its id before.
+
+    The answer is an empty object if there is none.
+    """
+    job = found_job(context, arguments)
+    return json_response({} if job is None else _history(context, job))
+
+
+def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | None:
+    """Return the job that the arguments name and the user may see, None where there is none.
+
+    Raises Problem 500 for an id that several clusters have; pymongo's errors.
+    """
+    named = queries.job(arguments.job_id, arguments.cluster_name)
+    wanted = queries.all_of(named, context.visible)
+    return queries.only_one(context.store.jobs.find(wanted), f"job {arguments.job_id!r}")
+
+
+def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:
+    cw = job["cw"]
+    names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
+    wanted = queries.all_of(queries.job(**names), context.visible)
+    newest = context.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
+    return {
+        **names,
+        **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},
+        "history": cw.get("history", []),
+        "accounting": cw.get("accounting"),
+        "former_jobs": [FORMER_JOB_FIELDS.shown(each) for each in newest],
+    }

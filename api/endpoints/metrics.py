@@ -1,0 +1,184 @@
+"""``/metrics``: how the rounds go and what the clusters hold, for Prometheus.
+
+The metrics are made from the census.  They cover the clusters that the configuration names: a
+cluster that never answered is down, and not absent.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from api.http.request import Response
+from api.schema.arguments import NoArguments
+from api.schema.endpoint import Context, Gets, endpoint
+from api.stats.census import KINDS, Census, ClusterStats, Counts
+from api.stats.sums import jobs_by_partition, tres_sums
+from ingest.sync.round_log import FIGURES
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_NEVER = 0.0
+
+_FIGURES = {
+    "records": ("records", "records that scontrol printed"),
+    "new": ("new_records", "records that were not there before"),
+    "changed": ("changed_records", "records that were written because they changed"),
+    "gone": ("gone_records", "jobs or nodes that were found gone"),
+    "set_aside": ("set_aside_records", "records that could not be read for certain"),
+    "bytes": ("bytes", "bytes that scontrol printed"),
+}
+
+
+METRICS = "/metrics"
+
+
+@endpoint(
+    "GET",
+    METRICS,
+    content_type=CONTENT_TYPE,
+    access="all_jobs",
+    gets=Gets.same("all figures"),
+)
+def metrics(context: Context, _arguments: NoArguments) -> Response:
+    """The metrics for Prometheus."""
+    return Response(Metrics(context.clusters).text(), content_type=CONTENT_TYPE)
+
+
+class Metrics(Collector):
+    """The metrics of the configured clusters, as a collector of prometheus_client and as text."""
+
+    def __init__(self, clusters: ClusterStats) -> None:
+        self._clusters = clusters
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus's text format. Raises as `ClusterStats.census` does."""
+        return generate_latest(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics, as fresh as the census. Raises as `ClusterStats.census` does."""
+        census = self._clusters.census()
+        yield from self._of_rounds(census)
+        yield from self._of_jobs(census)
+        yield from self._of_nodes(census)
+
+    # --- rounds -------------------------------------------------------------------------------
+
+    def _of_rounds(self, census: Census) -> Iterator[Metric]:
+        labels = ("cluster", "kind")
+        up = GaugeMetricFamily(
+            "clockwork_up",
+            "1 when the last round went well and the next is not long overdue, else 0.",
+            labels=labels,
+        )
+        attempt = GaugeMetricFamily(
+            "clockwork_last_attempt_timestamp_seconds",
+            "When the last round ended, in Unix time; 0 when there was none.",
+            labels=labels,
+        )
+        success = GaugeMetricFamily(
+            "clockwork_last_success_timestamp_seconds",
+            "When the last round that went well ended, in Unix time; 0 when there was none.",
+            labels=labels,
+        )
+        duration = GaugeMetricFamily(
+            "clockwork_round_duration_seconds", "How long the last round took.", labels=labels
+        )
+        rounds = CounterMetricFamily(
+            "clockwork_rounds_total",
+            "Rounds, by how they went: ok or failed.",
+            labels=(*labels, "result"),
+        )
+        last = {
+            key: GaugeMetricFamily(
+                f"clockwork_round_{name}",
+                f"Of the last round that went well: {what}.",
+                labels=labels,
+            )
+            for key, (name, what) in _FIGURES.items()
+        }
+        totals = {
+            key: CounterMetricFamily(
+                f"clockwork_{name}_total", f"Of all rounds that went well: {what}.", labels=labels
+            )
+            for key, (name, what) in _FIGURES.items()
+        }
+        for name in self._clusters.configured:
+            for kind in KINDS:
+                where = (name, kind)
+                standing = self._clusters.standing(census.standings, *where)
+                total = standing.get("totals", {})
+                up.add_metric(where, bool(self._clusters.is_up(*where, standing)))
+                attempt.add_metric(where, _unix_time(standing.get("last_attempt")))
+                success.add_metric(where, _unix_time(standing.get("last_success")))
+                if "seconds" in standing:
+                    duration.add_metric(where, standing["seconds"])
+                for result in ("ok", "failed"):
+                    rounds.add_metric((*where, result), total.get(result, 0))
+                for key in FIGURES:
+                    if "last_figures" in standing:
+                        last[key].add_metric(where, standing["last_figures"][key])
+                    totals[key].add_metric(where, total.get(key, 0))
+        yield from (up, attempt, success, duration, rounds, *last.values(), *totals.values())
+
+    # --- jobs and nodes -----------------------------------------------------------------------
+
+    def _of_jobs(self, census: Census) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily(
+            "clockwork_jobs",
+            "Jobs that are not finished, by Slurm's state; the waiting tasks of an array are one.",
+            labels=("cluster", "state"),
+        )
+        by_partition = GaugeMetricFamily(
+            "clockwork_partition_jobs",
+            "The same by partition; a job that waits for several partitions is in each of them.",
+            labels=("cluster", "partition", "state"),
+        )
+        for cluster in self._clusters.configured:
+            states: Counts = Counter()
+            for (state, _), count in census.jobs[cluster].items():
+                states[cluster, state] += count
+            _add_all(jobs, states)
+            for labels, count in sorted(jobs_by_partition(census.jobs[cluster]).items()):
+                by_partition.add_metric((cluster, *labels), count)
+        yield from (jobs, by_partition)
+
+    def _of_nodes(self, census: Census) -> Iterator[Metric]:
+        nodes = GaugeMetricFamily(
+            "clockwork_nodes",
+            "Nodes, by Slurm's state and its flags as scontrol prints them.",
+            labels=("cluster", "state"),
+        )
+        sums = {
+            name: GaugeMetricFamily(f"clockwork_{name}", what, labels=("cluster",))
+            for name, what in (
+                ("cpus", "CPUs of all nodes, whatever their state (CfgTRES)."),
+                ("allocated_cpus", "CPUs that are allocated to jobs (AllocTRES)."),
+                ("gpus", "GPUs of all nodes, where Slurm tracks them as TRES (CfgTRES)."),
+                ("allocated_gpus", "GPUs that are allocated to jobs (AllocTRES)."),
+                ("nodes_without_tres", "Nodes that are missing in these sums: no readable TRES."),
+            )
+        }
+        for cluster in self._clusters.configured:
+            states: Counts = Counter()
+            for (state, *_), count in census.nodes[cluster].items():
+                states[cluster, state] += count
+            _add_all(nodes, states)
+            total = tres_sums(census.nodes[cluster])
+            for name, family in sums.items():
+                family.add_metric((cluster,), total[name])
+        yield from (nodes, *sums.values())
+
+
+def _add_all(family: GaugeMetricFamily, counts: Mapping[tuple[str, ...], int]) -> None:
+    for labels, count in sorted(counts.items()):
+        family.add_metric(labels, count)
+
+
+def _unix_time(moment: Any) -> float:
+    return moment.timestamp() if isinstance(moment, datetime) else _NEVER

@@ -1,0 +1,54 @@
+"""Serve the page for people: the files of ``api/page``, as they are, and no other file.
+
+The page is a client of the API like any other: its files hold nothing worth a token and go to
+everyone.  The browser asks each time whether a file has changed (ETag), so that a new release of
+the service never meets an old script.
+"""
+
+from importlib.resources import files
+
+from api.http.etags import body_digest, weak_tag
+from api.http.request import Handler, Request, Response
+from api.http.security_headers import page_headers
+
+CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+"""Content types by the endings of file names; files with other endings are not served."""
+
+_HEADERS = (
+    # The page runs its own files alone, speaks to its own origin alone, and is in nobody's frame;
+    # text can't become markup there (trusted types), whatever the name of a job says.
+    *page_headers(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cache-Control", "no-cache"),
+)
+
+
+def page_files() -> dict[str, Handler]:
+    """Return a handler for ``/``, and for ``/page/<name>`` of each file of the page."""
+    handlers = {}
+    for entry in files("api").joinpath("page").iterdir():
+        content_type = CONTENT_TYPES.get(entry.name.rpartition(".")[2])
+        if content_type is not None:
+            path = "/" if entry.name == "index.html" else f"/page/{entry.name}"
+            handlers[path] = _handler(entry.read_bytes(), content_type)
+    return handlers
+
+
+def _handler(content: bytes, content_type: str) -> Handler:
+    headers = (*_HEADERS, weak_tag(body_digest(content)))
+    response = Response(content, headers, content_type=content_type)
+
+    def answer(_request: Request) -> Response:
+        return response
+
+    return answer

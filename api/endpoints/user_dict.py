@@ -1,0 +1,202 @@
+"""``jobs/user_dict_update``: a job's owner merges pairs into the job's ``user`` dict.
+
+The conditions, who owns the job and how large its dict becomes, stand inside the one write that
+merges.  So nothing can come between a check and the write, and writes of different keys never lose
+each other.  Where the write changed nothing, the job is read in the same transaction, only to say
+why.
+"""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import bson
+from pydantic import Field
+from pymongo.client_session import ClientSession
+
+from api.endpoints.jobs import found_job
+from api.http.json_text import MOST_LEVELS, json_response, read_json
+from api.http.problems import Problem, bad_request
+from api.http.request import JSON, Response
+from api.lists import queries
+from api.lists.fields import LONGEST_KEY
+from api.schema.arguments import JobArguments, Reads, Schema
+from api.schema.documents import UserDict
+from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.accounts.users import User
+from ingest.database.change_tokens import replace_token, user_dict_token
+from ingest.database.transactions import in_transaction
+
+MOST_BYTES = 64 << 10
+"""Bytes of BSON in a job's whole user dict."""
+
+Pairs = dict[str, Any]
+
+_LARGEST = 2**63 - 1
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+SCHEMAS: Schema = {
+    "UpdatePairs": {
+        "type": "object",
+        "propertyNames": _reference("UserKey"),
+        "additionalProperties": _reference("UserValue"),
+    },
+    "UpdatePairsText": {
+        "description": "The JSON of an object.",
+        "type": "string",
+        "contentMediaType": JSON,
+        "contentSchema": _reference("UpdatePairs"),
+    },
+    "UserKey": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_KEY,
+        "pattern": r"^[^$.\u0000][^.\u0000]*$",
+        "not": {"const": "__proto__"},
+    },
+    "UserValue": {
+        "description": "Any JSON; integers fit 64 bits.",
+        "anyOf": [
+            {"type": ["string", "boolean", "null"]},
+            {"type": "integer", "minimum": -_LARGEST - 1, "maximum": _LARGEST},
+            {"type": "number", "not": {"type": "integer"}},
+            {"type": "array", "items": _reference("UserValue")},
+            _reference("UpdatePairs"),
+        ],
+    },
+}
+"""The schemas of what may be written, by their names."""
+
+
+def checked_pairs(value: Any) -> Pairs:
+    """Return the pairs of *value*: a JSON object, or the text of one.
+
+    Keys are checked at every depth.  Raises ValueError, naming the key and what is wrong.
+    """
+    if isinstance(value, str):
+        value = read_json(value, "as text")
+    if not isinstance(value, dict):
+        raise ValueError(  # noqa: TRY004 - pydantic takes ValueError
+            "must be a JSON object, or a string that encodes one"
+        )
+    _check_keys(value, MOST_LEVELS)
+    if len(bson.encode(value)) > MOST_BYTES:
+        raise ValueError(_too_large("has"))
+    return value
+
+
+def _too_large(what: str) -> str:
+    return f"{what} more than {MOST_BYTES} bytes of BSON, the limit of a user dict"
+
+
+def _check_keys(value: Any, levels: int) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if not levels:
+        raise ValueError(f"is nested deeper than {MOST_LEVELS} levels")
+    if isinstance(value, dict):
+        for key in value:
+            _check_key(key)
+    for member in value.values() if isinstance(value, dict) else value:
+        _check_keys(member, levels - 1)
+
+
+def _check_key(key: str) -> None:
+    if not key or key.startswith("$") or "." in key or "\0" in key or key == "__proto__":
+        raise ValueError(
+            f"has the key {key[:64]!r}, which is refused: a key is not empty, does not start with"
+            " '$', holds no '.' and no NUL, and is not __proto__"
+        )
+    if len(key.encode()) > LONGEST_KEY:
+        raise ValueError(f"has the key {key[:64]!r}..., which is above {LONGEST_KEY} bytes")
+
+
+class UpdateArguments(JobArguments):
+    """A job, and what to write into its user dict."""
+
+    update_pairs: Annotated[
+        Any,
+        Reads(
+            _reference("UpdatePairs"),
+            checked_pairs,
+            in_json={"anyOf": [_reference("UpdatePairs"), _reference("UpdatePairsText")]},
+            in_form=_reference("UpdatePairsText"),
+        ),
+        Field(
+            description="The keys to write, each value replacing what is there whole. A key is not"
+            " empty, does not start with `$`, holds no `.` and no NUL, is not `__proto__`, and has"
+            f" {LONGEST_KEY} bytes at most, at every depth; {MOST_LEVELS} levels of nesting at"
+            f" most; the whole `user` dict has {MOST_BYTES} bytes of BSON at most.",
+            examples=[{"train_loss": 0.2}],
+        ),
+    ]
+
+
+@endpoint(
+    "PUT",
+    "jobs/user_dict_update",
+    arguments=UpdateArguments,
+    answer=UserDict,
+    body=True,
+    problems={
+        HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
+        HTTPStatus.NOT_FOUND: "There is no such job.",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is neither JSON nor a form.",
+        **SEVERAL,
+    },
+    gets=Gets(owner="written", other="403", privileged="403", own=("written", "404")),
+)
+def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
+    """Write into the `user` dict of a job of yours.
+
+    Merges `update_pairs` into the dict key by key, at once: of two clients that write different
+    keys, both win. Answers the whole new dict. The arguments stand in the query, in a form or in a
+    JSON body; an argument that stands in both must have one value.
+    """
+    pairs: Pairs = arguments.update_pairs
+    job_id = arguments.job_id
+    cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
+    name = f"job {job_id!r} of cluster {cluster_name!r}"
+    job = queries.all_of(queries.job(job_id, cluster_name), context.visible)
+    merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
+
+    def write(session: ClientSession) -> dict[str, Any] | None:
+        written = context.store.jobs.update_one(job, merge, session=session)
+        if written.modified_count:
+            replace_token(context.store, session, user_dict_token(cluster_name, job_id))
+        now = context.store.jobs.find_one(job, session=session)
+        if now is not None and not written.modified_count:
+            _check_left_alone(now, pairs, context.user, name)
+        return now
+
+    now = in_transaction(context.store, write)
+    if now is None:
+        raise _no_job(name)
+    return json_response(now["user"])
+
+
+def _its_cluster(context: Context, arguments: JobArguments) -> str:
+    job = found_job(context, arguments)
+    if job is None:
+        raise _no_job(f"job {arguments.job_id!r}")
+    return str(job["slurm"]["cluster_name"])
+
+
+def _check_left_alone(job: dict[str, Any], pairs: Pairs, user: User, name: str) -> None:
+    """Raise the Problem for which the write left *job* as it was; none if it has all the pairs."""
+    if not user.owns(job["slurm"]):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            f"{name} is not yours: you are {user.mila_email_username!r}, and a job belongs to the"
+            " user whose name Slurm gives for it",
+        )
+    if len(bson.encode(job["user"] | pairs)) > MOST_BYTES:
+        raise bad_request(_too_large(f"the user dict of {name} would have"))
+
+
+def _no_job(name: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"there is no {name}")

@@ -1,0 +1,109 @@
+"""Read the JSON of clients strictly, and write values of documents as JSON.
+
+Strictly: the meaning of a text must not depend on the program that reads it.  Refused are a key
+that is twice in one object, NaN and infinities, integers that don't fit 64 bits, halves of
+surrogate pairs, which UTF-8 can't hold, and deep nesting.
+"""
+
+import json
+import math
+from base64 import b64encode
+from typing import Any, NoReturn
+
+import orjson
+
+from api.http.request import Response
+
+_WRITING = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+
+MOST_LEVELS = 32
+"""Levels of objects and lists: ``{"a": [1]}`` has two."""
+
+_INTEGERS = range(-(2**63), 2**63)
+_DIGITS = len(str(2**63))
+
+
+def read_json(text: str, what: str, most_levels: int = MOST_LEVELS) -> Any:
+    """Return the value of the JSON *text*. Raises ValueError with *what* and what is wrong."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_no_number,
+        )
+        _check_value(value, most_levels)
+    except RecursionError as error:
+        raise ValueError(f"{what} is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{what} is not JSON: {error}") from error
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} holds half of a surrogate pair, which is no character") from error
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+    return value
+
+
+def json_bytes(value: object) -> bytes:
+    """Return *value* as JSON in UTF-8: dates as ISO 8601 with a Z, NaN as null.
+
+    *value* may hold everything that a document can hold.
+    """
+    return orjson.dumps(value, default=_plain, option=_WRITING)
+
+
+def json_line(value: object) -> bytes:
+    """Return *value* as `json_bytes` does, with a newline at the end."""
+    return orjson.dumps(value, default=_plain, option=_WRITING | orjson.OPT_APPEND_NEWLINE)
+
+
+def json_response(value: object) -> Response:
+    """Return the response with *value* as its body."""
+    return Response(json_bytes(value))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    return str(value)  # an ObjectId, a Decimal128 and the like
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, member in pairs:
+        if key in value:
+            raise ValueError(f"the key {key[:64]!r} is twice in one object")
+        value[key] = member
+    return value
+
+
+def _check_value(value: Any, levels: int) -> None:
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels")
+        for member in value:
+            _check_value(member, levels - 1)
+        if isinstance(value, dict):
+            for member in value.values():
+                _check_value(member, levels - 1)
+
+
+def _integer(digits: str) -> int:
+    # The length first: to read an integer of very many digits takes long.
+    if len(digits.lstrip("-")) > _DIGITS or int(digits) not in _INTEGERS:
+        raise ValueError(f"the integer {digits[:24]} does not fit 64 bits")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {text[:24]} is too large")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")

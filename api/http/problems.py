@@ -1,0 +1,97 @@
+"""Errors as the API answers them: ``application/problem+json`` of RFC 9457.
+
+::
+
+    {"type": "about:blank",
+     "title": str       the status in HTTP's words,
+     "status": int,
+     "detail": str      what is wrong with this request and what to do}
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+from pymongo.errors import PyMongoError
+
+from api.http.request import Handler, Header, Request, Response
+
+CONTENT_TYPE = "application/problem+json"
+
+SECONDS_TO_RETRY = 5
+"""Seconds for which a client is asked to wait after a 503."""
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, detail: str, headers: Sequence[Header] = ()) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+        self.headers = tuple(headers)
+
+    @property
+    def status_line(self) -> str:
+        """The status and HTTP's words for it."""
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+    @property
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        fields = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        return orjson.dumps(fields)
+
+    def response(self) -> Response:
+        """The problem as a response."""
+        return Response(self.body, self.headers, self.status, CONTENT_TYPE)
+
+
+def bad_request(detail: str) -> Problem:
+    """Return the problem 400 for a request that is wrong as it stands."""
+    return Problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def unavailable(detail: str) -> Problem:
+    """Return the problem 503 for a request that may succeed in a few seconds."""
+    retry = ("Retry-After", str(SECONDS_TO_RETRY))
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, [retry])
+
+
+def database_unavailable() -> Problem:
+    """Return the problem 503 for a database that does not answer; it shows no error of Mongo."""
+    return unavailable("The database does not answer. Try again in a moment.")
+
+
+def internal_error() -> Problem:
+    """Return the problem 500 for a defect of the service; the log says what happened."""
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The service failed to answer this request; its log says why. Tell its operator.",
+    )
+
+
+def answer_problems(handler: Handler) -> Handler:
+    """Middleware: answer the exceptions of *handler* with problems, and log defects."""
+
+    def answer(request: Request) -> Response:
+        try:
+            return handler(request)
+        except Problem as problem:
+            return problem.response()
+        except PyMongoError as error:
+            logger.error("%s: the database failed: %s", request.path, error)  # noqa: TRY400
+            return database_unavailable().response()
+        except Exception:
+            logger.exception("%s: the request failed", request.path)
+            return internal_error().response()
+
+    return answer

@@ -1,0 +1,1 @@
+"""Lists of documents: filters, fields, order, pages."""

@@ -1,0 +1,258 @@
+"""Answer a list as a request asks for it: which documents and fields, in which order, how written.
+
+jobs/list and nodes/list have everything here in common; a `Kind` says what differs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, cast
+
+from pydantic import Field, create_model, model_validator
+from pymongo import ASCENDING
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+
+from api.http.etags import (
+    CACHE_CONTROL,
+    Cutoffs,
+    digest,
+    milliseconds,
+    tag_headers,
+    tagged,
+    unchanged,
+)
+from api.http.json_text import json_response
+from api.http.request import JSON, Header, Response
+from api.lists.fields import Fields, fields_argument
+from api.lists.filters import ListFilter, filter_arguments
+from api.lists.json_stream import Document, json_lines, json_list
+from api.lists.paging import (
+    MOST_ON_A_PAGE,
+    Order,
+    Place,
+    SortKey,
+    cursor_text,
+    next_link,
+    read_cursor,
+    sort_argument,
+)
+from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
+from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, all_of
+from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
+from api.schema.endpoint import Context
+from ingest.database.change_tokens import read_tokens
+
+NDJSON = "application/x-ndjson"
+
+LOOK_AHEAD = timedelta(minutes=10)
+"""The longest time for which a tag of a list with ``time`` holds."""
+
+_WRITTEN = ("fields", "sort", "limit", "cursor", "format")
+"""The arguments that say how a list is written."""
+
+
+class ListArguments(Arguments):
+    """What every list can be asked for beside its filters."""
+
+    excluding = tuple(("count", name) for name in _WRITTEN)
+
+    fields: Any = None
+    sort: Any = None
+    limit: Annotated[
+        int | None,
+        integer(1, MOST_ON_A_PAGE),
+        Field(examples=[100]),
+    ] = None
+    """At most so many. Where there are more, `Link: <...>; rel="next"` is the address of the next
+    page."""
+    cursor: Annotated[str | None, Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})] = None
+    """Where a page begins: taken from the address in a `Link` as it is. It goes with `limit` and
+    with the `sort` of the page that it comes from."""
+    format: Annotated[str | None, choice("json", "ndjson"), Field(examples=["json"])] = None
+    """`ndjson`: a document in each line."""
+    count: Annotated[str | None, FLAG, Field(examples=[False])] = None
+    """Only how many there are. Not together with what says how a list is written."""
+
+    @model_validator(mode="after")
+    def _go_together(self) -> "ListArguments":
+        useless = [name for name in _WRITTEN if name in self.model_fields_set]
+        if self.count == "true" and useless:
+            raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
+        if self.cursor is not None and self.limit is None:
+            raise ValueError("cursor goes with limit: give the limit of the page before")
+        return self
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Jobs or nodes: what a list of them can be filtered and sorted by, and what it shows."""
+
+    name: str
+    """The name of the collection."""
+    filters: Sequence[ListFilter]
+    sort_keys: Mapping[str, SortKey]
+    sort_words: str
+    """Documents without a sort value, in words."""
+    fields: Fields
+    fields_example: Sequence[str]
+
+    def arguments(self) -> type[ListArguments]:
+        """Return the model of a list's arguments."""
+        model = create_model(
+            f"{self.name.capitalize()}List",
+            __base__=(ListArguments, filter_arguments(self.name, self.filters)),
+            fields=(fields_argument(self.fields, self.fields_example), None),
+            sort=(sort_argument(self.sort_keys, self.sort_words), None),
+        )
+        return cast("type[ListArguments]", model)
+
+    def wanted(self, arguments: ListArguments, visible: Filter, now: datetime) -> Filter:
+        """Return the filter for the documents that the arguments ask for and the user may see."""
+        conditions = (each.wanted(getattr(arguments, each.name), now) for each in self.filters)
+        return all_of(visible, *conditions)
+
+
+def list_response(
+    context: Context, arguments: ListArguments, kind: Kind, visible: Filter
+) -> Response:
+    """Answer the documents that *arguments* ask for, or their number; 304 for an unchanged list.
+
+    *visible* is the filter for the documents that the user may see, {} for all.  Raises Problem 400
+    for a bad cursor; pymongo's errors here or in the middle of the stream.
+    """
+    order = arguments.sort or Order()
+    place = None if arguments.cursor is None else read_cursor(arguments.cursor, order)
+    wanted = kind.wanted(arguments, visible, context.now)
+    collection = context.store.database[kind.name]
+    with ExitStack() as ending:
+        session = ending.enter_context(context.store.database.client.start_session())
+        headers: tuple[Header, ...] = (CACHE_CONTROL,)
+        if not visible:
+            tag = _tag(context, collection, session, wanted)
+            if isinstance(tag, Response):
+                return tag
+            headers = tag
+        if arguments.count == "true":
+            number = collection.count_documents(wanted, session=session)
+            response = json_response({"count": number}).with_headers(*headers)
+        else:
+            listing = _Listing(
+                arguments.fields or kind.fields,
+                order,
+                arguments.limit,
+                place,
+                in_lines=arguments.format == "ndjson",
+            )
+            found = _found(collection, session, listing, wanted)
+            if listing.limit is None:
+                stream = listing.write(found)
+                ending.pop_all()  # it ends the session
+                return Response(stream, headers, content_type=listing.content_type)
+            response = _page(context, listing, listing.limit, found, headers)
+        return _retagged(response) if visible else response
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """How a list is written; without a *limit*, all documents in one stream."""
+
+    fields: Fields
+    order: Order
+    limit: int | None
+    place: Place | None
+    """The place behind which the list begins."""
+    in_lines: bool
+
+    @property
+    def content_type(self) -> str:
+        return NDJSON if self.in_lines else JSON
+
+    def write(self, batches: Iterable[Sequence[Document]]) -> Iterator[bytes]:
+        """Return the list in chunks."""
+        write = json_lines if self.in_lines else json_list
+        return write(batches, self.fields.shown)
+
+
+def _tag(
+    context: Context, collection: Collection[Document], session: ClientSession, wanted: Filter
+) -> Response | tuple[Header, ...]:
+    """Return the header fields with the list's tag; the response 304 for an unchanged list."""
+    cluster_name: str | None = wanted.get(CLUSTER_PATH)
+    cutoff: datetime | None = wanted.get(FINISHED_PATH, {}).get("$gte")
+    marks = read_tokens(context.store, session, collection.name, cluster_name)
+    value = digest(collection.name, marks, sorted(context.given.items()))
+    same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
+    if same is not None:
+        return same
+    cutoffs = None if cutoff is None else _cutoffs(collection, session, cluster_name, cutoff)
+    return tag_headers(value, cutoffs)
+
+
+def _retagged(response: Response) -> Response:
+    """Return a whole response to a user who sees their own jobs, with a digest as its tag."""
+    links = tuple(each for each in response.headers if each != CACHE_CONTROL)
+    return tagged(Response(response.body, links, content_type=response.content_type))
+
+
+def _page(
+    context: Context,
+    listing: _Listing,
+    limit: int,
+    found: Iterable[Sequence[Document]],
+    headers: tuple[Header, ...],
+) -> Response:
+    page = [document for batch in found for document in batch]
+    if len(page) > limit:
+        page.pop()
+        headers = (*headers, ("Link", _link(context, listing.order, page[-1])))
+    body = b"".join(listing.write([page]))
+    return Response(body, headers, content_type=listing.content_type)
+
+
+def _cutoffs(
+    collection: Collection[Document],
+    session: ClientSession,
+    cluster_name: str | None,
+    cutoff: datetime,
+) -> Cutoffs:
+    """Return for how long no job drops out of the list by itself, up to `LOOK_AHEAD`."""
+    ahead = cutoff + LOOK_AHEAD
+    of_cluster = {} if cluster_name is None else {CLUSTER_PATH: cluster_name}
+    ending = {**of_cluster, FINISHED_PATH: {"$gte": cutoff, "$lt": ahead}}
+    sort = [(FINISHED_PATH, ASCENDING)]
+    found = collection.find_one(ending, {FINISHED_PATH: 1}, sort=sort, session=session)
+    last = ahead if found is None else found["cw"]["filters"]["finished_at"]
+    return Cutoffs(milliseconds(cutoff), milliseconds(last))
+
+
+def _found(
+    collection: Collection[Document], session: ClientSession, listing: _Listing, wanted: Filter
+) -> Iterator[list[Document]]:
+    """Return the documents behind the listing's place in batches, up to its limit and one more.
+
+    The session ends with the iterator.
+    """
+    order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
+    projection = listing.fields.projection(order.key.path if missing else None)
+    with session:
+        for rest in [{}] if listing.place is None else order.behind(listing.place):
+            found = collection.find_raw_batches(
+                all_of(wanted, rest), projection, limit=missing, session=session
+            )
+            # Sorted even where nobody asked: in the order of an index whose values change, a slow
+            # client would miss a job that ends meanwhile, or get it twice.  On disk, where there
+            # are more documents than the database likes to sort in memory.
+            found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
+            for batch in in_batches(found):
+                missing -= len(batch)
+                yield batch
+                del batch  # before the next one is decoded
+            if not missing:
+                return
+
+
+def _link(context: Context, order: Order, last: Document) -> str:
+    cursor = cursor_text(order, order.place(last))
+    return next_link(context.request.path.encode("latin-1"), {**context.given, "cursor": cursor})

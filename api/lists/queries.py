@@ -1,0 +1,111 @@
+"""Build Mongo filters and the one update: no operator in them can come from a request.
+
+Filters hold plain strings, numbers and dates; the update holds what the client sent as literals.
+Filters are flat, ``{path: condition}``.  Their first condition is one that an index finds and that
+leaves few documents, as the embedded database takes no other index.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from http import HTTPStatus
+from typing import Any
+
+from api.http.problems import Problem
+from config.settings import JobsVisible
+from ingest.accounts.users import User
+from ingest.database.search_fields import owner_field
+
+Filter = dict[str, Any]
+
+CLUSTER_PATH = "slurm.cluster_name"
+FINISHED_PATH = "cw.filters.finished_at"
+
+_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+
+
+def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
+    """Return the filter for the jobs that the user may see: {} for all, else those that they own.
+
+    Every query for jobs has it.  In a list it comes first, so that neither the plan nor the time
+    of a query depends on the jobs of others.
+    """
+    if jobs_visible == "all" or user.always_sees_all:
+        return {}
+    owners = [owner_field(field, username) for field, username in user.usernames.items()]
+    return {"cw.filters.owner": {"$in": owners}}
+
+
+def job(job_id: str, cluster_name: str | None) -> Filter:
+    """Return the filter for the job of this id on the cluster, or on every cluster for None."""
+    return {"slurm.job_id": job_id, **_of_cluster(cluster_name)}
+
+
+def node(name: str, cluster_name: str | None) -> Filter:
+    """Return the filter for the node of this name on the cluster, or on every cluster for None."""
+    return {"slurm.name": name, **_of_cluster(cluster_name)}
+
+
+def all_of(*filters: Filter) -> Filter:
+    """Return the filter for the documents that match every one of *filters*, in their order.
+
+    The result is flat, unless two conditions on one path have an operator in common.
+    """
+    merged: Filter = {}
+    apart: list[Filter] = []
+    for path, condition in (item for each in filters for item in each.items()):
+        if path not in merged:
+            merged[path] = condition
+            continue
+        both, other = _operators(merged[path]), _operators(condition)
+        if any(both[operator] != other[operator] for operator in both.keys() & other.keys()):
+            apart.append({path: condition})
+        else:
+            merged[path] = both | other
+    return {**merged, "$and": apart} if apart else merged
+
+
+def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
+    """Return the update that merges *pairs* into a job's user dict, each value replaced whole.
+
+    The update leaves a job alone that is not the user's, and a dict that would grow beyond
+    *most_bytes* bytes of BSON.
+    """
+    merged = {"$mergeObjects": ["$user", {"$literal": pairs}]}
+    fits = {"$lte": [{"$bsonSize": merged}, most_bytes]}
+    owned = [
+        {"$eq": [f"$slurm.{field}", {"$literal": username}]}
+        for field, username in user.usernames.items()
+    ]
+    allowed = {"$and": [{"$or": owned}, fits]}
+    return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
+
+
+def only_one(documents: Iterable[dict[str, Any]], what: str) -> dict[str, Any] | None:
+    """Return the one document, None where there is none.
+
+    Raises Problem 500, naming the clusters, where there are several.
+    """
+    found = list(documents)
+    if len(found) > 1:
+        clusters = ", ".join(sorted(str(document["slurm"]["cluster_name"]) for document in found))
+        raise Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            f"{what} is on several clusters: {clusters}. Give cluster_name too.",
+        )
+    return found[0] if found else None
+
+
+def before(now: datetime, seconds: int) -> datetime:
+    """Return the moment so many seconds before *now*, or the first moment that there is."""
+    try:
+        return now - timedelta(seconds=seconds)
+    except OverflowError:
+        return _EARLIEST
+
+
+def _of_cluster(cluster_name: str | None) -> Filter:
+    return {} if cluster_name is None else {CLUSTER_PATH: cluster_name}
+
+
+def _operators(condition: Any) -> Filter:
+    return condition if isinstance(condition, dict) else {"$eq": condition}

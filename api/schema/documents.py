@@ -1,0 +1,163 @@
+"""The documents of the API as types, of which the description is made.
+
+The text below a key is the key's description.  Objects may hold more keys than are named here: new
+versions of Slurm print new ones.  Other answers stand beside their endpoints.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from typing_extensions import NotRequired, TypedDict
+
+from ingest.reading.convert import typed_keys
+from ingest.slurm.keys import JOB, NODE, KeyTable
+
+Number = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+ClusterName = Annotated[str, Field(description="The cluster's name in the configuration.")]
+SlurmMoment = datetime | Literal["Unknown"]
+
+
+class Answer(TypedDict):
+    """An object that the API answers; the texts below its keys describe them."""
+
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)  # type: ignore[misc]
+
+
+class _Slurm:
+    """The type of a ``slurm`` dict: every key that scontrol is known to print, as the ingest reads
+    it.  *words* are the types and the descriptions of keys that need others."""
+
+    def __init__(self, name: str, table: KeyTable, words: dict[str, tuple[Any, str]]) -> None:
+        keys: dict[str, Any] = {}
+        for key, (slurms_name, types) in typed_keys(table).items():
+            first, *others = sorted(types, key=lambda kind: kind.__name__)
+            kind: Any = first
+            for other in others:
+                kind |= other
+            keys[key] = (kind, f"{slurms_name} of scontrol show {table.kind}.")
+        fields: dict[str, Any] = {
+            key: NotRequired[Annotated[kind, Field(description=text)]]
+            for key, (kind, text) in (keys | words).items()
+        }
+        fields |= {_ID[name]: str, "cluster_name": ClusterName}
+        self._kind: Any = TypedDict(name, fields)  # type: ignore[misc]
+        self._kind.__doc__ = "What Slurm said. A key that scontrol did not print is not there."
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Describe the keys."""
+        return handler.generate_schema(self._kind)
+
+
+_ID = {"JobSlurm": "job_id", "NodeSlurm": "name"}
+_JOB_WORDS: dict[str, tuple[Any, str]] = {
+    "mila_cluster_username": (str, "UserId's name; on some clusters."),
+    "cc_account_username": (str, "UserId's name; on the other clusters."),
+    "uid": (str, "UserId's number."),
+    "time_limit": (int | None, "TimeLimit in seconds; null for UNLIMITED and other words."),
+    "submit_time": (SlurmMoment, "SubmitTime, with the cluster's offset."),
+    "start_time": (SlurmMoment, "StartTime; a forecast for a pending job."),
+    "end_time": (SlurmMoment, "EndTime; start and limit for a running job."),
+    "resv_name": (str, "Reservation; only where the job has one."),
+    "alloc_groups": (
+        list[dict[str, Any]],
+        "Groups of nodes that hold the same of the job, where scontrol prints them.",
+    ),
+}
+_NODE_WORDS: dict[str, tuple[Any, str]] = {"memory": (str | None, "RealMemory, MiB.")}
+
+
+class Step(Answer):
+    """A state of a job, and when a scrape first showed the state."""
+
+    state: str | None
+    seen: datetime
+
+
+class Accounting(Answer):
+    """What sacct says of the end of a job that vanished unseen, where sacct was asked."""
+
+    job_state: str | None
+    exit_code: str | None
+    start_time: str | None
+    end_time: str | None
+
+
+class JobCw(Answer):
+    """What the service knows of the job."""
+
+    cc_account_username: str | None
+    """Of the job's owner."""
+    mila_cluster_username: str | None
+    """Of the job's owner."""
+    mila_email_username: str | None
+    """Of the job's owner."""
+    first_seen: NotRequired[datetime]
+    """When a scrape first showed the job."""
+    last_changed: NotRequired[datetime]
+    """When a scrape last showed a change."""
+    vanished: NotRequired[datetime]
+    """When a whole scrape first lacked the job; only then there."""
+    finished_at: NotRequired[datetime | None]
+    """When the job ended, or was found gone; null before that."""
+    accounting: NotRequired[Accounting]
+    history: NotRequired[list[Step]]
+
+
+class NodeCw(Answer):
+    """What the service knows of the node."""
+
+    first_seen: NotRequired[datetime]
+    """When a scrape first showed the node."""
+    last_changed: NotRequired[datetime]
+    """When a scrape last showed a change."""
+    vanished: NotRequired[datetime]
+    """When a whole scrape first lacked the node; only then there."""
+
+
+class UserDict(TypedDict):
+    """What the job's owner wrote: any keys."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+
+class Job(Answer):
+    """A job."""
+
+    slurm: Annotated[dict[str, Any], _Slurm("JobSlurm", JOB, _JOB_WORDS)]
+    cw: JobCw
+    user: UserDict
+
+
+class Node(Answer):
+    """A node."""
+
+    slurm: Annotated[dict[str, Any], _Slurm("NodeSlurm", NODE, _NODE_WORDS)]
+    cw: NodeCw
+
+
+class Nothing(TypedDict):
+    """The empty object: there is none."""
+
+    __pydantic_config__ = ConfigDict(json_schema_extra={"maxProperties": 0})  # type: ignore[misc]
+
+
+class Count(Answer):
+    """How many there are."""
+
+    count: Number
+
+
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    """The status in HTTP's words."""
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    """What is wrong with this request and what to do."""

@@ -1,0 +1,1 @@
+"""What the clusters hold, counted from the database."""

@@ -1,0 +1,140 @@
+"""Count what each cluster holds and say how its rounds go, once for all who ask.
+
+A cluster is known from the moment the configuration names it, and also where the database knows it
+by its rounds alone.  Every query has an index, and the results are kept for `CENSUS_SECONDS`.
+Numbers of jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says
+whether to believe them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pymongo
+from pymongo.collection import Collection
+
+from api.stats.ttl_cache import TtlCache
+from config import ClusterSettings
+from ingest.database.search_fields import NOT_FINISHED
+from ingest.database.store import Document, Store
+
+CENSUS_SECONDS = 10.0
+"""Seconds for which a census is kept."""
+STANDINGS_SECONDS = 1.0
+"""Seconds for which the standings alone are kept: probes need no token."""
+KINDS = ("jobs", "nodes")
+
+_MISSED_ROUNDS = 3
+"""A cluster is down when its last round lies so many intervals back."""
+_CENSUS_QUERY_SECONDS = 8.0
+"""For all queries of a census; Prometheus waits ten seconds for a response."""
+_STANDINGS_QUERY_SECONDS = 2.0
+
+Standings = dict[str, Document]
+"""The documents of ``clusters`` by their ``_id``."""
+Counts = Counter[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Census:
+    """What was counted at one moment, by cluster; a key that a document lacks counts as empty."""
+
+    standings: Standings
+    jobs: Mapping[str, Counts]
+    """Unfinished jobs by (job_state, partition)."""
+    nodes: Mapping[str, Counts]
+    """Nodes that are there by (state, cfg_tres, alloc_tres)."""
+
+
+class ClusterStats:
+    """The clusters that the configuration names, and those that *store* knows."""
+
+    def __init__(
+        self, store: Store, configured: Iterable[ClusterSettings], clock: Callable[[], datetime]
+    ) -> None:
+        self.configured = {cluster.name: cluster for cluster in configured}
+        self.clock = clock
+        self._store = store
+        self._census = TtlCache(self._take_census, timedelta(seconds=CENSUS_SECONDS), clock)
+        ttl = timedelta(seconds=STANDINGS_SECONDS)
+        self._standings = TtlCache(self._read_standings, ttl, clock)
+
+    def census(self) -> Census:
+        """Return the census. Raises pymongo's errors; Problem 503 while the first is taken."""
+        return self._census.value()
+
+    def standings(self) -> Standings:
+        """Return how the rounds of every cluster go. Raises as `census` does."""
+        return self._standings.value()
+
+    def standing(self, standings: Standings, name: str, kind: str) -> Document:
+        """Return what is known of a cluster's rounds of *kind*; empty where there was none."""
+        return standings.get(f"{name}/{kind}", {})
+
+    def is_up(self, name: str, kind: str, standing: Document) -> bool | None:
+        """Return whether the last round went well and the next is not long overdue.
+
+        None where the configuration does not say how often there should be one.
+        """
+        cluster = self.configured.get(name)
+        if cluster is None:
+            return None
+        if not standing.get("ok"):
+            return False
+        interval = cluster.jobs_interval if kind == "jobs" else cluster.nodes_interval
+        limit = timedelta(seconds=_MISSED_ROUNDS * interval + cluster.ssh.command_timeout)
+        return bool(self.clock() - standing["last_attempt"] <= limit)
+
+    def _take_census(self) -> Census:
+        with pymongo.timeout(_CENSUS_QUERY_SECONDS):
+            standings = _standings_in(self._store)
+            names = set(self.configured)
+            names |= {standing["cluster_name"] for standing in standings.values()}
+            return Census(
+                standings,
+                {name: _unfinished_jobs(self._store, name) for name in sorted(names)},
+                {name: _present_nodes(self._store, name) for name in sorted(names)},
+            )
+
+    def _read_standings(self) -> Standings:
+        with pymongo.timeout(_STANDINGS_QUERY_SECONDS):
+            return _standings_in(self._store)
+
+
+def unfinished_by_cluster(store: Store, visible: Mapping[str, Any]) -> dict[str, Counts]:
+    """Count now, by cluster and (job_state, partition), the unfinished jobs that *visible*, a
+    Mongo filter, lets through. Raises pymongo's errors."""
+    counts: dict[str, Counts] = {}
+    wanted = {**visible, "cw.filters.finished_at": NOT_FINISHED}
+    keys = ("cluster_name", "job_state", "partition")
+    for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
+        counts.setdefault(name, Counter())[tuple(group)] += count
+    return counts
+
+
+def _standings_in(store: Store) -> Standings:
+    return {found["_id"]: found for found in store.clusters.find()}
+
+
+def _unfinished_jobs(store: Store, name: str) -> Counts:
+    unfinished = {"slurm.cluster_name": name, "cw.filters.finished_at": NOT_FINISHED}
+    return _counted(store.jobs, unfinished, "job_state", "partition")
+
+
+def _present_nodes(store: Store, name: str) -> Counts:
+    present = {"slurm.cluster_name": name, "cw.vanished": None}
+    return _counted(store.nodes, present, "state", "cfg_tres", "alloc_tres")
+
+
+def _counted(collection: Collection[Document], which: Document, *keys: str) -> Counts:
+    """Count the documents for every combination of *keys* of ``slurm``.
+
+    A key that is missing, and null, count as the empty string.
+    """
+    group: dict[str, Any] = {"_id": {key: f"$slurm.{key}" for key in keys}, "count": {"$sum": 1}}
+    counts: Counts = Counter()
+    for found in collection.aggregate([{"$match": which}, {"$group": group}]):
+        counts[tuple(str(found["_id"].get(key) or "") for key in keys)] += found["count"]
+    return counts

@@ -1,0 +1,54 @@
+"""Add up the counts of a census: jobs by partition, CPUs and GPUs of nodes."""
+
+from collections import Counter
+from functools import lru_cache
+
+from api.stats.census import Counts
+from ingest.slurm.tres import Tres, read_tres
+
+TRES_SUMS = ("cpus", "allocated_cpus", "gpus", "allocated_gpus", "nodes_without_tres")
+
+
+def jobs_by_partition(jobs: Counts) -> Counts:
+    """Return the jobs of a census by (partition, state).
+
+    A job that waits for several partitions is in each of them.
+    """
+    partitions: Counts = Counter()
+    for (state, names), count in jobs.items():
+        for partition in {name.strip() for name in names.split(",")}:
+            partitions[partition, state] += count
+    return partitions
+
+
+def tres_sums(nodes: Counts) -> dict[str, int]:
+    """Return what all nodes of a census have and what is allocated, by the names of `TRES_SUMS`.
+
+    Nodes whose TRES can't be read are counted as nodes_without_tres and not in the sums.
+    """
+    total: Counter[str] = Counter()
+    for (_, cfg_tres, alloc_tres), count in nodes.items():
+        for name, amount in _amounts(cfg_tres, alloc_tres).items():
+            total[name] += count * amount
+    return {name: total[name] for name in TRES_SUMS}
+
+
+def _amounts(cfg_tres: str, alloc_tres: str) -> dict[str, int]:
+    """Return what one node adds to the sums; idle nodes have an empty AllocTRES."""
+    has, gives = _tres(cfg_tres), _tres(alloc_tres) if alloc_tres else Tres()
+    if has is None or gives is None:
+        return {"nodes_without_tres": 1}
+    return {
+        "cpus": has.cpus or 0,
+        "allocated_cpus": gives.cpus or 0,
+        "gpus": has.gpus or 0,
+        "allocated_gpus": gives.gpus or 0,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _tres(text: str) -> Tres | None:
+    try:
+        return read_tres(text)
+    except ValueError:
+        return None

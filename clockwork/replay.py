@@ -1,0 +1,184 @@
+"""``clockwork replay``: captured outputs of scontrol into the database, or printed as documents.
+
+A replay holds the cluster's lease, so that it never writes beside a scraper.  A scraper that takes
+the lease afterwards reads the database anew.  A replay marks nothing as gone unless it is told that
+the files are complete, and refuses files that look like those of another cluster.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import orjson
+
+from clockwork.commands import SOME_SET_ASIDE, CommandError, chunks, naming, say
+from config import ClusterSettings, Settings
+from ingest.database.leases import Lease, LeaseBusy, LeaseLost
+from ingest.database.store import Store
+from ingest.reading.reader import Reader
+from ingest.reading.records import Record, SetAside, Unchanged
+from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.sync.document_updates import DocumentUpdates, job_cw
+from ingest.sync.held_records import HeldRecords
+from ingest.sync.long_texts import cut_long_texts
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
+
+MANY = 50
+"""So many present jobs or nodes of a cluster are enough to tell files of another cluster."""
+_FEW_SHARED = 0.1
+"""A file that shares a smaller part with the cluster looks like that of another cluster."""
+_MOST_GONE = 0.5
+"""A complete file that marks a larger part as gone looks like a part of the output."""
+
+
+class ReplayRefused(Exception):
+    """The files were not, or not wholly, written; the message is for the operator."""
+
+
+def replay(
+    settings: Settings,
+    cluster_name: str,
+    files: Mapping[str, Path | None],
+    store: Store,
+    *,
+    is_complete: bool,
+    force: bool,
+) -> int:
+    """Write the captured outputs *files* (by ``jobs``, ``nodes``) into *store*. Return the status.
+
+    *is_complete* says that the files hold all of the cluster: the others are marked as gone.
+    *force* leaves out the comparison with what the cluster has.  Raises CommandError, FileError,
+    ReplayRefused and pymongo's errors.
+    """
+    cluster = _cluster(settings, cluster_name)
+    given = _given(files)
+    lease = Lease(store, cluster.name, settings.scraper.lease)
+    status = 0
+    try:
+        with lease.holding():
+            if not force:
+                for kind, path in given:
+                    _compare(store, cluster, kind, path, settings, is_complete=is_complete)
+            for kind, path in given:
+                rounds = SyncRounds(
+                    store,
+                    cluster,
+                    kind,
+                    volatile_interval=settings.scraper.volatile_interval,
+                    bulk_write=lease.bulk_write,
+                )
+                with naming(path):
+                    records = _records(path, kind, cluster, settings)
+                    counts = rounds.take_in(records, is_complete=is_complete)
+                status = max(status, _report(path, counts))
+    except LeaseBusy as error:
+        raise ReplayRefused(
+            f"cluster {cluster.name} is being scraped ({error}): stop the scraper, or leave the "
+            "cluster out of its configuration, and replay again"
+        ) from error
+    except LeaseLost as error:
+        raise ReplayRefused(f"{error}: the files are not wholly written; replay them again") from (
+            error
+        )
+    return status
+
+
+def replay_dry(settings: Settings, cluster_name: str, files: Mapping[str, Path | None]) -> int:
+    """Print the documents of captured outputs as NDJSON; no database is used. Return the status.
+
+    Raises CommandError and FileError.
+    """
+    cluster = _cluster(settings, cluster_name)
+    status = 0
+    for kind, path in _given(files):
+        counts = RoundCounts()
+        with naming(path):
+            for item in _records(path, kind, cluster, settings):
+                counts.read += 1
+                if isinstance(item, SetAside):
+                    counts.set_aside += 1
+                    counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+                    continue
+                if isinstance(item, Record):
+                    cut_long_texts(item.slurm)
+                    document: dict[str, object] = {"slurm": item.slurm, "cw": {}}
+                    if kind is JOBS:
+                        document |= {"cw": job_cw(item.slurm, cluster, {}), "user": {}}
+                    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+        sys.stdout.buffer.flush()
+        status = max(status, _report(path, counts))
+    return status
+
+
+def _compare(
+    store: Store,
+    cluster: ClusterSettings,
+    kind: Kind,
+    path: Path,
+    settings: Settings,
+    *,
+    is_complete: bool,
+) -> None:
+    """Raise ReplayRefused if *path* looks like the output of another cluster or of another time.
+
+    A job is the same if its id, uid and submit time are; a node if its name is.
+    """
+    held = HeldRecords(store.database[kind.plural], DocumentUpdates(cluster, kind))
+    present = {each: (print_.uid, print_.submit_time) for each, print_ in held.present()}
+    if len(present) < MANY:
+        return
+    if not path.is_file():
+        raise ReplayRefused(
+            f"{path} can be read only once, and can't be compared with the {len(present)} "
+            f"{kind.plural} of {cluster.name} first: copy it into a file, or give --force"
+        )
+    total = shared = 0
+    with naming(path):
+        for item in _records(path, kind, cluster, settings):
+            if isinstance(item, Record):
+                total += 1
+                identity = (hash(item.slurm.get("uid")), hash(item.slurm.get("submit_time")))
+                shared += present.get(item.id) == identity
+    of_cluster = f"the {len(present)} {kind.plural} that cluster {cluster.name} has"
+    if shared < _FEW_SHARED * min(total, len(present)):
+        raise ReplayRefused(
+            f"{path}: only {shared} of its {total} {kind.plural} are among {of_cluster}. Is it the "
+            "output of another cluster (see --cluster), or of another time? Nothing was written; "
+            "--force writes it all the same"
+        )
+    if is_complete and len(present) - shared > _MOST_GONE * len(present):
+        raise ReplayRefused(
+            f"{path}: --complete would mark {len(present) - shared} of {of_cluster} as gone. Is it "
+            "only a part of the output, or an old one? Nothing was written; leave --complete out, "
+            "or give --force"
+        )
+
+
+def _report(path: Path, counts: RoundCounts) -> int:
+    kept = counts.read - counts.set_aside
+    gone = f", {counts.vanished} marked as gone" if counts.vanished else ""
+    say(f"{path}: {counts.read} records read, {kept} kept, {counts.set_aside} set aside{gone}")
+    for reason, count in sorted(counts.reasons.items()):
+        say(f"{path}: {count} set aside: {reason}")
+    return SOME_SET_ASIDE if counts.set_aside else 0
+
+
+def _cluster(settings: Settings, name: str) -> ClusterSettings:
+    if name not in settings.clusters:
+        known = ", ".join(settings.clusters) or "none"
+        raise CommandError(f"--cluster {name}: not in the configuration; it names: {known}")
+    return settings.clusters[name]
+
+
+def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
+    given = [(kind, path) for kind in (NODES, JOBS) if (path := files[kind.plural]) is not None]
+    if not given:
+        raise CommandError("give --jobs FILE or --nodes FILE, or both")
+    return given
+
+
+def _records(
+    path: Path, kind: Kind, cluster: ClusterSettings, settings: Settings
+) -> Iterator[Record | SetAside | Unchanged]:
+    reader = Reader(kind.table, cluster, settings.scraper.max_record_bytes)
+    return reader.read(chunks(path))

@@ -1,0 +1,32 @@
+"""Write in a transaction: all of its writes are done, or none."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
+
+from ingest.database import embedded_quirks
+from ingest.database.store import Store
+
+_T = TypeVar("_T")
+
+
+def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:
+    """Call *write* with a session whose transaction holds its writes; return its result.
+
+    *write* is called again when the transaction met another writer, so *write* must have no other
+    effect than its writes.  Raises what *write* raises, and pymongo's errors; nothing is written
+    then.
+    """
+    with store.database.client.start_session() as session:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                result: _T = session.with_transaction(write)
+            except OperationFailure as error:
+                if tries == embedded_quirks.TRIES or not embedded_quirks.is_undone(error):
+                    raise
+            else:
+                return result

@@ -1,0 +1,126 @@
+"""Settle which jobs are in doubt by asking the cluster for each of them alone.
+
+What scontrol prints about one job holds the texts of that job's owner and of nobody else.  So an
+output that leaves the boundaries between records in doubt is settled in two steps: squeue's list,
+which holds no text, says which jobs there are beside the certain ones; scontrol is asked for each
+of those alone, with a seal of its own.
+
+A round asks for at most `MAX_ASKED` jobs.  The owners take turns, one job each, and what was asked
+for longest ago comes first, so that no owner can keep another owner's job from being asked for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from ingest.reading.framing import MAX_IDS, NoAnswer, SealMissing
+from ingest.reading.records import Doubt, Inquiry, NotAsked, Record, SetAside
+
+MAX_ASKED = 64
+"""Jobs that a round asks for alone."""
+
+_NOT_ASKED = (
+    f"the job is in doubt and was not asked for in this round, which asks for at most {MAX_ASKED} "
+    "jobs alone"
+)
+
+
+class Unsettled(Exception):
+    """Jobs are in doubt that can be neither asked for nor named: nothing may be taken for gone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a text that a user wrote hides where other users' records begin, and squeue can't be "
+            "asked which jobs there are; allow Clockwork's squeue command on the login host"
+        )
+
+
+ReadAnswer = Callable[[Iterable[bytes], str], Iterator[Record | SetAside]]
+
+
+def settle(
+    doubts: Sequence[Doubt],
+    certain: Iterable[str],
+    inquiry: Inquiry,
+    read: ReadAnswer,
+    turns: "Turns",
+) -> Iterator[Record | SetAside]:
+    """Yield the records of the jobs in doubt, and the texts that remain in doubt.
+
+    *certain* are the ids of the records that are not in doubt; *read* reads an answer about one
+    job; *turns* is kept from round to round.
+
+    Raises `Unsettled` at the end if there are jobs of which not even the ids are known.
+    """
+    owners = inquiry.owners()
+    if owners is None:
+        for doubt in doubts:
+            yield SetAside(doubt.text, doubt.reason, tuple(doubt.ids))
+        if any(len(doubt.ids) >= MAX_IDS for doubt in doubts):
+            raise Unsettled
+        return
+    known = set(certain)
+    doubtful = {job_id: uid for job_id, uid in owners.items() if job_id not in known}
+    named = {job_id: doubt for doubt in doubts for job_id in doubt.ids}
+    order = turns.order(doubtful)
+    for job_id in order[:MAX_ASKED]:
+        if job_id in known:
+            continue  # an answer about an array held this task too
+        for item in _asked(job_id, owners, inquiry, read):
+            if isinstance(item, Record):
+                if item.id in known:
+                    continue
+                known.add(item.id)
+            yield item
+    for job_id in order[MAX_ASKED:]:
+        if job_id not in known:
+            doubt = named.get(job_id) or doubts[0]
+            yield SetAside(doubt.text if job_id in named else b"", _NOT_ASKED, (job_id,))
+
+
+def _asked(
+    job_id: str, owners: Mapping[str, str], inquiry: Inquiry, read: ReadAnswer
+) -> Iterator[Record | SetAside]:
+    """What scontrol says of the job *job_id* when it is asked for that job alone."""
+    try:
+        answer = inquiry.show(job_id)
+        if answer is None:
+            return
+        for item in read(answer.chunks, answer.seal):
+            if isinstance(item, Record) and item.slurm.get("uid") != owners.get(item.id):
+                yield SetAside(
+                    item.text, "squeue's list gives this job to another user", (item.id,)
+                )
+            else:
+                yield item
+    except NotAsked as error:
+        yield SetAside(b"", str(error), (job_id,))
+    except (NoAnswer, SealMissing) as error:
+        yield SetAside(b"", f"asked for alone, scontrol gave no record: {error}", (job_id,))
+
+
+class Turns:
+    """Whose turn it is to be asked for, from round to round."""
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._asked: dict[str, int] = {}
+        """The round in which a job was asked for last; jobs that are no longer in doubt leave."""
+
+    def order(self, owners: Mapping[str, str]) -> list[str]:
+        """Return the ids of *owners* (uid by id), so that each owner has one before any has two.
+
+        The jobs of an owner, and the owners, that were asked for longest ago come first; the first
+        `MAX_ASKED` are noted as asked for.
+        """
+        self._round += 1
+        queues: dict[str, list[tuple[int, str]]] = {}
+        for job_id, uid in owners.items():
+            queues.setdefault(uid, []).append((self._asked.get(job_id, 0), job_id))
+        turns = sorted(
+            (turn, asked, job_id)
+            for queue in queues.values()
+            for turn, (asked, job_id) in enumerate(sorted(queue))
+        )
+        order = [job_id for _, _, job_id in turns]
+        self._asked = {job_id: last for job_id, last in self._asked.items() if job_id in owners}
+        self._asked.update(dict.fromkeys(order[:MAX_ASKED], self._round))
+        return order

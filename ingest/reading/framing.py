@@ -1,0 +1,412 @@
+r"""Cut an output of scontrol into frames: texts that are one record each, while it comes in.
+
+The output is first cut into *parts*, wherever a record could begin: at the start of a line behind a
+blank line, in ``-o`` at the start of a line.  A user's text can hold such a place too, so a part
+need not be a record.
+
+With a seal.  Every record bears the seal once behind its *witness*, SubmitTime of a job, and nobody
+but scontrol can print the seal.  So each part whose witness is sealed holds the middle of exactly
+one record.  Between two sealed parts that follow each other there is one place where the second
+record can begin: the boundary is certain.  Parts without the seal between them leave the boundary
+open, and the records on both sides are in doubt: `Doubt`.  What lies between two certain boundaries
+and bears one seal is one record, whatever is written in it.
+
+The witness of a node is BootTime, which a node that never registered has not.  The one text in a
+node's record that a user can choose is MCS_label (``sbatch --exclusive=mcs --mcs-label=...``), so a
+node without a label needs no witness.
+
+Without a seal (a captured dump, or a scontrol that ignores SLURM_TIME_FORMAT) a part begins a
+record if it holds the keys that every record has; any other part belongs to the record before.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ingest.reading.parsing import Form
+from ingest.reading.records import (
+    EVIDENCE_BYTES,
+    SEAL_BYTE,
+    Doubt,
+    Seen,
+    SetAside,
+    Unchanged,
+    nothing_seen,
+)
+from ingest.slurm.keys import JOB, Key, KeyTable
+
+MAX_BLANKS = 16
+"""Spaces in the blank line before a record."""
+LONGEST_START = 400
+"""No place where a record can begin, its id included, is longer than this, in bytes."""
+MAX_IDS = 1000
+"""Ids of a `Doubt` that are kept."""
+
+_NEWLINE = ord("\n")
+_CHUNK_BYTES = 1 << 18
+_NUL_WRITTEN = b"\xc0\x80"
+_UNSEALED_BOOT = re.compile(rb"\n   BootTime=[0-9][^ \n]*(?=[ \n])")
+_EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
+
+
+class NoAnswer(Exception):
+    """An output without a record, in which scontrol does not say that there is none."""
+
+
+class SealMissing(Exception):
+    """scontrol printed its times without the seal that it was asked for."""
+
+
+class Frame(NamedTuple):
+    """The text of one record, with a NUL for each letter of the seal."""
+
+    text: bytes
+    id: str | None
+    """The record's id, if its text was seen before and says nothing new."""
+
+
+class Output:
+    """One output of scontrol: its form, and its frames."""
+
+    def __init__(self, chunks: Iterable[bytes], table: KeyTable, seal: str, max_bytes: int) -> None:
+        self._chunks = _even(chunks)
+        self.table = table
+        self._seal = seal.encode()
+        self._max_bytes = max_bytes
+        self.form = Form(table, multi_line=True, sealed=bool(seal))
+        """Known from the first record on. A scrape, which has a seal, asks for many lines."""
+
+    def frames(self, seen: Seen = nothing_seen) -> Iterator[Frame | Unchanged | Doubt | SetAside]:
+        """Yield what is certain as it comes in; doubt comes where it stands.
+
+        Raises `NoAnswer` and `SealMissing`, both before the first frame.
+        """
+        grouping = _SealedGrouping if self.form.sealed else _PlainGrouping
+        group: _Grouping | None = None
+        for item in self._parts():
+            if isinstance(item, SetAside):
+                yield item
+                continue
+            group = group or grouping(self, self._max_bytes)
+            names = seen(item.texts) if self.form.multi_line else nothing_seen(item.texts)
+            if None not in names and group.is_certain:  # as in most rounds
+                yield from group.closed()
+                *told, last = names
+                yield Unchanged([name for name in told if name])
+                yield from group.add(item.texts[-1:], [last], too_long=False)
+                continue
+            yield from group.add(item.texts, names, too_long=item.too_long)
+        if group is not None:
+            yield from group.end()
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _parts(self) -> Iterator["_Parts | SetAside"]:
+        """The output, cut wherever a record could begin; what is before the first is set aside."""
+        buffer, noise = self._first_record()
+        if noise.strip():
+            yield SetAside(noise[:EVIDENCE_BYTES], "it stands before the first record", ())
+        if not buffer:
+            return
+        too_long = b""
+        scanned = 0
+        chunk: bytes | None = b""  # what is there may hold whole records already
+        while chunk is not None:
+            buffer += chunk
+            ends = self._starts(buffer, scanned)
+            if ends and too_long:
+                yield _Parts([too_long], too_long=True)
+                too_long = b""
+                del buffer[: ends[0]]
+                ends = [end - ends[0] for end in ends[1:]]
+            if ends:
+                text = self._normal(bytes(memoryview(buffer)[: ends[-1]]))
+                del buffer[: ends[-1]]
+                yield _Parts([text[a:b] for a, b in zip((0, *ends), ends, strict=False)])
+            if len(buffer) > self._max_bytes and not too_long:
+                too_long = self._normal(bytes(buffer[:EVIDENCE_BYTES]))
+            if too_long:
+                del buffer[:-LONGEST_START]
+            scanned = max(0, len(buffer) - LONGEST_START)
+            chunk = next(self._chunks, None)
+        if too_long:
+            yield _Parts([too_long], too_long=True)
+        else:
+            yield _Parts([self._normal(bytes(buffer))])
+
+    def _normal(self, text: bytes) -> bytes:
+        r"""*text* with ``\0`` for each letter of the seal: the same for every seal."""
+        return text.replace(self._seal, SEAL_BYTE * len(self._seal)) if self._seal else text
+
+    def _starts(self, buffer: bytearray, scanned: int) -> list[int]:
+        """Where records can begin in *buffer*, but for its own start, from *scanned* on."""
+        newlines = [match.start() for match in self.table.start.finditer(buffer, scanned)]
+        if self.form.multi_line and (self.form.sealed or self.table is JOB):
+            return [
+                at + 1
+                for at in newlines
+                if at and (buffer[at - 1] == _NEWLINE or _is_behind_spaces(buffer, at))
+            ]
+        return [at + 1 for at in newlines]
+
+    def _first_record(self) -> tuple[bytearray, bytes]:
+        """The output from its first record on, enough to tell its form; what stood before that."""
+        start = re.compile(rb"(?:\A|\n)(?=%s=[^ \n])" % self.table.first.encode())
+        steps = (
+            start,
+            re.compile(rb"[ \n]%s=" % self.table.mandatory[-1].name.encode()),
+            self.table.start,
+        )
+        found: list[int] = []  # where each step was found
+        buffer = bytearray()
+        for chunk in self._chunks:
+            scanned = max(0, len(buffer) - LONGEST_START)
+            buffer += chunk
+            for step in steps[len(found) :]:
+                match = step.search(buffer, max([scanned, *found]))
+                if match is None:
+                    break
+                found.append(match.end())
+            if len(found) == len(steps) or len(buffer) > self._max_bytes:
+                break
+        if not found:
+            if _EMPTY.fullmatch(buffer):
+                return bytearray(), b""
+            raise NoAnswer(f"no record in the output, which begins {bytes(buffer[:200])!r}")
+        if not self.form.sealed:
+            record = buffer[found[0] : found[2] if len(found) == len(steps) else None]
+            opens = b"UserId" if self.table is JOB else b"[A-Z][A-Za-z]*"
+            multi_line = re.search(rb"\n {3}%s=" % opens, record) is not None
+            self.form = self.form._replace(multi_line=multi_line)
+        noise = bytes(buffer[: found[0]])
+        del buffer[: found[0]]
+        return buffer, noise
+
+    def id_of(self, part: bytes) -> str:
+        """Return the id in the first line of *part*."""
+        match = self.table.start.match(b"\n" + part[:LONGEST_START])
+        return match[1].decode("latin-1") if match else ""
+
+
+class _Parts(NamedTuple):
+    """Texts that follow each other."""
+
+    texts: list[bytes]
+    too_long: bool = False
+    """The one text is only the beginning of a part that is longer than a record may be."""
+
+
+def _even(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """*chunks* without empty ones, none of them large, and without NULs, which stand for seals."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _CHUNK_BYTES):
+            piece = chunk[start : start + _CHUNK_BYTES]
+            yield piece.replace(SEAL_BYTE, _NUL_WRITTEN) if SEAL_BYTE in piece else piece
+
+
+def _is_behind_spaces(buffer: bytearray, newline: int) -> bool:
+    """Whether this *newline* ends a line of spaces alone."""
+    start = buffer.rfind(b"\n", max(0, newline - 1 - MAX_BLANKS), newline)
+    return start >= 0 and not buffer[start + 1 : newline].strip(b" ")
+
+
+# --- parts to frames ------------------------------------------------------------------------------
+
+
+_Certain = list[Frame | Doubt]
+
+
+@dataclass
+class _Grouping:
+    """Joins the parts that come in to frames."""
+
+    output: Output
+    max_bytes: int
+    parts: list[bytes] = field(default_factory=list)
+    """The parts since the last certain boundary."""
+    name: str | None = None
+    """The id of the one part, if it was seen before."""
+    size: int = 0
+    doubt: Doubt | None = None
+    """What the parts become if they hold more than one record, or a record that is too long."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the next part begins a record, if it is whole."""
+        raise NotImplementedError
+
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*, with the ids of those that were seen; yield what is certain.
+
+        *too_long* says that the one part is only the beginning of one that is too long.
+        """
+        raise NotImplementedError
+
+    def end(self) -> _Certain:
+        """Return what is left at the output's end."""
+        return self.closed()
+
+    def closed(self) -> _Certain:
+        """Return what the parts are, and begin anew."""
+        found: _Certain = []
+        if self.doubt is not None:
+            found = [self.doubt]
+        elif self.parts:
+            alone = len(self.parts) == 1
+            found = [Frame(self.parts[0] if alone else b"".join(self.parts), self.name)]
+        self.parts, self.name, self.size, self.doubt = [], None, 0, None
+        return found
+
+    def _join(self, part: bytes, name: str | None) -> None:
+        if self.doubt is not None:
+            self._note(part, self.doubt)
+            return
+        self.name = None if self.parts else name
+        self.parts.append(part)
+        self.size += len(part)
+
+    def _note(self, part: bytes, doubt: Doubt) -> None:
+        doubt.text += part[: EVIDENCE_BYTES - len(doubt.text)]
+        if len(doubt.ids) < MAX_IDS:
+            doubt.ids[self.output.id_of(part)] = None
+
+    def _into_doubt(self, reason: str) -> None:
+        """Keep of the parts what tells which they were."""
+        if self.doubt is None:
+            self.doubt = Doubt(reason=reason)
+            for part in self.parts:
+                self._note(part, self.doubt)
+        self.parts = []
+
+    def too_long(self) -> str:
+        """Return why a long record is in doubt."""
+        return f"it is longer than {self.max_bytes} bytes"
+
+
+_CONTESTED = (
+    "a text that a user wrote holds the start of a record, so that the text alone does not tell "
+    "where the records meet"
+)
+
+
+@dataclass
+class _SealedGrouping(_Grouping):
+    """The parts of an output with a seal."""
+
+    seals: int = 0
+    """Parts that bear the seal, since the last certain boundary."""
+    torn: bool = False
+    """The last part bears no seal, so that the next record can begin before the next part."""
+    any_seal: bool = False
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the last part bears the seal, and so will the next."""
+        return not self.torn
+
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*; yield what is certain. Raises `SealMissing`."""
+        is_sealed = self._is_sealed
+        for part, name in zip(parts, names, strict=True):
+            sealed = not too_long and (name is not None or is_sealed(part))
+            if sealed and self.seals and not self.torn:  # as nearly always
+                if self.seals == len(self.parts) == 1 and len(part) <= self.max_bytes:
+                    yield Frame(self.parts[0], self.name)
+                    self.parts, self.name, self.size = [part], name, len(part)
+                    continue
+                yield from self.closed()
+            self._join(part, name)
+            self.seals += sealed
+            self.torn = not sealed
+            if name is not None:
+                self.any_seal = True
+            if too_long or self.size > self.max_bytes:
+                if not self.any_seal and not too_long:
+                    raise SealMissing
+                self._into_doubt(self.too_long())
+            elif self.seals > 1:
+                self._into_doubt(_CONTESTED)
+
+    def closed(self) -> _Certain:
+        """Return what the parts are, and begin anew."""
+        self.seals = 0
+        return super().closed()
+
+    def end(self) -> _Certain:
+        """Return what is left at the output's end. Raises `SealMissing`."""
+        if not self.any_seal and not self.seals:
+            raise SealMissing
+        return self.closed()
+
+    def _is_sealed(self, part: bytes) -> bool:
+        """Whether *part* holds the middle of a record. Raises `SealMissing`."""
+        table = self.output.table
+        if table.witness.search(part):
+            self.any_seal = True
+            return True
+        if table is JOB:
+            return False
+        if not self.any_seal and _UNSEALED_BOOT.search(part):
+            raise SealMissing
+        label = part.find(b" MCS_label=")
+        return label < 0 or part.startswith(b" MCS_label=N/A", label)
+
+
+@dataclass
+class _PlainGrouping(_Grouping):
+    """The parts of an output without a seal."""
+
+    is_batch: bool = False
+    has_end: bool = False
+    """A batch job's record ends with StdOut and what stands behind it."""
+
+    def __post_init__(self) -> None:
+        """Look up what a part must show to be the beginning of a record."""
+        form = self.output.form
+        self._needed = tuple(_shown(key, form) for key in self.output.table.mandatory[1:])
+        self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nothing is missing at the end of the last part."""
+        return self.has_end or not self.is_batch
+
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*; yield what is certain."""
+        for part, name in zip(parts, names, strict=True):
+            begins = name is not None or self._begins(part)
+            if begins and self.is_certain:
+                yield from self.closed()
+            self._join(part, name)
+            if self.output.table is JOB and name is None:
+                self.is_batch |= b" BatchFlag=1 " in part
+                self.has_end |= self._batch_end in part
+            if too_long or self.size > self.max_bytes:
+                self._into_doubt(self.too_long())
+                self.is_batch = False
+
+    def closed(self) -> _Certain:
+        """Return what the parts are, and begin anew."""
+        self.is_batch = self.has_end = False
+        return super().closed()
+
+    def _begins(self, part: bytes) -> bool:
+        """Whether *part* shows the keys that every record has, in their order."""
+        at = 0
+        for shown in self._needed:
+            at = part.find(shown, at)
+            if at < 0:
+                return False
+        return True
+
+
+def _shown(key: Key, form: Form) -> bytes:
+    opens = form.multi_line and key.place == "line"
+    return (b"\n   " if opens else b" ") + key.name.encode() + b"="

@@ -1,0 +1,280 @@
+"""Take the lines of a record apart: tokens, values, and the record's document if all is plain.
+
+Most lines of a record stand in many other records of the output too, and most values do.  What a
+line says is therefore kept while an output is read, and so is what a value is converted into.  A
+line that is new is taken apart by the shortest way that gives what `Form.split_line` gives:
+
+- a text that stands alone runs to the line's end;
+- where a line holds as many spaces as its keys need, no value holds a space, and the keys are what
+  stands behind the spaces.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.reading.convert import Convert, Converter, DocumentError, SlurmDict
+from ingest.reading.parsing import Form, LineShape
+from ingest.reading.records import SEAL_BYTE
+from ingest.slurm.values import ABSENT
+
+MAX_LINES = 1 << 13
+"""Lines that are kept; with more, all are taken apart anew."""
+MAX_VALUES = 1 << 10
+"""Converted values that are kept for each reader; with more, all are converted anew."""
+MAX_KEPT_LENGTH = 512
+"""A longer value is converted each time that it comes."""
+MAX_PLANS = 1 << 12
+
+_SEAL = SEAL_BYTE.decode()
+_MOVING = frozenset({"verbatim", "time", "time_or_unknown"})
+"""Values that seldom come twice: neither they nor their lines are kept."""
+
+
+class _Memo(dict[str, Any]):
+    """The values that one reader has converted."""
+
+    def __init__(self, convert: Convert) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, value: str) -> Any:
+        converted = self._convert(value)
+        if len(value) <= MAX_KEPT_LENGTH:
+            if len(self) >= MAX_VALUES:
+                self.clear()
+            self[value] = converted
+        return converted
+
+
+@dataclass
+class _Plan:
+    """How lines with the same tokens are converted."""
+
+    words: LineShape
+    steps: tuple[tuple[str, str, Convert], ...]
+    """For each value but the last: what stands behind it, its name in documents, its reader."""
+    last: tuple[str, Convert]
+    number: int
+    """The number of the shape if no text is absent."""
+    spaces: int
+    """Spaces behind the first key of a line whose values hold none; -1 for lines of other kinds."""
+    names: tuple[str, ...]
+    """The names in documents."""
+    readers: tuple[Convert, ...]
+    texts: tuple[int, ...]
+    """The places of texts, on whose absence the shape depends."""
+    text_names: tuple[str, ...]
+    needs_seal: bool
+    """The line opens with a time, which bears a seal if scontrol printed it."""
+    is_plain: bool
+    """Nothing of what follows holds."""
+    has_owner: bool
+    left_out: tuple[str, ...]
+    """Names that are left out where there is no value."""
+    is_group: bool
+    """A line of ``-d`` about a group of nodes."""
+    is_kept: bool
+    """Such lines come again."""
+    shapes: dict[tuple[bool, ...], int] = field(default_factory=dict)
+    """The numbers of the shapes, by which of the texts are absent."""
+
+    def fill(self, rest: str, slurm: SlurmDict) -> int | None:
+        """Convert the values of a line, from its first value on, into *slurm*.
+
+        Returns the number of the line's shape; None if the line needs more care.
+        """
+        if _SEAL in rest:
+            rest = rest.replace(_SEAL, "")
+        elif self.needs_seal and rest[:1].isdecimal():
+            return None
+        for separator, name, read in self.steps:
+            value, there, rest = rest.partition(separator)
+            if not there:
+                return None
+            slurm[name] = read(value)
+        name, read = self.last
+        slurm[name] = read(rest)
+        if not self.texts:
+            return self.number
+        return self.shapes.get(tuple([slurm[name] is None for name in self.text_names]))
+
+
+class Lines:
+    """Takes apart the records of one form of output of one cluster."""
+
+    def __init__(self, form: Form, converter: Converter) -> None:
+        self._form = form
+        self._converter = converter
+        self._kept: dict[str, tuple[int, SlurmDict]] = {}
+        self._plans: dict[LineShape, _Plan] = {}
+        self._by_opening: dict[str, dict[int, _Plan]] = {}
+        """Plans by the key that opens a line, and the number of spaces behind."""
+        self._memos: dict[str, _Memo] = {}
+        self.shapes: list[LineShape] = []
+        """The shapes so far; `read` gives their places here."""
+        self._numbers: dict[LineShape, int] = {}
+        self._whole = {
+            f"   {name}": (self._number((f"{name}=",)), key.document, key.value == "comment")
+            for name, key in form.table.whole_lines.items()
+            if form.multi_line
+        }
+
+    def forget(self) -> None:
+        """Forget the lines and the values of the last output, and give their memory back."""
+        self._kept.clear()
+        for memo in self._memos.values():
+            memo.clear()
+
+    def read(self, lines: list[str]) -> tuple[list[int], SlurmDict | None]:
+        """Return the numbers of the shapes of a record's *lines*, and the record's document.
+
+        The document holds if each token is a key. It is None if a value is none that scontrol
+        prints.
+        """
+        slurm: SlurmDict = {}
+        numbers: list[int] = []
+        none: dict[int, _Plan] = {}
+        kept, whole_lines, by_opening = self._kept.get, self._whole.get, self._by_opening.get
+        try:
+            head, there, name = lines[0].partition(" JobName=")
+            opening, _, rest = head.partition("=")
+            is_named = there and name not in ABSENT
+            plan = by_opening(opening, none).get(rest.count(" ")) if is_named else None
+            number = plan.fill(rest, slurm) if plan is not None else None
+            if number is None:
+                self._add(lines[0], numbers, slurm)
+            else:
+                numbers.append(number)
+                slurm["name"] = name
+            for line in lines[1:]:
+                known = kept(line)
+                if known is not None:
+                    numbers.append(known[0])
+                    slurm.update(known[1])
+                    continue
+                opening, _, rest = line.partition("=")
+                whole = whole_lines(opening)
+                if whole is not None and _SEAL not in rest:
+                    number, name, is_comment = whole
+                    text = rest.removesuffix(" ") if is_comment else rest
+                    if text not in ABSENT:
+                        numbers.append(number)
+                        slurm[name] = text
+                        continue
+                plan = by_opening(opening, none).get(rest.count(" "))
+                number = plan.fill(rest, slurm) if plan is not None else None
+                if number is None:
+                    self._add(line, numbers, slurm)
+                else:
+                    numbers.append(number)
+        except DocumentError:
+            shapes = (self._shape(line, first=not at) for at, line in enumerate(lines))
+            return list(shapes), None
+        return numbers, slurm
+
+    def _add(self, line: str, numbers: list[int], slurm: SlurmDict) -> None:
+        """Take *line* apart with care, and keep how."""
+        first = not numbers
+        words, found = self._form.split_line(line, first=first)
+        plan = self._plans.get(words) or self._plan(words)
+        if _SEAL in line:
+            found = [value.replace(_SEAL, "") for value in found]
+        number, part = self._filled(line, plan, found)
+        numbers.append(number)
+        if plan.is_group:
+            slurm.setdefault("alloc_groups", []).append(part)
+        else:
+            slurm.update(part)
+        if first and words[-1:] == ("JobName=",) and self.shapes[number] == words:
+            plan = self._plan(words[:-1])  # the name runs to the line's end: see `read`
+            plan.number, plan.texts = number, ()
+        if plan.spaces >= 0:
+            self._by_opening.setdefault(line.partition("=")[0], {})[plan.spaces] = plan
+
+    def _filled(self, line: str, plan: _Plan, found: list[str]) -> tuple[int, SlurmDict]:
+        """What *line* says, whose tokens have the values *found*. Raises `DocumentError`."""
+        absent = tuple([found[place] in ABSENT for place in plan.texts]) if plan.texts else ()
+        number = plan.shapes.get(absent)
+        if number is None or not self._form.multi_line:
+            number = plan.shapes[absent] = self._number(self._form.shape_of(plan.words, found))
+        part = {
+            name: read(value)
+            for name, read, value in zip(plan.names, plan.readers, found, strict=True)
+        }
+        if plan.is_plain:
+            return number, part
+        if plan.has_owner:
+            part.update(part.pop(""))
+        for name in plan.left_out:
+            if part[name] is None:
+                del part[name]
+        if plan.is_kept:
+            if len(self._kept) >= MAX_LINES:
+                self._kept.clear()
+            self._kept[line] = number, part
+        return number, part
+
+    def _shape(self, line: str, *, first: bool) -> int:
+        words, found = self._form.split_line(line, first=first)
+        if _SEAL in line:
+            found = [value.replace(_SEAL, "") for value in found]
+        return self._number(self._form.shape_of(words, found))
+
+    def _plan(self, words: LineShape) -> _Plan:
+        table = self._form.table
+        names = [word[:-1] for word in words if word]
+        rows = [table.keys.get(name) for name in names]
+        fields = [self._converter.field(name) for name in names]
+        readers = [
+            self._reader(row.value if row else "", convert)
+            for row, (_, convert) in zip(rows, fields, strict=True)
+        ]
+        document_names = [name for name, _ in fields]
+        texts = tuple(place for place, row in enumerate(rows) if row and row.is_text)
+        has_owner = "" in document_names
+        left_out = tuple(row.document for row in rows if row and row.left_out)
+        is_group = words[:1] == ("Nodes=",)
+        is_kept = not is_group and not any(
+            row and (row.value in _MOVING or row.volatile) for row in rows
+        )
+        is_plain = not (has_owner or left_out or is_group or is_kept)
+        can_fill = (
+            is_plain and self._form.multi_line and words[:1] > ("",) and "JobName" not in names
+        )
+        plan = _Plan(
+            words=words,
+            steps=tuple(
+                (f" {word}", name, read)
+                for word, name, read in zip(words[1:], document_names, readers, strict=False)
+            ),
+            last=(document_names[-1], readers[-1]) if names else ("", str),
+            number=self._number(words),
+            spaces=len(words) - 1 if can_fill else -1,
+            names=tuple(document_names),
+            readers=tuple(readers),
+            texts=texts,
+            text_names=tuple(document_names[place] for place in texts),
+            needs_seal=self._form.sealed and bool(names) and names[0] in table.times,
+            is_plain=is_plain,
+            has_owner=has_owner,
+            left_out=left_out,
+            is_group=is_group,
+            is_kept=is_kept,
+        )
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+            self._by_opening.clear()
+        self._plans[words] = plan
+        return plan
+
+    def _reader(self, value: str, convert: Convert) -> Convert:
+        if value in _MOVING:
+            return convert
+        return self._memos.setdefault(value, _Memo(convert)).__getitem__
+
+    def _number(self, shape: LineShape) -> int:
+        number = self._numbers.get(shape)
+        if number is None:
+            number = self._numbers[shape] = len(self.shapes)
+            self.shapes.append(shape)
+        return number

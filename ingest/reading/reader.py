@@ -1,0 +1,303 @@
+"""Read outputs of scontrol: text to records and documents, one at a time, in constant memory.
+
+Usage::
+
+    reader = Reader(JOB, cluster)               # keep it from one output to the next
+    for item in reader.read(chunks):            # a captured dump
+        ...                                     # Record, SetAside or Unchanged
+
+A record is handed on as soon as the next one is seen to begin.  What can't be read for certain is
+set aside with its text and the reason, and the rest goes on.  Records that wait for an unknown key
+to be vouched for come last, and so do those that had to be asked for alone.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+from ingest.reading.convert import Cluster, DocumentError
+from ingest.reading.doubts import Turns, settle
+from ingest.reading.framing import (
+    LONGEST_START,
+    Frame,
+    NoAnswer,
+    Output,
+    SealMissing,
+)
+from ingest.reading.parsing import Form, Place, Unreadable
+from ingest.reading.records import (
+    EVIDENCE_BYTES,
+    Doubt,
+    Inquiry,
+    Record,
+    Seen,
+    SetAside,
+    Unchanged,
+    nothing_seen,
+)
+from ingest.reading.shapes import Shapes
+from ingest.reading.vouching import Survey, Vouching
+from ingest.slurm.keys import JOB, KeyTable
+
+MAX_RECORD_BYTES = 4 << 20
+"""A record longer than this is asked for alone. Slurm takes scripts' arguments of up to 2 MiB."""
+MAX_WAITING_BYTES = 32 << 20
+"""Texts that wait for a key to be vouched for; more are set aside at once."""
+
+_SPOOL_BYTES = 8 << 20
+_DOUBLED = "two records bear this id"
+
+
+class Reader:
+    """Reads the outputs of one cluster about jobs or nodes.
+
+    The reader keeps what its records have shown: their shapes, and which unknown keys are Slurm's.
+    One thread may use a reader at a time.
+    """
+
+    def __init__(
+        self, table: KeyTable, cluster: Cluster, max_bytes: int = MAX_RECORD_BYTES
+    ) -> None:
+        self._table = table
+        self._max_bytes = max_bytes
+        self._cluster = cluster
+        self._shapes: dict[Form, Shapes] = {}
+        self._vouching = Vouching()
+        self._turns = Turns()
+
+    def read(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        seal: str = "",
+        seen: Seen = nothing_seen,
+        inquiry: Inquiry | None = None,
+    ) -> Iterator[Record | SetAside | Unchanged]:
+        """Yield the records of an output, in either form.
+
+        *chunks* is the output in pieces of any size.  With a *seal* (see `scraper.slurm_commands`)
+        a forged record is a part of its carrier's text, and *inquiry* settles what is in doubt.
+        Without a seal the output is read twice, so that two records of one id can both be set
+        aside.  Records whose texts are *seen* are not read again: they come as `Unchanged`.
+
+        Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal
+        that scontrol ignored, both before the first record of a job.
+        """
+        if seal:
+            output = Output(chunks, self._table, seal, self._max_bytes)
+            yield from self._read(output, seen, frozenset(), inquiry)
+        elif isinstance(chunks, Sequence):
+            yield from self._read_twice(lambda: chunks, seen)
+        else:
+            with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
+                for chunk in chunks:  # writelines would look at the spool's size at its end alone
+                    spool.write(chunk)
+                yield from self._read_twice(lambda: _chunks_of(spool), seen)
+
+    def _read_twice(
+        self, chunks: Callable[[], Iterable[bytes]], seen: Seen
+    ) -> Iterator[Record | SetAside | Unchanged]:
+        doubled: frozenset[str] = frozenset()
+        if _may_hold_doubles(chunks(), self._table):
+            doubled = _doubled(Output(chunks(), self._table, "", self._max_bytes))
+        self._vouching.shown_by_all = self._survey(
+            Output(chunks(), self._table, "", self._max_bytes)
+        )
+        output = Output(chunks(), self._table, "", self._max_bytes)
+        yield from self._read(output, nothing_seen if doubled else seen, doubled, None)
+        self._vouching_ends()
+
+    def _survey(self, output: Output) -> frozenset[Place]:
+        """The places that are vouched for in *output*; none unless it is in ``-o`` form."""
+        survey = Survey()
+        for item in output.frames():
+            if output.form.multi_line:
+                return frozenset()
+            if isinstance(item, Frame):
+                with suppress(Unreadable, DocumentError):
+                    texts, places = self._shapes_of(output).shown(item.text)
+                    if places:
+                        owner = self._shapes_of(output).owner_of(item.text)
+                    survey.note(texts, places, owner if places else "")
+        return survey.shown_by_all()
+
+    def _vouching_ends(self) -> None:
+        """Forget what was vouched for in one output alone."""
+        if self._vouching.shown_by_all:
+            self._forget()
+            self._vouching.shown_by_all = frozenset()
+
+    def _read(
+        self, output: Output, seen: Seen, doubled: frozenset[str], inquiry: Inquiry | None
+    ) -> Iterator[Record | SetAside | Unchanged]:
+        for shapes in self._shapes.values():
+            shapes.begin_output()
+        waiting = _Waiting()
+        doubts: list[Doubt] = []
+        certain: list[str] = []
+        settles = inquiry is not None and self._table is JOB
+        for item in output.frames(seen):
+            if isinstance(item, Frame):
+                if settles:
+                    certain.append(item.id or output.id_of(item.text))
+                found = self._of_frame(item, output, doubled, waiting)
+                if found is not None:
+                    yield found
+            elif isinstance(item, Doubt) and settles:
+                doubts.append(item)
+            elif isinstance(item, Doubt):
+                yield SetAside(item.text, item.reason, tuple(item.ids))
+            else:
+                if isinstance(item, Unchanged):
+                    waiting.any_unchanged = True
+                    certain += item.ids if settles else ()
+                yield item
+        yield from self._late(waiting, output)
+        for shapes in self._shapes.values():
+            shapes.end_output()
+        if doubts and inquiry is not None:
+            yield from settle(doubts, certain, inquiry, self._read_answer, self._turns)
+
+    def _of_frame(
+        self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
+    ) -> Record | SetAside | Unchanged | None:
+        """What *frame* is; None if its record waits for a key to be vouched for."""
+        if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
+            return self._set_aside(frame.text, _DOUBLED, output)
+        if frame.id is not None:
+            waiting.any_unchanged = True
+            return Unchanged((frame.id,))
+        return self._record(frame.text, output, waiting)
+
+    def _shapes_of(self, output: Output) -> Shapes:
+        shapes = self._shapes.get(output.form)
+        if shapes is None:
+            shapes = self._shapes[output.form] = Shapes(output.form, self._cluster)
+        return shapes
+
+    def _forget(self) -> None:
+        for shapes in self._shapes.values():
+            shapes.forget()
+
+    # --- one record -------------------------------------------------------------------------------
+
+    def _record(
+        self, text: bytes, output: Output, waiting: "_Waiting | None"
+    ) -> Record | SetAside | None:
+        """The record *text*; None if it waits for a key to be vouched for."""
+        try:
+            record = self._shapes_of(output).read(text, self._vouching)
+        except DocumentError as error:
+            return self._set_aside(text, str(error), output)
+        except Unreadable as error:
+            if error.places and waiting is not None and waiting.bytes < MAX_WAITING_BYTES:
+                try:
+                    owner = self._shapes_of(output).owner_of(text)
+                except (Unreadable, DocumentError):
+                    return self._set_aside(text, str(error), output)
+                self._note(error.places, owner)
+                waiting.add(text, error.places)
+                return None
+            return self._set_aside(text, str(error), output)
+        if record.decision.new:
+            self._note(record.decision.new, str(record.slurm.get("uid", "")))
+        return record
+
+    def _note(self, places: Iterable[Place], owner: str) -> None:
+        vouched = [self._vouching.note(place, owner) for place in sorted(places)]
+        if any(vouched):
+            self._forget()
+
+    def _late(self, waiting: "_Waiting", output: Output) -> Iterator[Record | SetAside]:
+        """The records that waited for a key to be vouched for."""
+        if not waiting.texts:
+            return
+        if not waiting.any_unchanged:
+            by_all = {place for place in waiting.places if self._shapes_of(output).all_show(place)}
+            self._vouching.shown_by_all |= by_all
+            self._forget()
+        for text in waiting.texts:
+            record = self._record(text, output, None)
+            if record is not None:
+                yield record
+        self._vouching_ends()
+
+    def _set_aside(self, text: bytes, reason: str, output: Output) -> SetAside:
+        """*text*, which is one record if that is certain, and may hold others if it is not."""
+        ids = _ids_in(text, self._table)
+        text = text.replace(b"\0", b"")[:EVIDENCE_BYTES]
+        return SetAside(text, reason, tuple(ids[:1] if output.form.sealed else ids))
+
+    def _read_answer(self, chunks: Iterable[bytes], seal: str) -> Iterator[Record | SetAside]:
+        """The records of an answer about one job. Raises `NoAnswer` and `SealMissing`."""
+        output = Output(chunks, self._table, seal, self._max_bytes)
+        for item in output.frames():
+            if isinstance(item, Frame):
+                record = self._record(item.text, output, None)
+                if record is not None:
+                    yield record
+            elif isinstance(item, Doubt):
+                yield SetAside(item.text, item.reason, tuple(item.ids))
+            elif isinstance(item, SetAside):
+                yield item
+
+
+class _Waiting:
+    """Records that wait for an unknown key to be vouched for."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+        self.places: set[Place] = set()
+        self.bytes = 0
+        self.any_unchanged = False
+        """Records of the output were not read: whether they show a place is not known."""
+
+    def add(self, text: bytes, places: Iterable[Place]) -> None:
+        self.texts.append(text)
+        self.places.update(places)
+        self.bytes += len(text)
+
+
+def _ids_in(text: bytes, table: KeyTable) -> list[str]:
+    """The ids that *text* may stand for: its own, and those of records that begin inside it."""
+    found = (match[1].decode("latin-1") for match in table.start.finditer(b"\n" + text))
+    return list(dict.fromkeys(found))
+
+
+def _may_hold_doubles(chunks: Iterable[bytes], table: KeyTable) -> bool:
+    """Whether two records could bear one id: it stands twice where a record could begin."""
+    ids: set[bytes] = set()
+    rest = b"\n"
+    for chunk in chunks:
+        text = rest + chunk
+        found = table.start.findall(text)
+        number = len(ids)
+        ids.update(found)
+        if len(ids) < number + len(found):
+            return True
+        # What may be the first part of a start, but no start that was found.
+        rest = text[max(text.rfind(b"\n"), 0) :]
+        if len(rest) > LONGEST_START or table.start.match(rest):
+            rest = b""
+    return False
+
+
+def _doubled(output: Output) -> frozenset[str]:
+    """The ids that more than one frame of *output* may stand for."""
+    counts: Counter[str] = Counter()
+    for item in output.frames():
+        if isinstance(item, Frame):
+            counts.update(_ids_in(item.text, output.table))
+        elif isinstance(item, Doubt):
+            counts.update(item.ids)
+    return frozenset(record_id for record_id, count in counts.items() if count > 1)
+
+
+def _chunks_of(file: "tempfile.SpooledTemporaryFile[bytes]") -> Iterator[bytes]:
+    file.seek(0)
+    while chunk := file.read(1 << 16):
+        yield chunk
+
+
+__all__ = ["MAX_RECORD_BYTES", "NoAnswer", "Reader", "SealMissing"]

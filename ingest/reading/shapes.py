@@ -1,0 +1,213 @@
+"""Read records by their shapes: the decision about a shape is made once, and kept.
+
+The records of a cluster come in a few hundred shapes: which keys stand on which line.  How a record
+is read depends on the shape alone (`ingest.reading.parsing`), so the first record of a shape is
+judged with care, and the decision serves all others.  Known and unknown keys cost the same.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+from ingest.reading.convert import (
+    Cluster,
+    Converter,
+    DocumentError,
+    SlurmDict,
+    adds_space_to_comments,
+    as_comment,
+    as_text,
+)
+from ingest.reading.lines import Lines
+from ingest.reading.parsing import (
+    GROUP_KEYS,
+    Decision,
+    Form,
+    Place,
+    Shape,
+    Unreadable,
+    decide,
+    key_of,
+    raw_pairs,
+    shown_places,
+    tokens_of,
+)
+from ingest.reading.records import Record
+from ingest.reading.vouching import EveryPlace
+from ingest.slurm import values
+
+MAX_SHAPES = 1 << 12
+"""Shapes of records or lines that are kept from one output to the next; with more, none is."""
+
+_Key = tuple[tuple[int, ...], bool]
+"""The numbers of the shapes of the lines, and whether a space stands at the record's end."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is known of a shape."""
+
+    decision: Decision
+    is_plain: bool
+    """All tokens are keys, no text goes over several lines, and all names in documents differ."""
+    is_exact: bool
+    """Slurm added no space to comments."""
+    exact_comments: tuple[tuple[int, str], ...]
+    """The lines of such comments, where the record is plain, and their names in documents."""
+    volatile: tuple[bytes, ...]
+
+
+class Shapes:
+    """Reads the records of one cluster, kind and form."""
+
+    def __init__(self, form: Form, cluster: Cluster) -> None:
+        self._form = form
+        self._table = form.table
+        self._id = form.table.keys[form.table.first].document
+        self._cluster = cluster
+        self._convert = Converter(form.table, cluster)
+        self._lines = Lines(form, self._convert)
+        self._judged: dict[_Key, _Judged | Unreadable] = {}
+        self._used: set[_Key] = set()
+        """The shapes of the output in hand, those of refused records too."""
+
+    def begin_output(self) -> None:
+        """Forget what holds for one output alone."""
+        if max(len(self._judged), len(self._lines.shapes)) >= MAX_SHAPES:
+            self._lines = Lines(self._form, self._convert)
+            self._judged.clear()
+        self._used.clear()
+
+    def end_output(self) -> None:
+        """Give back the memory that is of use while an output is read."""
+        self._lines.forget()
+
+    def forget(self) -> None:
+        """Judge all shapes anew: other places are vouched for."""
+        self._judged.clear()
+
+    def all_show(self, place: Place) -> bool:
+        """Tell whether every record of the output with the first key of *place* shows *place*."""
+        for numbers, _ in self._used:
+            texts, places = shown_places(tokens_of(self._shape(numbers), self._table))
+            if place[0] in texts and place not in places:
+                return False
+        return True
+
+    def shown(self, sealed: bytes) -> tuple[frozenset[str], frozenset[Place]]:
+        """Return the texts of a record, and the places behind them: see `shown_places`.
+
+        Raises `Unreadable`.
+        """
+        (first, *others), _ = self._form.split_record(sealed.decode("utf-8", "backslashreplace"))
+        lines = [self._form.split_line(first, first=True)]
+        lines += [self._form.split_line(line, first=False) for line in others]
+        return shown_places(tokens_of(tuple(words for words, _ in lines), self._table))
+
+    def read(self, sealed: bytes, vouched: Container[Place]) -> Record:
+        """Return the record *sealed*, with a NUL for each letter of its seal.
+
+        Raises `Unreadable` if the text can be read in no way or in more than one, and
+        `DocumentError` if a value is none that scontrol prints.
+        """
+        text = sealed.decode("utf-8", "backslashreplace")
+        lines, end = self._form.split_record(text)
+        numbers, slurm = self._lines.read(lines)
+        judged = self._judge((tuple(numbers), " " in end), vouched)
+        if slurm is None or not judged.is_plain:
+            slurm = self._carefully(text, judged)
+        for number, name in judged.exact_comments:
+            slurm[name] = as_text(lines[number].partition("=")[2])
+        slurm["cluster_name"] = self._cluster.name
+        record_id = slurm[self._id]
+        return Record(record_id, slurm, sealed, self._form, judged.decision, judged.volatile)
+
+    def owner_of(self, sealed: bytes) -> str:
+        """Return the uid that a record shows, whatever its unknown keys are; empty for none.
+
+        Raises `Unreadable` and `DocumentError` as `read`.
+        """
+        alone = Shapes(self._form, self._cluster)
+        return str(alone.read(sealed, EveryPlace()).slurm.get("uid", ""))
+
+    def _carefully(self, text: str, judged: _Judged) -> SlurmDict:
+        slurm: SlurmDict = {}
+        groups: list[SlurmDict] = []
+        for _, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
+            if key in GROUP_KEYS:
+                if key == "Nodes" or not groups:
+                    groups.append({})
+                groups[-1][values.snake_case(key)] = values.optional(value)
+                continue
+            name, convert = self._convert.field(key)
+            if judged.is_exact and convert is as_comment:
+                convert = as_text
+            try:
+                found = convert(value)
+            except DocumentError as error:
+                raise DocumentError(f"{key}: {error}") from None
+            if not name:
+                slurm.update(found)
+            elif name in slurm:
+                raise DocumentError(f"{key}: another key is called {name} too")
+            elif found is not None or not self._is_left_out(key):
+                slurm[name] = found
+        if groups:
+            slurm["alloc_groups"] = groups
+        return slurm
+
+    def _is_left_out(self, key: str) -> bool:
+        row = self._table.keys.get(key)
+        return row is not None and row.left_out
+
+    # --- shapes -----------------------------------------------------------------------------------
+
+    def _judge(self, key: _Key, vouched: Container[Place]) -> _Judged:
+        known = self._judged.get(key)
+        if known is None:
+            try:
+                known = self._judge_anew(key, vouched)
+            except Unreadable as error:
+                known = error
+            self._judged[key] = known
+        self._used.add(key)
+        if isinstance(known, Unreadable):
+            raise Unreadable(str(known), known.places)
+        return known
+
+    def _shape(self, numbers: Sequence[int]) -> Shape:
+        return tuple(self._lines.shapes[number] for number in numbers)
+
+    def _judge_anew(self, key: _Key, vouched: Container[Place]) -> _Judged:
+        shape = self._shape(key[0])
+        tokens = tokens_of(shape, self._table)
+        decision = decide(tokens, self._form, vouched)
+        names = [tokens[number].name for number in decision.keys]
+        single = [name for name in names if name not in GROUP_KEYS]
+        documents = {self._convert.field(name)[0] for name in single}
+        is_exact = not adds_space_to_comments(self._table, frozenset(names), space_at_end=key[1])
+        is_plain = (
+            self._form.multi_line
+            and not any(line[:1] == ("",) for line in shape)
+            and len(decision.keys) == len(tokens)
+            and len(documents) == len(single)
+        )
+        return _Judged(
+            decision=decision,
+            is_plain=is_plain,
+            is_exact=is_exact,
+            exact_comments=tuple(self._comments(shape)) if is_exact and is_plain else (),
+            volatile=tuple(self._volatile(shape)) if is_plain else (),
+        )
+
+    def _comments(self, shape: Shape) -> Iterator[tuple[int, str]]:
+        for number, line in enumerate(shape):
+            row = self._table.keys.get(key_of(line[0])) if line else None
+            if row and row.value == "comment":
+                yield number, row.document
+
+    def _volatile(self, shape: Shape) -> Iterator[bytes]:
+        """What stands before the values of the volatile keys of a plain record."""
+        for line in shape:
+            for place, word in enumerate(line):
+                if key_of(word) in self._table.volatile:
+                    yield (b" " if place else b"\n   ") + word.encode()

@@ -1,0 +1,91 @@
+"""Vouch for unknown keys that stand behind a user's text.
+
+A key that no row of `ingest.slurm.keys` describes may be a key of a later Slurm, or a part of a
+user's text.  A *place* (the key before, and the unknown key) is vouched for
+
+- once records of two users have shown the place, from then on; or
+- for one output, when every record of the output that has the key before shows the place, so that
+  the dump of a single user is read too.
+
+In ``-o`` form texts hold words with ``=`` too often for either rule.  There a place is vouched for
+when every record of the output that has the key before shows the place, and records of two users
+do; one user is enough behind a text that is neither a name nor a command, in two records or more.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ingest.reading.parsing import Place
+
+MAX_SURVEYED = 10_000
+"""Places that are counted in one output in ``-o`` form."""
+MAX_PLACES_OF_AN_OWNER = 100
+"""Places that one user can be the first to show: a user's texts can hold any number of them."""
+
+
+@dataclass
+class Vouching:
+    """The places that records of one cluster have shown, and the users whose records they were."""
+
+    _owners: dict[Place, set[str]] = field(default_factory=dict)
+    _firsts: Counter[str] = field(default_factory=Counter)
+    """How many places each owner was the first to show."""
+    shown_by_all: frozenset[Place] = frozenset()
+    """Places that every record of the output in hand shows."""
+
+    def note(self, place: Place, owner: str) -> bool:
+        """Note that a record of *owner* shows *place*; return whether that vouches for *place*."""
+        owners = self._owners.get(place)
+        if owners is None:
+            if self._firsts[owner] < MAX_PLACES_OF_AN_OWNER:
+                self._firsts[owner] += 1
+                self._owners[place] = {owner}
+            return False
+        if len(owners) > 1:
+            return False
+        owners.add(owner)
+        return len(owners) > 1
+
+    def __contains__(self, place: object) -> bool:
+        return place in self.shown_by_all or len(self._owners.get(place, ())) > 1  # type: ignore[call-overload]
+
+
+@dataclass
+class Survey:
+    """How often the records of one output show the places behind their texts."""
+
+    texts: Counter[str] = field(default_factory=Counter)
+    """Records that have a text, by its key."""
+    places: Counter[Place] = field(default_factory=Counter)
+    owners: dict[Place, set[str]] = field(default_factory=dict)
+    """Two users at most whose records show a place."""
+
+    def note(self, texts: Iterable[str], places: Iterable[Place], owner: str) -> None:
+        """Note what one record shows (`ingest.reading.parsing.shown_places`), and its owner."""
+        self.texts.update(texts)
+        for place in places:
+            if place in self.places or len(self.places) < MAX_SURVEYED:
+                self.places[place] += 1
+                owners = self.owners.setdefault(place, set())
+                if len(owners) < 2:
+                    owners.add(owner)
+
+    def shown_by_all(self) -> frozenset[Place]:
+        """Return the places that are vouched for in an output in ``-o`` form."""
+        return frozenset(
+            place
+            for place, count in self.places.items()
+            if count == self.texts[place[0]]
+            and (
+                len(self.owners[place]) > 1
+                or (count > 1 and place[0] not in {"JobName", "Command", "SubmitLine"})
+            )
+        )
+
+
+class EveryPlace:
+    """All places: to see what a record would say if its unknown keys were Slurm's own."""
+
+    def __contains__(self, place: object) -> bool:
+        return True

@@ -1,0 +1,132 @@
+"""Make documents of records that are new, and updates of documents for records that changed.
+
+All functions are pure; `ingest.sync.sync_rounds` reads and writes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pymongo import ReplaceOne, UpdateOne
+
+from config import ClusterSettings
+from ingest.accounts.users import NAME_FIELDS, Names
+from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
+from ingest.database.store import Document
+from ingest.reading.convert import SlurmDict
+from ingest.slurm.kinds import JOBS, Kind
+from ingest.slurm.sacct import AccountedJob
+from ingest.sync.fingerprints import Fingerprint, finished_at
+
+SACCT = "sacct"
+"""``cw.source`` of a job that no scrape showed."""
+HISTORY_STEPS = 20
+"""The newest states of a job that ``cw.history`` keeps."""
+
+
+def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
+    """Return the three usernames of a job's ``cw``: one from Slurm, the others from *users*."""
+    name = slurm[cluster.username_field]
+    return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
+
+
+@dataclass(frozen=True)
+class DocumentUpdates:
+    """Makes the documents and updates of one cluster's jobs or nodes."""
+
+    cluster: ClusterSettings
+    kind: Kind
+
+    def document_id(self, record_id: str) -> str:
+        """Return the ``_id`` of a record's document."""
+        return f"{self.cluster.name}/{record_id}"
+
+    def identity(self, record_id: str) -> Document:
+        """Return the filter for one document, by its unique index."""
+        return {
+            f"slurm.{self.kind.id_key}": record_id,
+            "slurm.cluster_name": self.cluster.name,
+        }
+
+    def new(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
+        """Return the document of a record that is seen for the first time."""
+        document: Document = {"_id": self.document_id(slurm[self.kind.id_key]), "slurm": slurm}
+        document["cw"] = self._cw(slurm, users, now) | {"first_seen": now, "last_changed": now}
+        if self.kind is JOBS:
+            document["cw"]["history"] = [_step(slurm, now)]
+            document["user"] = {}
+        return document
+
+    def replacement(
+        self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime
+    ) -> ReplaceOne[Document]:
+        """Return the write of a new document in place of one whose id was reused."""
+        document = self.new(slurm, users, now)
+        return ReplaceOne(self.identity(slurm[self.kind.id_key]), document)
+
+    def update(
+        self,
+        before: Fingerprint,
+        slurm: SlurmDict,
+        users: Mapping[str, Names],
+        now: datetime,
+        *,
+        changed: bool,
+    ) -> UpdateOne:
+        """Return the update of everything but ``user`` and ``first_seen``."""
+        cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
+        update: Document = {
+            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
+            "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": ""},
+        }
+        if self.kind is JOBS and before.state != slurm.get("job_state"):
+            step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
+            update["$push"] = {"cw.history": step}
+        return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
+
+    def vanished(self, record_id: str, now: datetime) -> UpdateOne:
+        """Return the update of a record that is gone from the cluster."""
+        cw: Document = {"cw.vanished": now}
+        if self.kind is JOBS:
+            finished = {"$ifNull": ["$cw.finished_at", now]}
+            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
+        return UpdateOne(self.identity(record_id), [{"$set": cw}])
+
+    def ended(self, job: AccountedJob, now: datetime) -> UpdateOne:
+        """An update of a job that had vanished, by what accounting tells of its end."""
+        finished = finished_at({"job_state": job.state, "end_time": job.end_time}, now)
+        values = {
+            "cw.accounting": job.end(),
+            "cw.finished_at": finished,
+            "cw.filters.finished_at": finished or NOT_FINISHED,
+        }
+        return UpdateOne(self.identity(job.job_id), {"$set": values})
+
+    def accounted(self, job: AccountedJob, users: Mapping[str, Names], now: datetime) -> Document:
+        """The document of an ended job that no scrape showed."""
+        document = self.new(job.document(self.cluster), users, now)
+        document["cw"] |= {"vanished": now, "source": SACCT}
+        return document
+
+    def accounted_anew(
+        self, job: AccountedJob, users: Mapping[str, Names], now: datetime
+    ) -> UpdateOne:
+        """An update of such a document by a later run of the job."""
+        slurm = job.document(self.cluster)
+        cw = self._cw(slurm, users, now) | {"last_changed": now}
+        values = {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}
+        step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
+        update = {"$set": values, "$push": {"cw.history": step}}
+        return UpdateOne(self.identity(job.job_id), update)
+
+    def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
+        if self.kind is not JOBS:
+            return {"filters": node_search_fields(slurm)}
+        names, finished = job_cw(slurm, self.cluster, users), finished_at(slurm, now)
+        filters = job_search_fields(slurm, names.values(), finished)
+        return {**names, "finished_at": finished, "filters": filters}
+
+
+def _step(slurm: SlurmDict, now: datetime) -> Document:
+    """Return a step of a job's history: the state, and when a scrape first showed it."""
+    return {"state": slurm.get("job_state"), "seen": now}

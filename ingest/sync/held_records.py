@@ -1,0 +1,58 @@
+"""Read what the database holds of a cluster's jobs or nodes."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pymongo.collection import Collection
+
+from ingest.database.store import Document
+from ingest.reading.convert import SlurmDict
+from ingest.sync.document_updates import DocumentUpdates
+from ingest.sync.fingerprints import Fingerprint, fingerprint
+
+_FETCHED_AT_ONCE = 250
+"""Documents that Mongo sends at once; left alone it sends 16 MB, ten times as much when decoded."""
+_IDS_AT_ONCE = 100
+"""Ids in one ``$in``."""
+
+
+class Held(NamedTuple):
+    """A record as the database holds it."""
+
+    slurm: SlurmDict
+    fingerprint: Fingerprint
+    is_present: bool
+    """Whether the record is not marked as gone."""
+
+
+class HeldRecords:
+    """The documents of one cluster and kind in *collection*."""
+
+    def __init__(self, collection: Collection[Document], updates: DocumentUpdates) -> None:
+        self._collection = collection
+        self._updates = updates
+        self._present = {"slurm.cluster_name": updates.cluster.name, "cw.vanished": None}
+
+    def present(self) -> Iterator[tuple[str, Fingerprint]]:
+        """Yield the id and fingerprint of each record that is not gone. Raises pymongo's errors."""
+        found = self._collection.find(self._present, {"slurm": 1}, batch_size=_FETCHED_AT_ONCE)
+        for document in found:
+            yield document["slurm"][self._updates.kind.id_key], fingerprint(document["slurm"])
+
+    def present_ids(self) -> set[str]:
+        """Return the ids of the records that are not gone. Raises pymongo's errors."""
+        path = f"slurm.{self._updates.kind.id_key}"
+        found = self._collection.find(self._present, {path: 1})
+        return {document["slurm"][self._updates.kind.id_key] for document in found}
+
+    def of(self, record_ids: Sequence[str]) -> dict[str, Held]:
+        """Return those of the records that the database holds, by id. Raises pymongo's errors."""
+        held = {}
+        for start in range(0, len(record_ids), _IDS_AT_ONCE):
+            ids = [self._updates.document_id(each) for each in record_ids[start:][:_IDS_AT_ONCE]]
+            shown = {"slurm": 1, "cw.vanished": 1}
+            for found in self._collection.find({"_id": {"$in": ids}}, shown):
+                slurm = found["slurm"]
+                is_present = found.get("cw", {}).get("vanished") is None
+                held[slurm[self._updates.kind.id_key]] = Held(slurm, fingerprint(slurm), is_present)
+        return held

@@ -1,0 +1,444 @@
+"""Bring the database up to date with the outputs of scontrol, one output after the other.
+
+A round is one output of one cluster, read to its end by `SyncRounds.take_in`.  Records become
+documents, and only what changed is written.  Writes go out in batches; one batch is written while
+the next is read.  Only an output that was read to its end, without an error, says which jobs are
+gone.  An error leaves everything as it was, apart from the records that came whole before it.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+from pymongo.results import BulkWriteResult
+
+from config import ClusterSettings
+from ingest.accounts.users import Names, refresh_jobs, username_map
+from ingest.database.change_tokens import read_scraped_token, write_scraped
+from ingest.database.store import Document, Store
+from ingest.database.transactions import in_transaction
+from ingest.reading.convert import SlurmDict
+from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
+from ingest.slurm.kinds import JOBS, Kind
+from ingest.sync.background_writer import BackgroundWriter
+from ingest.sync.document_updates import DocumentUpdates
+from ingest.sync.fingerprints import (
+    Fingerprint,
+    fingerprint,
+    is_another_job,
+    is_finished,
+    owner_name,
+)
+from ingest.sync.held_records import Held, HeldRecords
+from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
+from ingest.sync.quarantine import Quarantine
+from ingest.sync.read_back import ReadBack
+from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
+
+BATCH = 250
+"""Records in one bulk write, at most."""
+BATCH_BYTES = 4 << 20
+"""Bytes of text in one bulk write, at most, apart from the last record: a transaction that is too
+large fails as a whole."""
+SMALL_WRITE = 50
+"""Records that are worth a write of their own where nothing else is being written."""
+
+DUPLICATE_KEY = 11000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RoundCounts:
+    """What one round did. ``read`` counts all records: written, unchanged and in quarantine."""
+
+    read: int = 0
+    inserted: int = 0
+    changed: int = 0
+    set_aside: int = 0
+    vanished: int = 0
+    unseen_ends: list[str] = field(default_factory=list)
+    """Ids of jobs that vanished before a scrape showed them finished."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why records were set aside, and how many for each reason."""
+
+
+class DocumentsMissing(Exception):
+    """Documents that the service wrote are gone from the database."""
+
+
+class _Read(NamedTuple):
+    """A record that was read."""
+
+    slurm: SlurmDict
+    mark: TextMark
+    """By which the record's text is recognised in later rounds."""
+    size: int
+    """Bytes of text."""
+
+
+@dataclass
+class _Batch:
+    """What is written at once."""
+
+    read: list[_Read] = field(default_factory=list)
+    size: int = 0
+    is_last: bool = False
+    """Whether the round's records for the quarantine are complete."""
+
+    def add(self, read: _Read) -> None:
+        self.read.append(read)
+        self.size += read.size
+
+    def is_full(self) -> bool:
+        return len(self.read) >= BATCH or self.size >= BATCH_BYTES
+
+
+BeforeGone = Callable[[int, int, int], None]
+"""Takes how many records were read, how many were expected (those known before, less the finished
+ones that are missing), and how many unfinished jobs are missing. Raises to keep all of them."""
+
+BulkWrite = Callable[[Collection[Document], Sequence[Any]], tuple[BulkWriteResult, ObjectId | None]]
+"""Writes operations all or none, in any order, and returns what `write_scraped` does."""
+
+
+def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
+    """Return a `BulkWrite` for *cluster* that asks for no lease."""
+    return lambda collection, operations: in_transaction(
+        store,
+        lambda session: write_scraped(store, session, collection, operations, cluster.name),
+    )
+
+
+def _read(record: Record) -> _Read:
+    """Return *record* as it is to be written."""
+    slurm, size = record.slurm, len(record.sealed)
+    if size > LONGEST_TEXT:
+        size -= cut_long_texts(slurm)
+    return _Read(slurm, text_mark(record), size)
+
+
+class SyncRounds:
+    """Takes the outputs of one cluster's jobs or nodes into the store, round after round."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: ClusterSettings,
+        kind: Kind,
+        *,
+        volatile_interval: float,
+        bulk_write: BulkWrite | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._kind = kind
+        self._updates = DocumentUpdates(cluster, kind)
+        self._volatile_interval = volatile_interval
+        self._write_operations = bulk_write or plain_bulk_write(store, cluster)
+        self._clock = clock
+        self._collection: Collection[Document] = store.database[kind.plural]
+        self._held = HeldRecords(self._collection, self._updates)
+        self._quarantine = Quarantine(store, cluster.name, kind.plural)
+        self._seen: SeenRecords | None = None
+        self._token: ObjectId | None = None
+        """Of the last scrape that changed the documents, as far as this object knows."""
+        self._read_back = ReadBack(self._held, cluster.name, kind.plural)
+
+    def known(self, texts: Sequence[bytes]) -> list[str | None]:
+        """Return the id of each record in *texts* that says nothing new, None for the others.
+
+        For `ingest.reading.reader.Reader.read`.  The answer depends on what this object took in, so
+        it goes with one reader and with texts of one cluster's scontrol.  Between a failure and the
+        next round all answers are None.
+        """
+        return nothing_seen(texts) if self._seen is None else self._seen.known(texts)
+
+    def take_in(
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        present: Iterable[str] = (),
+        *,
+        before_gone: BeforeGone | None = None,
+        is_complete: bool = True,
+    ) -> RoundCounts:
+        """Read *records* to their end and bring the database up to date with them.
+
+        *present* are ids that are known to be there whatever *records* say; it is read when
+        *records* has come to its end.  *before_gone* is called before records are marked as gone,
+        and may raise.  *is_complete* says that *records* are all records of the
+        cluster, so that the others are marked as gone.
+
+        Raises what *records* raises and pymongo's errors.  Nothing is marked as gone then, and the
+        next round writes what is missing.
+        """
+        try:
+            return self._take_in(records, present, before_gone, is_complete)
+        except BaseException:
+            self._seen = None  # a write may have been lost, or done without our knowing
+            raise
+
+    def _take_in(
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        present: Iterable[str],
+        before_gone: BeforeGone | None,
+        is_complete: bool,
+    ) -> RoundCounts:
+        seen = self._seen = self._load_unless_seen()
+        unseen = seen.begin(self._clock().timestamp(), self._volatile_interval)
+        known = len(unseen)
+        self._quarantine.begin()
+        users = username_map(self._store, self._cluster.username_field)
+        counts = RoundCounts()
+        with BackgroundWriter[_Batch](
+            lambda batch: self._write(batch, users, counts, seen)
+        ) as writer:
+            for batch in self._batches(records, unseen, counts, writer.is_idle):
+                writer.put(batch)
+            writer.wait()
+        if is_complete:
+            gone = sorted(unseen.difference(present))
+            if self._kind is JOBS:
+                counts.unseen_ends = [
+                    record_id
+                    for record_id in gone
+                    if not is_finished(seen[record_id].fingerprint.state)
+                ]
+            if before_gone is not None:
+                lost = len(counts.unseen_ends)
+                before_gone(counts.read, known - (len(gone) - lost), lost)
+            self._mark_vanished(seen, gone, counts)
+        self._follow_users(users)
+        self._read_back.compare_some(seen)
+        return counts
+
+    def _batches(
+        self,
+        records: Iterable[Record | SetAside | Unchanged],
+        unseen: set[str],
+        counts: RoundCounts,
+        is_idle: Callable[[], bool],
+    ) -> Iterator[_Batch]:
+        """Yield what is to be written, in batches, also what came before an error.
+
+        A batch is small when the writer is idle: in most rounds few records change, and they are
+        written while the cluster is still sending.
+
+        Counts *records* and removes their ids from *unseen*.
+        """
+        batch = _Batch()
+        try:
+            for item in records:
+                if isinstance(item, Unchanged):
+                    counts.read += len(item.ids)
+                    unseen.difference_update(item.ids)
+                    continue
+                counts.read += 1
+                if isinstance(item, SetAside):
+                    unseen.difference_update(item.ids)
+                    counts.set_aside += 1
+                    counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
+                    self._quarantine.add(item)
+                else:
+                    unseen.discard(item.id)
+                    batch.add(_read(item))
+                if batch.is_full() or (len(batch.read) >= SMALL_WRITE and is_idle()):
+                    yield batch
+                    batch = _Batch()
+        except Exception:
+            batch.is_last = True
+            yield batch
+            raise
+        batch.is_last = True
+        yield batch
+
+    def forget(self) -> None:
+        """Read the database anew in the next round: another process may have written."""
+        self._seen = None
+
+    def _load_unless_seen(self) -> SeenRecords:
+        """Return what is remembered, unless another process has written meanwhile."""
+        token = read_scraped_token(self._store, self._kind.plural, self._cluster.name)
+        if self._seen is not None:
+            if token == self._token:
+                return self._seen
+            logger.warning(
+                "database: another process has changed the documents, or a backup was restored; "
+                "everything is compared anew",
+                extra={"cluster": self._cluster.name, "kind": self._kind.plural},
+            )
+        self._token = token
+        seen = SeenRecords(self._kind.table)
+        now = self._clock().timestamp()
+        for record_id, found in self._held.present():
+            seen[record_id] = Entry(found, now, NO_MARK)
+        return seen
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def bulk_write(self, operations: Sequence[Any]) -> BulkWriteResult:
+        """Write *operations* on the documents of this cluster and kind, all or none.
+
+        What is remembered of present records stays valid only if *operations* leave them alone.
+        """
+        result, token = self._write_operations(self._collection, operations)
+        if token is not None:
+            self._token = token
+        return result
+
+    def _write(
+        self, batch: _Batch, users: Mapping[str, Names], counts: RoundCounts, seen: SeenRecords
+    ) -> None:
+        now = self._clock()
+        if batch.is_last:
+            self._quarantine.write(now)
+        if self._kind is JOBS:
+            self._keep_owners(batch, seen)
+        fresh: dict[str, tuple[SlurmDict, Fingerprint]] = {}
+        operations: list[UpdateOne | ReplaceOne[Document]] = []
+        written: dict[str, Entry] = {}
+        for slurm, mark, _ in batch.read:
+            record_id = slurm[self._kind.id_key]
+            new = Entry(fingerprint(slurm), now.timestamp(), mark)
+            known = seen.get(record_id)
+            if known is None:
+                fresh[record_id] = (slurm, new.fingerprint)
+            elif not known.needs_write(new, self._volatile_interval):
+                seen[record_id] = known.seen_as(new)
+                continue
+            else:
+                before, after = known.fingerprint, new.fingerprint
+                changed = before.stable != after.stable
+                operations.append(self._over(before, slurm, after, users, now, changed=changed))
+            written[record_id] = new
+        if fresh:
+            counts.inserted += self._insert(fresh, users, now, operations)
+        if operations:
+            done = self.bulk_write(operations)
+            if done.matched_count < len(operations):
+                raise DocumentsMissing(
+                    f"{len(operations) - done.matched_count} {self._kind.plural} of "
+                    f"{self._cluster.name} are no longer in the database: somebody removed them; "
+                    "the next round inserts them again"
+                )
+        counts.changed += len(operations)
+        for record_id, entry in written.items():
+            seen[record_id] = entry
+
+    def _keep_owners(self, batch: _Batch, seen: SeenRecords) -> None:
+        """Keep the known name of an owner for whom Slurm gives no name.
+
+        Slurm's name service fails now and then.  The jobs stay their owners' meanwhile, and a uid
+        that is given to another person does not take them along.
+        """
+        unnamed = {}
+        for read in batch.read:
+            if owner_name(read.slurm) is None:
+                record_id = read.slurm[self._kind.id_key]
+                known = seen.get(record_id)
+                if known is None or known.fingerprint.owner:
+                    unnamed[record_id] = read.slurm
+        field = self._cluster.username_field
+        for record_id, held in self._held.of(list(unnamed)).items():
+            slurm = unnamed[record_id]
+            name = owner_name(held.slurm)
+            is_another = is_another_job(held.fingerprint, fingerprint(slurm), slurm)
+            if name is not None and field in held.slurm and not is_another:
+                slurm[field] = name
+
+    def _over(
+        self,
+        before: Fingerprint,
+        slurm: SlurmDict,
+        new: Fingerprint,
+        users: Mapping[str, Names],
+        now: datetime,
+        *,
+        changed: bool,
+    ) -> UpdateOne | ReplaceOne[Document]:
+        """Return the write of *slurm* over the document that has the fingerprint *before*."""
+        if self._kind is JOBS and is_another_job(before, new, slurm):
+            self._keep_former(slurm[self._kind.id_key])
+            return self._updates.replacement(slurm, users, now)
+        return self._updates.update(before, slurm, users, now, changed=changed)
+
+    def _insert(
+        self,
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+        operations: list[UpdateOne | ReplaceOne[Document]],
+    ) -> int:
+        """Insert *fresh* records. Return how many were inserted.
+
+        Records that came back, or that another process inserted first, become *operations*.
+        """
+        missing = dict(fresh)
+        try:
+            self._insert_all(missing, users, now)
+        except BulkWriteError as error:
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                raise
+            held = self._held.of(list(fresh))
+            operations += self._over_held(held, fresh, users, now)
+            missing = {key: value for key, value in fresh.items() if key not in held}
+            if missing and len(missing) < len(fresh):
+                self._insert_all(missing, users, now)
+        return len(missing)
+
+    def _insert_all(
+        self,
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+    ) -> None:
+        inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
+        self.bulk_write(inserts)
+
+    def _over_held(
+        self,
+        held: Mapping[str, Held],
+        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        users: Mapping[str, Names],
+        now: datetime,
+    ) -> Iterator[UpdateOne | ReplaceOne[Document]]:
+        for record_id, before in held.items():
+            slurm, new = fresh[record_id]
+            yield self._over(before.fingerprint, slurm, new, users, now, changed=True)
+
+    def _keep_former(self, record_id: str) -> None:
+        """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
+        former = self._collection.find_one(self._updates.identity(record_id))
+        if former is not None:
+            # Both times: a job whose owner changed twice has one submit time.
+            first_seen = former["cw"].get("first_seen")
+            former["_id"] += f"/{former['slurm'].get('submit_time')}/{first_seen}"
+            self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
+
+    def _follow_users(self, users: Mapping[str, Names]) -> None:
+        """Refresh the names in the jobs of accounts that changed during the round."""
+        field = self._cluster.username_field
+        if self._kind is JOBS:
+            now = username_map(self._store, field)
+            for name in now.keys() | users.keys():
+                if now.get(name) != users.get(name):
+                    refresh_jobs(self._store, field, name)
+
+    # --- what is gone ---------------------------------------------------------------------------
+
+    def _mark_vanished(self, seen: SeenRecords, gone: Sequence[str], counts: RoundCounts) -> None:
+        now = self._clock()
+        for start in range(0, len(gone), BATCH):
+            batch = gone[start : start + BATCH]
+            self.bulk_write([self._updates.vanished(record_id, now) for record_id in batch])
+            for record_id in batch:
+                del seen[record_id]
+        counts.vanished += len(gone)

@@ -1,0 +1,64 @@
+"""Ask a cluster about the jobs whose records an output leaves in doubt."""
+
+import logging
+from collections.abc import Mapping
+
+from ingest.reading.records import Answer, NotAsked
+from ingest.reading.squeue_check import ListUnreadable, read_list
+from scraper.slurm_commands import list_command, new_seal, show_job_command, time_format_line
+from scraper.ssh.connection import Connection
+from scraper.ssh.errors import CommandFailed, NotAnswered
+
+logger = logging.getLogger(__name__)
+
+
+def ask_for_list(connection: Connection, cluster_name: str, scontrol: str) -> dict[str, str]:
+    """Return the owners' uids by job id, as squeue lists them. Raises `ScrapeError`."""
+    command = list_command(scontrol)
+    try:
+        return read_list(b"".join(connection.run(command)))
+    except ListUnreadable as error:
+        raise NotAnswered(cluster_name, f"{command!r}: {error}") from error
+
+
+class ClusterInquiry:
+    """An `ingest.reading.records.Inquiry` over one connection, for one round."""
+
+    def __init__(
+        self, connection: Connection, cluster_name: str, scontrol: str, *, seal_on_stdin: bool
+    ) -> None:
+        self.connection = connection
+        self._cluster_name = cluster_name
+        self._scontrol = scontrol
+        self._seal_on_stdin = seal_on_stdin
+        self.listed: dict[str, str] = {}
+        """The jobs that squeue listed in this round: they are there, whatever else is known."""
+
+    def owners(self) -> Mapping[str, str] | None:
+        """Return the uid of every job by id; None if squeue can't be asked."""
+        try:
+            self.listed = ask_for_list(self.connection, self._cluster_name, self._scontrol)
+        except (CommandFailed, NotAnswered) as error:
+            logger.warning(
+                "squeue: jobs in doubt stay unread: %s",
+                error.message,
+                extra={"cluster": self._cluster_name},
+            )
+            return None
+        return self.listed
+
+    def show(self, job_id: str) -> Answer | None:
+        """Ask scontrol for one job; None if the job is gone. Raises `NotAsked`."""
+        if not self._seal_on_stdin:
+            raise NotAsked(
+                "the job is in doubt and can't be asked for alone: replace "
+                "clockwork-forced-command on the login host by the one of this release"
+            )
+        seal = new_seal()
+        command = show_job_command(self._scontrol, job_id)
+        try:
+            return Answer(list(self.connection.run(command, time_format_line(seal))), seal)
+        except CommandFailed as error:
+            if error.is_unknown_job:
+                return None
+            raise NotAsked(f"the job is in doubt and can't be asked for alone: {error}") from error

@@ -1,0 +1,291 @@
+"""/metrics: what Prometheus reads, and that it is true."""
+
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pymongo import MongoClient
+
+from api.app import build_app, build_metrics_app
+from api.endpoints.metrics import Metrics
+from api.stats.census import CENSUS_SECONDS, ClusterStats
+from config import ApiSettings
+from ingest.accounts.users import add_user
+from ingest.database.store import Store
+from ingest.sync.round_log import RoundLog
+from tests.api.support.client import Answer, Client
+from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
+from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.problems import assert_problem
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def samples(text: bytes) -> Samples:
+    """The value of every sample, by its name and labels; none may be there twice."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def figures(store: Store, clock: Clock) -> Samples:
+    """What a Prometheus reads that asks for the first time."""
+    return samples(Metrics(ClusterStats(store, CLUSTERS, clock)).text())
+
+
+def of(found: Samples, name: str, **labels: str) -> dict[Any, float]:
+    """The samples of one name that have all the labels, by the values of the others."""
+    chosen: dict[Any, float] = {}
+    for (sample, its_labels), value in found.items():
+        rest = dict(its_labels)
+        if sample == name and all(rest.pop(key, None) == text for key, text in labels.items()):
+            others = tuple(rest[key] for key in sorted(rest))
+            chosen[others[0] if len(others) == 1 else others] = value
+    return chosen
+
+
+def one(found: Samples, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+# --- rounds ---------------------------------------------------------------------------------------
+
+
+def test_a_round_that_went_well(store: Store, clock: Clock) -> None:
+    RoundLog(store, "mila", clock).succeeded("jobs", 2.5, COUNTS, 3_000_000_000)
+    RoundLog(store, "mila", clock).succeeded("jobs", 1.5, COUNTS, 3_000_000_000)
+    found = figures(store, clock)
+
+    mine = {"cluster": "mila", "kind": "jobs"}
+    assert one(found, "clockwork_up", **mine) == 1
+    assert one(found, "clockwork_round_duration_seconds", **mine) == 1.5
+    for name in ("success", "attempt"):
+        when = one(found, f"clockwork_last_{name}_timestamp_seconds", **mine)
+        assert when == NOON.timestamp()
+    assert of(found, "clockwork_rounds_total", **mine) == {"ok": 2, "failed": 0}
+    for name, count in {
+        "records": 7,
+        "new_records": 1,
+        "changed_records": 2,
+        "gone_records": 4,
+        "set_aside_records": 3,
+        "bytes": 3_000_000_000,
+    }.items():
+        assert one(found, f"clockwork_round_{name}", **mine) == count
+        assert one(found, f"clockwork_{name}_total", **mine) == 2 * count
+
+
+def test_a_failure_after_a_success(store: Store, clock: Clock) -> None:
+    log = RoundLog(store, "mila", clock)
+    log.succeeded("nodes", 2.5, COUNTS, 100)
+    clock.now += timedelta(minutes=5)
+    log.failed("nodes", 10.0, "no route to host")
+    found = figures(store, clock)
+
+    mine = {"cluster": "mila", "kind": "nodes"}
+    assert one(found, "clockwork_up", **mine) == 0
+    assert one(found, "clockwork_last_success_timestamp_seconds", **mine) == NOON.timestamp()
+    assert one(found, "clockwork_last_attempt_timestamp_seconds", **mine) == clock.now.timestamp()
+    assert one(found, "clockwork_round_duration_seconds", **mine) == 10.0
+    assert one(found, "clockwork_round_records", **mine) == 7
+    assert of(found, "clockwork_rounds_total", **mine) == {"ok": 1, "failed": 1}
+
+
+def test_a_cluster_that_was_never_scraped_is_down_and_not_absent(
+    store: Store, clock: Clock
+) -> None:
+    found = figures(store, clock)
+
+    down = {(name, kind): 0.0 for name in ("mila", "beluga") for kind in ("jobs", "nodes")}
+    assert of(found, "clockwork_up") == down
+    assert of(found, "clockwork_last_success_timestamp_seconds") == down
+    assert of(found, "clockwork_records_total") == down
+    assert of(found, "clockwork_round_records") == {}
+
+
+@pytest.mark.parametrize(("kind", "interval"), [("jobs", 60), ("nodes", 300)])
+def test_a_daemon_that_has_died_is_no_cluster_that_is_up(
+    store: Store, clock: Clock, kind: str, interval: int
+) -> None:
+    RoundLog(store, "mila", clock).succeeded(kind, 2.5, COUNTS, 100)
+    mine = {"cluster": "mila", "kind": kind}
+
+    clock.now += timedelta(seconds=3 * interval + 120)  # the command's time limit
+    assert one(figures(store, clock), "clockwork_up", **mine) == 1
+    clock.now += timedelta(seconds=1)
+    assert one(figures(store, clock), "clockwork_up", **mine) == 0
+
+
+def test_a_cluster_that_left_the_configuration_is_absent(store: Store, clock: Clock) -> None:
+    RoundLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
+
+    assert not of(figures(store, clock), "clockwork_up", cluster="cedar")
+
+
+# --- jobs and nodes -------------------------------------------------------------------------------
+
+
+def test_jobs_by_state_and_partition(store: Store, clock: Clock) -> None:
+    store.jobs.insert_many(
+        [
+            a_job(1, "RUNNING", "long"),
+            a_job(2, "RUNNING", "main"),
+            a_job(3, "PENDING", "long,main"),
+            a_job(4, "PENDING", "long"),
+            a_job(5, "PENDING", None),
+            a_job(6, "COMPLETED", "long", finished_ago=10),
+            job_document({**MILA_JOB, "job_id": "7", "cluster_name": "cedar"}),
+            job_document({**MILA_JOB, "job_id": "8", "cluster_name": "beluga"}),
+        ]
+    )
+    found = figures(store, clock)
+
+    assert of(found, "clockwork_jobs", cluster="mila") == {"RUNNING": 2, "PENDING": 3}
+    assert of(found, "clockwork_partition_jobs", cluster="mila") == {
+        ("long", "RUNNING"): 1,
+        ("main", "RUNNING"): 1,
+        ("long", "PENDING"): 2,
+        ("main", "PENDING"): 1,
+        ("", "PENDING"): 1,
+    }
+    assert of(found, "clockwork_jobs", cluster="beluga") == {"RUNNING": 1}
+    assert not of(found, "clockwork_jobs", cluster="cedar")
+
+
+def test_nodes_cpus_and_gpus(store: Store, clock: Clock) -> None:
+    vanished = a_node(9, "IDLE", "cpu=100", None)
+    vanished["cw"]["vanished"] = NOON
+    store.nodes.insert_many(
+        [
+            a_node(1, "MIXED", "cpu=40,mem=1G,gres/gpu=8", "cpu=2,gres/gpu=1"),
+            a_node(2, "MIXED", "cpu=40,mem=1G,gres/gpu=8", "cpu=2,gres/gpu=1"),
+            a_node(3, "IDLE+DRAIN", "cpu=64,gres/gpu:a100=4", None),
+            a_node(4, "IDLE", "cpu=1", None),
+            a_node(5, "DOWN*", None, None),
+            a_node(6, "DOWN*", "no TRES at all", None),
+            vanished,
+        ]
+    )
+    found = figures(store, clock)
+
+    states = {"MIXED": 2, "IDLE+DRAIN": 1, "IDLE": 1, "DOWN*": 2}
+    assert of(found, "clockwork_nodes", cluster="mila") == states
+    assert one(found, "clockwork_cpus", cluster="mila") == 145
+    assert one(found, "clockwork_allocated_cpus", cluster="mila") == 4
+    assert one(found, "clockwork_gpus", cluster="mila") == 20
+    assert one(found, "clockwork_allocated_gpus", cluster="mila") == 2
+    assert one(found, "clockwork_nodes_without_tres", cluster="mila") == 2
+    assert one(found, "clockwork_cpus", cluster="beluga") == 0
+
+
+@pytest.mark.parametrize(
+    "text", ['quo"te', "line\nbreak", "back\\slash", "é", "\x1b[31m", "} 1\n#"]
+)
+def test_text_of_a_cluster_stays_inside_its_label(store: Store, clock: Clock, text: str) -> None:
+    store.jobs.insert_one(a_job(1, text, text))
+
+    assert of(figures(store, clock), "clockwork_jobs", cluster="mila") == {text: 1}
+
+
+# --- the format -----------------------------------------------------------------------------------
+
+
+def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
+    for family in text_string_to_metric_families(
+        Metrics(ClusterStats(store, CLUSTERS, clock)).text().decode()
+    ):
+        assert family.name.startswith("clockwork_")
+        assert family.documentation.endswith(".")
+        counts = all(sample.name.endswith("_total") for sample in family.samples)
+        assert family.type == ("counter" if family.samples and counts else "gauge")
+
+
+def test_the_figures_are_kept_for_a_moment(store: Store, clock: Clock) -> None:
+    metrics = Metrics(ClusterStats(store, CLUSTERS, clock))
+    before = metrics.text()
+    store.jobs.insert_one(a_job(1, "RUNNING", "long"))
+
+    clock.now += timedelta(seconds=CENSUS_SECONDS) - timedelta(microseconds=1)
+    assert metrics.text() == before
+    clock.now += timedelta(microseconds=1)
+    after = metrics.text()
+    assert of(samples(after), "clockwork_jobs", cluster="mila") == {"RUNNING": 1}
+
+    store.jobs.delete_many({})
+    clock.now -= timedelta(days=1)  # somebody set the machine's clock
+    assert not of(samples(metrics.text()), "clockwork_jobs", cluster="mila")
+
+
+# --- over HTTP ------------------------------------------------------------------------------------
+
+
+def ask(app: Any, method: str = "GET", query: str = "", **headers: str) -> Answer:
+    return Client(app, headers).call(method, "/metrics", query)
+
+
+@pytest.fixture
+def authorization(store: Store) -> Mapping[str, str]:
+    _, token = add_user(store, "prometheus@mila.example")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_token_is_asked_for(store: Store, clock: Clock, authorization: Mapping[str, str]) -> None:
+    app = build_app(store, clock, CLUSTERS)
+
+    refusal = ask(app)
+    assert_problem(refusal, 401)
+    assert refusal.header("WWW-Authenticate")
+    assert_problem(ask(app, Authorization="Bearer cw_" + "x" * 43), 401)
+    answer = ask(app, **authorization)
+    assert answer.status == 200
+    assert answer.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+    assert len(of(samples(answer.body), "clockwork_up")) == 4
+
+
+def test_open_metrics_are_for_everyone_and_nothing_else_is(store: Store, clock: Clock) -> None:
+    app = build_app(store, clock, CLUSTERS, ApiSettings(metrics="open"))
+
+    assert ask(app).status == 200
+    assert_problem(Client(app).get("jobs/list"), 401)
+
+
+def test_the_scrapers_app_has_the_same_figures_and_nothing_else(store: Store, clock: Clock) -> None:
+    app = build_metrics_app(store, CLUSTERS, clock)
+
+    assert ask(app).body == Metrics(ClusterStats(store, CLUSTERS, clock)).text()
+    for path in ("jobs/list", "/"):
+        refusal = Client(app).get(path)
+        assert_problem(refusal, 404)
+        assert refusal.json["detail"] == "there is nothing here; see /metrics"
+
+
+def test_mistaken_requests(store: Store, clock: Clock) -> None:
+    app = build_metrics_app(store, CLUSTERS, clock)
+
+    assert_problem(ask(app, query="cluster=mila"), 400)
+    assert_problem(ask(app, method="POST"), 405)
+    assert_problem(Client(app).get("/metrics/"), 404)
+    assert "/metrics" in Client(build_app(store)).get("/metric").json["detail"]
+
+
+def test_a_database_that_does_not_answer(clock: Clock) -> None:
+    with socket.socket() as taken:  # a port on which nothing listens
+        taken.bind(("127.0.0.1", 0))
+        uri = f"mongodb://127.0.0.1:{taken.getsockname()[1]}/"
+        with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=50) as away:
+            answer = ask(build_metrics_app(Store(away["x"]), CLUSTERS, clock))
+
+    assert_problem(answer, 503)
+    assert answer.header("Retry-After") == "5"

@@ -1,0 +1,64 @@
+"""The table of filters: whoever adds a row finds here what else the row has to be in."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from api.endpoints.jobs import JOBS
+from api.endpoints.manual import OPENAPI
+from api.endpoints.nodes import NODES
+from api.lists.filters import ListFilter
+from api.lists.listing import Kind
+from api.schema.endpoint import BASE
+from ingest.database.store import JOB_INDEXES, NODE_INDEXES
+from tests.api.support.client import Client
+
+REPOSITORY = Path(__file__).parents[3]
+INDEXES = {"jobs": JOB_INDEXES, "nodes": NODE_INDEXES}
+
+
+@pytest.fixture(params=[JOBS, NODES], ids=["jobs", "nodes"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+def names(filters: Sequence[ListFilter]) -> set[str]:
+    return {each.name for each in filters}
+
+
+def test_the_page_offers_every_filter(kind: Kind) -> None:
+    script = (REPOSITORY / "api" / "page" / f"{kind.name}.js").read_text()
+    [listed] = re.findall(r"const FILTERS = \[(.*?)\];", script, re.DOTALL)
+
+    assert set(re.findall(r'"(\w+)"', listed)) == names(kind.filters)
+    for name in names(kind.filters):
+        assert re.search(rf'(field|choice|pills)\("[^"]+", "{name}"', script), name
+
+
+def test_every_filter_has_an_index(kind: Kind) -> None:
+    first = {next(iter(index.document["key"])) for index in INDEXES[kind.name]}
+
+    assert {each.path for each in kind.filters} <= first
+
+
+def test_every_filter_is_described_with_its_values(kind: Kind, anyone: Client) -> None:
+    description = anyone.get(OPENAPI).json["paths"][f"{BASE}{kind.name}/list"]["get"]
+    parameters = {each["name"]: each for each in description["parameters"]}
+
+    for each in kind.filters:
+        found = parameters[each.name]
+        assert found["description"].startswith(each.description)
+        assert (found["schema"].get("type") == "array") == each.takes_several
+        if each.example is not None:
+            assert json.dumps(found["example"]) == json.dumps(each.example)
+
+
+def test_the_manual_names_every_filter(kind: Kind) -> None:
+    manual = (REPOSITORY / "docs" / "lists.md").read_text()
+
+    for name in names(kind.filters):
+        assert f"`{name}`" in manual, name

@@ -1,0 +1,84 @@
+"""/api/docs: the description as a page, which needs nothing else and says all of it."""
+
+import base64
+import hashlib
+from html.parser import HTMLParser
+
+import pytest
+
+from api.endpoints.manual import OPENAPI
+from tests.api.support.client import Client
+
+VOID = {"meta"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, each closed by the right one but for those that HTML lets be."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.style = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] == ["style"]:
+            self.style += data
+        else:
+            self.text.append(data)
+
+
+@pytest.fixture
+def page(anyone: Client) -> Page:
+    answer = anyone.get("/api/docs")
+    assert answer.status == 200
+    assert answer.header("Content-Type") == "text/html; charset=utf-8"
+    return Page(answer.body.decode())
+
+
+def test_everything_that_is_described_stands_there(page: Page, anyone: Client) -> None:
+    text = " ".join("".join(page.text).split())
+    description = anyone.get(OPENAPI).json
+
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            assert f"{method.upper()} {path} " in text
+            assert operation["summary"].replace("`", "") in text
+            for parameter in operation.get("parameters", ()):
+                assert parameter["description"].replace("`", "") in text
+    for name in description["components"]["schemas"]:
+        assert ("id", f"schema-{name}") in page.attributes
+    assert "submit_time" in text
+
+
+def test_it_loads_nothing_and_its_links_lead_somewhere(page: Page, anyone: Client) -> None:
+    assert not page.tags & {"script", "img", "link", "iframe", "form", "object"}
+    assert not any(name == "src" or name.startswith("on") for name, _ in page.attributes)
+    ids = {value for name, value in page.attributes if name == "id"}
+    for link in {value or "" for name, value in page.attributes if name == "href"}:
+        if link.startswith("#"):
+            assert link[1:] in ids
+        else:
+            assert anyone.get(link).status == 200
+
+
+def test_its_policy_lets_in_its_style_alone(page: Page, anyone: Client) -> None:
+    policy = anyone.get("/api/docs").header("Content-Security-Policy") or ""
+    digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}';")
+    assert "unsafe" not in policy
