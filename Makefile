@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+FUZZ_PLACEMENTS ?= 50000
 DAY_SECONDS ?= 3600
 # More than there are cores: many tests wait for a process or a time limit.
 TEST_PROCESSES ?= 4
@@ -25,7 +26,8 @@ help:
 	@echo "             BENCH_ROWS=read,rounds: those groups of rows alone)"
 	@echo "make lint    formatter, linter and type checker, without changing a file"
 	@echo "make format  let the formatter and the linter mend what they can"
-	@echo "make fuzz    try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
+	@echo "make fuzz    try to break the reader of scontrol's output: FUZZ_PLACEMENTS=50000 forged texts"
+	@echo "             of one attacker and of two, then FUZZ_SECONDS=600 of chance"
 	@echo "make day     real clusters come and go, daemons are killed, no job is lost (DAY_SECONDS=3600)"
 	@echo "make chaos   try to break the service; the figures go to docs/chaos.md. About 1.5 hours, 1 of"
 	@echo "             them of load (make chaos CHAOS_MINUTES=10 CHAOS_KILLS=20 for half an hour)"
@@ -53,6 +55,7 @@ format: $(VENV)/development
 	$(BIN)/ruff check --fix .
 
 fuzz: $(VENV)/development
+	$(BIN)/python -m tests.fuzz.placements --count $(FUZZ_PLACEMENTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
 
