@@ -281,7 +281,7 @@ class _Grouping:
         self.size += len(part)
 
     def _note(self, part: bytes, doubt: Doubt) -> None:
-        doubt.text += part[: EVIDENCE_BYTES - len(doubt.text)]
+        doubt.text += part.replace(SEAL_BYTE, b"")[: EVIDENCE_BYTES - len(doubt.text)]
         if len(doubt.ids) < MAX_IDS:
             doubt.ids[self.output.id_of(part)] = None
 

@@ -16,16 +16,16 @@ SEAL = "q7Rk2Xa"
 _TIME = "2026-11-23T20:13:41+0000"
 _LINES = {
     "22.05": """\
-NodeName={name} Arch=x86_64 CoresPerSocket=1 
+NodeName={name} Arch=x86_64 CoresPerSocket=1{space}
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=0.10
    AvailableFeatures=(null)
    ActiveFeatures=(null)
    Gres=(null)
    NodeAddr={name} NodeHostName={name} Version=22.05.8
-   OS=Linux 6.1 #1 SMP 
+   OS=Linux 6.1 #1 SMP{space}
    RealMemory=1000 AllocMem=0 FreeMem=100 Sockets=2 Boards=1
    State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label={label}
-   Partitions=main 
+   Partitions=main{space}
    BootTime={time} SlurmdStartTime={time}
    LastBusyTime={time}
    CfgTRES=cpu=2,mem=1000M,billing=2
@@ -37,16 +37,16 @@ NodeName={name} Arch=x86_64 CoresPerSocket=1
 
 """,
     "26.05": """\
-NodeName={name} Arch=x86_64 CoresPerSocket=1 
+NodeName={name} Arch=x86_64 CoresPerSocket=1{space}
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=0.10
    AvailableFeatures=(null)
    ActiveFeatures=(null)
    Gres=(null)
    NodeAddr={name} NodeHostName={name} Version=26.05.3
-   OS=Linux 6.1 #1 SMP 
+   OS=Linux 6.1 #1 SMP{space}
    RealMemory=1000 AllocMem=0 FreeMem=100 Sockets=2 Boards=1
    State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label={label}
-   Partitions=main 
+   Partitions=main{space}
    BootTime={time} SlurmdStartTime={time}
    LastBusyTime={time} ResumeAfterTime=None SuspendTime=INFINITE
    CfgTRES=cpu=2,mem=1000M,billing=2
@@ -73,7 +73,7 @@ def printed(node: Node, seal: str = "") -> str:
     """Return the record of *node* as scontrol prints it, with *seal* behind every time."""
     time = _TIME + seal if node.booted else "None"
     return _LINES[node.release].format(
-        name=node.name, state=node.state, label=node.label, time=time
+        name=node.name, state=node.state, label=node.label, time=time, space=" "
     )
 
 
