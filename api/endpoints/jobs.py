@@ -16,6 +16,7 @@ from api.lists.paging import SortKey
 from api.schema.arguments import JobArguments
 from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.database.embedded_quirks import all_of
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _MOST_FORMER_JOBS = 20
@@ -110,14 +111,14 @@ def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | Non
     Raises Problem 500 for an id that several clusters have; pymongo's errors.
     """
     named = queries.job(arguments.job_id, arguments.cluster_name)
-    wanted = queries.all_of(named, context.visible)
+    wanted = all_of(named, context.visible)
     return queries.only_one(context.store.jobs.find(wanted), f"job {arguments.job_id!r}")
 
 
 def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    wanted = queries.all_of(queries.job(**names), context.visible)
+    wanted = all_of(queries.job(**names), context.visible)
     newest = context.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,

@@ -24,6 +24,7 @@ from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
 from ingest.database.change_tokens import replace_token, user_dict_token
+from ingest.database.embedded_quirks import all_of
 from ingest.database.transactions import in_transaction
 
 MOST_BYTES = 64 << 10
@@ -161,7 +162,7 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     job_id = arguments.job_id
     cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
-    job = queries.all_of(queries.job(job_id, cluster_name), context.visible)
+    job = all_of(queries.job(job_id, cluster_name), context.visible)
     merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
 
     def write(session: ClientSession) -> dict[str, Any] | None:

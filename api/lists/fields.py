@@ -42,8 +42,8 @@ class Fields:
     def projection(self, also: str | None = None) -> Document | None:
         """Return what Mongo is asked for: the fields, and the value at the path *also*.
 
-        None asks for everything: `shown` drops what does not leave the API.  That is little, and
-        the embedded database takes longer to leave it out than to send it.
+        None asks for everything (`ingest.database.embedded_quirks` says why); `shown` drops what
+        does not leave the API.
         """
         if self.paths is None:
             return None

@@ -39,10 +39,11 @@ from api.lists.paging import (
     sort_argument,
 )
 from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
-from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, all_of
+from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_tokens
+from ingest.database.embedded_quirks import all_of
 
 NDJSON = "application/x-ndjson"
 

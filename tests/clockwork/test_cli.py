@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from clockwork.demo.ssh_server import Answer
 from ingest.accounts.access import authenticate, note_use
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
-from tests.clockwork.sites import Site, site
+from tests.clockwork.sites import Site, clockwork, site
 from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
 from tests.system.daemons import wait_until
 
@@ -85,11 +84,6 @@ def run(*arguments: str | Path) -> int:
         return cli.main([str(argument) for argument in arguments])
     except SystemExit as ended:  # argparse
         return int(str(ended.code))
-
-
-def clockwork(*words: str) -> list[str]:
-    """The command line of ``clockwork`` with *words*, for a process of its own."""
-    return [str(Path(sys.executable).with_name("clockwork")), *words]
 
 
 # --- help and manual ------------------------------------------------------------------------------

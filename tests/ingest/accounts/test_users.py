@@ -3,8 +3,6 @@
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
@@ -18,37 +16,11 @@ from ingest.accounts.users import (
     revoke,
     username_map,
 )
-from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Store
+from tests.ingest.accounts.owned_jobs import cw_names, insert_job
 
 ALICE = "alice@mila.example"
 BOB = "bob@mila.example"
-
-
-def insert_job(store: Store, job_id: str, cluster_name: str = "mila", **slurm: Any) -> None:
-    names = dict.fromkeys(("cc_account_username", "mila_cluster_username", "mila_email_username"))
-    store.jobs.insert_one(
-        {
-            "_id": f"{cluster_name}/{job_id}",
-            "slurm": {"job_id": job_id, "cluster_name": cluster_name, **slurm},
-            "cw": {
-                **names,
-                **slurm,
-                "first_seen": datetime.now(timezone.utc),
-                "filters": job_search_fields(slurm, slurm.values(), None),
-            },
-            "user": {"a": 1},
-        }
-    )
-
-
-def cw_names(store: Store, job_id: str) -> list[str | None]:
-    job = store.jobs.find_one({"slurm.job_id": job_id})
-    assert job is not None
-    assert job["user"] == {"a": 1}
-    assert isinstance(job["cw"]["first_seen"], datetime)
-    fields = ("mila_cluster_username", "cc_account_username", "mila_email_username")
-    return [job["cw"][field] for field in fields]
 
 
 def test_a_new_account_and_its_token(store: Store) -> None:
