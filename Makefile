@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+FUZZ_PLACEMENTS ?= 50000
 DAY_SECONDS ?= 3600
 # More than there are cores: many tests wait for a process or a time limit.
 TEST_PROCESSES ?= 4
@@ -34,7 +35,8 @@ help:
 	@echo "make format     format the code and fix what the linter can fix"
 	@echo "make bench      measure what Clockwork costs, beside baselines and limits"
 	@echo "                (QUICK=1: small sizes, under a minute; BENCH_ROWS=read,rounds: these rows only)"
-	@echo "make fuzz       try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
+	@echo "make fuzz       try to break the reader of scontrol's output: FUZZ_PLACEMENTS=50000 forged"
+	@echo "                texts of one attacker and of two, then FUZZ_SECONDS=600 of chance"
 	@echo "make day        run real clusters for an hour, stop and start everything, lose no job"
 	@echo "                (DAY_SECONDS=3600)"
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
@@ -75,6 +77,7 @@ format: $(VENV)/development
 	$(BIN)/ruff check --fix .
 
 fuzz: $(VENV)/development
+	$(BIN)/python -m tests.fuzz.placements --count $(FUZZ_PLACEMENTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
 

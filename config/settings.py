@@ -174,7 +174,7 @@ class ClusterSettings(_Frozen):
     second_list: bool = False
     """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
     sacct: bool = False
-    """Ask sacct how jobs ended that vanished before a scrape showed it."""
+    """Ask sacct for the jobs that no scrape showed, and for ends that no scrape showed."""
     round_timeout: Seconds = 600.0
     """For one whole round: connection, command, and all its writes."""
     jobs_interval: Seconds = 60.0

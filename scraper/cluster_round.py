@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
 
@@ -23,13 +24,13 @@ from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.slurm.sacct import MAX_JOBS, AccountingUnreadable, read_ends
+from ingest.sync.node_life import note_nodes
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
+from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
 from scraper.inquiry import ClusterInquiry, ask_for_list
 from scraper.slurm_commands import (
-    ends_command,
     first_release_show_command,
     new_seal,
     show_command,
@@ -53,8 +54,6 @@ from scraper.ssh.errors import (
 
 MAX_RECORDS = 1_000_000
 """Records in one output, at most: more than any known cluster has."""
-SACCT_TRIES = 5
-"""In how many rounds sacct is asked for the end of a job; its database may be late."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -91,6 +90,7 @@ class ClusterScraper:
     ) -> None:
         self.cluster = cluster
         self._settings = scraper
+        self._store = store
         self._connect_to = connect_to
         self._connection: Connection | None = None
         self._one_at_a_time = threading.Lock()
@@ -98,8 +98,6 @@ class ClusterScraper:
         self.lease = Lease(store, cluster.name, scraper.lease)
         self.scrapes = RoundLog(store, cluster.name)
         self._term = 0
-        self._unsettled: list[tuple[str, int]] = []
-        """Jobs whose end sacct has not told yet, and how often it was asked."""
         self._sealed = True
         self._seal_on_stdin = True
         """False on a connection on which the login host refused the commands of this release."""
@@ -121,6 +119,7 @@ class ClusterScraper:
             )
             for kind in (JOBS, NODES)
         }
+        self._accounting = Accounting(cluster, store, self._intakes[JOBS.plural].bulk_write)
 
     def round(self, kind: Kind) -> RoundReport:
         """Scrape the jobs or the nodes once.
@@ -130,16 +129,21 @@ class ClusterScraper:
         the next round connects anew.
         """
         with self._one_at_a_time:
-            started = time.monotonic()
+            started, asked = time.monotonic(), time.time()
             self._hold_lease()
             try:
                 with Deadline(self.cluster.round_timeout, self._abort) as deadline:
                     counts, size = self._scrape(kind, deadline)
-                    self._settle(counts.unseen_ends)
                     if self._connection is not None and self._seal_on_stdin:
                         self._watch.keep_configuration(self._connection)
+                    if kind is JOBS:
+                        self._account(asked, counts.unseen_ends)
+                    else:
+                        began = datetime.fromtimestamp(asked, timezone.utc)
+                        note_nodes(self._store, self.cluster, self.lease.bulk_write, began)
             except BaseException as error:
                 self._answered = not isinstance(error, ScrapeError) or error.answered
+                self._accounting.forget()
                 self._disconnect()
                 if self._abandoned:
                     raise RoundAbandoned(
@@ -184,6 +188,7 @@ class ClusterScraper:
             self._term = self.lease.term
             for intake in self._intakes.values():
                 intake.forget()
+            self._accounting.forget()
 
     def _abort(self) -> None:
         """Make blocked calls to the cluster return, from any thread."""
@@ -264,28 +269,11 @@ class ClusterScraper:
         listed.update(newer := self._list(connection))
         return newer
 
-    def _settle(self, job_ids: list[str]) -> None:
-        """Ask sacct how jobs ended; ask again in later rounds for jobs without an answer."""
-        if not self.cluster.sacct:
-            return
-        self._unsettled += [(job_id, 0) for job_id in job_ids]
-        asked, self._unsettled = self._unsettled[:MAX_JOBS], self._unsettled[MAX_JOBS:]
-        if not asked or self._connection is None:
-            return
-        command = ends_command(self.cluster.scontrol, [job_id for job_id, _ in asked])
-        try:
-            output = b"".join(self._connection.run(command))
-            ends = read_ends(output, self.cluster.zone)
-        except (AccountingUnreadable, ScrapeError) as error:  # what was taken in stays taken in
-            logger.warning("sacct: %s", error, extra={"cluster": self.cluster.name})
-            ends = []
-        self._intakes[JOBS.plural].settle(ends)
-        known = {end.job_id for end in ends}
-        self._unsettled += [
-            (job_id, tries + 1)
-            for job_id, tries in asked
-            if job_id not in known and tries + 1 < SACCT_TRIES
-        ]
+    def _account(self, asked: float, unseen_ends: list[str]) -> None:
+        """Note what the round covers, and ask sacct for what is missing."""
+        self._accounting.after_round(
+            self._connection, asked, unseen_ends, self._watch.purge_seconds
+        )
 
     def _connect(self) -> Connection:
         """Replace the kept connection by a new one and return it."""

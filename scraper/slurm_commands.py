@@ -20,8 +20,9 @@ environment:
 import re
 import secrets
 import string
+from collections.abc import Iterable
 
-from ingest.slurm.sacct import FIELDS, job_list
+from ingest.slurm.sacct import ENDED_STATES, FIELDS, job_list
 
 SEAL_LENGTH = 7
 _SEAL_CHARACTERS = string.ascii_letters + string.digits
@@ -36,7 +37,7 @@ def new_seal() -> str:
 
 
 def time_format_line(seal: str) -> bytes:
-    """Return the standard input of the ``show`` commands: the time format with *seal*.
+    """Return the standard input of the ``show`` and sacct commands: the time format with *seal*.
 
     *seal* is what ``new_seal`` returned for this call, or empty for none.
     """
@@ -82,13 +83,25 @@ def list_command(scontrol: str) -> str:
     return f"{folder[0]}{folder[1]}squeue -h -a -t all -o %A:%U"
 
 
-def ends_command(scontrol: str, job_ids: list[str]) -> str:
-    """Return the command line that asks sacct how the jobs *job_ids* ended.
+def accounted_command(scontrol: str, job_ids: Iterable[str]) -> str:
+    """Return the command line that asks sacct about the jobs *job_ids*.
 
-    sacct is taken from the folder of *scontrol*. Raises ValueError for what is no job id.
+    sacct is taken from the folder of *scontrol*.  The command reads one line of standard input,
+    ``time_format_line``.  Raises ValueError for what is no job id.
     """
+    return _sacct(scontrol, f"-j {job_list(job_ids)}")
+
+
+def ended_command(scontrol: str, start: int, end: int) -> str:
+    """Return the command line that asks sacct about all jobs that ended from *start* to *end*.
+
+    Both are seconds since 1970, which are no time of any zone.  sacct is taken from the folder of
+    *scontrol*.  The command reads one line of standard input, ``time_format_line``.
+    """
+    return _sacct(scontrol, f"-S uts{start} -E uts{end} -s {ENDED_STATES}")
+
+
+def _sacct(scontrol: str, which: str) -> str:
     folder = scontrol.rpartition("/")
     sacct = f"{folder[0]}{folder[1]}sacct"
-    return (
-        f"env SLURM_TIME_FORMAT={_TIME_FORMAT} {sacct} -n -P -X -o {FIELDS} -j {job_list(job_ids)}"
-    )
+    return f"sh -c '{_READ_TIME_FORMAT} {sacct} -n -P -X -D -a --local -o {FIELDS} {which}'"

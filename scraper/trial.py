@@ -17,11 +17,11 @@ from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record
 from ingest.reading.squeue_check import ListUnreadable, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.slurm.sacct import AccountingUnreadable, read_ends
+from ingest.slurm.sacct import AccountingUnreadable, read_jobs
 from scraper.cluster_round import OLD_FORCED_COMMAND
 from scraper.missing_jobs import WHAT_TO_DO
 from scraper.slurm_commands import (
-    ends_command,
+    accounted_command,
     first_release_show_command,
     list_command,
     new_seal,
@@ -221,8 +221,11 @@ class _Trial:
 
     def _try_sacct(self) -> Iterator[Finding]:
         ids = self._jobs.ids[:1] if self._jobs else []
-        command = ends_command(self._cluster.scontrol, ids or ["1"])
-        read_ends(b"".join(self.connection().run(command)), self._cluster.zone)
+        seal = new_seal()
+        run = self.connection().run(
+            accounted_command(self._cluster.scontrol, ids or ["1"]), time_format_line(seal)
+        )
+        read_jobs(b"".join(run), seal, self._cluster.zone)
         yield Finding("sacct", "ok", "it answers")
 
     def _show(self, kind: Kind) -> _Shown:

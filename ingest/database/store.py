@@ -1,5 +1,20 @@
 """The collections in Mongo: their indexes, and how a connection to them is made.
 
+collection  a document                           unique on
+==========  ===================================  =======================================
+jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
+nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
+users       a user's names and hashed tokens     each of the names; a token's hash
+former_jobs a job whose id came round again      ``_id``: its job's and its submit time
+leases      which daemon scrapes a cluster       see `ingest.database.leases`
+set_aside   a record that could not be read      ``_id``: cluster, kind and id
+scrapes     how one round went                   nothing; a week is kept
+clusters    how a cluster's rounds go            ``_id``: cluster and kind
+node_periods what held for a node for a time     ``_id``: cluster, name and begin
+coverage    the time whose jobs are all known    ``_id``: cluster
+marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
+==========  ===================================  =======================================
+=======
 ===========  ===================================  =======================================
 collection   a document                           unique on
 ===========  ===================================  =======================================
@@ -13,6 +28,8 @@ lease_beats  that the daemon is alive             see `ingest.database.leases`
 set_aside    a record in quarantine               ``_id``: cluster, kind and id
 scrapes      how one round went                   nothing; a week is kept
 clusters     how a cluster's rounds go            ``_id``: cluster and kind
+node_periods what held for a node for a time      ``_id``: cluster, name and begin
+coverage     the time whose jobs are all known    ``_id``: cluster
 marks        whether jobs or nodes have changed   see `ingest.database.change_tokens`
 ===========  ===================================  =======================================
 
@@ -95,12 +112,19 @@ USER_INDEXES = [
 ROUND_LOG_INDEXES = [
     IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)
 ]
+NODE_PERIODS_KEPT_SECONDS = 400 * 86400
+"""How long a node's period stays in ``node_periods`` after its end."""
+NODE_PERIOD_INDEXES = [
+    IndexModel([("cluster_name", ASCENDING), ("until", ASCENDING)]),
+    IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
+    IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
+]
 QUARANTINE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
 
 
 COLLECTIONS = (
     *("jobs", "nodes", "users", "former_jobs", "leases", "lease_beats"),
-    *("set_aside", "scrapes", "clusters", "marks"),
+    *("set_aside", "scrapes", "clusters", "marks", "coverage", "node_periods"),
 )
 
 
@@ -119,6 +143,8 @@ class Store:
         self.quarantine: Collection[Document] = self.database["set_aside"]
         self.round_log: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
+        self.node_periods: Collection[Document] = self.database["node_periods"]
+        self.coverage: Collection[Document] = self.database["coverage"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 
     def server_time(self) -> datetime:
@@ -149,6 +175,7 @@ class Store:
         self.nodes.create_indexes(NODE_INDEXES)
         self.users.create_indexes(USER_INDEXES)
         self.quarantine.create_indexes(QUARANTINE_INDEXES)
+        self.node_periods.create_indexes(NODE_PERIOD_INDEXES)
         self.round_log.create_indexes(ROUND_LOG_INDEXES)
 
 

@@ -8,7 +8,7 @@ reader             what the document holds                                      
 verbatim           the text as printed                                              never
 word               the text without the spaces around it                            absent marker
 text               the text as printed                                              absent marker
-comment            the text, without the one space that Slurm up to 25.05 adds      absent marker
+comment            a job's text, without the one space that Slurm up to 25.05 adds  absent marker
 integer            an integer of at most 64 bits; other words as ``word``           absent marker
 decimal            a number; other words as ``word``                                absent marker
 duration           seconds                                                          no duration
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ingest.slurm import values
-from ingest.slurm.keys import JOB, KeyTable
+from ingest.slurm.keys import KeyTable
 
 SlurmDict = dict[str, Any]
 Convert = Callable[[str], Any]
@@ -126,7 +126,7 @@ class Converter:
         """
         found = values.user(value)
         if found is None:
-            raise DocumentError(f"UserId is not name(number): {value[:80]!r}")
+            raise DocumentError(f"expected name(number), found {value[:80]!r}")
         return {self._cluster.username_field: found[0], "uid": found[1]}
 
     def _reader(self, name: str) -> Convert:
@@ -200,10 +200,10 @@ _READERS: Mapping[str, Convert] = {
 }
 
 
-def adds_space_to_comments(table: KeyTable, keys: frozenset[str], *, space_at_end: bool) -> bool:
-    """Tell whether a record with these *keys* comes from a Slurm that adds a space to comments.
+def adds_space_to_comments(keys: frozenset[str], *, space_at_end: bool) -> bool:
+    """Tell whether a job with these *keys* comes from a Slurm that adds a space to comments.
 
     Slurm 25.11 stopped to add the space. It is the first to print SubmitLine, which every job has,
     and prints no space at a record's end any more.
     """
-    return table is not JOB or space_at_end or "SubmitLine" not in keys
+    return space_at_end or "SubmitLine" not in keys

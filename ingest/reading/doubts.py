@@ -85,7 +85,10 @@ def _asked(
         if answer is None:
             return
         for item in read(answer.chunks, answer.seal):
-            if isinstance(item, Record) and item.slurm.get("uid") != owners.get(item.id):
+            if isinstance(item, SetAside):  # its text may name other users' jobs
+                owned = [each for each in item.ids if owners.get(each) == owners[job_id]]
+                yield SetAside(item.text, item.reason, tuple(owned) or (job_id,))
+            elif item.slurm.get("uid") != owners.get(item.id):
                 yield SetAside(
                     item.text, "squeue's list gives this job to another user", (item.id,)
                 )

@@ -11,12 +11,17 @@ record can begin: the boundary is certain.  Parts without the seal between them 
 open, and the records on both sides are in doubt: `Doubt`.  What lies between two certain boundaries
 and bears one seal is one record, whatever is written in it.
 
-The witness of a node is BootTime, which a node that never registered has not.  The one text in a
-node's record that a user can choose is MCS_label (``sbatch --exclusive=mcs --mcs-label=...``), so a
-node without a label needs no witness.
+The witness of a node is BootTime.  The one text in a node's record that a user can choose is
+MCS_label (``sbatch --exclusive=mcs --mcs-label=...``), which a node bears while a job holds the
+node, and which stands before BootTime.  So the record of a node that no job holds is one part; the
+record of a node that a job holds ends with the part that bears the seal.  Only a cloud node that is
+powering up is held and has no BootTime: see `_SealedNodes`.
 
 Without a seal (a captured dump, or a scontrol that ignores SLURM_TIME_FORMAT) a part begins a
-record if it holds the keys that every record has; any other part belongs to the record before.
+record if it holds the keys that every record has.  Any other part belongs to the record before,
+with two exceptions, which leave the boundary open.  A part that holds some of these keys may be a
+record that a text of its own cuts in two.  A part with nothing but its first line, at the end of
+the output, may be a record that is cut off.
 """
 
 import re
@@ -47,6 +52,11 @@ _NEWLINE = ord("\n")
 _CHUNK_BYTES = 1 << 18
 _NUL_WRITTEN = b"\xc0\x80"
 _UNSEALED_BOOT = re.compile(rb"\n   BootTime=[0-9][^ \n]*(?=[ \n])")
+_NEVER_BOOTED = b"\n   BootTime=None"
+_HOLDER = re.compile(rb"\n   State=([^ \n]*) [^\n]* MCS_label=(N/A\n)?")
+"""A node's state, and its label if there is none."""
+_HELD = re.compile(rb"ALLOC|MIX|COMPLETING")
+_POWERED_BY_SLURM = re.compile(rb"CLOUD|POWER|[#~%]")
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 
 
@@ -82,7 +92,9 @@ class Output:
 
         Raises `NoAnswer` and `SealMissing`, both before the first frame.
         """
-        grouping = _SealedGrouping if self.form.sealed else _PlainGrouping
+        grouping: type[_Grouping] = _PlainGrouping
+        if self.form.sealed:
+            grouping = _SealedJobs if self.table is JOB else _SealedNodes
         group: _Grouping | None = None
         for item in self._parts():
             if isinstance(item, SetAside):
@@ -269,7 +281,7 @@ class _Grouping:
         self.size += len(part)
 
     def _note(self, part: bytes, doubt: Doubt) -> None:
-        doubt.text += part[: EVIDENCE_BYTES - len(doubt.text)]
+        doubt.text += part.replace(SEAL_BYTE, b"")[: EVIDENCE_BYTES - len(doubt.text)]
         if len(doubt.ids) < MAX_IDS:
             doubt.ids[self.output.id_of(part)] = None
 
@@ -290,11 +302,12 @@ _CONTESTED = (
     "a text that a user wrote holds the start of a record, so that the text alone does not tell "
     "where the records meet"
 )
+_CUT_OFF = "the output ends inside a record"
 
 
 @dataclass
-class _SealedGrouping(_Grouping):
-    """The parts of an output with a seal."""
+class _SealedJobs(_Grouping):
+    """The parts of an output about jobs, with a seal."""
 
     seals: int = 0
     """Parts that bear the seal, since the last certain boundary."""
@@ -311,9 +324,9 @@ class _SealedGrouping(_Grouping):
         self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
     ) -> Iterator[Frame | Doubt]:
         """Take the next *parts*; yield what is certain. Raises `SealMissing`."""
-        is_sealed = self._is_sealed
+        witness = self.output.table.witness.search
         for part, name in zip(parts, names, strict=True):
-            sealed = not too_long and (name is not None or is_sealed(part))
+            sealed = not too_long and (name is not None or witness(part) is not None)
             if sealed and self.seals and not self.torn:  # as nearly always
                 if self.seals == len(self.parts) == 1 and len(part) <= self.max_bytes:
                     yield Frame(self.parts[0], self.name)
@@ -323,8 +336,7 @@ class _SealedGrouping(_Grouping):
             self._join(part, name)
             self.seals += sealed
             self.torn = not sealed
-            if name is not None:
-                self.any_seal = True
+            self.any_seal |= sealed
             if too_long or self.size > self.max_bytes:
                 if not self.any_seal and not too_long:
                     raise SealMissing
@@ -339,22 +351,74 @@ class _SealedGrouping(_Grouping):
 
     def end(self) -> _Certain:
         """Return what is left at the output's end. Raises `SealMissing`."""
-        if not self.any_seal and not self.seals:
+        if not self.any_seal:
             raise SealMissing
         return self.closed()
 
-    def _is_sealed(self, part: bytes) -> bool:
-        """Whether *part* holds the middle of a record. Raises `SealMissing`."""
-        table = self.output.table
-        if table.witness.search(part):
-            self.any_seal = True
-            return True
-        if table is JOB:
-            return False
-        if not self.any_seal and _UNSEALED_BOOT.search(part):
+
+@dataclass
+class _SealedNodes(_Grouping):
+    """The parts of an output about nodes, with a seal.
+
+    A cloud node that is powering up can be held by a job and have no BootTime.  With a label that
+    goes on in further parts, such a node and the next one are in doubt together.
+    """
+
+    is_open: bool = False
+    """The record in hand is that of a node that a job holds, and its BootTime is yet to come."""
+    is_unbooted: bool = False
+    """Its parts hold a line that says that the node never booted: Slurm's, or the label's."""
+    any_seal: bool = False
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the next part begins a record."""
+        return not self.is_open
+
+    def add(
+        self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
+    ) -> Iterator[Frame | Doubt]:
+        """Take the next *parts*; yield what is certain. Raises `SealMissing`."""
+        for part, name in zip(parts, names, strict=True):
+            if not self.is_open:
+                yield from self.closed()
+            self._join(part, name)
+            if self.output.table.witness.search(part):
+                self.any_seal = True
+                if self.is_unbooted:
+                    self._into_doubt(_CONTESTED)
+                self.is_open = False
+            elif self.is_open or too_long or _awaits_boot(part):
+                self.is_open = True
+                self.is_unbooted |= _NEVER_BOOTED in part
+            elif not self.any_seal and _UNSEALED_BOOT.search(part):
+                raise SealMissing
+            if too_long or self.size > self.max_bytes:
+                self._into_doubt(self.too_long())
+
+    def closed(self) -> _Certain:
+        """Return what the parts are, and begin anew."""
+        self.is_open = self.is_unbooted = False
+        return super().closed()
+
+    def end(self) -> _Certain:
+        """Return what is left at the output's end. Raises `SealMissing`."""
+        if self.is_open and not self.is_unbooted and not self.any_seal:
             raise SealMissing
-        label = part.find(b" MCS_label=")
-        return label < 0 or part.startswith(b" MCS_label=N/A", label)
+        if self.is_unbooted and len(self.parts) > 1:
+            self._into_doubt(_CONTESTED)
+        return self.closed()
+
+
+def _awaits_boot(part: bytes) -> bool:
+    """Whether the node whose record begins with *part*, which has no BootTime, must have one."""
+    holder = _HOLDER.search(part)
+    if holder is None:
+        return False
+    state, no_label = holder.groups()
+    return no_label is None or (
+        _HELD.search(state) is not None and _POWERED_BY_SLURM.search(state) is None
+    )
 
 
 @dataclass
@@ -364,17 +428,23 @@ class _PlainGrouping(_Grouping):
     is_batch: bool = False
     has_end: bool = False
     """A batch job's record ends with StdOut and what stands behind it."""
+    torn: bool = False
+    """The last part holds a part of a record's keys: perhaps a record that its own text cuts."""
+    cut: bool = False
+    """The last part is perhaps the first line of a record that is cut off."""
 
     def __post_init__(self) -> None:
         """Look up what a part must show to be the beginning of a record."""
         form = self.output.form
-        self._needed = tuple(_shown(key, form) for key in self.output.table.mandatory[1:])
+        needed = self.output.table.mandatory[1:]
+        self._needed = tuple(_shown(key, form) for key in needed)
+        self._inner = tuple(_shown(key, form) for key in needed if key.place != "in")
         self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
 
     @property
     def is_certain(self) -> bool:
         """Whether nothing is missing at the end of the last part."""
-        return self.has_end or not self.is_batch
+        return (self.has_end or not self.is_batch) and not self.torn
 
     def add(
         self, parts: Sequence[bytes], names: Sequence[str | None], *, too_long: bool
@@ -384,17 +454,28 @@ class _PlainGrouping(_Grouping):
             begins = name is not None or self._begins(part)
             if begins and self.is_certain:
                 yield from self.closed()
+            follows = bool(self.parts or self.doubt) and self.is_certain
             self._join(part, name)
+            self.torn = follows and not begins and any(shown in part for shown in self._inner)
+            self.cut = follows and not begins and b"\n   " not in part.rstrip()
             if self.output.table is JOB and name is None:
                 self.is_batch |= b" BatchFlag=1 " in part
                 self.has_end |= self._batch_end in part
             if too_long or self.size > self.max_bytes:
                 self._into_doubt(self.too_long())
                 self.is_batch = False
+            elif self.torn:
+                self._into_doubt(_CONTESTED)
+
+    def end(self) -> _Certain:
+        """Return what is left at the output's end."""
+        if self.cut or not self.is_certain:
+            self._into_doubt(_CUT_OFF)
+        return self.closed()
 
     def closed(self) -> _Certain:
         """Return what the parts are, and begin anew."""
-        self.is_batch = self.has_end = False
+        self.is_batch = self.has_end = self.torn = self.cut = False
         return super().closed()
 
     def _begins(self, part: bytes) -> bool:

@@ -9,7 +9,7 @@ line that is new is taken apart by the shortest way that gives what `Form.split_
   stands behind the spaces.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ingest.reading.convert import Convert, Converter, DocumentError, SlurmDict
@@ -24,6 +24,8 @@ MAX_VALUES = 1 << 10
 MAX_KEPT_LENGTH = 512
 """A longer value is converted each time that it comes."""
 MAX_PLANS = 1 << 12
+MAX_RECORD_LINES = 1 << 10
+"""Nothing is kept of the lines of a record with more lines, most of which are a user's text."""
 
 _SEAL = SEAL_BYTE.decode()
 _MOVING = frozenset({"verbatim", "time", "time_or_unknown"})
@@ -109,6 +111,8 @@ class Lines:
         self._plans: dict[LineShape, _Plan] = {}
         self._by_opening: dict[str, dict[int, _Plan]] = {}
         """Plans by the key that opens a line, and the number of spaces behind."""
+        self._first_lines: dict[int, _Plan] = {}
+        """Plans of first lines up to JobName. A user's text can hold such a line further down."""
         self._memos: dict[str, _Memo] = {}
         self.shapes: list[LineShape] = []
         """The shapes so far; `read` gives their places here."""
@@ -131,15 +135,17 @@ class Lines:
         The document holds if each token is a key. It is None if a value is none that scontrol
         prints.
         """
+        if len(lines) > MAX_RECORD_LINES:
+            return self._shapes_of(lines), None
         slurm: SlurmDict = {}
         numbers: list[int] = []
         none: dict[int, _Plan] = {}
         kept, whole_lines, by_opening = self._kept.get, self._whole.get, self._by_opening.get
         try:
             head, there, name = lines[0].partition(" JobName=")
-            opening, _, rest = head.partition("=")
+            rest = head.partition("=")[2]
             is_named = there and name not in ABSENT
-            plan = by_opening(opening, none).get(rest.count(" ")) if is_named else None
+            plan = self._first_lines.get(rest.count(" ")) if is_named else None
             number = plan.fill(rest, slurm) if plan is not None else None
             if number is None:
                 self._add(lines[0], numbers, slurm)
@@ -168,8 +174,7 @@ class Lines:
                 else:
                     numbers.append(number)
         except DocumentError:
-            shapes = (self._shape(line, first=not at) for at, line in enumerate(lines))
-            return list(shapes), None
+            return self._shapes_of(lines), None
         return numbers, slurm
 
     def _add(self, line: str, numbers: list[int], slurm: SlurmDict) -> None:
@@ -179,20 +184,26 @@ class Lines:
         plan = self._plans.get(words) or self._plan(words)
         if _SEAL in line:
             found = [value.replace(_SEAL, "") for value in found]
-        number, part = self._filled(line, plan, found)
+        number, part = self._filled(plan, found)
         numbers.append(number)
         if plan.is_group:
             slurm.setdefault("alloc_groups", []).append(part)
         else:
             slurm.update(part)
-        if first and words[-1:] == ("JobName=",) and self.shapes[number] == words:
-            plan = self._plan(words[:-1])  # the name runs to the line's end: see `read`
-            plan.number, plan.texts = number, ()
-        if plan.spaces >= 0:
+        if first:
+            if words[-1:] == ("JobName=",) and self.shapes[number] == words:
+                # The name runs to the line's end: see `read`.
+                plan = replace(self._plan(words[:-1]), number=number, texts=())
+                self._first_lines[plan.spaces] = plan
+        elif plan.is_kept:
+            if len(self._kept) >= MAX_LINES:
+                self._kept.clear()
+            self._kept[line] = number, part
+        elif plan.spaces >= 0:
             self._by_opening.setdefault(line.partition("=")[0], {})[plan.spaces] = plan
 
-    def _filled(self, line: str, plan: _Plan, found: list[str]) -> tuple[int, SlurmDict]:
-        """What *line* says, whose tokens have the values *found*. Raises `DocumentError`."""
+    def _filled(self, plan: _Plan, found: list[str]) -> tuple[int, SlurmDict]:
+        """What a line says whose tokens have the values *found*. Raises `DocumentError`."""
         absent = tuple([found[place] in ABSENT for place in plan.texts]) if plan.texts else ()
         number = plan.shapes.get(absent)
         if number is None or not self._form.multi_line:
@@ -206,13 +217,12 @@ class Lines:
         if plan.has_owner:
             part.update(part.pop(""))
         for name in plan.left_out:
-            if part[name] is None:
+            if part.get(name, "") is None:  # a user's line can hold a key twice
                 del part[name]
-        if plan.is_kept:
-            if len(self._kept) >= MAX_LINES:
-                self._kept.clear()
-            self._kept[line] = number, part
         return number, part
+
+    def _shapes_of(self, lines: list[str]) -> list[int]:
+        return [self._shape(line, first=not at) for at, line in enumerate(lines)]
 
     def _shape(self, line: str, *, first: bool) -> int:
         words, found = self._form.split_line(line, first=first)
@@ -239,7 +249,7 @@ class Lines:
         )
         is_plain = not (has_owner or left_out or is_group or is_kept)
         can_fill = (
-            is_plain and self._form.multi_line and words[:1] > ("",) and "JobName" not in names
+            is_plain and self._form.multi_line and "JobName" not in names and words[0].endswith("=")
         )
         plan = _Plan(
             words=words,
@@ -264,6 +274,7 @@ class Lines:
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
             self._by_opening.clear()
+            self._first_lines.clear()
         self._plans[words] = plan
         return plan
 

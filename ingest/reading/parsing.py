@@ -33,7 +33,7 @@ from ingest.slurm.keys import JOB, NODE, PATTERN, Key, KeyTable
 from ingest.slurm.values import ABSENT
 
 MAX_TOKENS = 1000
-"""A record with more tokens is refused, unless all of them are keys in their order."""
+"""A record with more tokens is refused, unless its known keys alone make the one reading."""
 
 GROUP_KEYS = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 """Keys of ``-d``'s deeper lines, which come once for each group of nodes."""
@@ -41,8 +41,10 @@ GROUP_KEYS = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 # Slurm up to 21.08 prints one pair with a colon.
 _KEY = rf"({PATTERN}=|NtasksPerTRES:)"
 _OPENING = r"(?: {3}| {5,6}(?=Nodes=))"
-_FLAG = "|".join(key.name for key in JOB.keys.values() if key.flag)
+_FLAGS = frozenset(key.name for key in JOB.keys.values() if key.flag)
+_FLAG = "|".join(sorted(_FLAGS))
 _TOKEN = re.compile(rf"(?:^{_OPENING}?|\n {{3}}| |(?:(?<==Yes)|(?<==No)),?(?=(?:{_FLAG})=)){_KEY}")
+_TOKEN_OF_LINE = re.compile(rf"(?:^{_OPENING}| ){_KEY}")
 _TOKEN_INSIDE = re.compile(rf" {_KEY}")
 _OPENS_LINE = re.compile(_OPENING + _KEY)
 _SEAL = "\0"
@@ -110,7 +112,7 @@ class Form(NamedTuple):
         else:
             opens = _OPENS_LINE.match(line) is not None
         if opens:
-            _, *parts = _TOKEN.split(line)
+            _, *parts = (_TOKEN if key in _FLAGS else _TOKEN_OF_LINE).split(line)
             return tuple(parts[0::2]), parts[1::2]
         if not line.strip(" "):
             return BLANK_LINE, []
@@ -182,8 +184,7 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
     if not shape or not shape[0] or key_of(shape[0][0]) != table.first:
         raise Unreadable(f"it does not start with {table.first}=")
     tokens = []
-    for number, line in enumerate(shape):
-        text_follows = _text_follows(shape, number)
+    for line, text_follows in zip(shape, _text_follows(shape), strict=True):
         for place, word in enumerate(line):
             if not word:
                 continue
@@ -201,9 +202,15 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
     return tokens
 
 
-def _text_follows(shape: Shape, number: int) -> bool:
-    following = next((line for line in shape[number + 1 :] if line != BLANK_LINE), BLANK_LINE)
-    return following[:1] == ("",)
+def _text_follows(shape: Shape) -> list[bool]:
+    """Whether the next line that is not blank opens with no key, for each line."""
+    follows = []
+    text = False
+    for line in reversed(shape):
+        follows.append(text)
+        if line != BLANK_LINE:
+            text = line[:1] == ("",)
+    return follows[::-1]
 
 
 # --- the decision --------------------------------------------------------------------------------
@@ -430,7 +437,9 @@ def _taken(
                 raise Unreadable(
                     f"{tokens[first].name}, an unknown key, stands behind the text of "
                     f"{carrier.name}, and may be a part of the text",
-                    frozenset({(carrier.name, tokens[first].name)}),
+                    frozenset({(carrier.name, tokens[first].name)})
+                    if len(tokens) <= MAX_TOKENS
+                    else frozenset(),
                 )
     elif first is None and unknown and stop == len(tokens) and not users:
         # Behind the last path of a record stand only keys, if it looks so.

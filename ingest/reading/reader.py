@@ -290,7 +290,7 @@ def _doubled(output: Output) -> frozenset[str]:
         if isinstance(item, Frame):
             counts.update(_ids_in(item.text, output.table))
         elif isinstance(item, Doubt):
-            counts.update(item.ids)
+            counts.update(item.ids.keys())
     return frozenset(record_id for record_id, count in counts.items() if count > 1)
 
 

@@ -17,11 +17,13 @@ from ingest.reading.convert import (
     as_comment,
     as_text,
 )
-from ingest.reading.lines import Lines
+from ingest.reading.lines import MAX_RECORD_LINES, Lines
 from ingest.reading.parsing import (
+    BLANK_LINE,
     GROUP_KEYS,
     Decision,
     Form,
+    LineShape,
     Place,
     Shape,
     Unreadable,
@@ -36,7 +38,9 @@ from ingest.reading.vouching import EveryPlace
 from ingest.slurm import values
 
 MAX_SHAPES = 1 << 12
-"""Shapes of records or lines that are kept from one output to the next; with more, none is."""
+"""Shapes of records whose decisions are kept; with more, all are judged anew."""
+MAX_LINE_SHAPES = 1 << 14
+"""Shapes of lines that are kept; with more, all are numbered anew."""
 
 _Key = tuple[tuple[int, ...], bool]
 """The numbers of the shapes of the lines, and whether a space stands at the record's end."""
@@ -48,7 +52,7 @@ class _Judged:
 
     decision: Decision
     is_plain: bool
-    """All tokens are keys, no text goes over several lines, and all names in documents differ."""
+    """All tokens are keys, every text is one line, and all names in documents differ."""
     is_exact: bool
     """Slurm added no space to comments."""
     exact_comments: tuple[tuple[int, str], ...]
@@ -69,13 +73,21 @@ class Shapes:
         self._judged: dict[_Key, _Judged | Unreadable] = {}
         self._used: set[_Key] = set()
         """The shapes of the output in hand, those of refused records too."""
+        self._all_used = True
+        """Whether ``_used`` holds all of them."""
 
     def begin_output(self) -> None:
         """Forget what holds for one output alone."""
-        if max(len(self._judged), len(self._lines.shapes)) >= MAX_SHAPES:
-            self._lines = Lines(self._form, self._convert)
-            self._judged.clear()
+        if len(self._judged) >= MAX_SHAPES:
+            self._number_anew()
         self._used.clear()
+        self._all_used = True
+
+    def _number_anew(self) -> None:
+        self._lines = Lines(self._form, self._convert)
+        self._judged.clear()
+        self._used.clear()
+        self._all_used = False
 
     def end_output(self) -> None:
         """Give back the memory that is of use while an output is read."""
@@ -91,7 +103,7 @@ class Shapes:
             texts, places = shown_places(tokens_of(self._shape(numbers), self._table))
             if place[0] in texts and place not in places:
                 return False
-        return True
+        return self._all_used
 
     def shown(self, sealed: bytes) -> tuple[frozenset[str], frozenset[Place]]:
         """Return the texts of a record, and the places behind them: see `shown_places`.
@@ -109,6 +121,8 @@ class Shapes:
         Raises `Unreadable` if the text can be read in no way or in more than one, and
         `DocumentError` if a value is none that scontrol prints.
         """
+        if len(self._lines.shapes) >= MAX_LINE_SHAPES:
+            self._number_anew()
         text = sealed.decode("utf-8", "backslashreplace")
         lines, end = self._form.split_record(text)
         numbers, slurm = self._lines.read(lines)
@@ -133,8 +147,8 @@ class Shapes:
         slurm: SlurmDict = {}
         groups: list[SlurmDict] = []
         for _, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
-            if key in GROUP_KEYS:
-                if key == "Nodes" or not groups:
+            if key == "Nodes" or (groups and key in GROUP_KEYS):
+                if key == "Nodes":
                     groups.append({})
                 groups[-1][values.snake_case(key)] = values.optional(value)
                 continue
@@ -168,8 +182,12 @@ class Shapes:
                 known = self._judge_anew(key, vouched)
             except Unreadable as error:
                 known = error
-            self._judged[key] = known
-        self._used.add(key)
+            if len(key[0]) <= MAX_RECORD_LINES:
+                self._judged[key] = known
+        if len(key[0]) <= MAX_RECORD_LINES:
+            self._used.add(key)
+        else:
+            self._all_used = False
         if isinstance(known, Unreadable):
             raise Unreadable(str(known), known.places)
         return known
@@ -184,10 +202,11 @@ class Shapes:
         names = [tokens[number].name for number in decision.keys]
         single = [name for name in names if name not in GROUP_KEYS]
         documents = {self._convert.field(name)[0] for name in single}
-        is_exact = not adds_space_to_comments(self._table, frozenset(names), space_at_end=key[1])
+        is_exact = not adds_space_to_comments(frozenset(names), space_at_end=key[1])
         is_plain = (
             self._form.multi_line
-            and not any(line[:1] == ("",) for line in shape)
+            and not any(line[:1] == ("",) or _has_stray_group_key(line) for line in shape)
+            and not self._has_blank_line_behind_text(shape)
             and len(decision.keys) == len(tokens)
             and len(documents) == len(single)
         )
@@ -198,6 +217,16 @@ class Shapes:
             exact_comments=tuple(self._comments(shape)) if is_exact and is_plain else (),
             volatile=tuple(self._volatile(shape)) if is_plain else (),
         )
+
+    def _has_blank_line_behind_text(self, shape: Shape) -> bool:
+        """Whether a text ends with newlines: a blank line is a part of the text before it."""
+        last: LineShape = ()
+        for line in shape:
+            row = self._table.keys.get(key_of(last[-1])) if last else None
+            if line == BLANK_LINE and row and row.is_text:
+                return True
+            last = line or last
+        return False
 
     def _comments(self, shape: Shape) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(shape):
@@ -211,3 +240,7 @@ class Shapes:
             for place, word in enumerate(line):
                 if key_of(word) in self._table.volatile:
                     yield (b" " if place else b"\n   ") + word.encode()
+
+
+def _has_stray_group_key(line: LineShape) -> bool:
+    return line[:1] != ("Nodes=",) and any(key_of(word) in GROUP_KEYS for word in line)

@@ -242,8 +242,8 @@ ExtSensorsJoules      15.08-23.11 line word integer  kept      volatile
 ExtSensorsWatts       15.08-23.11 in   word integer  kept      volatile
 ExtSensorsTemp        15.08-23.11 in   word integer  kept      volatile
 Reason                15.08-26.05 line path text     text
-Comment               20.11-26.05 line path comment     text
-Extra                 21.08-26.05 line path comment     text
+Comment               20.11-26.05 line path text     text
+Extra                 21.08-26.05 line path text     text
 InstanceId            23.11-26.05 line name word     text
 InstanceType          23.11-26.05 both name word     kept
 ReservationName       23.02-26.05 line name word     label

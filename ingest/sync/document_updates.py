@@ -15,9 +15,11 @@ from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_
 from ingest.database.store import Document
 from ingest.reading.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
-from ingest.slurm.sacct import JobEnd
+from ingest.slurm.sacct import AccountedJob
 from ingest.sync.fingerprints import Fingerprint, finished_at
 
+SACCT = "sacct"
+"""``cw.source`` of a job that no scrape showed."""
 HISTORY_STEPS = 20
 """The newest states of a job that ``cw.history`` keeps."""
 
@@ -75,7 +77,7 @@ class DocumentUpdates:
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
         update: Document = {
             "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
-            "$unset": {"cw.vanished": ""},
+            "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": ""},
         }
         if self.kind is JOBS and before.state != slurm.get("job_state"):
             step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
@@ -90,15 +92,32 @@ class DocumentUpdates:
             cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
         return UpdateOne(self.identity(record_id), [{"$set": cw}])
 
-    def ended(self, end: JobEnd, now: datetime) -> UpdateOne:
-        """Return the update of a vanished job, by what accounting says of its *end*."""
-        finished = finished_at({"job_state": end.state, "end_time": end.end_time}, now)
+    def ended(self, job: AccountedJob, now: datetime) -> UpdateOne:
+        """An update of a job that had vanished, by what accounting tells of its end."""
+        finished = finished_at({"job_state": job.state, "end_time": job.end_time}, now)
         values = {
-            "cw.accounting": end.document(),
+            "cw.accounting": job.end(),
             "cw.finished_at": finished,
             "cw.filters.finished_at": finished or NOT_FINISHED,
         }
-        return UpdateOne(self.identity(end.job_id), {"$set": values})
+        return UpdateOne(self.identity(job.job_id), {"$set": values})
+
+    def accounted(self, job: AccountedJob, users: Mapping[str, Names], now: datetime) -> Document:
+        """The document of an ended job that no scrape showed."""
+        document = self.new(job.document(self.cluster), users, now)
+        document["cw"] |= {"vanished": now, "source": SACCT}
+        return document
+
+    def accounted_anew(
+        self, job: AccountedJob, users: Mapping[str, Names], now: datetime
+    ) -> UpdateOne:
+        """An update of such a document by a later run of the job."""
+        slurm = job.document(self.cluster)
+        cw = self._cw(slurm, users, now) | {"last_changed": now}
+        values = {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}
+        step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
+        update = {"$set": values, "$push": {"cw.history": step}}
+        return UpdateOne(self.identity(job.job_id), update)
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
         if self.kind is not JOBS:

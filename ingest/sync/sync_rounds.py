@@ -26,7 +26,6 @@ from ingest.database.transactions import in_transaction
 from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
 from ingest.slurm.kinds import JOBS, Kind
-from ingest.slurm.sacct import JobEnd
 from ingest.sync.background_writer import BackgroundWriter
 from ingest.sync.document_updates import DocumentUpdates
 from ingest.sync.fingerprints import (
@@ -261,23 +260,6 @@ class SyncRounds:
         batch.is_last = True
         yield batch
 
-    def settle(self, ends: Iterable[JobEnd]) -> int:
-        """Note how vanished jobs ended, by what accounting says. Return how many were known.
-
-        An end whose submit time is not the job's is of another job with this id, and is ignored.
-        """
-        operations = []
-        for end in ends:
-            job = self._collection.find_one(
-                self._updates.identity(end.job_id), {"slurm.submit_time": 1}
-            )
-            if job is None or job["slurm"].get("submit_time") != end.submit_time:
-                continue
-            operations.append(self._updates.ended(end, self._clock()))
-        if operations:
-            self._bulk_write(operations)
-        return len(operations)
-
     def forget(self) -> None:
         """Read the database anew in the next round: another process may have written."""
         self._seen = None
@@ -302,7 +284,11 @@ class SyncRounds:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def _bulk_write(self, operations: Sequence[Any]) -> BulkWriteResult:
+    def bulk_write(self, operations: Sequence[Any]) -> BulkWriteResult:
+        """Write *operations* on the documents of this cluster and kind, all or none.
+
+        What is remembered of present records stays valid only if *operations* leave them alone.
+        """
         result, token = self._write_operations(self._collection, operations)
         if token is not None:
             self._token = token
@@ -336,7 +322,7 @@ class SyncRounds:
         if fresh:
             counts.inserted += self._insert(fresh, users, now, operations)
         if operations:
-            done = self._bulk_write(operations)
+            done = self.bulk_write(operations)
             if done.matched_count < len(operations):
                 raise DocumentsMissing(
                     f"{len(operations) - done.matched_count} {self._kind.plural} of "
@@ -415,7 +401,7 @@ class SyncRounds:
         now: datetime,
     ) -> None:
         inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
-        self._bulk_write(inserts)
+        self.bulk_write(inserts)
 
     def _over_held(
         self,
@@ -452,7 +438,7 @@ class SyncRounds:
         now = self._clock()
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
-            self._bulk_write([self._updates.vanished(record_id, now) for record_id in batch])
+            self.bulk_write([self._updates.vanished(record_id, now) for record_id in batch])
             for record_id in batch:
                 del seen[record_id]
         counts.vanished += len(gone)

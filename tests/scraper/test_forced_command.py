@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from scraper.slurm_commands import (
+    accounted_command,
+    ended_command,
     first_release_show_command,
     show_command,
     show_job_command,
@@ -23,18 +26,17 @@ ONE_JOB = show_job_command("scontrol", "71")
 STDIN = time_format_line("q7Rk2Xa")
 FIRST_RELEASE = first_release_show_command("scontrol", "job", "q7Rk2Xa")
 SQUEUE = "squeue -h -a -t all -o %A:%U"
-SACCT = (
-    "env SLURM_TIME_FORMAT=%FT%T%z sacct -n -P -X "
-    "-o JobIDRaw,Submit,State,ExitCode,Start,End -j 1,22,333"
-)
+SACCT = accounted_command("sacct", ["1", "22", "333"])
+ENDED = ended_command("sacct", 1795982400, 1796004000)
 PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
 ALLOWED = re.compile(
     r"sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
     rf"{PATH_}scontrol -a show (job|node|config|job [0-9]{{1,10}})'"
     rf"|env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
-    rf"|env SLURM_TIME_FORMAT=%FT%T%z {PATH_}sacct -n -P -X "
-    r"-o JobIDRaw,Submit,State,ExitCode,Start,End -j [0-9,]+"
+    r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
+    rf"{PATH_}sacct -n -P -X -D -a --local -o {re.escape(FIELDS)} "
+    rf"(-j [0-9,]+|-S uts[0-9]{{7,12}} -E uts[0-9]{{7,12}} -s {ENDED_STATES})'"
 )
 """What the script's header says, in another language; paths with `.` parts aside."""
 
@@ -134,7 +136,7 @@ def test_scontrol_gets_its_words_and_the_time_format(run: Run, what: str, seal: 
         b"\x1b[2J\n",
     ],
 )
-@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB])
+@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, SACCT, ENDED])
 def test_any_other_line_on_standard_input_is_refused(run: Run, command: str, line: bytes) -> None:
     assert refused(run(command, line))
 
@@ -210,24 +212,75 @@ def test_squeue_gets_its_words(run: Run) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_sacct_gets_its_words(run: Run) -> None:
-    done = run(SACCT, b"")
+SACCT_WORDS = ["sacct", "-n", "-P", "-X", "-D", "-a", "--local", "-o", FIELDS]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (SACCT, ["-j", "1,22,333"]),
+        (ENDED, ["-S", "uts1795982400", "-E", "uts1796004000", "-s", ENDED_STATES]),
+    ],
+)
+@pytest.mark.parametrize("seal", SEALS)
+def test_sacct_gets_its_words_and_the_time_format(
+    run: Run, command: str, words: list[str], seal: str
+) -> None:
+    done = run(command, time_format_line(seal) + b"more\n")
     assert done.stdout.decode().splitlines() == [
-        *("sacct", "-n", "-P", "-X", "-o", "JobIDRaw,Submit,State,ExitCode,Start,End"),
-        *("-j", "1,22,333", "format=%FT%T%z", "conf=unset"),
+        *(*SACCT_WORDS, *words),
+        f"format=%FT%T%z{seal}",
+        "conf=unset",
     ]
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("ids", ["", "1;id", "1 -a", "1,x", "$(id)", "`id`", "1\n2", "-a", "1 "])
+@pytest.mark.parametrize(
+    "ids", ["", "1;id", "1 -a", "1,x", "$(id)", "`id`", "1\n2", "-a", "1 ", "1' '2", "1'; id; '"]
+)
 def test_sacct_gets_nothing_but_job_ids(run: Run, ids: str) -> None:
     assert refused(run(SACCT.replace("1,22,333", ids)))
 
 
-def test_sacct_takes_no_seal_and_no_other_columns(run: Run) -> None:
-    assert refused(run(SACCT.replace("%z ", "%zq7Rk2Xa ")))
-    assert refused(run(SACCT.replace("State", "User")))
-    assert refused(run(SACCT.replace("-X", "")))
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *("", "1", "123456", "1234567890123", "now", "2026-11-24", "17959824e2", "-1795982400"),
+        *("1795982400 -u bob", "1795982400;id", "$(id)", "`id`", "1795982400\n", "1795982400'"),
+        *("1795982400 -E uts1795982400", "1795982400 -s PD", "\uff11795982400", "*", "???????"),
+    ],
+)
+@pytest.mark.parametrize("which", ["1795982400", "1796004000"])
+def test_sacct_gets_nothing_but_seconds(run: Run, which: str, moment: str) -> None:
+    assert refused(run(ENDED.replace(which, moment)))
+
+
+@pytest.mark.parametrize("command", [SACCT, ENDED])
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        ("State", "Comment"),
+        ("%40", "%10"),
+        ("Submit%40,Account", "Account"),
+        (" -X", ""),
+        (" -a", " -a -u bob"),
+        (" -n", " --delimiter=x -n"),
+        (" --local", ""),
+        (" --local", " -M other"),
+        (" -D", " -D -f /tmp/x"),
+        ("sacct", "sacctmgr"),
+        ("sacct", "scontrol"),
+        ("sacct ", "sacct -a show job "),
+        ("exec ", ""),
+    ],
+)
+def test_sacct_gets_no_other_options(run: Run, command: str, words: str, others: str) -> None:
+    assert refused(run(command.replace(words, others)))
+
+
+@pytest.mark.parametrize("states", ["", "PD", "BF,CA", f"{ENDED_STATES},PD", f"{ENDED_STATES} -x"])
+def test_sacct_is_asked_for_ended_jobs(run: Run, states: str) -> None:
+    assert refused(run(ENDED.replace(ENDED_STATES, states)))
 
 
 def test_the_sites_own_environment_reaches_scontrol(run: Run) -> None:
@@ -255,6 +308,7 @@ def test_a_full_path_below_the_systems_folders_is_run(run: Run, path: str) -> No
         (FIRST_RELEASE, "scontrol"),
         (SQUEUE, "squeue"),
         (SACCT, "sacct"),
+        (ENDED, "sacct"),
     ):
         done = run(command.replace(name, f"{path}{name}"))
         assert not refused(done)
@@ -311,6 +365,10 @@ def test_any_other_program_is_refused(run: Run, program: str) -> None:
     for command in (SHOW_JOB, ONE_JOB, FIRST_RELEASE):
         assert refused(run(command.replace("scontrol", program)))
     assert refused(run(SQUEUE.replace("squeue", program.replace("scontrol", "squeue"))))
+    if program != "sacct":
+        other = program.replace("scontrol", "sacct")
+        assert refused(run(SACCT.replace("sacct", other)))
+        assert refused(run(ENDED.replace("sacct", other)))
 
 
 def test_the_two_programs_do_not_change_places(run: Run) -> None:
@@ -358,7 +416,7 @@ def test_any_other_seal_is_refused(run: Run, seal: str) -> None:
     assert refused(run(FIRST_RELEASE.replace("q7Rk2Xa", seal)))
 
 
-@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, FIRST_RELEASE, SQUEUE])
+@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, FIRST_RELEASE, SQUEUE, SACCT, ENDED])
 @pytest.mark.parametrize(
     "added",
     [
@@ -506,9 +564,17 @@ def test_a_command_as_long_as_an_environment_holds_is_refused(run: Run) -> None:
 @example(command=SHOW_JOB, cut=slice(0, 0), put="", env="X")
 @given(
     command=st.sampled_from(
-        [SHOW_JOB, ONE_JOB, FIRST_RELEASE, SQUEUE, ONE_JOB.replace("scontrol", "/usr/x/scontrol")]
+        [
+            SHOW_JOB,
+            ONE_JOB,
+            FIRST_RELEASE,
+            SQUEUE,
+            SACCT,
+            ENDED,
+            ONE_JOB.replace("scontrol", "/usr/x/scontrol"),
+        ]
     ),
-    cut=st.slices(100).filter(lambda cut: cut.step in (None, 1)),
+    cut=st.slices(330).filter(lambda cut: cut.step in (None, 1)),
     put=st.text(
         st.sampled_from(" \t\n\r;&|$`(){}<>'\"\\*?[]~#%=/.-_:aZ09é") | st.characters(codec="utf-8"),
         max_size=8,
@@ -532,6 +598,8 @@ def test_the_header_names_the_exact_commands() -> None:
     assert f"#     {read}\n" in header
     for what in ("job", "job ID", "node", "config"):
         assert f"#     sh -c 'READ SCONTROL -a show {what}'\n" in header
+    for which in ("-j IDS", "-S utsTIME -E utsTIME -s STATES"):
+        assert f"#     sh -c 'READ SACCT -n -P -X -D -a --local -o FIELDS {which}'\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show job\n" in header
     assert "#     env SLURM_TIME_FORMAT=%FT%T%zSEAL SCONTROL -a show node\n" in header
     assert "#     SQUEUE -h -a -t all -o %A:%U\n" in header

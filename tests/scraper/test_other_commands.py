@@ -1,8 +1,7 @@
-"""squeue's list and sacct's table in a round, over real SSH into a real database."""
+"""squeue's list in a round, over real SSH into a real database."""
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 import pytest
 
@@ -17,9 +16,6 @@ from tests.scraper.home import Home
 
 ALICE = "alice(1001)"
 SEAMLESS = next(attack for attack in attacks() if attack.name == "a seamless record")
-ENDED = (
-    "1|2026-11-23T20:13:41+0000|TIMEOUT|0:15|2026-11-23T20:14:00+0000|2026-11-23T23:14:00+0000\n"
-)
 
 
 class Cluster:
@@ -29,7 +25,6 @@ class Cluster:
         self.jobs = ""
         self.listed: list[str] = []
         """What squeue prints, call after call; the last one again and again."""
-        self.ends = Answer()
         self.prints_seal = True
         self.asked: list[str] = []
 
@@ -38,8 +33,6 @@ class Cluster:
         if "squeue" in command:
             text = self.listed.pop(0) if len(self.listed) > 1 else self.listed[0]
             return Answer([text.encode()])
-        if "sacct" in command:
-            return self.ends
         seal = re.search("%z([A-Za-z0-9]*) ", command)
         assert seal is not None
         text = self.jobs or "No jobs in the system\n"
@@ -73,13 +66,6 @@ def new_scraper(home: Home, port: int, store: Store, **options: bool) -> Cluster
 @pytest.fixture
 def listing(home: Home, host: SimulatedLoginHost, store: Store) -> Iterator[ClusterScraper]:
     scraper = new_scraper(home, host.port, store, second_list=True)
-    yield scraper
-    scraper.close()
-
-
-@pytest.fixture
-def accounting(home: Home, host: SimulatedLoginHost, store: Store) -> Iterator[ClusterScraper]:
-    scraper = new_scraper(home, host.port, store, sacct=True)
     yield scraper
     scraper.close()
 
@@ -130,61 +116,3 @@ def test_a_list_that_is_none_fails_the_round(
     with pytest.raises(NotAnswered, match="expected id:uid"):
         listing.round(JOBS)
     assert ids(store) == []
-
-
-def vanish(cluster: Cluster, scraper: ClusterScraper) -> None:
-    cluster.jobs = job("1", ALICE, sealed=True) + job("2", ALICE, sealed=True)
-    scraper.round(JOBS)
-    cluster.jobs = job("2", ALICE, sealed=True)
-    scraper.round(JOBS)
-
-
-def test_the_end_of_a_job_that_vanished_unseen_is_asked_of_sacct(
-    cluster: Cluster, accounting: ClusterScraper, store: Store
-) -> None:
-    cluster.ends = Answer([ENDED.encode()])
-    vanish(cluster, accounting)
-    found = store.jobs.find_one({"slurm.job_id": "1"})
-    assert found is not None
-    assert found["slurm"]["job_state"] == "RUNNING"
-    assert found["cw"]["accounting"] == {
-        "job_state": "TIMEOUT",
-        "exit_code": "0:15",
-        "start_time": "2026-11-23T15:14:00-05:00",
-        "end_time": "2026-11-23T18:14:00-05:00",
-    }
-    assert found["cw"]["finished_at"] == datetime(2026, 11, 23, 23, 14, tzinfo=timezone.utc)
-    asked = [command for command in cluster.asked if "sacct" in command]
-    assert asked == [
-        "env SLURM_TIME_FORMAT=%FT%T%z /opt/slurm/bin/sacct -n -P -X "
-        "-o JobIDRaw,Submit,State,ExitCode,Start,End -j 1"
-    ]
-    accounting.round(JOBS)
-    assert sum("sacct" in command for command in cluster.asked) == 1
-
-
-def test_an_end_of_another_job_with_the_id_is_passed_over(
-    cluster: Cluster, accounting: ClusterScraper, store: Store
-) -> None:
-    cluster.ends = Answer([ENDED.replace("2026-11-23T20:13:41", "2020-01-01T00:00:00").encode()])
-    vanish(cluster, accounting)
-    assert store.jobs.count_documents({"cw.accounting": {"$exists": True}}) == 0
-
-
-@pytest.mark.parametrize(
-    "ends",
-    [
-        Answer(stderr=b"sacct: error: slurmdbd is down\n", exit_status=1),
-        Answer([b"Slurm accounting storage is disabled\n"]),
-        Answer(),
-    ],
-)
-def test_a_sacct_that_does_not_tell_fails_nothing_and_is_asked_again(
-    cluster: Cluster, accounting: ClusterScraper, store: Store, ends: Answer
-) -> None:
-    cluster.ends = ends
-    vanish(cluster, accounting)
-    assert store.jobs.count_documents({"cw.accounting": {"$exists": True}}) == 0
-    cluster.ends = Answer([ENDED.encode()])
-    accounting.round(JOBS)
-    assert store.jobs.count_documents({"cw.accounting": {"$exists": True}}) == 1

@@ -13,6 +13,8 @@ PACKAGES = {
     "munged": "munge",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
+    "slurmdbd": "slurmdbd",
+    "mariadbd": "mariadb-server-core",
     "scontrol": "slurm-client",
     "sbatch": "slurm-client",
     "sshd": "openssh-server",
@@ -23,6 +25,9 @@ PACKAGES = {
 
 PLUGINS = "slurm-wlm-basic-plugins"
 """Only recommended by slurmctld and slurmd; without it neither of them starts."""
+
+MARIADB_TABLES = Path("/usr/share/mysql/mysql_system_tables.sql")
+"""MariaDB's own tables, as mariadb-server-core brings them."""
 
 BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 """The same for the tests of the page."""

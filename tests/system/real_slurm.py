@@ -15,6 +15,7 @@ from types import TracebackType
 
 from tests.system.daemons import Daemon, check_reachable, free_ports, kill_marked, wait_until
 from tests.system.machine import SEARCH_PATH, program
+from tests.system.real_slurmdbd import RealSlurmdbd
 from tests.system.unix_users import UnixUsers
 
 ALICE = "cwtest-alice"
@@ -44,7 +45,7 @@ ReturnToService=2
 MpiDefault=none
 SchedulerParameters=batch_sched_delay=0
 MailProg=/bin/true
-AccountingStorageType=accounting_storage/none
+{accounting}
 JobAcctGatherType=jobacct_gather/none
 MinJobAge={min_job_age}
 KillWait=2
@@ -58,6 +59,8 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 PartitionName=long Nodes=ALL MaxTime=7-00:00:00
 {extra_conf}
 """
+
+NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
 
 
 class SlurmCommandError(Exception):
@@ -77,6 +80,8 @@ class RealCluster:
         in the partitions ``main`` and ``long``.
     ``min_job_age``
         Seconds after which the controller forgets a finished job.
+    ``accounting``
+        Whether slurmdbd and its MariaDB run too, and keep every job: see ``slurmdbd``.
     ``extra_conf``
         Further lines of slurm.conf. ``NodeName=cn-b[001-900] NodeAddr=127.0.0.1 Port=9`` adds nodes
         that never answer; without an address slurmctld would wait long for each name.
@@ -89,6 +94,8 @@ class RealCluster:
         nodes: int = 2,
         min_job_age: int = 300,
         extra_conf: str = "",
+        *,
+        accounting: bool = False,
     ) -> None:
         check_reachable(folder)
         self.name = name
@@ -100,6 +107,7 @@ class RealCluster:
         self.controller: Daemon | None = None
         self._script_numbers = itertools.count(1)
         self._at_close = ExitStack()
+        self.slurmdbd = RealSlurmdbd(self) if accounting else None
         self._write_files(min_job_age, extra_conf)
 
     def __enter__(self) -> "RealCluster":
@@ -108,6 +116,8 @@ class RealCluster:
             self._at_close.enter_context(UnixUsers(ALICE, BOB))
             self._at_close.callback(self._end_processes)
             self._start_munged()
+            if self.slurmdbd is not None:
+                self._at_close.enter_context(self.slurmdbd)
             self.start_controller()
             self._start_nodes()
             undo.pop_all()
@@ -250,6 +260,7 @@ class RealCluster:
                 controller_port=controller_port,
                 min_job_age=min_job_age,
                 gpus=GPUS_PER_NODE,
+                accounting=(NO_ACCOUNTING if self.slurmdbd is None else self.slurmdbd.slurm_conf()),
                 nodes="\n".join(
                     f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
                     for name, port in zip(self.node_names, node_ports, strict=True)

@@ -53,6 +53,7 @@ class Site:
         table = {"timezone": self.timezone, "username_field": self.username_field}
         return (
             f"[clusters.{self.name}]\njobs_interval = {jobs_interval}\n{_lines(table)}"
+            f"sacct = {json.dumps(self.cluster.slurmdbd is not None)}\n"
             f"[clusters.{self.name}.ssh]\n{_lines(ssh)}"
             + ("" if self.alias else f"port = {self.sshd.port}\n")
         )

@@ -1,8 +1,9 @@
 """A day of two real clusters in small: jobs come and go, clusters are cut off, daemons are killed.
 
-Afterwards every job that a scrape showed is in Mongo, once, with the last state that one showed,
-and no other job is.  What scrapes showed is known from the login hosts, where a script in
-scontrol's place keeps each answer; which of them were taken in is known from the log of rounds.
+Afterwards Mongo is held against slurmdbd: every job is there, once, with the end that slurmdbd has,
+and no other job is.  Jobs that a scrape showed are there with the last state that one showed.  What
+scrapes showed is known from the login hosts, where a script in scontrol's place keeps each answer;
+which of them were taken in is known from the log of rounds.
 
 ``make day`` runs it for longer (DAY_SECONDS); in ``make test`` it is short.
 """
@@ -25,7 +26,9 @@ import pytest
 
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.store import Store, connect
+from ingest.sync.coverage import coverage_of
 from tests.mongo import secantus
+from tests.system.beside_slurmdbd import differences
 from tests.system.daemons import Daemon, wait_until
 from tests.system.machine import SEARCH_PATH, program
 from tests.system.real_slurm import ALICE, BOB, RealCluster
@@ -39,6 +42,9 @@ SEED = int(os.environ.get("DAY_SEED", "1"))
 LEASE_SECONDS = 5
 SETTLE_SECONDS = 150.0
 """A transaction that a killed daemon left open holds its cluster up for a minute."""
+HEAL_SECONDS = 240.0
+"""sacct is asked about a window again after a minute, and after a pause where it failed."""
+MIN_JOB_AGE = 2
 CONF = "SchedulerParameters=batch_sched_delay=0,bf_interval=1\n"
 
 KEEPS_ANSWERS = """\
@@ -97,6 +103,7 @@ class Day:
             [
                 *(self.kill_a_daemon, self.kill_a_daemon, self.freeze_a_daemon),
                 *(self.cut_off, self.host_away, self.slurm_away),
+                *(self.nobody_scrapes, self.slurmdbd_away),
             ]
         )
         mishap(site)
@@ -111,6 +118,23 @@ class Day:
         os.kill(self.daemons[number].pid, signal.SIGKILL)
         self.daemons[number].stop()
         self.daemons[number] = self.start_daemon()
+
+    def nobody_scrapes(self, _site: Site) -> None:
+        self.happened["nobody scraped"] += 1
+        for daemon in self.daemons:
+            os.kill(daemon.pid, signal.SIGKILL)
+            daemon.stop()
+        for _ in range(6):
+            self.submit()
+        time.sleep(MIN_JOB_AGE + self.dice.uniform(1, 5))
+        self.daemons[:] = [self.start_daemon() for _ in self.daemons]
+
+    def slurmdbd_away(self, site: Site) -> None:
+        self.happened["slurmdbd away"] += 1
+        assert site.cluster.slurmdbd is not None
+        site.cluster.slurmdbd.stop()
+        time.sleep(self.dice.uniform(0.5, 5))
+        site.cluster.slurmdbd.start()
 
     def freeze_a_daemon(self, _site: Site) -> None:
         self.happened["daemon frozen"] += 1
@@ -148,6 +172,22 @@ class Day:
                 states.setdefault(job_id, []).append((state, taken))
         return states
 
+    def healed(self, site: Site) -> float:
+        """The seconds until Mongo holds what slurmdbd has."""
+        began = time.monotonic()
+        left: list[str] = []
+
+        def none_left() -> bool:
+            left[:] = differences(self.store, site.name, site.cluster)
+            return not left
+
+        try:
+            wait_until(none_left, "all is as slurmdbd has it", HEAL_SECONDS)
+        except TimeoutError:
+            known = coverage_of(self.store, site.name)
+            pytest.fail(f"{site.name}: {len(left)} differences, {left[:10]}; {known}")
+        return round(time.monotonic() - began, 1)
+
     def settled(self, site: Site) -> bool:
         """Whether a whole round has begun after all was well again."""
         well = time.time()
@@ -180,7 +220,9 @@ def day(open_folder: Path) -> Iterator[Day]:
             ("beluga", "America/Montreal", "cc_account_username"),
         ):
             cluster = stack.enter_context(
-                RealCluster(open_folder, name, min_job_age=5, extra_conf=CONF)
+                RealCluster(
+                    open_folder, name, min_job_age=MIN_JOB_AGE, extra_conf=CONF, accounting=True
+                )
             )
             answers[name] = cluster.folder / "answers"
             path = _keep_answers(cluster, answers[name])
@@ -232,7 +274,7 @@ def _starter(folder: Path, sites: list[Site], uri: str) -> Callable[[], Daemon]:
     return start
 
 
-@pytest.mark.timeout(SECONDS + 2 * SETTLE_SECONDS + 120)
+@pytest.mark.timeout(SECONDS + 2 * SETTLE_SECONDS + 2 * HEAL_SECONDS + 120)
 def test_every_job_that_was_seen_is_there_once_with_its_last_state(
     day: Day, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,12 +291,13 @@ def test_every_job_that_was_seen_is_there_once_with_its_last_state(
     figures: dict[str, Any] = {"seconds": SECONDS, "happened": dict(sorted(day.happened.items()))}
     for site in day.sites:
         day.settled(site)
-        figures[site.name] = assert_all_there(day, site)
+        healed = day.healed(site)
+        figures[site.name] = assert_all_there(day, site) | {"seconds until healed": healed}
     with capsys.disabled():
         sys.stdout.write(f"\na day in small: {json.dumps(figures)}\n")
 
 
-def assert_all_there(day: Day, site: Site) -> dict[str, int]:
+def assert_all_there(day: Day, site: Site) -> dict[str, float]:
     """Hold Mongo against the answers that were kept; how many there were."""
     for daemon in day.daemons:  # nothing moves while both are read
         os.kill(daemon.pid, signal.SIGSTOP)
@@ -265,8 +308,13 @@ def assert_all_there(day: Day, site: Site) -> dict[str, int]:
         for daemon in day.daemons:
             with suppress(ProcessLookupError):
                 os.kill(daemon.pid, signal.SIGCONT)
-    states = {job["slurm"]["job_id"]: job["slurm"]["job_state"] for job in found}
-    assert len(states) == len(found), "a job is there twice"
+    by_sacct = {job["slurm"]["job_id"] for job in found if job["cw"].get("source") == "sacct"}
+    states = {
+        job["slurm"]["job_id"]: job["slurm"]["job_state"]
+        for job in found
+        if "source" not in job["cw"]
+    }
+    assert len(states) + len(by_sacct) == len(found), "a job is there twice"
     assert states.keys() <= seen.keys(), "a job that no scrape showed"
     rounds = list(day.store.round_log.find({"cluster_name": site.name, "kind": "jobs"}))
     for job_id, history in seen.items():
@@ -282,6 +330,8 @@ def assert_all_there(day: Day, site: Site) -> dict[str, int]:
     return {
         "jobs": len(found),
         "gone": len(gone),
+        "by sacct alone": len(by_sacct),
+        "ends by sacct": sum("accounting" in job["cw"] for job in found),
         "answers": len(list(day.answers[site.name].iterdir())),
         "rounds": len(rounds),
         "failed rounds": sum(not each["ok"] for each in rounds),

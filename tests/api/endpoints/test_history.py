@@ -10,13 +10,14 @@ from config import ClusterSettings, SshSettings
 from ingest.database.store import Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import JobEnd
+from ingest.sync.accounting import take_accounted
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.clusters import Clock
 from tests.api.support.examples import BELUGA_JOB, job_document
 from tests.api.support.problems import assert_problem
 from tests.ingest.reading.attacks import job
+from tests.ingest.slurm.accounted import CLUSTER, accounted
 from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
@@ -69,11 +70,17 @@ def test_the_states_of_a_job(client: Client, scrapes: Scrapes) -> None:
     }
 
 
-def test_an_end_that_accounting_told(client: Client, scrapes: Scrapes) -> None:
+def test_an_end_that_accounting_told(client: Client, scrapes: Scrapes, store: Store) -> None:
     scrapes.show(job("7", ALICE, sealed=False))
     scrapes.show()
-    end = JobEnd("7", SUBMITTED, "FAILED", "1:0", SUBMITTED, "2026-11-24T07:00:30-05:00")
-    scrapes.intake.settle([end])
+    end = accounted(
+        state="FAILED",
+        exit_code="1:0",
+        submit_time=SUBMITTED,
+        start_time=SUBMITTED,
+        end_time="2026-11-24T07:00:30-05:00",
+    )
+    take_accounted(store, CLUSTER, [end], scrapes.intake.bulk_write)
     found = client.get("jobs/history", job_id="7", cluster_name="mila").json
 
     assert found["vanished"] == "2026-11-24T12:01:00Z"
@@ -81,6 +88,7 @@ def test_an_end_that_accounting_told(client: Client, scrapes: Scrapes) -> None:
     assert found["accounting"] == {
         "job_state": "FAILED",
         "exit_code": "1:0",
+        "submit_time": SUBMITTED,
         "start_time": SUBMITTED,
         "end_time": "2026-11-24T07:00:30-05:00",
     }

@@ -23,10 +23,11 @@ from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.retention.retention import restore, retain
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import JobEnd
+from ingest.sync.accounting import take_accounted
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.ingest.reading.attacks import job
+from tests.ingest.slurm.accounted import CLUSTER, accounted
 from tests.support.reading import read_lazily
 
 URLS: list[tuple[str, dict[str, str]]] = [
@@ -166,8 +167,16 @@ def old_jobs_come_back(world: World, chance: Random) -> None:
 def ends_are_told(world: World, chance: Random) -> None:
     for found in world.store.jobs.find({"cw.vanished": {"$ne": None}}).limit(2):
         slurm = found["slurm"]
-        end = JobEnd(slurm["job_id"], slurm["submit_time"], "FAILED", "1:0", None, None)
-        world.intakes[slurm["cluster_name"]].settle([end])
+        end = accounted(
+            job_id=slurm["job_id"],
+            uid=slurm["uid"],
+            submit_time=slurm["submit_time"],
+            state="FAILED",
+            exit_code=f"{chance.randrange(9)}:0",
+        )
+        cluster = CLUSTER.model_copy(update={"name": slurm["cluster_name"]})
+        write = world.intakes[slurm["cluster_name"]].bulk_write
+        take_accounted(world.store, cluster, [end], write)
 
 
 STEPS: list[Callable[[World, Random], None]] = [

@@ -14,8 +14,9 @@ from ingest.database.store import COLLECTIONS, Document, Store
 from ingest.retention.retention import restore, retain
 from ingest.slurm.keys import NODE
 from ingest.slurm.kinds import NODES
-from ingest.slurm.sacct import JobEnd
+from ingest.sync.accounting import take_accounted
 from ingest.sync.sync_rounds import SyncRounds
+from tests.ingest.slurm.accounted import accounted
 from tests.ingest.sync.outputs import BOB, Clock, cluster, new_rounds, one, take
 from tests.routing import WriteReader
 from tests.support.reading import read_lazily
@@ -89,8 +90,9 @@ def test_the_writes_of_the_ingest(store: Store, mongo_uri: str, tmp_path: Path) 
         take(jobs)  # it is gone
         nodes.take_in(read_lazily([b"No nodes in the system\n"], NODE))
         submitted = store.jobs.find_one({"slurm.job_id": "1"}) or {}
-        end = JobEnd("1", submitted["slurm"]["submit_time"], "COMPLETED", "0:0", None, None)
-        assert jobs.settle([end]) == 1
+        told = {key: submitted["slurm"][key] for key in ("job_id", "uid", "submit_time")}
+        end = accounted(**told)
+        assert take_accounted(ours, cluster(), [end], jobs.bulk_write) == {"end": 1}
         for collection in (store.jobs, store.nodes):
             collection.update_many({}, {"$unset": {"cw.filters.version": ""}})
         assert migrate(ours) == 2

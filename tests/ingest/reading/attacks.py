@@ -1,16 +1,23 @@
-"""Forgeries: what a user can write into his own job so that it reads like somebody else's.
+"""Named forgeries: what a user can write into a job so that the job reads like somebody else's.
 
 Each attack is a whole output of scontrol, in both forms, in which alice's job 19 carries the
-forgery, with what is true: the jobs that exist.  bob's job 20 is real, job 77 is not.
+forgery.  bob's job 20 is real, and so is carol's job 21; there is no job 77.
+
+`tests.ingest.reading.placements` makes all other forgeries, by number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ingest.reading.parsing import RawPairs
+from ingest.reading.reader import Reader
+from ingest.reading.records import Answer, Record, SetAside, Unchanged
+from ingest.slurm.keys import JOB
+from tests.support.reading import CLUSTER
 
 SEAL = "q7Rk2Xa"
-CARRIER, VICTIM, NOBODYS = "19", "20", "77"
+CARRIER, VICTIM, OTHER, NOBODYS = "19", "20", "21", "77"
+LISTED = {CARRIER: "1001", VICTIM: "1002", OTHER: "1003"}
+"""What squeue says: the uid of every job by id."""
 
 _LINES = """\
 JobId={id} JobName={name}
@@ -46,6 +53,7 @@ def job(
     *,
     sealed: bool,
     state: str = "RUNNING",
+    seal: str = SEAL,
     **texts: str,
 ) -> str:
     """A whole record as scontrol prints it; *texts* are the values that its owner chose."""
@@ -60,7 +68,7 @@ def job(
         "end": _END,
         **texts,
     }
-    time = _TIME + (SEAL if sealed else "")
+    time = _TIME + (seal if sealed else "")
     return _LINES.format(id=job_id, owner=owner, state=state, time=time, **values)
 
 
@@ -117,6 +125,14 @@ def attacks() -> Iterator[Attack]:
     yield Attack("the same of a job that exists", "command", f"/r 1{behind_command}{in_command_20}")
     yield Attack("seamless, by the network", "network", _by_network(NOBODYS))
     yield Attack("two seamless records", "comment", f"x{own_end}{whole_77}{own_end}{whole_20}")
+    yield Attack("the own id, by the name", "name", f"x\n\nJobId={CARRIER} JobName=y")
+    late = "\n   OOMKillStep=7\n   MailUser=evil MailType=ALL"
+    yield Attack(
+        "keys for the job before, and the own id", "name", f"x{late}\n\nJobId={CARRIER} JobName=y"
+    )
+    yield Attack("the own end, and the own id", "comment", f"x{own_end}JobId={CARRIER} JobName=y")
+    yield Attack("the own end, and another id", "comment", f"x{own_end}JobId={OTHER} JobName=y")
+    yield Attack("a thousand beginnings", "command", "/r" + f"\n\nJobId={VICTIM} JobName=y" * 1000)
 
 
 def _by_network(job_id: str) -> str:
@@ -124,16 +140,29 @@ def _by_network(job_id: str) -> str:
     return f"{own}\n   Power={_END}{forged_record(job_id, tail_from='Command')}"
 
 
+def records_of(attack: Attack, *, seal: str) -> dict[str, str]:
+    """The records of the three jobs by id; an empty *seal* is none.
+
+    bob's record ends with a text, so that what stands behind could be a part of the text.
+    """
+    sealed, end = bool(seal), f"\n   TresPerNode=gres:gpu:1{_END}"
+    carried = {attack.field: attack.text}
+    return {
+        CARRIER: job(CARRIER, "alice(1001)", sealed=sealed, seal=seal, **carried),
+        VICTIM: job(VICTIM, "bob(1002)", sealed=sealed, seal=seal, end=end),
+        OTHER: job(OTHER, "carol(1003)", sealed=sealed, seal=seal),
+    }
+
+
 def output(attack: Attack, *, sealed: bool, one_line: bool, place: int = 0) -> bytes:
     """scontrol's output with the carrier, in this *place* of three, and the true victim in it."""
-    carrier = job(CARRIER, "alice(1001)", sealed=sealed, **{attack.field: attack.text})
-    records = [job(VICTIM, "bob(1002)", sealed=sealed), job("21", "carol(1003)", sealed=sealed)]
-    records.insert(place, carrier)
-    if not one_line:
-        return "".join(records).encode()
-    return "".join(
-        _one_line(attack.text if record is carrier else "", record) for record in records
-    ).encode()
+    records = records_of(attack, seal=SEAL if sealed else "")
+    carrier = records.pop(CARRIER)
+    parts = list(records.values())
+    parts.insert(place, carrier)
+    if one_line:
+        parts = [_one_line(attack.text if each is carrier else "", each) for each in parts]
+    return "".join(parts).encode()
 
 
 def _one_line(text: str, record: str) -> str:
@@ -144,28 +173,27 @@ def _one_line(text: str, record: str) -> str:
     return hidden.replace("\n   ", " ").replace(mark, text) + " \n"
 
 
-def true_values(attack: Attack) -> dict[str, dict[str, str]]:
-    """What is true of the jobs that exist, by id: owner, state and the texts."""
-    texts = {
-        "name": "train",
-        "label": "N/A",
-        "network": "(null)",
-        "command": "/home/run.sh",
-        "work_dir": "/home",
-        "comment": "hello",
-        "stdout": "/home/out",
-    }
-    others = {"state": "RUNNING", **texts}
-    return {
-        CARRIER: {"owner": "alice(1001)", **others, attack.field: attack.text},
-        VICTIM: {"owner": "bob(1002)", **others},
-        "21": {"owner": "carol(1003)", **others},
-    }
+class Cluster:
+    """Answers what `ingest.reading.records.Inquiry` asks about the jobs of an attack."""
+
+    def __init__(self, attack: Attack, listed: Mapping[str, str] | None = None) -> None:
+        self._attack = attack
+        self._listed = LISTED if listed is None else listed
+        self.asked: list[str] = []
+        """The ids that were asked for alone."""
+
+    def owners(self) -> Mapping[str, str]:
+        """Return the uid of every job by id."""
+        return self._listed
+
+    def show(self, job_id: str) -> Answer | None:
+        """Return what scontrol prints of one job."""
+        self.asked.append(job_id)
+        seal = f"Alone{len(self.asked):02}"
+        return Answer([records_of(self._attack, seal=seal)[job_id].encode()], seal)
 
 
-READ_AS = {
-    "owner": "UserId",
-    "state": "JobState",
+_READ_AS = {
     "name": "JobName",
     "label": "MCS_label",
     "network": "Network",
@@ -174,9 +202,45 @@ READ_AS = {
     "comment": "Comment",
     "stdout": "StdOut",
 }
+_TEXTS = {
+    "name": "train",
+    "label": "N/A",
+    "network": "(null)",
+    "command": "/home/run.sh",
+    "work_dir": "/home",
+    "comment": "hello",
+    "stdout": "/home/out",
+}
+RIGHT, OWN_ASIDE, ASIDE = "read right", "own job set aside", "set aside"
+OWN_MISREAD, FOOLED = "own job misread", "**fooled**"
 
 
-def read_values(raw: RawPairs) -> dict[str, str]:
-    """The same of a record that was read."""
-    values = {pair.key: pair.value for pair in raw.pairs}
-    return {name: values.get(key, "") for name, key in READ_AS.items()}
+def outcome(attack: Attack, found: Sequence[Record | SetAside | Unchanged]) -> str:
+    """What a reader made of *attack*, the worst of it first."""
+    read = {item.id: item for item in found if isinstance(item, Record)}
+    for job_id, record in read.items():
+        if LISTED.get(job_id) != record.slurm["uid"]:
+            return FOOLED
+        if job_id != CARRIER and not _is_as_alone(attack, record):
+            return FOOLED
+    if CARRIER in read:
+        values = {pair.key: pair.value.rstrip(" ") for pair in read[CARRIER].raw.pairs}
+        truth = {**_TEXTS, attack.field: attack.text.rstrip(" ")}
+        if {name: values.get(key) for name, key in _READ_AS.items()} != truth:
+            return OWN_MISREAD
+    if read.keys() == LISTED.keys():
+        return RIGHT
+    return OWN_ASIDE if {VICTIM, OTHER} <= read.keys() else ASIDE
+
+
+def _is_as_alone(attack: Attack, record: Record) -> bool:
+    """Whether a victim's *record* says what it says when no other job is there."""
+    alone = records_of(attack, seal=SEAL)[record.id]
+    (truth,) = Reader(JOB, CLUSTER).read([alone.encode()], seal=SEAL)
+    return isinstance(truth, Record) and record.slurm == truth.slurm | {
+        name: record.slurm.get(name) for name in _TIMES
+    }
+
+
+_TIMES = ("submit_time", "eligible_time", "start_time", "end_time")
+"""Without a seal, times lack the offset from UTC."""

@@ -1,0 +1,188 @@
+"""Bring what Slurm's accounting tells of ended jobs into the database.
+
+A job that no scrape showed becomes a document marked ``cw.source: "sacct"``, whose ``slurm`` dict
+holds the documented keys that sacct knows.  A job that vanished before a scrape showed its end gets
+the end in ``cw.accounting``; its ``slurm`` dict stays as scontrol showed it.  Jobs that are present
+are left alone: scontrol tells more of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal
+
+from pymongo import InsertOne, ReplaceOne, UpdateOne
+
+from config import ClusterSettings
+from ingest.accounts.users import Names, refresh_jobs, username_map
+from ingest.database.store import Document, Store
+from ingest.slurm.kinds import JOBS
+from ingest.slurm.sacct import AccountedJob
+from ingest.sync.coverage import Interval
+from ingest.sync.document_updates import SACCT, DocumentUpdates
+from ingest.sync.fingerprints import is_finished
+
+SMALL_BATCH = 100
+"""Jobs in one ``$in`` and in one bulk write."""
+OWED_SECONDS = 86_400
+"""How long after a job vanished its end is asked for."""
+LAG_SECONDS = 60
+"""slurmdbd may learn of an end by so much later than slurmctld."""
+SHOWN_JOBS = 50
+"""Jobs of a window that scontrol showed, held against sacct's."""
+
+Write = Callable[[Sequence[Any]], object]
+"""Writes operations on the cluster's jobs, all or none."""
+Change = Literal["insert", "replace", "update", "end"]
+
+
+class JobsHidden(Exception):
+    """sacct told of none of the jobs that scontrol had shown to have ended then."""
+
+
+def change_for(found: Mapping[str, Any] | None, job: AccountedJob) -> Change | None:
+    """What *job* changes in the database, where its id has the document *found*, if any.
+
+    insert
+        A new document: no scrape showed the job.
+    replace
+        The document is of a former job with the id: another user's, submitted earlier.
+    update
+        The document came from sacct, and sacct tells more now.
+    end
+        The job vanished before its end was seen: the end goes into ``cw.accounting``.
+    """
+    if job.end_time is None or not is_finished(job.state):
+        return None
+    if found is None:
+        return "insert"
+    return None if found["cw"].get("vanished") is None else _change_of_gone(found, job)
+
+
+def _change_of_gone(found: Mapping[str, Any], job: AccountedJob) -> Change | None:
+    slurm, cw = found["slurm"], found["cw"]
+    accounting = cw.get("accounting") or {}
+    known = _moment(slurm.get("submit_time"))
+    newest = max(filter(None, (known, _moment(accounting.get("submit_time")))), default=None)
+    if newest is not None and job.submitted < newest:
+        return None  # an earlier run, or a former job with the id
+    if slurm.get("uid") != job.uid:
+        return "replace" if known is not None and job.submitted > known else None
+    if cw.get("source") == SACCT:
+        return "update" if _said(slurm) != _said(job.end()) else None
+    was_shown = job.submitted == known and is_finished(slurm.get("job_state"))
+    return None if was_shown or accounting == job.end() else "end"
+
+
+def _said(values: Mapping[str, Any]) -> list[Any]:
+    return [values.get(key) for key in ("job_state", "exit_code", "submit_time", "end_time")]
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def take_accounted(
+    store: Store, cluster: ClusterSettings, jobs: Sequence[AccountedJob], write: Write
+) -> dict[Change, int]:
+    """Write what *jobs*, the latest run of each id, change; returns how many of each change.
+
+    Raises what *write* raises, and pymongo's errors.
+    """
+    users = username_map(store, cluster.username_field)
+    counts: dict[Change, int] = {}
+    for start in range(0, len(jobs), SMALL_BATCH):
+        _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], write, users, counts)
+    _follow_users(store, cluster, users)
+    return counts
+
+
+def _take_batch(
+    store: Store,
+    cluster: ClusterSettings,
+    jobs: Sequence[AccountedJob],
+    write: Write,
+    users: Mapping[str, Names],
+    counts: dict[Change, int],
+) -> None:
+    stored = DocumentUpdates(cluster, JOBS)
+    now = datetime.now(timezone.utc)
+    ids = [stored.document_id(job.job_id) for job in jobs]
+    documents = {found["_id"]: found for found in store.jobs.find({"_id": {"$in": ids}})}
+    operations: list[InsertOne[Document] | ReplaceOne[Document] | UpdateOne] = []
+    for document_id, job in zip(ids, jobs, strict=True):
+        found = documents.get(document_id)
+        change = change_for(found, job)
+        if change == "insert":
+            operations.append(InsertOne(stored.accounted(job, users, now)))
+        elif change == "replace" and found is not None:
+            former = found | {"_id": f"{document_id}/{found['slurm'].get('submit_time')}"}
+            store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
+            document = stored.accounted(job, users, now)
+            operations.append(ReplaceOne(stored.identity(job.job_id), document))
+        elif change == "update":
+            operations.append(stored.accounted_anew(job, users, now))
+        elif change == "end":
+            operations.append(stored.ended(job, now))
+        if change is not None:
+            counts[change] = counts.get(change, 0) + 1
+    if operations:
+        write(operations)
+
+
+def _follow_users(store: Store, cluster: ClusterSettings, before: Mapping[str, Names]) -> None:
+    """Refresh the names in the jobs of accounts that changed meanwhile."""
+    after = username_map(store, cluster.username_field)
+    for name in after.keys() | before.keys():
+        if after.get(name) != before.get(name):
+            refresh_jobs(store, cluster.username_field, name)
+
+
+def owed_ends(store: Store, cluster_name: str) -> list[str]:
+    """The ids of jobs that vanished within a day and whose end nobody has told yet.
+
+    Raises pymongo's errors.
+    """
+    since = datetime.now(timezone.utc) - timedelta(seconds=OWED_SECONDS)
+    found = store.jobs.find(
+        {
+            "slurm.cluster_name": cluster_name,
+            "cw.filters.finished_at": {"$gte": since},
+            "cw.vanished": {"$gte": since},
+            "cw.accounting": None,
+        },
+        {"slurm.job_id": 1, "slurm.job_state": 1},
+    )
+    return [
+        job["slurm"]["job_id"] for job in found if not is_finished(job["slurm"].get("job_state"))
+    ]
+
+
+def check_none_hidden(
+    store: Store, cluster_name: str, window: Interval, jobs: Iterable[AccountedJob]
+) -> None:
+    """Raise `JobsHidden` if scontrol showed jobs that ended in *window*, and *jobs* has none.
+
+    Where Slurm's ``PrivateData`` hides other users' jobs, sacct leaves them out without a word.
+    """
+    start, end = (datetime.fromtimestamp(moment, timezone.utc) for moment in window)
+    end = min(end, datetime.now(timezone.utc) - timedelta(seconds=LAG_SECONDS))
+    found = store.jobs.find(
+        {
+            "slurm.cluster_name": cluster_name,
+            "cw.filters.finished_at": {"$gte": start, "$lt": end},
+            "cw.source": None,
+            "cw.accounting": None,
+        },
+        {"slurm.job_id": 1, "slurm.job_state": 1},
+        limit=SHOWN_JOBS,
+    )
+    shown = {job["slurm"]["job_id"] for job in found if is_finished(job["slurm"].get("job_state"))}
+    if shown and shown.isdisjoint(job.job_id for job in jobs):
+        raise JobsHidden(
+            f"sacct tells of none of {len(shown)} jobs that scontrol showed to have ended then. "
+            "If PrivateData is set in slurm.conf or slurmdbd.conf, give the login user the "
+            "AdminLevel Operator: sacctmgr modify user NAME set adminlevel=operator"
+        )
