@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.records import NoAnswer, Record, read_records
+from ingest.reading.records import Record
 from ingest.slurm.tres import Tres, mebibytes, read_tres
-from tests.ingest.reading.golden import DUMPS, kind_of
+from tests.ingest.reading.golden import DUMPS, items_of
 
 KEYS = {
     *("TRES", "ReqTRES", "AllocTRES", "CfgTRES", "Gres", "GresUsed", "GresDrain", "JOB_GRES"),
@@ -157,11 +157,7 @@ def test_a_message_shows_the_beginning_of_what_is_wrong(text: str, message: str)
 def test_every_tres_of_the_dumps_is_read_or_was_forged() -> None:
     found = set()
     for dump in DUMPS:
-        try:
-            records = list(read_records([dump.read_bytes()], kind_of(dump).grammar))
-        except NoAnswer:
-            continue
-        for record in records:
+        for record in items_of(dump):
             if isinstance(record, Record):
                 found |= {pair.value for pair in record.raw.pairs if pair.key in KEYS}
     assert len(found) > 100
