@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ingest.slurm.grammar import JOB
 
 from ingest.reading.records import Record, SetAside, read_records
 from ingest.reading.squeue_check import hold_against
-from ingest.slurm.grammar import JOB
 from tests.ingest.reading.attacks import (
     CARRIER,
     SEAL,

@@ -13,7 +13,6 @@ from ingest.reading.parsing import (
     Unreadable,
     decide,
     raw_pairs,
-    shown_places,
     tokens_of,
 )
 from ingest.slurm.keys import JOB, NODE, KeyTable
