@@ -188,14 +188,15 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
             if not word:
                 continue
             name = key_of(word)
+            goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(
                     name=name,
                     opens_line=place == 0,
                     key=None if name in GROUP_KEYS else table.keys.get(name),
-                    is_absent=word.endswith("(null)"),
+                    is_absent=word.endswith("(null)") and not goes_on,
                     is_word=word.endswith("(word)"),
-                    text_follows=text_follows and place + 1 == len(line),
+                    text_follows=goes_on,
                 )
             )
     return tokens
