@@ -105,7 +105,8 @@ class Output:
             if None not in names and group.is_certain:  # as in most rounds
                 yield from group.closed()
                 *told, last = names
-                yield Unchanged([name for name in told if name])
+                if told:
+                    yield Unchanged([name for name in told if name])
                 yield from group.add(item.texts[-1:], [last], too_long=False)
                 continue
             yield from group.add(item.texts, names, too_long=item.too_long)

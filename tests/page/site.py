@@ -25,7 +25,7 @@ from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
-from tests.ingest.reading.printing import printed
+from tests.support.layouts import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
 
