@@ -24,7 +24,7 @@ from ingest.accounts.access import authenticate, note_use
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
 from tests.clockwork.sites import Site, clockwork, site
-from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
+from tests.ingest.reading.golden import FOLDER, GOLDEN, kind_of, seal_of
 from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
@@ -222,7 +222,7 @@ def options_for(dump: Path) -> tuple[str, ...]:
     return ("--cluster", cluster, f"--{kind_of(dump).plural}", str(dump))
 
 
-UNSEALED = [dump for dump in DUMPS if not seal_of(dump)]
+UNSEALED = [dump for dump in GOLDEN if not seal_of(dump)]
 
 
 @pytest.mark.parametrize("dump", UNSEALED, ids=lambda dump: str(dump.relative_to(FOLDER)))
