@@ -39,7 +39,7 @@ class Tres:
 
 
 def read_tres(text: str) -> Tres | None:
-    """Return what a TRES or GRES string says; None for an absent marker (``(null)``, empty, ``N/A``).
+    """Return what a TRES or GRES string says; None for an absent marker, ``(null)`` or empty.
 
     Raises ValueError for what is no such string: a name or an amount is missing, an amount is no
     number, a name comes twice with ``=``.

@@ -1,4 +1,4 @@
-"""What each release of Slurm prints, from ``releases.json``, which says where the facts come from."""
+"""What each release of Slurm prints, by ``releases.json``, which names the facts' source."""
 
 import json
 from collections.abc import Iterator

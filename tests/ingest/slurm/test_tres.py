@@ -114,7 +114,7 @@ def test_an_absent_marker_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("text", NONE)
 def test_what_is_no_tres_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="^no TRES: "):
+    with pytest.raises(ValueError, match=r"^no TRES: "):
         read_tres(text)
 
 
