@@ -18,7 +18,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgro
 comma := ,
 
 # The files whose English `make prose` checks. OLD_PAGES are still to be rewritten.
-OLD_PAGES := docs/accounts.md docs/forged_records.md docs/lists.md
+OLD_PAGES := docs/forged_records.md
 PROSE := $(filter-out $(OLD_PAGES),$(wildcard *.md docs/*.md)) clockwork.example.toml Makefile \
   $(wildcard systemd/*)
 
@@ -51,8 +51,9 @@ demo: $(VENV)/runtime
 test: $(VENV)/development
 	$(PYTEST)
 
+test-fast: TEST_PROCESSES = auto
 test-fast: $(VENV)/development
-	$(PYTEST) -m pure tests/test_*.py tests/config tests/ingest/slurm \
+	$(PYTEST) -m pure --hypothesis-profile=fast tests/test_*.py tests/config tests/ingest/slurm \
 	  tests/ingest/reading tests/api tests/scraper
 
 # Programs that a test starts are measured too: see [tool.coverage.run] in pyproject.toml.

@@ -217,8 +217,8 @@ def _logged(name: str, handler: Handler) -> Handler:
 
 def _bottle_response(handler: Handler) -> bottle.HTTPResponse:
     response = handler(Request(bottle.request.environ))
-    answer = bottle.HTTPResponse(response.body, response.status)
-    answer.content_type = response.content_type
+    written = bottle.HTTPResponse(response.body, response.status)
+    written.content_type = response.content_type
     for name, value in response.headers:
-        answer.add_header(name, value)
-    return answer
+        written.add_header(name, value)
+    return written

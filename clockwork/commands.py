@@ -38,7 +38,7 @@ from scraper.cluster_round import ClusterScraper, log_round
 from scraper.ssh.errors import printable
 from scraper.trial import Finding, try_cluster
 
-SOME_SET_ASIDE = 3
+SOME_IN_QUARANTINE = 3
 """Exit status of ``replay`` when records are in quarantine, and of ``anonymise``."""
 _CHUNK = 1 << 20
 _MARKS = {"ok": "ok    ", "warning": "warns ", "failed": "FAILED"}
@@ -224,7 +224,7 @@ def anonymise_dump(file: str) -> int:
         say(f"{file}: {count} left out: {reason}")
     for key in sorted(report.new_keys):
         say(f"{file}: {key}: a key unknown so far, and left as it is: is it one of Slurm's?")
-    return SOME_SET_ASIDE if left_out else 0
+    return SOME_IN_QUARANTINE if left_out else 0
 
 
 # --- retention ------------------------------------------------------------------------------------

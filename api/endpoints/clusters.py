@@ -7,7 +7,7 @@ from typing import Any
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.schema.arguments import NoArguments
-from api.schema.documents import Answer, ClusterName, Number, Seconds
+from api.schema.documents import ClusterName, JsonObject, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.sums import jobs_by_partition, tres_sums
@@ -15,7 +15,7 @@ from api.stats.sums import jobs_by_partition, tres_sums
 NumberBy = dict[str, Number]
 
 
-class LastError(Answer):
+class LastError(JsonObject):
     """The last round that failed."""
 
     at: datetime
@@ -23,7 +23,7 @@ class LastError(Answer):
     """What failed, for admins; for all others, since when the cluster was not reached."""
 
 
-class Rounds(Answer):
+class Rounds(JsonObject):
     """How the rounds of one kind go."""
 
     up: bool | None
@@ -36,14 +36,14 @@ class Rounds(Answer):
     """For admins, also after rounds that went well; for all others, null then."""
 
 
-class RoundsByKind(Answer):
+class RoundsByKind(JsonObject):
     """How the rounds go."""
 
     jobs: Rounds
     nodes: Rounds
 
 
-class Tres(Answer):
+class Tres(JsonObject):
     """What these nodes have, and what of it is allocated."""
 
     cpus: Number
@@ -54,7 +54,7 @@ class Tres(Answer):
     """Nodes whose TRES can't be read: they are not in the sums."""
 
 
-class Cluster(Answer):
+class Cluster(JsonObject):
     """How fresh what is known of a cluster is, and what the cluster holds."""
 
     name: ClusterName
@@ -75,7 +75,7 @@ class Cluster(Answer):
 @endpoint(
     "GET",
     "clusters/list",
-    answer=list[Cluster],
+    content=list[Cluster],
     gets=Gets.jobs("all counts", "own counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:

@@ -14,7 +14,7 @@ from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
 from api.schema.arguments import JobArguments
-from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
+from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.embedded_quirks import all_of
 
@@ -40,7 +40,7 @@ JOBS = Kind(
     "GET",
     "jobs/list",
     arguments=JOBS.arguments(),
-    answer=Count,
+    content=Count,
     lists="Job",
     tagged=True,
     gets=Gets.jobs("all jobs", "own jobs"),
@@ -58,7 +58,7 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
     "GET",
     "jobs/one",
     arguments=JobArguments,
-    answer=Job | Nothing,
+    content=Job | Nothing,
     tagged=True,
     problems=SEVERAL,
     gets=Gets.job("the job"),
@@ -66,13 +66,13 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
 def one_job(context: Context, arguments: JobArguments) -> Response:
     """One job.
 
-    The answer is an empty object if there is none.
+    The response is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
 
 
-class History(Answer):
+class History(JsonObject):
     """The states of a job, and the jobs that had its id before."""
 
     job_id: str
@@ -92,14 +92,14 @@ class History(Answer):
     "GET",
     "jobs/history",
     arguments=JobArguments,
-    answer=History | Nothing,
+    content=History | Nothing,
     problems=SEVERAL,
     gets=Gets.job("the history"),
 )
 def job_history(context: Context, arguments: JobArguments) -> Response:
     """The states of a job, and the jobs that had its id before.
 
-    The answer is an empty object if there is none.
+    The response is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return json_response({} if job is None else _history(context, job))

@@ -43,7 +43,7 @@ class OneNode(Arguments):
     "GET",
     "nodes/list",
     arguments=NODES.arguments(),
-    answer=Count,
+    content=Count,
     lists="Node",
     tagged=True,
     gets=Gets.same("all nodes"),
@@ -62,7 +62,7 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
     "nodes/one",
     "node/one",
     arguments=OneNode,
-    answer=Node | Nothing,
+    content=Node | Nothing,
     tagged=True,
     problems=SEVERAL,
     gets=Gets.same("the node"),
@@ -70,7 +70,7 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
 def one_node(context: Context, arguments: OneNode) -> Response:
     """One node.
 
-    The answer is an empty object if there is none. `node_name` and `name` are one argument.
+    The response is an empty object if there is none. `node_name` and `name` are one argument.
     """
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)

@@ -140,7 +140,7 @@ class UpdateArguments(JobArguments):
     "PUT",
     "jobs/user_dict_update",
     arguments=UpdateArguments,
-    answer=UserDict,
+    content=UserDict,
     body=True,
     problems={
         HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
@@ -155,7 +155,7 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     """Write into the `user` dict of a job of yours.
 
     Merges `update_pairs` into the dict key by key, at once: of two clients that write different
-    keys, both win. Answers the whole new dict. The arguments stand in the query, in a form or in a
+    keys, both win. Returns the whole new dict. The arguments stand in the query, in a form or in a
     JSON body; an argument that stands in both must have one value.
     """
     pairs: Pairs = arguments.update_pairs

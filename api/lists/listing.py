@@ -182,8 +182,8 @@ def _tag(
     """Return the header fields with the list's tag; the response 304 for an unchanged list."""
     cluster_name: str | None = wanted.get(CLUSTER_PATH)
     cutoff: datetime | None = wanted.get(FINISHED_PATH, {}).get("$gte")
-    marks = read_tokens(context.store, session, collection.name, cluster_name)
-    value = digest(collection.name, marks, sorted(context.given.items()))
+    tokens = read_tokens(context.store, session, collection.name, cluster_name)
+    value = digest(collection.name, tokens, sorted(context.given.items()))
     same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same

@@ -1,7 +1,7 @@
 """Count what each cluster holds and say how its rounds go, once for all who ask.
 
 A cluster is known from the moment the configuration names it, and also where the database knows it
-by its rounds alone.  Every query has an index, and the results are kept for `CENSUS_SECONDS`.
+by its rounds alone.  Every query has an index, and the results are cached for `CENSUS_SECONDS`.
 Numbers of jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says
 whether to believe them.
 """
@@ -21,9 +21,9 @@ from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 
 CENSUS_SECONDS = 10.0
-"""Seconds for which a census is kept."""
+"""Seconds for which a census is cached."""
 STANDINGS_SECONDS = 1.0
-"""Seconds for which the standings alone are kept: probes need no token."""
+"""Seconds for which the standings alone are cached: probes need no token."""
 KINDS = ("jobs", "nodes")
 
 _MISSED_ROUNDS = 3

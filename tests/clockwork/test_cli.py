@@ -243,9 +243,9 @@ def test_a_dry_run_prints_the_documents(
     assert status == (3 if reasons else 0)
     first, *others = printed.err.splitlines()
     kept, aside = len(slurm), len(reasons)
-    assert first == f"{dump}: {kept + aside} records read, {kept} kept, {aside} set aside"
+    assert first == f"{dump}: {kept + aside} records read, {kept} good, {aside} quarantined"
     assert others == [
-        f"{dump}: {reasons.count(reason)} set aside: {reason}" for reason in sorted(set(reasons))
+        f"{dump}: {reasons.count(reason)} quarantined: {reason}" for reason in sorted(set(reasons))
     ]
 
 
@@ -299,7 +299,7 @@ def test_a_replay_into_a_database(
     count = len(golden(jobs)[0])
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert f"{jobs}: {count} records read, {count} kept, 0 set aside" in printed.err
+    assert f"{jobs}: {count} records read, {count} good, 0 quarantined" in printed.err
     own = store.jobs.find_one({"slurm.cc_account_username": "ccuser01"})
     assert own is not None
     assert own["cw"]["mila_email_username"] == EMAIL
