@@ -161,7 +161,7 @@ def _explain(detail: Any) -> str:
         return f"{key}: unknown key{meant}"
     if detail["type"] == "missing":
         return f"{key}: is missing"
-    return f"{key}: found {_shown(found, key)}, expected: {_expected(detail)}"
+    return f"{key}: found {_shown(found, key)}, expected {_expected(detail)}"
 
 
 def _expected(detail: Any) -> str:
