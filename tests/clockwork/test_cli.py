@@ -30,9 +30,7 @@ from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
-HEADINGS = (
-    "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\n"
-)
+HEADINGS = "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\n"
 
 Run = Callable[..., int]
 
