@@ -4,6 +4,8 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.schema.arguments import NoArguments
@@ -43,6 +45,28 @@ class RoundsByKind(Answer):
     nodes: Rounds
 
 
+Interval = TypedDict("Interval", {"from": datetime, "to": datetime})
+
+
+class Coverage(Answer):
+    """The time whose jobs are all known."""
+
+    since: datetime
+    """The time from `since` to `until` is what this speaks of."""
+    until: datetime
+    """The last good round of jobs."""
+    complete_since: datetime
+    """No job that ended between `complete_since` and `until` is missing."""
+    missing: list[Interval]
+    """Jobs that ended in these intervals may be missing; oldest first."""
+    missing_seconds: Number
+    """Of these intervals together."""
+    accounting: bool | None
+    """Whether sacct answered when sacct was last asked; null: never asked."""
+    accounting_error: str | None
+    """Why sacct did not answer, for admins; for all others, null."""
+
+
 class Tres(Answer):
     """What these nodes have, and what of it is allocated."""
 
@@ -63,6 +87,8 @@ class Cluster(Answer):
     up: bool | None
     """Whether both kinds of rounds go well; null: not configured here."""
     rounds: RoundsByKind
+    coverage: Coverage | None
+    """null before the first good round of jobs."""
     unfinished_jobs: NumberBy
     """By job_state, of the jobs that the user may see."""
     partitions: dict[str, NumberBy]
@@ -96,6 +122,7 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
                 "configured": name in context.clusters.configured,
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
+                "coverage": _coverage(context, census.coverage[name]),
                 "unfinished_jobs": _by_state(jobs.get(name, Counter())),
                 "partitions": _by_partition(jobs.get(name, Counter())),
                 "nodes": _by_state(census.nodes[name]),
@@ -120,6 +147,12 @@ def _rounds(context: Context, standings: Standings, name: str, kind: str) -> dic
         "age": age_of(standing.get("last_success"), context.now),
         "last_error": _last_error(standing, whole=context.user.role == "admin"),
     }
+
+
+def _coverage(context: Context, coverage: dict[str, Any] | None) -> dict[str, Any] | None:
+    if coverage is None or context.user.role == "admin":
+        return coverage
+    return {**coverage, "accounting_error": None}
 
 
 def _last_error(standing: dict[str, Any], *, whole: bool) -> dict[str, Any] | None:

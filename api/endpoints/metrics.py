@@ -64,6 +64,7 @@ class Metrics(Collector):
         """Return the metrics, as fresh as the census. Raises as `ClusterStats.census` does."""
         census = self._clusters.census()
         yield from self._of_rounds(census)
+        yield self._of_coverage(census)
         yield from self._of_jobs(census)
         yield from self._of_nodes(census)
 
@@ -125,6 +126,17 @@ class Metrics(Collector):
                         last[key].add_metric(where, standing["last_figures"][key])
                     totals[key].add_metric(where, total.get(key, 0))
         yield from (up, attempt, success, duration, rounds, *last.values(), *totals.values())
+
+    def _of_coverage(self, census: Census) -> Metric:
+        missing = GaugeMetricFamily(
+            "clockwork_missing_seconds",
+            "Of the last 30 days: seconds in which jobs may have ended that are not known.",
+            labels=("cluster",),
+        )
+        for name in self._clusters.configured:
+            if name in census.missing_seconds:
+                missing.add_metric((name,), census.missing_seconds[name])
+        return missing
 
     # --- jobs and nodes -----------------------------------------------------------------------
 

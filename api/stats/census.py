@@ -19,6 +19,7 @@ from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
+from ingest.sync.coverage import coverage_of, missing_seconds
 
 CENSUS_SECONDS = 10.0
 """Seconds for which a census is kept."""
@@ -46,6 +47,10 @@ class Census:
     """Unfinished jobs by (job_state, partition)."""
     nodes: Mapping[str, Counts]
     """Nodes that are there by (state, cfg_tres, alloc_tres)."""
+    coverage: Mapping[str, dict[str, Any] | None]
+    """As `ingest.sync.coverage.coverage_of` says."""
+    missing_seconds: Mapping[str, int]
+    """As `ingest.sync.coverage.missing_seconds` says, of the clusters that have a coverage."""
 
 
 class ClusterStats:
@@ -96,6 +101,8 @@ class ClusterStats:
                 standings,
                 {name: _unfinished_jobs(self._store, name) for name in sorted(names)},
                 {name: _present_nodes(self._store, name) for name in sorted(names)},
+                {name: coverage_of(self._store, name) for name in sorted(names)},
+                missing_seconds(self._store),
             )
 
     def _read_standings(self) -> Standings:

@@ -9,6 +9,7 @@ from api.app import build_app
 from api.stats.sums import TRES_SUMS
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
+from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
@@ -55,6 +56,7 @@ def test_a_cluster_that_was_never_scraped(dashboard: Client) -> None:
         "configured": True,
         "up": False,
         "rounds": {"jobs": NEVER, "nodes": NEVER},
+        "coverage": None,
         "unfinished_jobs": {},
         "partitions": {},
         "nodes": {},
@@ -108,6 +110,34 @@ def test_what_failed_is_for_admins_and_since_when_for_everyone(
     log.succeeded("nodes", 2.5, COUNTS, 100)
     assert told("user") == [None, None]
     assert told("admin") == [whole, whole]
+
+
+def test_the_time_whose_jobs_are_all_known(dashboard: Client, store: Store, clock: Clock) -> None:
+    ledger = CoverageLedger(store, "mila")
+    noon = int(clock.now.timestamp())
+
+    def good_round(at: int) -> None:
+        ledger.change(noon, lambda before: before.after_round(at, at + 1, 300))
+
+    for asked in (0, 60, 3600, 3660):
+        good_round(noon + asked)
+    ledger.change(noon, lambda before: before.without_accounting("no sacct on login.example"))
+    clock.now += timedelta(hours=2)
+    mila = listed(dashboard)["mila"]["coverage"]
+
+    assert mila == {
+        "since": NOON,
+        "until": "2026-11-24T13:01:00Z",
+        "complete_since": "2026-11-24T13:00:00Z",
+        "missing": [{"from": "2026-11-24T12:01:00Z", "to": "2026-11-24T13:00:00Z"}],
+        "missing_seconds": 3540,
+        "accounting": False,
+        "accounting_error": None,
+    }
+    assert listed(of_role(dashboard, store, "service"))["mila"]["coverage"] == mila
+    admins = listed(of_role(dashboard, store, "admin"))["mila"]["coverage"]
+    assert admins == mila | {"accounting_error": "no sacct on login.example"}
+    assert listed(dashboard)["beluga"]["coverage"] is None
 
 
 def test_one_kind_that_fails_is_a_cluster_that_is_not_up(

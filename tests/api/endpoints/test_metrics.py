@@ -15,6 +15,7 @@ from api.stats.census import CENSUS_SECONDS, ClusterStats
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
+from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
@@ -132,6 +133,15 @@ def test_a_cluster_that_left_the_configuration_is_absent(store: Store, clock: Cl
     RoundLog(store, "cedar", clock).succeeded("jobs", 2.5, COUNTS, 100)
 
     assert not of(figures(store, clock), "clockwork_up", cluster="cedar")
+
+
+def test_seconds_whose_jobs_may_be_missing(store: Store, clock: Clock) -> None:
+    for name in ("mila", "cedar"):
+        ledger = CoverageLedger(store, name)
+        ledger.change(0, lambda before: before.after_round(1000, 1001, 300))
+        ledger.change(0, lambda before: before.after_round(1060, 1061, 300))
+
+    assert of(figures(store, clock), "clockwork_missing_seconds") == {"mila": 1000}
 
 
 # --- jobs and nodes -------------------------------------------------------------------------------
