@@ -12,6 +12,7 @@ from api.schema.arguments import NoArguments
 from api.schema.documents import Answer, ClusterName, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
+from api.stats.gpus import gpu_sums
 from api.stats.sums import jobs_by_partition, tres_sums
 
 NumberBy = dict[str, Number]
@@ -67,15 +68,30 @@ class Coverage(Answer):
     """Why sacct did not answer, for admins; for all others, null."""
 
 
+class GpusOfType(Answer):
+    """The GPUs of one type."""
+
+    gpus: Number
+    allocated_gpus: Number | None
+    """null: unknown."""
+
+
 class Tres(Answer):
     """What these nodes have, and what of it is allocated."""
 
     cpus: Number
     allocated_cpus: Number
-    gpus: Number
-    allocated_gpus: Number
     nodes_without_tres: Number
-    """Nodes whose TRES can't be read: they are not in the sums."""
+    """Nodes whose TRES can't be read: they are not in the sums of CPUs."""
+    gpus: Number | None
+    """null: unknown, since what Slurm says of a node can't be read."""
+    allocated_gpus: Number | None
+    """null: unknown, since neither the nodes nor the jobs tell."""
+    gpus_by_type: dict[str, GpusOfType]
+    """GPUs without a type are not in it."""
+    nodes_without_gpu_use: Number
+    """Nodes with GPUs of which Slurm does not say how many are allocated. If there are any,
+    `allocated_gpus` is what the running jobs asked for."""
 
 
 class Cluster(Answer):
@@ -126,7 +142,8 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
                 "unfinished_jobs": _by_state(jobs.get(name, Counter())),
                 "partitions": _by_partition(jobs.get(name, Counter())),
                 "nodes": _by_state(census.nodes[name]),
-                "tres": tres_sums(census.nodes[name]),
+                "tres": tres_sums(census.nodes[name])
+                | gpu_sums(census.nodes[name], census.held_gpus.get(name)),
             }
         )
     return json_response(listed)

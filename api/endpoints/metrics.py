@@ -18,6 +18,7 @@ from api.http.request import Response
 from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Census, ClusterStats, Counts
+from api.stats.gpus import gpu_sums
 from api.stats.sums import jobs_by_partition, tres_sums
 from ingest.sync.round_log import FIGURES
 
@@ -171,9 +172,13 @@ class Metrics(Collector):
             for name, what in (
                 ("cpus", "CPUs of all nodes, whatever their state (CfgTRES)."),
                 ("allocated_cpus", "CPUs that are allocated to jobs (AllocTRES)."),
-                ("gpus", "GPUs of all nodes, where Slurm tracks them as TRES (CfgTRES)."),
-                ("allocated_gpus", "GPUs that are allocated to jobs (AllocTRES)."),
-                ("nodes_without_tres", "Nodes that are missing in these sums: no readable TRES."),
+                ("nodes_without_tres", "Nodes that are not among the CPUs: no readable TRES."),
+                ("gpus", "GPUs of all nodes, whatever their state (CfgTRES, or else Gres)."),
+                ("allocated_gpus", "GPUs that are allocated to jobs; absent where unknown."),
+                (
+                    "nodes_without_gpu_use",
+                    "Nodes with GPUs of which Slurm does not say how many are allocated.",
+                ),
             )
         }
         for cluster in self._clusters.configured:
@@ -181,9 +186,11 @@ class Metrics(Collector):
             for (state, *_), count in census.nodes[cluster].items():
                 states[cluster, state] += count
             _add_all(nodes, states)
-            total = tres_sums(census.nodes[cluster])
+            held = census.held_gpus.get(cluster)
+            total = tres_sums(census.nodes[cluster]) | gpu_sums(census.nodes[cluster], held)
             for name, family in sums.items():
-                family.add_metric((cluster,), total[name])
+                if total[name] is not None:
+                    family.add_metric((cluster,), total[name])
         yield from (nodes, *sums.values())
 
 

@@ -172,20 +172,24 @@ function allocated(tres) {
   const kinds = [
     ["CPUs", tres.allocated_cpus, tres.cpus],
     ["GPUs", tres.allocated_gpus, tres.gpus],
-  ].filter(([, , all]) => all > 0);
+  ].filter(([, , all]) => all === null || all > 0);
   return element(
     "div",
     { class: "allocated" },
     kinds.map(([name, part, all]) => {
-      const said = `${grouped(part)} of ${grouped(all)}`;
+      const said = `${amount(part)} of ${amount(all)}`;
       return element(
         "section",
         { class: "figure", "aria-label": `${name} allocated` },
         element("header", {}, element("h3", {}, `${name} allocated`), element("small", {}, said)),
-        meter(part, all, `${name} allocated: ${said}`)
+        part === null || all === null ? null : meter(part, all, `${name} allocated: ${said}`)
       );
     })
   );
+}
+
+function amount(number) {
+  return number === null ? "unknown" : grouped(number);
 }
 
 function total(parts) {

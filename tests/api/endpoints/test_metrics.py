@@ -197,7 +197,29 @@ def test_nodes_cpus_and_gpus(store: Store, clock: Clock) -> None:
     assert one(found, "clockwork_gpus", cluster="mila") == 20
     assert one(found, "clockwork_allocated_gpus", cluster="mila") == 2
     assert one(found, "clockwork_nodes_without_tres", cluster="mila") == 2
+    assert one(found, "clockwork_nodes_without_gpu_use", cluster="mila") == 0
     assert one(found, "clockwork_cpus", cluster="beluga") == 0
+
+
+def test_gpus_that_slurm_does_not_count(store: Store, clock: Clock) -> None:
+    """Slurm's default: neither CfgTRES nor AllocTRES names GPUs."""
+    store.nodes.insert_many(
+        a_node(number, "MIXED", "cpu=40", "cpu=2", "gpu:rtx8000:4") for number in (1, 2)
+    )
+    store.jobs.insert_one(a_job(1, "RUNNING", "long"))
+    store.jobs.update_one({}, {"$set": {"slurm.tres_per_node": "gres:gpu:3", "slurm.num_nodes": 2}})
+    found = figures(store, clock)
+
+    assert one(found, "clockwork_gpus", cluster="mila") == 8
+    assert one(found, "clockwork_allocated_gpus", cluster="mila") == 6
+    assert one(found, "clockwork_nodes_without_gpu_use", cluster="mila") == 2
+
+    store.jobs.update_one(
+        {}, {"$set": {"slurm.tres_per_socket": "gpu:1", "slurm.tres_per_node": ""}}
+    )
+    found = figures(store, clock)
+    assert one(found, "clockwork_gpus", cluster="mila") == 8
+    assert of(found, "clockwork_allocated_gpus") == {"beluga": 0}
 
 
 @pytest.mark.parametrize(
