@@ -17,6 +17,7 @@ from api.stats.census import CENSUS_SECONDS, ClusterStats
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
+from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
@@ -150,6 +151,15 @@ def test_every_metric_stands_in_the_manual(store: Store, clock: Clock) -> None:
     assert named == set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
 
 
+def test_seconds_whose_jobs_may_be_missing(store: Store, clock: Clock) -> None:
+    for name in ("mila", "cedar"):
+        ledger = CoverageLedger(store, name)
+        ledger.change(0, lambda before: before.after_round(1000, 1001, 300))
+        ledger.change(0, lambda before: before.after_round(1060, 1061, 300))
+
+    assert of(figures(store, clock), "clockwork_missing_seconds") == {"mila": 1000}
+
+
 # --- jobs and nodes -------------------------------------------------------------------------------
 
 
@@ -203,7 +213,29 @@ def test_nodes_cpus_and_gpus(store: Store, clock: Clock) -> None:
     assert one(found, "clockwork_gpus", cluster="mila") == 20
     assert one(found, "clockwork_allocated_gpus", cluster="mila") == 2
     assert one(found, "clockwork_nodes_without_tres", cluster="mila") == 2
+    assert one(found, "clockwork_nodes_without_gpu_use", cluster="mila") == 0
     assert one(found, "clockwork_cpus", cluster="beluga") == 0
+
+
+def test_gpus_that_slurm_does_not_count(store: Store, clock: Clock) -> None:
+    """Slurm's default: neither CfgTRES nor AllocTRES names GPUs."""
+    store.nodes.insert_many(
+        a_node(number, "MIXED", "cpu=40", "cpu=2", "gpu:rtx8000:4") for number in (1, 2)
+    )
+    store.jobs.insert_one(a_job(1, "RUNNING", "long"))
+    store.jobs.update_one({}, {"$set": {"slurm.tres_per_node": "gres:gpu:3", "slurm.num_nodes": 2}})
+    found = figures(store, clock)
+
+    assert one(found, "clockwork_gpus", cluster="mila") == 8
+    assert one(found, "clockwork_allocated_gpus", cluster="mila") == 6
+    assert one(found, "clockwork_nodes_without_gpu_use", cluster="mila") == 2
+
+    store.jobs.update_one(
+        {}, {"$set": {"slurm.tres_per_socket": "gpu:1", "slurm.tres_per_node": ""}}
+    )
+    found = figures(store, clock)
+    assert one(found, "clockwork_gpus", cluster="mila") == 8
+    assert of(found, "clockwork_allocated_gpus") == {"beluga": 0}
 
 
 @pytest.mark.parametrize(
