@@ -4,12 +4,15 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.schema.arguments import NoArguments
 from api.schema.documents import ClusterName, JsonObject, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
+from api.stats.gpus import gpu_sums
 from api.stats.sums import jobs_by_partition, tres_sums
 
 NumberBy = dict[str, Number]
@@ -43,15 +46,52 @@ class RoundsByKind(JsonObject):
     nodes: Rounds
 
 
+Interval = TypedDict("Interval", {"from": datetime, "to": datetime})
+
+
+class Coverage(JsonObject):
+    """The time whose jobs are all known."""
+
+    since: datetime
+    """The time from `since` to `until` is what this speaks of."""
+    until: datetime
+    """The last good round of jobs."""
+    complete_since: datetime
+    """No job that ended between `complete_since` and `until` is missing."""
+    missing: list[Interval]
+    """Jobs that ended in these intervals may be missing; oldest first."""
+    missing_seconds: Number
+    """Of these intervals together."""
+    accounting: bool | None
+    """Whether sacct answered when sacct was last asked; null: never asked."""
+    accounting_error: str | None
+    """Why sacct did not answer, for admins; for all others, null."""
+
+
+class GpusOfType(JsonObject):
+    """The GPUs of one type."""
+
+    gpus: Number
+    allocated_gpus: Number | None
+    """null: unknown."""
+
+
 class Tres(JsonObject):
     """What these nodes have, and what of it is allocated."""
 
     cpus: Number
     allocated_cpus: Number
-    gpus: Number
-    allocated_gpus: Number
     nodes_without_tres: Number
-    """Nodes whose TRES can't be read: they are not in the sums."""
+    """Nodes whose TRES can't be read: they are not in the sums of CPUs."""
+    gpus: Number | None
+    """null: unknown, since what Slurm says of a node can't be read."""
+    allocated_gpus: Number | None
+    """null: unknown, since neither the nodes nor the jobs tell."""
+    gpus_by_type: dict[str, GpusOfType]
+    """GPUs without a type are not in it."""
+    nodes_without_gpu_use: Number
+    """Nodes with GPUs of which Slurm does not say how many are allocated. If there are any,
+    `allocated_gpus` is what the running jobs asked for."""
 
 
 class Cluster(JsonObject):
@@ -63,6 +103,8 @@ class Cluster(JsonObject):
     up: bool | None
     """Whether both kinds of rounds go well; null: not configured here."""
     rounds: RoundsByKind
+    coverage: Coverage | None
+    """null before the first good round of jobs."""
     unfinished_jobs: NumberBy
     """By job_state, of the jobs that the user may see."""
     partitions: dict[str, NumberBy]
@@ -96,10 +138,12 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
                 "configured": name in context.clusters.configured,
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
+                "coverage": _coverage(context, census.coverage[name]),
                 "unfinished_jobs": _by_state(jobs.get(name, Counter())),
                 "partitions": _by_partition(jobs.get(name, Counter())),
                 "nodes": _by_state(census.nodes[name]),
-                "tres": tres_sums(census.nodes[name]),
+                "tres": tres_sums(census.nodes[name])
+                | gpu_sums(census.nodes[name], census.held_gpus.get(name)),
             }
         )
     return json_response(listed)
@@ -120,6 +164,12 @@ def _rounds(context: Context, standings: Standings, name: str, kind: str) -> dic
         "age": age_of(standing.get("last_success"), context.now),
         "last_error": _last_error(standing, whole=context.user.role == "admin"),
     }
+
+
+def _coverage(context: Context, coverage: dict[str, Any] | None) -> dict[str, Any] | None:
+    if coverage is None or context.user.role == "admin":
+        return coverage
+    return {**coverage, "accounting_error": None}
 
 
 def _last_error(standing: dict[str, Any], *, whole: bool) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
+from api.lists.retired import in_use
 from api.schema.arguments import JobArguments
 from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
@@ -108,11 +109,13 @@ def job_history(context: Context, arguments: JobArguments) -> Response:
 def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | None:
     """Return the job that the arguments name and the user may see, None where there is none.
 
-    Raises Problem 500 for an id that several clusters have; pymongo's errors.
+    Without a cluster's name, jobs of retired clusters count only where there is no other.  Raises
+    Problem 500 for an id that several clusters have; pymongo's errors.
     """
     named = queries.job(arguments.job_id, arguments.cluster_name)
     wanted = all_of(named, context.visible)
-    return queries.only_one(context.store.jobs.find(wanted), f"job {arguments.job_id!r}")
+    jobs = in_use(context.store, context.store.jobs.find(wanted))
+    return queries.only_one(jobs, f"job {arguments.job_id!r}")
 
 
 def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:

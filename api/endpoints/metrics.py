@@ -18,12 +18,15 @@ from api.http.request import Response
 from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Census, ClusterStats, Counts
+from api.stats.gpus import gpu_sums
 from api.stats.sums import jobs_by_partition, tres_sums
 from ingest.sync.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _NEVER = 0.0
+_ALWAYS_SHOWN = ("PENDING", "RUNNING")
+"""States of jobs that every cluster has a series for."""
 
 _FIGURES = {
     "records": ("records", "records that scontrol printed"),
@@ -64,6 +67,7 @@ class Metrics(Collector):
         """Return the metrics, as fresh as the census. Raises as `ClusterStats.census` does."""
         census = self._clusters.census()
         yield from self._of_rounds(census)
+        yield self._of_coverage(census)
         yield from self._of_jobs(census)
         yield from self._of_nodes(census)
 
@@ -126,6 +130,17 @@ class Metrics(Collector):
                     totals[key].add_metric(where, total.get(key, 0))
         yield from (up, attempt, success, duration, rounds, *last.values(), *totals.values())
 
+    def _of_coverage(self, census: Census) -> Metric:
+        missing = GaugeMetricFamily(
+            "clockwork_missing_seconds",
+            "Of the last 30 days: seconds in which jobs may have ended that are not known.",
+            labels=("cluster",),
+        )
+        for name in self._clusters.configured:
+            if name in census.missing_seconds:
+                missing.add_metric((name,), census.missing_seconds[name])
+        return missing
+
     # --- jobs and nodes -----------------------------------------------------------------------
 
     def _of_jobs(self, census: Census) -> Iterator[Metric]:
@@ -140,7 +155,8 @@ class Metrics(Collector):
             labels=("cluster", "partition", "state"),
         )
         for cluster in self._clusters.configured:
-            states: Counts = Counter()
+            # Where there are none, too: a graph must not break off, and an alert must see the 0.
+            states: Counts = Counter({(cluster, state): 0 for state in _ALWAYS_SHOWN})
             for (state, _), count in census.jobs[cluster].items():
                 states[cluster, state] += count
             _add_all(jobs, states)
@@ -159,9 +175,13 @@ class Metrics(Collector):
             for name, what in (
                 ("cpus", "CPUs of all nodes, whatever their state (CfgTRES)."),
                 ("allocated_cpus", "CPUs that are allocated to jobs (AllocTRES)."),
-                ("gpus", "GPUs of all nodes, where Slurm tracks them as TRES (CfgTRES)."),
-                ("allocated_gpus", "GPUs that are allocated to jobs (AllocTRES)."),
-                ("nodes_without_tres", "Nodes that are missing in these sums: no readable TRES."),
+                ("nodes_without_tres", "Nodes that are not among the CPUs: no readable TRES."),
+                ("gpus", "GPUs of all nodes, whatever their state (CfgTRES, or else Gres)."),
+                ("allocated_gpus", "GPUs that are allocated to jobs; absent where unknown."),
+                (
+                    "nodes_without_gpu_use",
+                    "Nodes with GPUs of which Slurm does not say how many are allocated.",
+                ),
             )
         }
         for cluster in self._clusters.configured:
@@ -169,9 +189,11 @@ class Metrics(Collector):
             for (state, *_), count in census.nodes[cluster].items():
                 states[cluster, state] += count
             _add_all(nodes, states)
-            total = tres_sums(census.nodes[cluster])
+            held = census.held_gpus.get(cluster)
+            total = tres_sums(census.nodes[cluster]) | gpu_sums(census.nodes[cluster], held)
             for name, family in sums.items():
-                family.add_metric((cluster,), total[name])
+                if total[name] is not None:
+                    family.add_metric((cluster,), total[name])
         yield from (nodes, *sums.values())
 
 

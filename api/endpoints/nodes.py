@@ -12,6 +12,7 @@ from api.lists.fields import NODE_FIELDS
 from api.lists.filters import NODE_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
+from api.lists.retired import in_use
 from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
 from api.schema.documents import Count, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
@@ -74,5 +75,6 @@ def one_node(context: Context, arguments: OneNode) -> Response:
     """
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)
-    node = queries.only_one(context.store.nodes.find(wanted), f"node {name!r}")
+    nodes = in_use(context.store, context.store.nodes.find(wanted))
+    node = queries.only_one(nodes, f"node {name!r}")
     return tagged(json_response({} if node is None else NODE_FIELDS.shown(node)))

@@ -75,7 +75,7 @@ JOB_FIELDS = Fields(
     ("slurm", "cw", "user"),
     cw_keys=(
         *("cc_account_username", "mila_cluster_username", "mila_email_username"),
-        *("first_seen", "last_changed", "finished_at", "vanished", "accounting"),
+        *("first_seen", "last_changed", "finished_at", "vanished", "accounting", "source"),
     ),
     cw_keys_on_request=("history",),
 )

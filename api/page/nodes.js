@@ -9,12 +9,12 @@ import { besideId, clipped, linkTo, pager, stateBadge } from "./parts.js";
 import { nodeTone } from "./states.js";
 import { table } from "./table.js";
 import { counted, grouped, memory, none, shown } from "./text.js";
-import { readTres } from "./tres.js";
+import { nodeGpus, readTres } from "./tres.js";
 
 const FILTERS = ["cluster_name", "name", "state", "partition", "feature"];
 const FIELDS = [
-  ...["name", "cluster_name", "state", "cfg_tres", "alloc_tres", "cpu_load", "partitions"],
-  ...["features", "reason"],
+  ...["name", "cluster_name", "state", "cfg_tres", "alloc_tres", "gres", "gres_used"],
+  ...["cpu_load", "partitions", "features", "reason"],
 ].map((key) => `slurm.${key}`);
 const ASKED = [...FIELDS, "cw.vanished"].join(",");
 const BY_NAME = "name";
@@ -83,7 +83,7 @@ const COLUMNS = [
   { title: "State", class: "status", cell: state },
   { title: "CPUs", class: "measure", cell: ({ slurm }) => used(slurm, "cpus", grouped) },
   { title: "Memory", class: "measure", cell: ({ slurm }) => used(slurm, "memory", memory) },
-  { title: "GPUs", class: "measure", cell: ({ slurm }) => used(slurm, "gpus", grouped) },
+  { title: "GPUs", class: "measure", cell: ({ slurm }) => usedGpus(nodeGpus(slurm)) },
   { title: "Load", class: "minor", cell: ({ slurm }) => shown(slurm.cpu_load) },
   { title: "Partitions", class: "name", cell: ({ slurm }) => clipped(slurm.partitions) },
   { title: "Features", class: "name minor", cell: ({ slurm }) => clipped(slurm.features) },
@@ -103,9 +103,16 @@ function state({ slurm, cw }) {
 
 /** How much of what a node has is allocated, of one kind of its TRES. */
 function used(slurm, kind, words) {
-  const has = readTres(slurm.cfg_tres)[kind];
+  return usedOf(readTres(slurm.alloc_tres)[kind], readTres(slurm.cfg_tres)[kind], words);
+}
+
+function usedGpus({ total, allocated }) {
+  if (allocated === null) return [grouped(total), element("small", { class: "clip" }, "use unknown")];
+  return usedOf(allocated, total, grouped);
+}
+
+function usedOf(gives, has, words) {
   if (has === 0) return none();
-  const gives = readTres(slurm.alloc_tres)[kind];
   const said = `${words(gives)} of ${words(has)}`;
   return [said, meter(gives, has, said)];
 }

@@ -5,9 +5,10 @@ import { meter, stackedBar } from "./drawing.js";
 import { element, refill } from "./elements.js";
 import { linkTo, stateBadge } from "./parts.js";
 import { jobTone, nodeTone, toneOrdered } from "./states.js";
-import { counted, grouped, none, plain, relative, shown } from "./text.js";
+import { counted, grouped, none, plain, relative, shown, utc } from "./text.js";
 
 const MOST_PARTITIONS = 12;
+const MOST_MISSING = 3;
 
 export function overview() {
   const clusters = element("div", { class: "clusters" });
@@ -35,6 +36,7 @@ function cluster(found) {
     { class: "card cluster", "aria-label": `Cluster ${plain(found.name)}` },
     element("header", {}, element("h2", {}, shown(found.name)), standing(found), ages(found.rounds)),
     troubles(found.rounds),
+    known(found.coverage),
     jobsByState(found),
     jobsByPartition(found),
     nodesByState(found),
@@ -74,6 +76,25 @@ function troubles(rounds) {
         shown(last.error)
       )
     );
+}
+
+/** Since when all jobs are known, and in which times jobs may have ended that are not. */
+function known(coverage) {
+  if (coverage === null) return null;
+  const newest = coverage.missing.slice(-MOST_MISSING).reverse();
+  const earlier = coverage.missing.length - newest.length;
+  return element(
+    "section",
+    { class: "known", "aria-label": "Known jobs" },
+    element("p", {}, `Complete since ${utc(coverage.complete_since)}: every job that ended since then is known.`),
+    newest.map((each) => element("p", { class: "trouble" }, `Jobs may be missing that ended from ${utc(each.from)} to ${utc(each.to)}.`)),
+    earlier === 0 ? null : element("p", {}, `Jobs may be missing in ${counted(earlier, "earlier interval")}, too.`),
+    coverage.accounting === false ? element("p", {}, "sacct did not tell of missing jobs", ...because(coverage.accounting_error)) : null
+  );
+}
+
+function because(error) {
+  return error === null ? ["."] : [": ", shown(error)];
 }
 
 // --- pictures -------------------------------------------------------------------------------------
@@ -151,20 +172,24 @@ function allocated(tres) {
   const kinds = [
     ["CPUs", tres.allocated_cpus, tres.cpus],
     ["GPUs", tres.allocated_gpus, tres.gpus],
-  ].filter(([, , all]) => all > 0);
+  ].filter(([, , all]) => all === null || all > 0);
   return element(
     "div",
     { class: "allocated" },
     kinds.map(([name, part, all]) => {
-      const said = `${grouped(part)} of ${grouped(all)}`;
+      const said = `${amount(part)} of ${amount(all)}`;
       return element(
         "section",
         { class: "figure", "aria-label": `${name} allocated` },
         element("header", {}, element("h3", {}, `${name} allocated`), element("small", {}, said)),
-        meter(part, all, `${name} allocated: ${said}`)
+        part === null || all === null ? null : meter(part, all, `${name} allocated: ${said}`)
       );
     })
   );
+}
+
+function amount(number) {
+  return number === null ? "unknown" : grouped(number);
 }
 
 function total(parts) {

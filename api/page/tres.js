@@ -2,7 +2,7 @@
 
 const MEBIBYTES = { K: 1 / 1024, M: 1, G: 1024, T: 1024 ** 2, P: 1024 ** 3 };
 
-/** {cpus, memory, gpus} of a TRES text, memory in MiB; what it does not name is 0. */
+/** {cpus, memory} of a TRES text, memory in MiB; what it does not name is 0. */
 export function readTres(text) {
   const amounts = new Map();
   for (const pair of (text ?? "").split(",")) {
@@ -12,16 +12,31 @@ export function readTres(text) {
   return {
     cpus: number(amounts.get("cpu")),
     memory: mebibytes(amounts.get("mem")),
-    gpus: gpus(amounts),
   };
 }
 
-// Slurm names all GPUs in "gres/gpu", and those of a type once more.
-function gpus(amounts) {
-  if (amounts.has("gres/gpu")) return number(amounts.get("gres/gpu"));
-  return [...amounts]
-    .filter(([name]) => name.startsWith("gres/gpu:"))
-    .reduce((sum, [, amount]) => sum + number(amount), 0);
+/**
+ * {total, allocated} GPUs of a node; `allocated` is null where Slurm does not tell.
+ *
+ * Slurm counts GPUs in CfgTRES and AllocTRES only where AccountingStorageTRES names them.
+ */
+export function nodeGpus({ cfg_tres: configured, alloc_tres: allocated, gres, gres_used: used }) {
+  const total = gpusIn(configured) || gpusIn(gres) || 0;
+  if (total === 0) return { total, allocated: 0 };
+  if (gpusIn(configured) && allocated !== undefined) return { total, allocated: gpusIn(allocated) ?? 0 };
+  return { total, allocated: gpusIn(used) };
+}
+
+// "gres/gpu=8", the sum of the types beside it, "gpu:v100:8(S:0-1)" or "gpu:8"; null for none of these.
+function gpusIn(text) {
+  const items = (text ?? "").replaceAll(/\([^()]*\)/g, "").split(",").map((item) => item.trim());
+  const all = items.find((item) => item.startsWith("gres/gpu="));
+  if (all) return number(all.slice("gres/gpu=".length));
+  const counts = items
+    .map((item) => /^(?:gres[/:])?gpu(?:[:=].*?)??(?:[:=](\d+))?$/.exec(item))
+    .filter((match) => match !== null)
+    .map((match) => number(match[1] ?? 1));
+  return counts.length > 0 ? counts.reduce((sum, count) => sum + count, 0) : null;
 }
 
 function mebibytes(text) {

@@ -83,6 +83,8 @@ class Accounting(JsonObject):
 
     job_state: str | None
     exit_code: str | None
+    submit_time: NotRequired[str | None]
+    """Of the run that ended; missing where an earlier release asked."""
     start_time: str | None
     end_time: str | None
 
@@ -104,6 +106,8 @@ class JobCw(JsonObject):
     """When a whole scrape first lacked the job; only then there."""
     finished_at: NotRequired[datetime | None]
     """When the job ended, or was found gone; null before that."""
+    source: NotRequired[Literal["sacct"]]
+    """Only in jobs that no scrape showed: where `slurm` is from."""
     accounting: NotRequired[Accounting]
     history: NotRequired[list[Step]]
 

@@ -1,9 +1,9 @@
 """Count what each cluster holds and say how its rounds go, once for all who ask.
 
 A cluster is known from the moment the configuration names it, and also where the database knows it
-by its rounds alone.  Every query has an index, and the results are cached for `CENSUS_SECONDS`.
-Numbers of jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says
-whether to believe them.
+by its rounds alone, until it is retired.  Every query has an index, and the results are cached for
+`CENSUS_SECONDS`.  Numbers of jobs and nodes are those of the last good round, however old;
+`ClusterStats.is_up` says whether to believe them.
 """
 
 from collections import Counter
@@ -15,10 +15,21 @@ from typing import Any
 import pymongo
 from pymongo.collection import Collection
 
+from api.stats.gpus import (
+    HOLDING_STATES,
+    JOB_KEYS,
+    NODE_KEYS,
+    WHOLE_NODES,
+    all_gpus,
+    asked_gpus,
+    lack_gpu_use,
+)
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
+from ingest.database.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
+from ingest.sync.coverage import coverage_of, missing_seconds
 
 CENSUS_SECONDS = 10.0
 """Seconds for which a census is cached."""
@@ -45,7 +56,14 @@ class Census:
     jobs: Mapping[str, Counts]
     """Unfinished jobs by (job_state, partition)."""
     nodes: Mapping[str, Counts]
-    """Nodes that are there by (state, cfg_tres, alloc_tres)."""
+    """Nodes that are there by (state, cfg_tres, alloc_tres, gres, gres_used)."""
+    held_gpus: Mapping[str, int | None]
+    """The GPUs that jobs hold, only of clusters whose nodes do not tell; None where the jobs do not
+    tell either."""
+    coverage: Mapping[str, dict[str, Any] | None]
+    """As `ingest.sync.coverage.coverage_of` says."""
+    missing_seconds: Mapping[str, int]
+    """As `ingest.sync.coverage.missing_seconds` says, of the clusters that have a coverage."""
 
 
 class ClusterStats:
@@ -91,11 +109,20 @@ class ClusterStats:
         with pymongo.timeout(_CENSUS_QUERY_SECONDS):
             standings = _standings_in(self._store)
             names = set(self.configured)
-            names |= {standing["cluster_name"] for standing in standings.values()}
+            scraped = {standing["cluster_name"] for standing in standings.values()}
+            names |= scraped - retired_since(standings.values()).keys()
+            nodes = {name: _present_nodes(self._store, name) for name in sorted(names)}
             return Census(
                 standings,
                 {name: _unfinished_jobs(self._store, name) for name in sorted(names)},
-                {name: _present_nodes(self._store, name) for name in sorted(names)},
+                nodes,
+                {
+                    name: _held_gpus(self._store, name)
+                    for name, present in nodes.items()
+                    if lack_gpu_use(present)
+                },
+                {name: coverage_of(self._store, name) for name in sorted(names)},
+                missing_seconds(self._store),
             )
 
     def _read_standings(self) -> Standings:
@@ -123,9 +150,24 @@ def _unfinished_jobs(store: Store, name: str) -> Counts:
     return _counted(store.jobs, unfinished, "job_state", "partition")
 
 
-def _present_nodes(store: Store, name: str) -> Counts:
-    present = {"slurm.cluster_name": name, "cw.vanished": None}
-    return _counted(store.nodes, present, "state", "cfg_tres", "alloc_tres")
+def _present_nodes(store: Store, name: str, which: Document | None = None) -> Counts:
+    present = {"slurm.cluster_name": name, "cw.vanished": None, **(which or {})}
+    return _counted(store.nodes, present, "state", *NODE_KEYS)
+
+
+def _held_gpus(store: Store, name: str) -> int | None:
+    holding = {
+        "slurm.cluster_name": name,
+        "cw.filters.finished_at": NOT_FINISHED,
+        "slurm.job_state": {"$in": HOLDING_STATES},
+    }
+    asked = asked_gpus(_counted(store.jobs, holding, *JOB_KEYS))
+    if asked is None:
+        return None
+    whole = store.jobs.find({**holding, **WHOLE_NODES}, {"_id": 0, "cw.filters.nodes": 1})
+    nodes = {node for job in whole for node in job["cw"]["filters"]["nodes"]}
+    theirs = _present_nodes(store, name, {"slurm.name": {"$in": sorted(nodes)}})
+    return None if all_gpus(theirs) != 0 else asked
 
 
 def _counted(collection: Collection[Document], which: Document, *keys: str) -> Counts:

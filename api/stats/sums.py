@@ -1,4 +1,4 @@
-"""Add up the counts of a census: jobs by partition, CPUs and GPUs of nodes."""
+"""Add up the counts of a census: jobs by partition, CPUs of nodes."""
 
 from collections import Counter
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 from api.stats.census import Counts
 from ingest.slurm.tres import Tres, read_tres
 
-TRES_SUMS = ("cpus", "allocated_cpus", "gpus", "allocated_gpus", "nodes_without_tres")
+TRES_SUMS = ("cpus", "allocated_cpus", "nodes_without_tres")
 
 
 def jobs_by_partition(jobs: Counts) -> Counts:
@@ -27,7 +27,7 @@ def tres_sums(nodes: Counts) -> dict[str, int]:
     Nodes whose TRES can't be read are counted as nodes_without_tres and not in the sums.
     """
     total: Counter[str] = Counter()
-    for (_, cfg_tres, alloc_tres), count in nodes.items():
+    for (_, cfg_tres, alloc_tres, *_), count in nodes.items():
         for name, amount in _amounts(cfg_tres, alloc_tres).items():
             total[name] += count * amount
     return {name: total[name] for name in TRES_SUMS}
@@ -38,12 +38,7 @@ def _amounts(cfg_tres: str, alloc_tres: str) -> dict[str, int]:
     has, gives = _tres(cfg_tres), _tres(alloc_tres) if alloc_tres else Tres()
     if has is None or gives is None:
         return {"nodes_without_tres": 1}
-    return {
-        "cpus": has.cpus or 0,
-        "allocated_cpus": gives.cpus or 0,
-        "gpus": has.gpus or 0,
-        "allocated_gpus": gives.gpus or 0,
-    }
+    return {"cpus": has.cpus or 0, "allocated_cpus": gives.cpus or 0}
 
 
 @lru_cache(maxsize=4096)

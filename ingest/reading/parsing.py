@@ -189,14 +189,15 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
             if not word:
                 continue
             name = key_of(word)
+            goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(
                     name=name,
                     opens_line=place == 0,
                     key=None if name in GROUP_KEYS else table.keys.get(name),
-                    is_absent=word.endswith("(null)"),
+                    is_absent=word.endswith("(null)") and not goes_on,
                     is_word=word.endswith("(word)"),
-                    text_follows=text_follows and place + 1 == len(line),
+                    text_follows=goes_on,
                 )
             )
     return tokens
@@ -505,9 +506,8 @@ def raw_pairs(text: str, form: Form, decision: Decision) -> RawPairs:
     spans: list[tuple[int, int, int]] = []  # where lead, key and value of each token begin
     start = 0
     for number, line in enumerate(lines):
-        newline = int(number > 0)
         for lead, key, value in _spans(line, form, first=number == 0):
-            spans.append((start + lead - (newline if lead == 0 else 0), start + key, start + value))
+            spans.append((start + lead, start + key, start + value))
         start += len(line) + 1
     stop = len(text) - len(end)
     pairs: list[Pair] = []
@@ -537,12 +537,13 @@ def _spans(line: str, form: Form, *, first: bool) -> list[tuple[int, int, int]]:
     words, found = form.split_line(line, first=first)
     spans = []
     stop = len(line)
+    opening = words[:1]
     words = tuple(word for word in words if word)
-    for word, value in zip(reversed(words), reversed(found), strict=True):
+    for number, (word, value) in reversed(list(enumerate(zip(words, found, strict=True)))):
         start = stop - len(value)
         key = start - len(word)
-        if not line[:key].strip(" "):
-            stop = 0
+        if number == 0 and opening != ("",):
+            stop = 0 if first else -1  # the newline before the line
         elif line.endswith("\n   ", 0, key):
             stop = key - 4
         else:

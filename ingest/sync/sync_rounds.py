@@ -27,7 +27,7 @@ from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.sync.background_writer import BackgroundWriter
-from ingest.sync.document_updates import DocumentUpdates
+from ingest.sync.document_updates import DocumentUpdates, former_id
 from ingest.sync.fingerprints import (
     Fingerprint,
     fingerprint,
@@ -418,9 +418,7 @@ class SyncRounds:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
         former = self._collection.find_one(self._updates.identity(record_id))
         if former is not None:
-            # Both times: a job whose owner changed twice has one submit time.
-            first_seen = former["cw"].get("first_seen")
-            former["_id"] += f"/{former['slurm'].get('submit_time')}/{first_seen}"
+            former["_id"] = former_id(former)
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
 
     def _follow_users(self, users: Mapping[str, Names]) -> None:

@@ -24,11 +24,12 @@ from ingest.accounts.access import authenticate, note_use
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
 from tests.clockwork.sites import Site, clockwork, site
-from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
+from tests.ingest.reading.golden import FOLDER, GOLDEN, kind_of, seal_of
 from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
+HEADINGS = "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\n"
 
 Run = Callable[..., int]
 
@@ -144,6 +145,12 @@ def test_the_manual_names_what_all_commands_share() -> None:
         assert all(option in text for option in argument.option_strings)
 
 
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    project = (MANUAL.parents[1] / "pyproject.toml").read_text()
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in project
+
+
 # --- configuration --------------------------------------------------------------------------------
 
 
@@ -222,7 +229,7 @@ def options_for(dump: Path) -> tuple[str, ...]:
     return ("--cluster", cluster, f"--{kind_of(dump).plural}", str(dump))
 
 
-UNSEALED = [dump for dump in DUMPS if not seal_of(dump)]
+UNSEALED = [dump for dump in GOLDEN if not seal_of(dump)]
 
 
 @pytest.mark.parametrize("dump", UNSEALED, ids=lambda dump: str(dump.relative_to(FOLDER)))
@@ -414,13 +421,13 @@ def test_an_account_from_its_first_token_to_its_last(
     assert run("user", "list") == 0
     names = [token.name for token in user.tokens]
     made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
-    assert capsys.readouterr().out == "".join(
+    assert capsys.readouterr().out == HEADINGS + "".join(
         f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\n"
         for name, moment in zip(names, made, strict=True)
     )
 
     assert run("user", "revoke", EMAIL, names[0]) == 0
-    assert capsys.readouterr() == ("", f"{EMAIL}: 1 tokens revoked\n")
+    assert capsys.readouterr() == ("", f"{EMAIL}: 1 token revoked\n")
     assert authenticate(store, first.strip()) is None
     assert authenticate(store, second.strip()) is not None
 
@@ -428,7 +435,40 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+    assert run("user", "revoke", EMAIL) == 0
+    assert capsys.readouterr().err == f"{EMAIL}: 0 tokens revoked\n"
+
+
+def test_an_account_that_is_removed(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, token = add_user(store, EMAIL, "alice")
+    assert run("user", "remove", EMAIL) == 0
+    assert capsys.readouterr() == ("", f"{EMAIL}: removed, with 1 token; the jobs stay\n")
+    assert authenticate(store, token) is None
+    assert run("user", "list") == 0
+    assert capsys.readouterr().out == HEADINGS
+    assert run("user", "remove", EMAIL) == 1
+    assert f"there is no account '{EMAIL}'" in capsys.readouterr().err
+
+
+def test_a_second_token_does_not_rename_the_account_in_silence(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_user(store, EMAIL, "alice")
+    words = ("user", "add", EMAIL, "--mila-cluster-username", "alice2")
+    assert run(*words) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "mila_cluster_username from 'alice' to 'alice2'" in said.err
+    assert "Give --rename" in said.err
+    [user] = list_users(store)
+    assert (user.mila_cluster_username, len(user.tokens)) == ("alice", 1)
+
+    assert run(*words, "--rename") == 0
+    [user] = list_users(store)
+    assert (user.mila_cluster_username, len(user.tokens)) == ("alice2", 2)
 
 
 def test_roles_and_names_of_tokens(

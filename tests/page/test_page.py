@@ -88,6 +88,20 @@ def test_the_figures_are_the_apis(signed_in: Browser, site: Site) -> None:
         assert signed_in.texts(f'[aria-label="Cluster {name}"] > header .state') == ["fresh"]
 
 
+def test_the_time_whose_jobs_are_all_known(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "", '[aria-label="Cluster mila"] .known')
+
+    assert signed_in.texts('[aria-label="Cluster mila"] .known p') == [
+        "Complete since 1970-01-01 00:15:00 UTC: every job that ended since then is known.",
+        "Jobs may be missing that ended from 1970-01-01 00:13:20 UTC to 1970-01-01 00:15:00 UTC.",
+        "Jobs may be missing that ended from 1970-01-01 00:10:00 UTC to 1970-01-01 00:11:40 UTC.",
+        "Jobs may be missing that ended from 1970-01-01 00:06:40 UTC to 1970-01-01 00:08:20 UTC.",
+        "Jobs may be missing in 2 earlier intervals, too.",
+        "sacct did not tell of missing jobs.",
+    ]
+    assert signed_in.texts('[aria-label="Cluster beluga"] .known') == []
+
+
 def test_a_picture_is_drawn_to_scale(signed_in: Browser, site: Site) -> None:
     show(signed_in, site, "", ".cluster")
     drawn = signed_in.run("""

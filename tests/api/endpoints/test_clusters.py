@@ -6,15 +6,20 @@ from typing import Any
 import pytest
 
 from api.app import build_app
-from api.stats.sums import TRES_SUMS
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
+from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
 from tests.api.support.problems import assert_problem
 
+NO_TRES: dict[str, Any] = {
+    **dict.fromkeys(("cpus", "allocated_cpus", "nodes_without_tres"), 0),
+    **dict.fromkeys(("gpus", "allocated_gpus", "nodes_without_gpu_use"), 0),
+    "gpus_by_type": {},
+}
 NOON = "2026-11-24T12:00:00Z"
 NEVER = {
     "up": False,
@@ -55,10 +60,11 @@ def test_a_cluster_that_was_never_scraped(dashboard: Client) -> None:
         "configured": True,
         "up": False,
         "rounds": {"jobs": NEVER, "nodes": NEVER},
+        "coverage": None,
         "unfinished_jobs": {},
         "partitions": {},
         "nodes": {},
-        "tres": dict.fromkeys(TRES_SUMS, 0),
+        "tres": NO_TRES,
     }
     assert listed(dashboard) == {"beluga": never, "mila": never}
 
@@ -110,6 +116,34 @@ def test_what_failed_is_for_admins_and_since_when_for_everyone(
     assert told("admin") == [whole, whole]
 
 
+def test_the_time_whose_jobs_are_all_known(dashboard: Client, store: Store, clock: Clock) -> None:
+    ledger = CoverageLedger(store, "mila")
+    noon = int(clock.now.timestamp())
+
+    def good_round(at: int) -> None:
+        ledger.change(noon, lambda before: before.after_round(at, at + 1, 300))
+
+    for asked in (0, 60, 3600, 3660):
+        good_round(noon + asked)
+    ledger.change(noon, lambda before: before.without_accounting("no sacct on login.example"))
+    clock.now += timedelta(hours=2)
+    mila = listed(dashboard)["mila"]["coverage"]
+
+    assert mila == {
+        "since": NOON,
+        "until": "2026-11-24T13:01:00Z",
+        "complete_since": "2026-11-24T13:00:00Z",
+        "missing": [{"from": "2026-11-24T12:01:00Z", "to": "2026-11-24T13:00:00Z"}],
+        "missing_seconds": 3540,
+        "accounting": False,
+        "accounting_error": None,
+    }
+    assert listed(of_role(dashboard, store, "service"))["mila"]["coverage"] == mila
+    admins = listed(of_role(dashboard, store, "admin"))["mila"]["coverage"]
+    assert admins == mila | {"accounting_error": "no sacct on login.example"}
+    assert listed(dashboard)["beluga"]["coverage"] is None
+
+
 def test_one_kind_that_fails_is_a_cluster_that_is_not_up(
     dashboard: Client, store: Store, clock: Clock
 ) -> None:
@@ -147,7 +181,47 @@ def test_jobs_and_nodes_by_state(dashboard: Client, store: Store, clock: Clock) 
         "short": {"PENDING": 1, "RUNNING": 1},
     }
     assert mila["nodes"] == {"DOWN*": 1, "IDLE": 1}
-    assert mila["tres"] == dict.fromkeys(TRES_SUMS, 0) | {"cpus": 1, "nodes_without_tres": 1}
+    assert mila["tres"] == NO_TRES | {"cpus": 1, "nodes_without_tres": 1}
+
+
+def test_gpus_by_type_and_how_many_jobs_hold(dashboard: Client, store: Store, clock: Clock) -> None:
+    def tres() -> Any:
+        clock.now += timedelta(seconds=10)  # the figures are made anew
+        found = listed(dashboard)["mila"]["tres"]
+        return {key: value for key, value in found.items() if "gpu" in key}
+
+    a100, v100 = "cpu=8,gres/gpu=4,gres/gpu:a100=4", "cpu=8,gres/gpu=2"
+    store.nodes.insert_many(
+        [
+            a_node(1, "MIXED", a100, "cpu=2,gres/gpu=3"),
+            a_node(2, "IDLE", v100, None, "gpu:v100:2"),
+        ]
+    )
+    assert tres() == {
+        "gpus": 6,
+        "allocated_gpus": 3,
+        "gpus_by_type": {
+            "a100": {"gpus": 4, "allocated_gpus": 3},
+            "v100": {"gpus": 2, "allocated_gpus": 0},
+        },
+        "nodes_without_gpu_use": 0,
+    }
+
+    # Slurm counts no GPUs, and no job tells of any.
+    store.nodes.update_many({}, {"$set": {"slurm.cfg_tres": "cpu=8", "slurm.gres": "gpu:v100:2"}})
+    v100s = {"gpus": 4, "allocated_gpus": 0}
+    assert tres() == v100s | {"gpus_by_type": {"v100": v100s}, "nodes_without_gpu_use": 2}
+
+    store.nodes.update_one({}, {"$set": {"slurm.gres": "gpu:("}})
+    store.jobs.insert_one(a_job(1, "RUNNING", "long"))
+    store.jobs.update_one({}, {"$set": {"slurm.tres_per_socket": "gpu:1"}})
+    unknown = {"gpus": 2, "allocated_gpus": None}
+    assert tres() == {
+        "gpus": None,
+        "allocated_gpus": None,
+        "gpus_by_type": {"v100": unknown},
+        "nodes_without_gpu_use": 2,
+    }
 
 
 def test_clusters_that_the_configuration_does_not_name(

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.endpoints.metrics import Metrics
 from api.stats.census import ClusterStats
 from ingest.database.store import Store
+from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.clusters import CLUSTERS, COUNTS, a_job, a_node
 
@@ -31,6 +32,7 @@ def queries() -> list[str]:
 def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     """The names of all samples that there can be, and their labels."""
     RoundLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
+    CoverageLedger(store, "mila").change(0, lambda before: before.after_round(9, 10, 300))
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
     store.nodes.insert_one(a_node(1, "IDLE", "cpu=1", None))
     text = (

@@ -198,6 +198,16 @@ def test_history_comes_when_it_is_asked_for(client: Client, store: Store) -> Non
     assert answer == [{"cw": {"history": [{"state": "PENDING", "seen": seen}]}}]
 
 
+def test_where_a_job_is_from_that_no_scrape_showed(client: Client, store: Store) -> None:
+    store.jobs.update_one({"slurm.cluster_name": "mila"}, {"$set": {"cw.source": "sacct"}})
+
+    assert client.get("jobs/list", fields="cw.source").json == [
+        {"cw": {}},
+        {"cw": {"source": "sacct"}},
+    ]
+    assert client.get("jobs/list", cluster_name="mila").json[0]["cw"]["source"] == "sacct"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -40,7 +40,9 @@ def a_job(number: int, state: str, partition: str | None, **changes: Any) -> dic
     return job_document(slurm, **changes)
 
 
-def a_node(number: int, state: str, cfg: str | None, alloc: str | None) -> dict[str, Any]:
+def a_node(
+    number: int, state: str, cfg: str | None, alloc: str | None, gres: str | None = None
+) -> dict[str, Any]:
     """Return a node on mila as the ingest writes it."""
     slurm = {**MILA_NODE, "name": f"cn-{number}", "state": state}
-    return node_document({**slurm, "cfg_tres": cfg, "alloc_tres": alloc})
+    return node_document({**slurm, "cfg_tres": cfg, "alloc_tres": alloc, "gres": gres})
