@@ -53,7 +53,7 @@ test: $(VENV)/development
 
 test-fast: TEST_PROCESSES = auto
 test-fast: $(VENV)/development
-	$(PYTEST) -m pure --hypothesis-profile=fast tests/test_*.py tests/config tests/ingest/slurm \
+	$(PYTEST) -m "pure and not slow" --hypothesis-profile=fast tests/test_*.py tests/config tests/ingest/slurm \
 	  tests/ingest/reading tests/api tests/scraper
 
 # Programs that a test starts are measured too: see [tool.coverage.run] in pyproject.toml.

@@ -35,7 +35,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-REAL_PARTS = {"mongo_uri", "home", "chromium_browser", "secantus", "served", "subprocess"}
+REAL_PARTS = {
+    *("mongo_uri", "home", "chromium_browser", "secantus", "served", "socket", "subprocess"),
+}
 """Fixtures and imported names that start a database, SSH servers, a browser or another program."""
 
 

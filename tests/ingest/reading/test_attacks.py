@@ -164,6 +164,7 @@ def test_what_the_list_contradicts_names_the_job_before_it() -> None:
 # --- every placement ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", range(SERIES))
 @pytest.mark.parametrize("make", [one_attacker, two_attackers])
 def test_no_placement_harms_another_user(make: Callable[[int], Placement], series: int) -> None:

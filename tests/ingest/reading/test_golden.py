@@ -80,6 +80,7 @@ def test_the_short_way_through_a_record_gives_what_the_careful_way_gives(dump: P
             assert document_of(item, cluster_of(dump)) == item.slurm, item.id
 
 
+@pytest.mark.slow
 def test_a_reader_that_read_other_outputs_reads_as_a_new_one() -> None:
     """What a reader keeps from one output to the next makes it fast, and changes nothing."""
     readers: dict[str, Reader] = {}

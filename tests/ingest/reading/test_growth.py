@@ -15,6 +15,7 @@ def hard_id(hard: Hard) -> str:
     return f"{hard.name}, {hard.chunk_bytes} bytes a chunk"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hard", list(hard_outputs()), ids=hard_id)
 def test_the_work_grows_with_the_length(hard: Hard) -> None:
     large = hard.calls(LARGE)
