@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
+FUZZ_PLACEMENTS ?= 50000
 DAY_SECONDS ?= 3600
 # More than there are cores: many tests wait for a process or a time limit.
 TEST_PROCESSES ?= 4
@@ -17,7 +18,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgro
 comma := ,
 
 # The files whose English `make prose` checks. OLD_PAGES are still to be rewritten.
-OLD_PAGES := docs/accounts.md docs/forged_records.md docs/lists.md
+OLD_PAGES := docs/forged_records.md
 PROSE := $(filter-out $(OLD_PAGES),$(wildcard *.md docs/*.md)) clockwork.example.toml Makefile \
   $(wildcard systemd/*)
 
@@ -34,7 +35,8 @@ help:
 	@echo "make format     format the code and fix what the linter can fix"
 	@echo "make bench      measure what Clockwork costs, beside baselines and limits"
 	@echo "                (QUICK=1: small sizes, under a minute; BENCH_ROWS=read,rounds: these rows only)"
-	@echo "make fuzz       try to break the reader of scontrol's output (FUZZ_SECONDS=600)"
+	@echo "make fuzz       try to break the reader of scontrol's output: FUZZ_PLACEMENTS=50000 forged"
+	@echo "                texts of one attacker and of two, then FUZZ_SECONDS=600 of chance"
 	@echo "make day        run real clusters for an hour, stop and start everything, lose no job"
 	@echo "                (DAY_SECONDS=3600)"
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
@@ -49,8 +51,9 @@ demo: $(VENV)/runtime
 test: $(VENV)/development
 	$(PYTEST)
 
+test-fast: TEST_PROCESSES = auto
 test-fast: $(VENV)/development
-	$(PYTEST) -m pure tests/test_*.py tests/config tests/ingest/slurm \
+	$(PYTEST) -m pure --hypothesis-profile=fast tests/test_*.py tests/config tests/ingest/slurm \
 	  tests/ingest/reading tests/api tests/scraper
 
 # Programs that a test starts are measured too: see [tool.coverage.run] in pyproject.toml.
@@ -75,6 +78,7 @@ format: $(VENV)/development
 	$(BIN)/ruff check --fix .
 
 fuzz: $(VENV)/development
+	$(BIN)/python -m tests.fuzz.placements --count $(FUZZ_PLACEMENTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
 

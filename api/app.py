@@ -32,6 +32,7 @@ from api.stats.census import ClusterStats
 from config import ApiSettings, ClusterSettings
 from config.settings import JobsVisible
 from ingest.database.store import Store
+from ingest.sync.log_lines import LogLines
 
 ENDPOINTS = (
     jobs.list_jobs,
@@ -50,6 +51,9 @@ ENDPOINTS = (
 )
 
 _DEFAULTS = ApiSettings()
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+_REFUSALS_LOGGED_SECONDS = 60.0
+"""Between two lines of the log about refused requests to one endpoint."""
 _NO_MANUAL = Manual(b"", b"")
 
 logger = logging.getLogger(__name__)
@@ -150,6 +154,7 @@ class _App:
             *(*outer, forbid_sniffing),
         )
         self._addresses = ", ".join(addresses)
+        self._refusals = LogLines(_REFUSALS_LOGGED_SECONDS)
         self._bottle.default_error_handler = self._answer_error
         self._bottle.add_hook("before_request", self._check_path)
 
@@ -161,7 +166,7 @@ class _App:
 
     def add(self, method: str, paths: Sequence[str], handler: Handler) -> None:
         """Let *handler* answer at these paths."""
-        respond = _logged(paths[0], self._wrapped(handler))
+        respond = _logged(paths[0], self._wrapped(handler), self._refusals)
         callback = partial(_bottle_response, respond)
         self._bottle.route(list(paths), method=method, callback=callback)
 
@@ -203,14 +208,24 @@ class _App:
         return _bottle_response(self._wrapped(refuse))
 
 
-def _logged(name: str, handler: Handler) -> Handler:
-    """Middleware: log the method, *name*, the status and the time of every request."""
+def _logged(name: str, handler: Handler, refusals: LogLines) -> Handler:
+    """Middleware: log the method, *name*, the status and the time of every request.
+
+    *refusals* bounds the lines about requests without a known token, which anyone can make.
+    """
 
     def answer(request: Request) -> Response:
         started = time.monotonic()
         response = handler(request)
-        milliseconds = (time.monotonic() - started) * 1000
-        logger.info("%s %s: %d in %.0f ms", request.method, name, response.status, milliseconds)
+        ended = time.monotonic()
+        times = 1
+        if response.status in _REFUSALS:
+            times = refusals.due(f"{response.status} {name}", ended)
+        if times:
+            extra = {"times": times} if times > 1 else {}
+            milliseconds = (ended - started) * 1000
+            line = "%s %s: %d in %.0f ms"
+            logger.info(line, request.method, name, response.status, milliseconds, extra=extra)
         return response
 
     return answer
@@ -218,8 +233,8 @@ def _logged(name: str, handler: Handler) -> Handler:
 
 def _bottle_response(handler: Handler) -> bottle.HTTPResponse:
     response = handler(Request(bottle.request.environ))
-    answer = bottle.HTTPResponse(response.body, response.status)
-    answer.content_type = response.content_type
+    written = bottle.HTTPResponse(response.body, response.status)
+    written.content_type = response.content_type
     for name, value in response.headers:
-        answer.add_header(name, value)
-    return answer
+        written.add_header(name, value)
+    return written

@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
-from clockwork import commands, replay
+from clockwork import cluster_commands, commands, replay
 from clockwork.demo.run import DemoError, run_demo
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
@@ -30,6 +31,7 @@ from scraper.ssh.errors import printable
 _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
     *(RetentionStopped, ServerError, commands.FileError, replay.ReplayRefused),
+    cluster_commands.ClusterRefused,
 )
 
 
@@ -168,6 +170,7 @@ def _user_add(options: argparse.Namespace) -> int:
             options.cc_account_username,
             options.token_name,
             options.role,
+            rename=options.rename,
         )
 
 
@@ -189,6 +192,32 @@ def _user_revoke(options: argparse.Namespace) -> int:
         return commands.user_revoke(store, options.email, options.token_name)
 
 
+def _user_remove(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return commands.user_remove(store, options.email)
+
+
+def _cluster_list(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return cluster_commands.cluster_list(settings, store)
+
+
+def _cluster_rename(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return cluster_commands.cluster_rename(
+            settings, store, options.old, options.new, yes=options.yes
+        )
+
+
+def _cluster_retire(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return cluster_commands.cluster_retire(settings, store, options.name, yes=options.yes)
+
+
 # --- the parser ---------------------------------------------------------------------------------
 
 
@@ -208,6 +237,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the configuration; else $CLOCKWORK_CONFIG, ./clockwork.toml, "
         "/etc/clockwork/clockwork.toml",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"clockwork {version('clockwork-slurm')}"
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -273,7 +305,14 @@ def _parser() -> argparse.ArgumentParser:
     restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
     check = command("check", _check, "Check the configuration, the database and every cluster.")
     check.add_argument("--offline", action="store_true", help="the configuration file alone")
-    user = command("user", lambda _: 2, "Accounts and their tokens.")
+    _add_user_commands(command("user", lambda _: 2, "Accounts and their tokens."))
+    _add_cluster_commands(
+        command("cluster", lambda _: 2, "Clusters that were renamed or are gone.")
+    )
+    return parser
+
+
+def _add_user_commands(user: argparse.ArgumentParser) -> None:
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
     add.set_defaults(run=_user_add)
@@ -293,6 +332,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument(
         "--token-name", metavar="NAME", help="what to call the token (default: made up)"
+    )
+    add.add_argument(
+        "--rename",
+        action="store_true",
+        help="also where a username replaces another one of the account: all jobs of the new name "
+        "then are the account's, and those of the old name are not",
     )
     importing = actions.add_parser("import", help="add and change the accounts of a CSV file")
     importing.set_defaults(run=_user_import)
@@ -316,4 +361,25 @@ def _parser() -> argparse.ArgumentParser:
     revoke.set_defaults(run=_user_revoke)
     revoke.add_argument("email", metavar="EMAIL", help="names the account")
     revoke.add_argument("token_name", nargs="?", metavar="TOKEN_NAME", help="this one alone")
-    return parser
+    remove = actions.add_parser("remove", help="remove an account and its tokens; its jobs stay")
+    remove.set_defaults(run=_user_remove)
+    remove.add_argument("email", metavar="EMAIL", help="names the account")
+
+
+def _add_cluster_commands(cluster: argparse.ArgumentParser) -> None:
+    actions = cluster.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list the clusters and what to do about them")
+    listing.set_defaults(run=_cluster_list)
+    rename = actions.add_parser(
+        "rename", help="give a cluster's jobs, nodes and history another name"
+    )
+    rename.set_defaults(run=_cluster_rename)
+    rename.add_argument("old", metavar="OLD", help="the name in the database")
+    rename.add_argument("new", metavar="NEW", help="the name that the configuration gives it")
+    retire = actions.add_parser(
+        "retire", help="take a cluster that is gone out of the overview; its jobs stay"
+    )
+    retire.set_defaults(run=_cluster_retire)
+    retire.add_argument("name", metavar="NAME", help="the cluster")
+    for action in (rename, retire):
+        action.add_argument("--yes", action="store_true", help="do it; else only say what it does")

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
 from config import ClusterSettings, ConfigurationError, Settings
 from ingest.accounts.csv_import import do_import, plan_import
-from ingest.accounts.users import Names, add_user, list_users, revoke
+from ingest.accounts.users import Names, add_user, list_users, remove, revoke
 from ingest.anonymise.rewrite import Report, anonymise
 from ingest.database.store import Store
 from ingest.reading.reader import NoAnswer
@@ -38,7 +38,7 @@ from scraper.cluster_round import ClusterScraper, log_round
 from scraper.ssh.errors import printable
 from scraper.trial import Finding, try_cluster
 
-SOME_SET_ASIDE = 3
+SOME_IN_QUARANTINE = 3
 """Exit status of ``replay`` when records are in quarantine, and of ``anonymise``."""
 _CHUNK = 1 << 20
 _MARKS = {"ok": "ok    ", "warning": "warns ", "failed": "FAILED"}
@@ -224,7 +224,7 @@ def anonymise_dump(file: str) -> int:
         say(f"{file}: {count} left out: {reason}")
     for key in sorted(report.new_keys):
         say(f"{file}: {key}: a key unknown so far, and left as it is: is it one of Slurm's?")
-    return SOME_SET_ASIDE if left_out else 0
+    return SOME_IN_QUARANTINE if left_out else 0
 
 
 # --- retention ------------------------------------------------------------------------------------
@@ -315,9 +315,11 @@ def user_add(
     cc: str | None,
     token_name: str | None,
     role: str | None,
+    *,
+    rename: bool,
 ) -> int:
     """Add an account or a token; the token is the one line on standard output."""
-    user, token = add_user(store, email, mila, cc, token_name, role)
+    user, token = add_user(store, email, mila, cc, token_name, role, rename=rename)
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
     say(f"{names}, role {user.role}. The token, which is shown this once:")
     sys.stdout.write(token + "\n")
@@ -345,23 +347,45 @@ def _cells(names: Names) -> list[str]:
 
 def user_list(store: Store) -> int:
     """A line for each token, and for each account without one: whose it is, when it was used."""
+    rows = []
     for user in list_users(store):
         account = [*_cells(user.names), user.role]
-        for token in user.tokens:
-            _print([*account, token.name, _moment(token.created), _moment(token.last_used)])
+        rows += [
+            [*account, token.name, moment_text(token.created), moment_text(token.last_used)]
+            for token in user.tokens
+        ]
         if not user.tokens:
-            _print([*account, "-", "-", "-"])
+            rows.append([*account, "-", "-", "-"])
+    names = ["email", "mila_cluster_username", "cc_account_username"]
+    print_table([*names, "role", "token", "created", "last used"], rows)
     return 0
 
 
-def _moment(time: datetime | None) -> str:
+def moment_text(time: datetime | None) -> str:
+    """Return a moment in UTC to the second; ``-`` where there was none."""
     return "-" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def user_revoke(store: Store, email: str, token_name: str | None) -> int:
     """Revoke one token of an account, or all of them."""
-    say(f"{email}: {revoke(store, email, token_name)} tokens revoked")
+    say(f"{email}: {_tokens(revoke(store, email, token_name))} revoked")
     return 0
+
+
+def user_remove(store: Store, email: str) -> int:
+    """Remove an account with its tokens; its jobs stay and belong to nobody."""
+    say(f"{email}: removed, with {_tokens(len(remove(store, email).tokens))}; the jobs stay")
+    return 0
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print *headings* and *rows* to standard output, with tabs between the cells."""
+    for row in (headings, *rows):
+        _print(row)
 
 
 def _print(row: Iterable[str]) -> None:

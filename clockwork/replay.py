@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from clockwork.commands import SOME_SET_ASIDE, CommandError, chunks, naming, say
+from clockwork.commands import SOME_IN_QUARANTINE, CommandError, chunks, naming, say
 from config import ClusterSettings, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
@@ -155,12 +155,12 @@ def _compare(
 
 
 def _report(path: Path, counts: RoundCounts) -> int:
-    kept = counts.read - counts.set_aside
+    good = counts.read - counts.set_aside
     gone = f", {counts.vanished} marked as gone" if counts.vanished else ""
-    say(f"{path}: {counts.read} records read, {kept} kept, {counts.set_aside} set aside{gone}")
+    say(f"{path}: {counts.read} records read, {good} good, {counts.set_aside} quarantined{gone}")
     for reason, count in sorted(counts.reasons.items()):
-        say(f"{path}: {count} set aside: {reason}")
-    return SOME_SET_ASIDE if counts.set_aside else 0
+        say(f"{path}: {count} quarantined: {reason}")
+    return SOME_IN_QUARANTINE if counts.set_aside else 0
 
 
 def _cluster(settings: Settings, name: str) -> ClusterSettings:

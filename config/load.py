@@ -6,6 +6,8 @@ the key that was probably meant.
 
 import difflib
 import os
+import re
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,9 @@ MONGO_URI_VARIABLE = "CLOCKWORK_MONGO_URI"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Set by systemd for a unit with LoadCredential=."""
 PLACES = (Path("clockwork.toml"), Path("/etc/clockwork/clockwork.toml"))
+
+_WITH_PASSWORD = re.compile(r"[a-z+]+://[^/?]*:[^/?]*@")
+"""A URI that names a password."""
 
 
 class ConfigurationError(Exception):
@@ -131,9 +136,12 @@ def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]
     uri = mongo.uri
     if mongo.uri is not None and mongo.uri_file is not None:
         raise ConfigurationError(f"{path}: mongo: give uri or uri_file, not both")
+    if mongo.uri is not None:
+        _check_mode(path, mongo.uri)
     if mongo.uri_file is not None:
         try:
             uri = SecretStr(mongo.uri_file.read_text(encoding="utf-8").strip())
+            _check_mode(mongo.uri_file, uri)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"{path}: mongo.uri_file: {mongo.uri_file} can't be read: {error}"
@@ -145,6 +153,19 @@ def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]
             f"{path}: mongo.uri (or {MONGO_URI_VARIABLE}): expected mongodb://… or mongodb+srv://…"
         )
     return settings.model_copy(update={"mongo": mongo.model_copy(update={"uri": uri})})
+
+
+def _check_mode(path: Path, uri: SecretStr) -> None:
+    """Raise ConfigurationError if every user can read *path*, which holds *uri* with a password.
+
+    A group may read it: /etc/clockwork is root's, and the service's group reads it.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007 and _WITH_PASSWORD.match(uri.get_secret_value()):
+        raise ConfigurationError(
+            f"{path}: holds the password of Mongo and is open to everyone (mode {mode:04o}): "
+            f"chmod {mode & 0o640:o} {path}, and change the password if others could have read it"
+        )
 
 
 # --- errors in words -------------------------------------------------------------------------
@@ -161,7 +182,7 @@ def _explain(detail: Any) -> str:
         return f"{key}: unknown key{meant}"
     if detail["type"] == "missing":
         return f"{key}: is missing"
-    return f"{key}: found {_shown(found, key)}, expected: {_expected(detail)}"
+    return f"{key}: found {_shown(found, key)}, expected {_expected(detail)}"
 
 
 def _expected(detail: Any) -> str:

@@ -20,6 +20,8 @@ JobsVisible = Literal["all", "own"]
 # Refused below, not bound.
 ALL_INTERFACES = ("0.0.0.0", "::", "")  # noqa: S104 # nosec
 
+CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+"""The pattern of a cluster's name."""
 
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -162,7 +164,7 @@ class SshSettings(_Frozen):
 class ClusterSettings(_Frozen):
     """One Slurm cluster."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    name: Annotated[str, Field(pattern=f"^{CLUSTER_NAME}$")]
     """The key of its table in the file; the ``cluster_name`` of its documents."""
     timezone: str
     """IANA name of the zone that the cluster's clocks show."""
@@ -186,7 +188,7 @@ class ClusterSettings(_Frozen):
         try:
             ZoneInfo(value)
         except (KeyError, OSError, ValueError) as error:
-            raise ValueError("not a time zone of the IANA database") from error
+            raise ValueError("an IANA time zone, such as America/Montreal") from error
         return value
 
     @property

@@ -22,6 +22,7 @@ from tests.mongo import GIVEN_URI, drop_the_rest, leave, secantus
 from tests.routing import WriteReader
 
 hypothesis.settings.register_profile("clockwork", deadline=None)  # machines may be loaded
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)  # make test-fast
 hypothesis.settings.load_profile("clockwork")
 
 _writes = WriteReader()

@@ -1,6 +1,7 @@
 """Imports point in one direction: between packages as in `MAY_IMPORT`, and never in a circle."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -58,15 +59,20 @@ def imports() -> dict[str, set[str]]:
 
 
 def _imports_of(name: str, path: Path) -> Iterator[str]:
+    for each in _imported(path):
+        module = each if each in modules() else each.rpartition(".")[0]
+        if module in modules() and module != name:
+            yield module
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The names of what a file imports: of a module, or of something in a module."""
     for node in ast.walk(ast.parse(path.read_text())):
-        named: list[str] = []
         if isinstance(node, ast.Import):
-            named = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: a relative import, expected the whole name"
-            within = [f"{node.module}.{alias.name}" for alias in node.names]
-            named = [each if each in modules() else str(node.module) for each in within]
-        yield from (each for each in named if each in modules() and each != name)
+            assert node.level == 0, f"{path}: a relative import, expected the whole name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def package_of(module: str) -> str:
@@ -114,3 +120,29 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         TopologicalSorter(imports()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def test_the_product_imports_no_tests() -> None:
+    tests = {
+        (name, each)
+        for name, path in modules().items()
+        for each in _imported(path)
+        if each.startswith("tests.")
+    }
+    assert tests == set()
+
+
+def test_no_helper_stands_in_a_test_file() -> None:
+    """A helper of several tests stands in a module beside them, or in tests/support."""
+    helpers = {
+        (path.name, each)
+        for path in (*ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py"))
+        for each in _imported(path)
+        if re.match(r"tests\.(.*\.)?test_", each)
+    }
+    assert helpers == set()
+
+
+@pytest.mark.parametrize("package", [each for each in MAY_IMPORT if each.startswith("api.")])
+def test_a_package_of_the_api_has_three_to_nine_modules(package: str) -> None:
+    assert 3 <= len([name for name in modules() if name.startswith(f"{package}.")]) <= 9

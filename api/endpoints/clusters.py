@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.schema.arguments import NoArguments
-from api.schema.documents import Answer, ClusterName, Number, Seconds
+from api.schema.documents import ClusterName, JsonObject, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.gpus import gpu_sums
@@ -18,7 +18,7 @@ from api.stats.sums import jobs_by_partition, tres_sums
 NumberBy = dict[str, Number]
 
 
-class LastError(Answer):
+class LastError(JsonObject):
     """The last round that failed."""
 
     at: datetime
@@ -26,7 +26,7 @@ class LastError(Answer):
     """What failed, for admins; for all others, since when the cluster was not reached."""
 
 
-class Rounds(Answer):
+class Rounds(JsonObject):
     """How the rounds of one kind go."""
 
     up: bool | None
@@ -39,7 +39,7 @@ class Rounds(Answer):
     """For admins, also after rounds that went well; for all others, null then."""
 
 
-class RoundsByKind(Answer):
+class RoundsByKind(JsonObject):
     """How the rounds go."""
 
     jobs: Rounds
@@ -49,7 +49,7 @@ class RoundsByKind(Answer):
 Interval = TypedDict("Interval", {"from": datetime, "to": datetime})
 
 
-class Coverage(Answer):
+class Coverage(JsonObject):
     """The time whose jobs are all known."""
 
     since: datetime
@@ -68,7 +68,7 @@ class Coverage(Answer):
     """Why sacct did not answer, for admins; for all others, null."""
 
 
-class GpusOfType(Answer):
+class GpusOfType(JsonObject):
     """The GPUs of one type."""
 
     gpus: Number
@@ -76,7 +76,7 @@ class GpusOfType(Answer):
     """null: unknown."""
 
 
-class Tres(Answer):
+class Tres(JsonObject):
     """What these nodes have, and what of it is allocated."""
 
     cpus: Number
@@ -94,7 +94,7 @@ class Tres(Answer):
     `allocated_gpus` is what the running jobs asked for."""
 
 
-class Cluster(Answer):
+class Cluster(JsonObject):
     """How fresh what is known of a cluster is, and what the cluster holds."""
 
     name: ClusterName
@@ -117,7 +117,7 @@ class Cluster(Answer):
 @endpoint(
     "GET",
     "clusters/list",
-    answer=list[Cluster],
+    content=list[Cluster],
     gets=Gets.jobs("all counts", "own counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:

@@ -12,7 +12,7 @@ from api.endpoints.clusters import age_of
 from api.http.json_text import json_response
 from api.http.request import Header, Response
 from api.schema.arguments import NoArguments
-from api.schema.documents import Answer, Seconds
+from api.schema.documents import JsonObject, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS
 
@@ -20,20 +20,20 @@ _NOT_KEPT: Header = ("Cache-Control", "no-store")
 _EVERYONE = Gets.same("the same")
 
 
-class Alive(Answer):
+class Alive(JsonObject):
     """The process answers."""
 
     status: Literal["alive"]
 
 
-class Ages(Answer):
+class Ages(JsonObject):
     """Seconds since the last success of each kind of rounds; null: never."""
 
     jobs: Seconds | None
     nodes: Seconds | None
 
 
-class Ready(Answer):
+class Ready(JsonObject):
     """The database answers too."""
 
     status: Literal["ready"]
@@ -41,13 +41,13 @@ class Ready(Answer):
     """By configured cluster."""
 
 
-@endpoint("GET", "/healthz", answer=Alive, access="everyone", gets=_EVERYONE)
+@endpoint("GET", "/healthz", content=Alive, access="everyone", gets=_EVERYONE)
 def healthz(_context: Context, _arguments: NoArguments) -> Response:
     """Whether the process lives."""
     return json_response({"status": "alive"}).with_headers(_NOT_KEPT)
 
 
-@endpoint("GET", "/readyz", answer=Ready, access="everyone", gets=_EVERYONE)
+@endpoint("GET", "/readyz", content=Ready, access="everyone", gets=_EVERYONE)
 def readyz(context: Context, _arguments: NoArguments) -> Response:
     """Whether the process can answer: 503 while the database does not."""
     clusters, standings = context.clusters, context.clusters.standings()

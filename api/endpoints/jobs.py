@@ -13,9 +13,11 @@ from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
+from api.lists.retired import in_use
 from api.schema.arguments import JobArguments
-from api.schema.documents import Accounting, Answer, ClusterName, Count, Job, Nothing, Step
+from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.database.embedded_quirks import all_of
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _MOST_FORMER_JOBS = 20
@@ -39,7 +41,7 @@ JOBS = Kind(
     "GET",
     "jobs/list",
     arguments=JOBS.arguments(),
-    answer=Count,
+    content=Count,
     lists="Job",
     tagged=True,
     gets=Gets.jobs("all jobs", "own jobs"),
@@ -57,7 +59,7 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
     "GET",
     "jobs/one",
     arguments=JobArguments,
-    answer=Job | Nothing,
+    content=Job | Nothing,
     tagged=True,
     problems=SEVERAL,
     gets=Gets.job("the job"),
@@ -65,13 +67,13 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
 def one_job(context: Context, arguments: JobArguments) -> Response:
     """One job.
 
-    The answer is an empty object if there is none.
+    The response is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
 
 
-class History(Answer):
+class History(JsonObject):
     """The states of a job, and the jobs that had its id before."""
 
     job_id: str
@@ -91,14 +93,14 @@ class History(Answer):
     "GET",
     "jobs/history",
     arguments=JobArguments,
-    answer=History | Nothing,
+    content=History | Nothing,
     problems=SEVERAL,
     gets=Gets.job("the history"),
 )
 def job_history(context: Context, arguments: JobArguments) -> Response:
     """The states of a job, and the jobs that had its id before.
 
-    The answer is an empty object if there is none.
+    The response is an empty object if there is none.
     """
     job = found_job(context, arguments)
     return json_response({} if job is None else _history(context, job))
@@ -107,17 +109,19 @@ def job_history(context: Context, arguments: JobArguments) -> Response:
 def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | None:
     """Return the job that the arguments name and the user may see, None where there is none.
 
-    Raises Problem 500 for an id that several clusters have; pymongo's errors.
+    Without a cluster's name, jobs of retired clusters count only where there is no other.  Raises
+    Problem 500 for an id that several clusters have; pymongo's errors.
     """
     named = queries.job(arguments.job_id, arguments.cluster_name)
-    wanted = queries.all_of(named, context.visible)
-    return queries.only_one(context.store.jobs.find(wanted), f"job {arguments.job_id!r}")
+    wanted = all_of(named, context.visible)
+    jobs = in_use(context.store, context.store.jobs.find(wanted))
+    return queries.only_one(jobs, f"job {arguments.job_id!r}")
 
 
 def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
-    wanted = queries.all_of(queries.job(**names), context.visible)
+    wanted = all_of(queries.job(**names), context.visible)
     newest = context.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
     return {
         **names,

@@ -13,7 +13,7 @@ DOCS = "/api/docs"
 _EVERYONE = Gets.same("the same")
 
 
-@endpoint("GET", OPENAPI, answer=dict[str, Any], access="everyone", gets=_EVERYONE)
+@endpoint("GET", OPENAPI, content=dict[str, Any], access="everyone", gets=_EVERYONE)
 def openapi_json(context: Context, _arguments: NoArguments) -> Response:
     """This description."""
     return Response(context.manual.openapi)

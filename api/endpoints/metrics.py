@@ -25,6 +25,8 @@ from ingest.sync.round_log import FIGURES
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _NEVER = 0.0
+_ALWAYS_SHOWN = ("PENDING", "RUNNING")
+"""States of jobs that every cluster has a series for."""
 
 _FIGURES = {
     "records": ("records", "records that scontrol printed"),
@@ -153,7 +155,8 @@ class Metrics(Collector):
             labels=("cluster", "partition", "state"),
         )
         for cluster in self._clusters.configured:
-            states: Counts = Counter()
+            # Where there are none, too: a graph must not break off, and an alert must see the 0.
+            states: Counts = Counter({(cluster, state): 0 for state in _ALWAYS_SHOWN})
             for (state, _), count in census.jobs[cluster].items():
                 states[cluster, state] += count
             _add_all(jobs, states)

@@ -14,9 +14,10 @@ from api.lists.fields import NODE_FIELDS
 from api.lists.filters import NODE_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
+from api.lists.retired import in_use
+from api.schema import documents
 from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
-from api.schema.documents import Answer, Count, Node, Nothing
-from api.schema.documents import ClusterName as NameOfCluster
+from api.schema.documents import Count, JsonObject, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 
 MOST_PERIODS = 1000
@@ -48,7 +49,7 @@ class OneNode(Arguments):
     "GET",
     "nodes/list",
     arguments=NODES.arguments(),
-    answer=Count,
+    content=Count,
     lists="Node",
     tagged=True,
     gets=Gets.same("all nodes"),
@@ -67,7 +68,7 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
     "nodes/one",
     "node/one",
     arguments=OneNode,
-    answer=Node | Nothing,
+    content=Node | Nothing,
     tagged=True,
     problems=SEVERAL,
     gets=Gets.same("the node"),
@@ -75,13 +76,13 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
 def one_node(context: Context, arguments: OneNode) -> Response:
     """One node.
 
-    The answer is an empty object if there is none. `node_name` and `name` are one argument.
+    The response is an empty object if there is none. `node_name` and `name` are one argument.
     """
     node = _found_node(context, arguments)
     return tagged(json_response({} if node is None else NODE_FIELDS.shown(node)))
 
 
-class Period(Answer):
+class Period(JsonObject):
     """A time in which nothing of this changed."""
 
     since: datetime
@@ -102,11 +103,11 @@ class Period(Answer):
     partitions: str | None
 
 
-class NodeHistory(Answer):
+class NodeHistory(JsonObject):
     """What held for a node, and when."""
 
     name: str
-    cluster_name: NameOfCluster
+    cluster_name: documents.ClusterName
     periods: list[Period]
     """The newest 1000, oldest first; none before the first round that keeps them."""
 
@@ -115,14 +116,14 @@ class NodeHistory(Answer):
     "GET",
     "nodes/history",
     arguments=OneNode,
-    answer=NodeHistory | Nothing,
+    content=NodeHistory | Nothing,
     problems=SEVERAL,
     gets=Gets.same("the history"),
 )
 def node_history(context: Context, arguments: OneNode) -> Response:
     """When a node was in service, drained or down, and why.
 
-    Goes back 400 days. The answer is an empty object if there is no such node. `node_name` and
+    Goes back 400 days. The response is an empty object if there is no such node. `node_name` and
     `name` are one argument.
     """
     node = _found_node(context, arguments)
@@ -136,7 +137,8 @@ def _found_node(context: Context, arguments: OneNode) -> dict[str, Any] | None:
     """
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)
-    return queries.only_one(context.store.nodes.find(wanted), f"node {name!r}")
+    nodes = in_use(context.store, context.store.nodes.find(wanted))
+    return queries.only_one(nodes, f"node {name!r}")
 
 
 def _history(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
 from ingest.database.change_tokens import replace_token, user_dict_token
+from ingest.database.embedded_quirks import all_of
 from ingest.database.transactions import in_transaction
 
 MOST_BYTES = 64 << 10
@@ -139,7 +140,7 @@ class UpdateArguments(JobArguments):
     "PUT",
     "jobs/user_dict_update",
     arguments=UpdateArguments,
-    answer=UserDict,
+    content=UserDict,
     body=True,
     problems={
         HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
@@ -154,14 +155,14 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     """Write into the `user` dict of a job of yours.
 
     Merges `update_pairs` into the dict key by key, at once: of two clients that write different
-    keys, both win. Answers the whole new dict. The arguments stand in the query, in a form or in a
+    keys, both win. Returns the whole new dict. The arguments stand in the query, in a form or in a
     JSON body; an argument that stands in both must have one value.
     """
     pairs: Pairs = arguments.update_pairs
     job_id = arguments.job_id
     cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
-    job = queries.all_of(queries.job(job_id, cluster_name), context.visible)
+    job = all_of(queries.job(job_id, cluster_name), context.visible)
     merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
 
     def write(session: ClientSession) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 The tags are weak: a tag stands for what documents say, however they are written and compressed.
 The tag of one document is a digest of it.  The tag of a list is made before the list is read, from
 
-- the marks of the documents in the list (`ingest.database.change_tokens`),
+- the change tokens of the documents in the list (`ingest.database.change_tokens`),
 - the request: its arguments, and the release that answers,
 - where ``time`` was given, the cutoffs between which no job drops out: ``W/"digest.from.to"``, in
   milliseconds of Unix time.

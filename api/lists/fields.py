@@ -21,7 +21,7 @@ LONGEST_KEY = 1024
 
 _SLURM_KEY = re.compile(r"[a-z0-9_]{1,64}")
 _FIELDS_WORDS = (
-    "What to answer of each document: whole parts, or keys of them with a dot before the key."
+    "What to return of each document: whole parts, or keys of them with a dot before the key."
     " A key that a document lacks is not there. `cw.history` comes only when it is asked for."
 )
 
@@ -42,8 +42,8 @@ class Fields:
     def projection(self, also: str | None = None) -> Document | None:
         """Return what Mongo is asked for: the fields, and the value at the path *also*.
 
-        None asks for everything: `shown` drops what does not leave the API.  That is little, and
-        the embedded database takes longer to leave it out than to send it.
+        None asks for everything (`ingest.database.embedded_quirks` says why); `shown` drops what
+        does not leave the API.
         """
         if self.paths is None:
             return None
@@ -65,9 +65,9 @@ class Fields:
             if key is None:
                 shown[part] = found
             else:
-                kept = shown.setdefault(part, {})
+                keys = shown.setdefault(part, {})
                 if key in found:
-                    kept[key] = found[key]
+                    keys[key] = found[key]
         return shown
 
 
@@ -101,8 +101,8 @@ def read_fields(names: Sequence[str], every: Fields) -> Fields:
     for name in names:
         paths |= dict.fromkeys(_paths(name, every))
     whole = {part for part, key in paths if key is None}
-    kept = tuple(path for path in paths if path[1] is None or path[0] not in whole)
-    return Fields(every.parts, every.cw_keys, paths=kept)
+    needed = tuple(path for path in paths if path[1] is None or path[0] not in whole)
+    return Fields(every.parts, every.cw_keys, paths=needed)
 
 
 def _paths(name: str, every: Fields) -> Iterable[tuple[str, str | None]]:

@@ -2,8 +2,7 @@
 
 From a row follow the argument, its place in the description and in the manual, and the condition
 that the database is asked for.  Rows stand in the order in which a query names their paths: the
-filter that leaves the fewest documents first.  Every database finds an index for such a query; the
-embedded database takes the index of the first condition.
+filter that leaves the fewest documents first (`ingest.database.embedded_quirks` says why).
 """
 
 from collections.abc import Callable, Sequence

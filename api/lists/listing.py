@@ -39,10 +39,11 @@ from api.lists.paging import (
     sort_argument,
 )
 from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
-from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, all_of
+from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_tokens
+from ingest.database.embedded_quirks import all_of
 
 NDJSON = "application/x-ndjson"
 
@@ -181,8 +182,8 @@ def _tag(
     """Return the header fields with the list's tag; the response 304 for an unchanged list."""
     cluster_name: str | None = wanted.get(CLUSTER_PATH)
     cutoff: datetime | None = wanted.get(FINISHED_PATH, {}).get("$gte")
-    marks = read_tokens(context.store, session, collection.name, cluster_name)
-    value = digest(collection.name, marks, sorted(context.given.items()))
+    tokens = read_tokens(context.store, session, collection.name, cluster_name)
+    value = digest(collection.name, tokens, sorted(context.given.items()))
     same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same

@@ -69,8 +69,8 @@ class Order:
     def behind(self, place: Place) -> list[Filter]:
         """Return the filters of the queries, one after another, for what comes behind *place*.
 
-        Each condition is on one path, and null has a query of its own: a comparison finds no value
-        of another type.
+        Null has a query of its own: a comparison finds no value of another type.  These are several
+        queries, and not one with ``$or``: `ingest.database.embedded_quirks` says why.
         """
         path = self.key.path
         beyond = "$lt" if self.descending else "$gt"

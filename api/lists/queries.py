@@ -1,8 +1,7 @@
 """Build Mongo filters and the one update: no operator in them can come from a request.
 
 Filters hold plain strings, numbers and dates; the update holds what the client sent as literals.
-Filters are flat, ``{path: condition}``.  Their first condition is one that an index finds and that
-leaves few documents, as the embedded database takes no other index.
+Filters are flat, ``{path: condition}``, and `ingest.database.embedded_quirks.all_of` joins them so.
 """
 
 from collections.abc import Iterable
@@ -43,25 +42,6 @@ def job(job_id: str, cluster_name: str | None) -> Filter:
 def node(name: str, cluster_name: str | None) -> Filter:
     """Return the filter for the node of this name on the cluster, or on every cluster for None."""
     return {"slurm.name": name, **_of_cluster(cluster_name)}
-
-
-def all_of(*filters: Filter) -> Filter:
-    """Return the filter for the documents that match every one of *filters*, in their order.
-
-    The result is flat, unless two conditions on one path have an operator in common.
-    """
-    merged: Filter = {}
-    apart: list[Filter] = []
-    for path, condition in (item for each in filters for item in each.items()):
-        if path not in merged:
-            merged[path] = condition
-            continue
-        both, other = _operators(merged[path]), _operators(condition)
-        if any(both[operator] != other[operator] for operator in both.keys() & other.keys()):
-            apart.append({path: condition})
-        else:
-            merged[path] = both | other
-    return {**merged, "$and": apart} if apart else merged
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
@@ -105,7 +85,3 @@ def before(now: datetime, seconds: int) -> datetime:
 
 def _of_cluster(cluster_name: str | None) -> Filter:
     return {} if cluster_name is None else {CLUSTER_PATH: cluster_name}
-
-
-def _operators(condition: Any) -> Filter:
-    return condition if isinstance(condition, dict) else {"$eq": condition}

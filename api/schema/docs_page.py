@@ -82,12 +82,12 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
     if "requestBody" in operation:
         kinds = ", ".join(f"<code>{kind}</code>" for kind in operation["requestBody"]["content"])
         yield f"<p>Or in a body: {kinds}.</p>"
-    answers = operation["responses"].items()
+    responses = operation["responses"].items()
     yield from _table(
         ("status", "when", ""),
         (
-            (status, _words(answer["description"]), _content(answer.get("content", {})))
-            for status, answer in answers
+            (status, _words(response["description"]), _content(response.get("content", {})))
+            for status, response in responses
         ),
     )
 

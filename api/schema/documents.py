@@ -1,7 +1,7 @@
 """The documents of the API as types, of which the description is made.
 
 The text below a key is the key's description.  Objects may hold more keys than are named here: new
-versions of Slurm print new ones.  Other answers stand beside their endpoints.
+versions of Slurm print new ones.  The objects of other responses stand beside their endpoints.
 """
 
 from datetime import datetime
@@ -20,8 +20,8 @@ ClusterName = Annotated[str, Field(description="The cluster's name in the config
 SlurmMoment = datetime | Literal["Unknown"]
 
 
-class Answer(TypedDict):
-    """An object that the API answers; the texts below its keys describe them."""
+class JsonObject(TypedDict):
+    """An object of a response; the texts below its keys describe them."""
 
     __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)  # type: ignore[misc]
 
@@ -71,14 +71,14 @@ _JOB_WORDS: dict[str, tuple[Any, str]] = {
 _NODE_WORDS: dict[str, tuple[Any, str]] = {"memory": (str | None, "RealMemory, MiB.")}
 
 
-class Step(Answer):
+class Step(JsonObject):
     """A state of a job, and when a scrape first showed the state."""
 
     state: str | None
     seen: datetime
 
 
-class Accounting(Answer):
+class Accounting(JsonObject):
     """What sacct says of the end of a job that vanished unseen, where sacct was asked."""
 
     job_state: str | None
@@ -89,7 +89,7 @@ class Accounting(Answer):
     end_time: str | None
 
 
-class JobCw(Answer):
+class JobCw(JsonObject):
     """What the service knows of the job."""
 
     cc_account_username: str | None
@@ -112,7 +112,7 @@ class JobCw(Answer):
     history: NotRequired[list[Step]]
 
 
-class NodeCw(Answer):
+class NodeCw(JsonObject):
     """What the service knows of the node."""
 
     first_seen: NotRequired[datetime]
@@ -129,7 +129,7 @@ class UserDict(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
 
-class Job(Answer):
+class Job(JsonObject):
     """A job."""
 
     slurm: Annotated[dict[str, Any], _Slurm("JobSlurm", JOB, _JOB_WORDS)]
@@ -137,7 +137,7 @@ class Job(Answer):
     user: UserDict
 
 
-class Node(Answer):
+class Node(JsonObject):
     """A node."""
 
     slurm: Annotated[dict[str, Any], _Slurm("NodeSlurm", NODE, _NODE_WORDS)]
@@ -150,13 +150,13 @@ class Nothing(TypedDict):
     __pydantic_config__ = ConfigDict(json_schema_extra={"maxProperties": 0})  # type: ignore[misc]
 
 
-class Count(Answer):
+class Count(JsonObject):
     """How many there are."""
 
     count: Number
 
 
-class Problem(Answer):
+class Problem(JsonObject):
     """An error (RFC 9457)."""
 
     type: str

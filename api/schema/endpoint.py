@@ -1,8 +1,8 @@
-"""Declare an endpoint once: where it is, its arguments, its answer, and who gets what.
+"""Declare an endpoint once: where it is, its arguments, its response, and who gets what.
 
 ::
 
-    @endpoint("GET", "jobs/one", arguments=JobArguments, answer=Job | Nothing, gets=...)
+    @endpoint("GET", "jobs/one", arguments=JobArguments, content=Job | Nothing, gets=...)
     def one_job(context: Context, arguments: JobArguments) -> Response:
         \"\"\"One job.
 
@@ -108,8 +108,8 @@ class Endpoint:
     arguments: type[Arguments]
     respond: Callable[[Context, Any], Response]
     gets: Gets
-    answer: Any = None
-    """The type of the JSON that comes back with 200, as pydantic takes types; None for no JSON."""
+    content: Any = None
+    """The type of the JSON of a response 200, as pydantic takes types; None for no JSON."""
     content_type: str = JSON
     access: Access = "token"
     tagged: bool = False

@@ -80,7 +80,7 @@ def description(endpoints: Iterable[Endpoint], extra_schemas: Schema) -> Schema:
     *extra_schemas* are those that the arguments refer to, by their names.
     """
     endpoints = list(endpoints)
-    made, schemas = _schemas([each.answer for each in endpoints if each.answer is not None])
+    made, schemas = _schemas([each.content for each in endpoints if each.content is not None])
     paths: Schema = {}
     for endpoint in endpoints:
         for path in endpoint.shown:
@@ -169,7 +169,7 @@ def _at_least_one_of(names: Mapping[str, Name], *, body: bool) -> Iterator[list[
 
 def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
     """The response of an endpoint that finds what is asked for."""
-    schema = made[_key(endpoint.answer)] if endpoint.answer is not None else {"type": "string"}
+    schema = made[_key(endpoint.content)] if endpoint.content is not None else {"type": "string"}
     content_type = endpoint.content_type.partition(";")[0]
     found: Schema = {
         "description": "The response.",
@@ -255,7 +255,7 @@ def _object(properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-# --- answers --------------------------------------------------------------------------------------
+# --- content --------------------------------------------------------------------------------------
 
 
 class _Generator(GenerateJsonSchema):

@@ -1,9 +1,9 @@
 """Count what each cluster holds and say how its rounds go, once for all who ask.
 
 A cluster is known from the moment the configuration names it, and also where the database knows it
-by its rounds alone.  Every query has an index, and the results are kept for `CENSUS_SECONDS`.
-Numbers of jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says
-whether to believe them.
+by its rounds alone, until it is retired.  Every query has an index, and the results are cached for
+`CENSUS_SECONDS`.  Numbers of jobs and nodes are those of the last good round, however old;
+`ClusterStats.is_up` says whether to believe them.
 """
 
 from collections import Counter
@@ -26,14 +26,15 @@ from api.stats.gpus import (
 )
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
+from ingest.database.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 from ingest.sync.coverage import coverage_of, missing_seconds
 
 CENSUS_SECONDS = 10.0
-"""Seconds for which a census is kept."""
+"""Seconds for which a census is cached."""
 STANDINGS_SECONDS = 1.0
-"""Seconds for which the standings alone are kept: probes need no token."""
+"""Seconds for which the standings alone are cached: probes need no token."""
 KINDS = ("jobs", "nodes")
 
 _MISSED_ROUNDS = 3
@@ -108,7 +109,8 @@ class ClusterStats:
         with pymongo.timeout(_CENSUS_QUERY_SECONDS):
             standings = _standings_in(self._store)
             names = set(self.configured)
-            names |= {standing["cluster_name"] for standing in standings.values()}
+            scraped = {standing["cluster_name"] for standing in standings.values()}
+            names |= scraped - retired_since(standings.values()).keys()
             nodes = {name: _present_nodes(self._store, name) for name in sorted(names)}
             return Census(
                 standings,

@@ -49,11 +49,11 @@ class TtlCache(Generic[Value]):
         value, failure = None, None
         try:
             value = self._make()
-        except Exception as error:  # noqa: BLE001 - kept, and raised for everyone who asks
+        except Exception as error:  # noqa: BLE001 - cached, and raised for everyone who asks
             failure = error
         finally:
             with self._lock:
-                # The time is that of the end: a failure that took long is kept for as long.
+                # The time is that of the end: a failure that took long is cached for as long.
                 self._made = (self._clock(), value, failure)
                 self._is_being_made = False
         return self._made

@@ -97,16 +97,18 @@ def add_user(
     cc_account_username: str | None = None,
     token_name: str | None = None,
     role: str | None = None,
+    *,
+    rename: bool = False,
 ) -> tuple[User, str]:
     """Add the account of *email*, or change it, and add a token to it.
 
     A username or a role (one of `ROLES`) that is None stays as it is; a new account's role is then
-    "user".  Without *token_name* the token is named after the first eight digits of its hash.
-    Returns the account and the token, which is stored nowhere.  The user's jobs show the account
-    afterwards.
+    "user".  A username replaces another one of the account only with *rename*.  Without
+    *token_name* the token is named after the first eight digits of its hash.  Returns the account
+    and the token, which is stored nowhere.  The user's jobs show the account afterwards.
 
-    Raises AccountError for a malformed name, a name of another user, a token name that the account
-    has already, and an unknown role.  Raises pymongo's errors.
+    Raises AccountError for a malformed name, a name of another user, a name in place of another
+    one, a token name that the account has already, and an unknown role.  Raises pymongo's errors.
     """
     if role not in (None, *ROLES):
         raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
@@ -124,15 +126,19 @@ def add_user(
     entry = {"name": name, "sha256": digest, "created": now, "last_used": None}
     try:
         before = store.users.find_one_and_update(
-            # An account that has a token of this name is not matched: the insert that follows
-            # instead collides with it.
-            {EMAIL_FIELD: checked_email(email), "tokens.name": {"$ne": name}},
+            # An account that has a token of this name, or another username, is not matched: the
+            # insert that follows instead collides with it.
+            {
+                EMAIL_FIELD: checked_email(email),
+                "tokens.name": {"$ne": name},
+                **({} if rename else {field: {"$in": [None, n]} for field, n in usernames.items()}),
+            },
             _addition(usernames, role, entry),
             upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
     except DuplicateKeyError as error:
-        raise _collision(store, email, usernames, name) from error
+        raise _collision(store, email, usernames, name, rename=rename) from error
     user = _found(store, email)
     for field in USERNAME_FIELDS:
         for username in {(before or {}).get(field), user.names[field]}:
@@ -157,13 +163,28 @@ def revoke(store: Store, email: str, token_name: str | None = None) -> int:
         {EMAIL_FIELD: email}, {"$pull": {"tokens": chosen}}, return_document=ReturnDocument.BEFORE
     )
     if before is None:
-        raise AccountError(f"there is no account {email!r}: see `clockwork user list`")
+        raise _unknown(email)
     tokens = user_of(before).tokens
     revoked = [token for token in tokens if token_name in (None, token.name)]
     if token_name is not None and not revoked:
         names = ", ".join(repr(token.name) for token in tokens) or "none"
         raise AccountError(f"{email!r} has no token named {token_name!r}; its tokens: {names}")
     return len(revoked)
+
+
+def remove(store: Store, email: str) -> User:
+    """Remove the account of *email* with its tokens. Return what the account was.
+
+    The jobs under its usernames stay, and belong to nobody.  Raises AccountError for an unknown
+    account, and pymongo's errors.
+    """
+    found = store.users.find_one_and_delete({EMAIL_FIELD: email})
+    if found is None:
+        raise _unknown(email)
+    user = user_of(found)
+    for field, username in user.usernames.items():
+        refresh_jobs(store, field, username)
+    return user
 
 
 def username_map(store: Store, username_field: str) -> dict[str, Names]:
@@ -261,13 +282,28 @@ def _found(store: Store, email: str) -> User:
     return user_of(document)
 
 
+def _unknown(email: str) -> AccountError:
+    return AccountError(f"there is no account {email!r}: see `clockwork user list`")
+
+
 def _collision(
-    store: Store, email: str, usernames: Mapping[str, str], token_name: str
+    store: Store, email: str, usernames: Mapping[str, str], token_name: str, *, rename: bool
 ) -> AccountError:
     for field, username in usernames.items():
         other = store.users.find_one({field: username, EMAIL_FIELD: {"$ne": email}})
         if other is not None:
             return AccountError(f"{username!r} is already the {field} of {other[EMAIL_FIELD]!r}")
+    account = store.users.find_one({EMAIL_FIELD: email}) or {}
+    renamed = [
+        f"{field} from {account[field]!r} to {username!r}"
+        for field, username in usernames.items()
+        if account.get(field) not in (None, username)
+    ]
+    if renamed and not rename:
+        return AccountError(
+            f"this would change {email!r}: {', '.join(renamed)}. The jobs of the old name would no"
+            " longer be the account's. Give --rename to change it, or leave the name out"
+        )
     if store.users.find_one({EMAIL_FIELD: email, "tokens.name": token_name}) is not None:
         return AccountError(
             f"{email!r} has a token named {token_name!r}: revoke it first, or choose another name"

@@ -1,15 +1,25 @@
-"""What the embedded database does in another way than MongoDB, and what is done about it.
+"""Do what the embedded database needs and MongoDB does not.
 
-Everything here also works on MongoDB, where it does no harm.
+All of it also works on MongoDB, where it does no harm.
+
+Writes:
 
 - A transaction that met another writer fails at its commit with code 1, "internal server error",
   and without the label by which pymongo tries again: see `is_undone`.
-- A range of ``_id`` is found by reading the whole collection: see `one_of`.
 - A plain write waits for a transaction that a killed process left open, and such a transaction
   ends only when the next transaction comes by.  So `ingest.database.leases` takes a lease over in
   a transaction, which fails at once.
-- A query finds an index only by ``$eq``, ``$in``, ``$gt`` and the like, and never by ``$ne``:
-  `ingest.database.migrations` asks for outdated versions one by one.
+
+Queries.  The embedded database finds an index for one condition of a query: the first that is an
+equality, ``$in``, or a comparison such as ``$gt``.
+
+- It has no index for ``$ne``, nor for a range of ``_id``: see `one_of`.
+- It has no index for what stands within ``$and`` and ``$or``: see `all_of`.  For the same reason
+  `api.lists.paging` continues a list by several queries.
+- Of several conditions, the first one decides.  So the tables of `api.lists.filters` stand in the
+  order of their conditions, the filter that leaves the fewest documents first.
+- It takes longer to leave a small part of a document out than to send it.  So `api.lists.fields`
+  asks for whole documents, unless the client asks for some fields only.
 """
 
 from collections.abc import Iterable
@@ -22,6 +32,8 @@ TRIES = 5
 
 _INTERNAL_ERROR = 1
 
+_Filter = dict[str, Any]
+
 
 def is_undone(error: OperationFailure) -> bool:
     """Return whether *error* says, without a label, that a transaction was undone as a whole."""
@@ -29,5 +41,33 @@ def is_undone(error: OperationFailure) -> bool:
 
 
 def one_of(values: Iterable[Any]) -> dict[str, list[Any]]:
-    """Return the condition for one of *values*, to be used instead of a range of ``_id``."""
+    """Return the condition for one of *values*.
+
+    It is used instead of a range of ``_id``, and instead of "other than" where the other values
+    are known.
+    """
     return {"$in": list(values)}
+
+
+def all_of(*filters: _Filter) -> _Filter:
+    """Return the filter for the documents that match every one of *filters*, in their order.
+
+    The result is flat, ``{path: condition}``, unless two conditions on one path have an operator in
+    common.
+    """
+    merged: _Filter = {}
+    apart: list[_Filter] = []
+    for path, condition in (item for each in filters for item in each.items()):
+        if path not in merged:
+            merged[path] = condition
+            continue
+        both, other = _operators(merged[path]), _operators(condition)
+        if any(both[operator] != other[operator] for operator in both.keys() & other.keys()):
+            apart.append({path: condition})
+        else:
+            merged[path] = both | other
+    return {**merged, "$and": apart} if apart else merged
+
+
+def _operators(condition: Any) -> _Filter:
+    return condition if isinstance(condition, dict) else {"$eq": condition}

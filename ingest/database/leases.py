@@ -164,14 +164,21 @@ class Lease:
         """
 
         def write(session: ClientSession) -> tuple[BulkWriteResult, ObjectId | None]:
-            mine = {"_id": self._name, "holder": self._me}
-            touched = self._store.leases.update_one(mine, {"$inc": {"writes": 1}}, session=session)
-            if not touched.matched_count:
-                self.held = False
-                raise LeaseLost(f"another daemon scrapes {self._name} now; nothing was written")
+            self.confirm(session)
             return write_scraped(self._store, session, collection, operations, self._name)
 
         return in_transaction(self._store, write)
+
+    def confirm(self, session: ClientSession) -> None:
+        """Make the transaction of *session* fail if another process takes the lease meanwhile.
+
+        Raises `LeaseLost` if another process has the lease already, and pymongo's errors.
+        """
+        mine = {"_id": self._name, "holder": self._me}
+        touched = self._store.leases.update_one(mine, {"$inc": {"writes": 1}}, session=session)
+        if not touched.matched_count:
+            self.held = False
+            raise LeaseLost(f"another daemon scrapes {self._name} now; nothing was written")
 
     def _renew(self) -> bool:
         mine = {"_id": self._name, "holder": self._me}

@@ -18,6 +18,7 @@ from pymongo.collection import Collection
 from ingest.accounts.users import NAME_FIELDS
 from ingest.database import search_fields
 from ingest.database.change_tokens import replace_tokens
+from ingest.database.embedded_quirks import one_of
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Document, Store
 
@@ -66,8 +67,7 @@ def _of_node(node: Document) -> Document:
 def _migrate(
     store: Store, collection: Collection[Document], fields_of: Callable[[Document], Document]
 ) -> int:
-    # One by one, because the embedded database has no index for "other than".
-    outdated: dict[str, Any] = {_VERSION: {"$in": [None, *range(1, search_fields.VERSION)]}}
+    outdated: dict[str, Any] = {_VERSION: one_of([None, *range(1, search_fields.VERSION)])}
     done = tries = 0
     told = time.monotonic()
     changed_clusters: set[str] = set()

@@ -105,7 +105,8 @@ class Output:
             if None not in names and group.is_certain:  # as in most rounds
                 yield from group.closed()
                 *told, last = names
-                yield Unchanged([name for name in told if name])
+                if told:
+                    yield Unchanged([name for name in told if name])
                 yield from group.add(item.texts[-1:], [last], too_long=False)
                 continue
             yield from group.add(item.texts, names, too_long=item.too_long)
@@ -281,7 +282,7 @@ class _Grouping:
         self.size += len(part)
 
     def _note(self, part: bytes, doubt: Doubt) -> None:
-        doubt.text += part[: EVIDENCE_BYTES - len(doubt.text)]
+        doubt.text += part.replace(SEAL_BYTE, b"")[: EVIDENCE_BYTES - len(doubt.text)]
         if len(doubt.ids) < MAX_IDS:
             doubt.ids[self.output.id_of(part)] = None
 
@@ -369,6 +370,8 @@ class _SealedNodes(_Grouping):
     is_unbooted: bool = False
     """Its parts hold a line that says that the node never booted: Slurm's, or the label's."""
     any_seal: bool = False
+    any_cloud: bool = False
+    """Slurm powers a node up or down, so that a part can be a label's although none is open."""
 
     @property
     def is_certain(self) -> bool:
@@ -391,8 +394,9 @@ class _SealedNodes(_Grouping):
             elif self.is_open or too_long or _awaits_boot(part):
                 self.is_open = True
                 self.is_unbooted |= _NEVER_BOOTED in part
-            elif not self.any_seal and _UNSEALED_BOOT.search(part):
+            elif not (self.any_seal or self.any_cloud) and _UNSEALED_BOOT.search(part):
                 raise SealMissing
+            self.any_cloud = self.any_cloud or _is_powered_by_slurm(part)
             if too_long or self.size > self.max_bytes:
                 self._into_doubt(self.too_long())
 
@@ -416,9 +420,12 @@ def _awaits_boot(part: bytes) -> bool:
     if holder is None:
         return False
     state, no_label = holder.groups()
-    return no_label is None or (
-        _HELD.search(state) is not None and _POWERED_BY_SLURM.search(state) is None
-    )
+    return no_label is None or (_HELD.search(state) is not None and not _is_powered_by_slurm(part))
+
+
+def _is_powered_by_slurm(part: bytes) -> bool:
+    holder = _HOLDER.search(part)
+    return holder is not None and _POWERED_BY_SLURM.search(holder[1]) is not None
 
 
 @dataclass

@@ -24,6 +24,8 @@ MAX_VALUES = 1 << 10
 MAX_KEPT_LENGTH = 512
 """A longer value is converted each time that it comes."""
 MAX_PLANS = 1 << 12
+MAX_RECORD_LINES = 1 << 10
+"""Nothing is kept of the lines of a record with more lines, most of which are a user's text."""
 
 _SEAL = SEAL_BYTE.decode()
 _MOVING = frozenset({"verbatim", "time", "time_or_unknown"})
@@ -133,6 +135,8 @@ class Lines:
         The document holds if each token is a key. It is None if a value is none that scontrol
         prints.
         """
+        if len(lines) > MAX_RECORD_LINES:
+            return self._shapes_of(lines), None
         slurm: SlurmDict = {}
         numbers: list[int] = []
         none: dict[int, _Plan] = {}
@@ -170,8 +174,7 @@ class Lines:
                 else:
                     numbers.append(number)
         except DocumentError:
-            shapes = (self._shape(line, first=not at) for at, line in enumerate(lines))
-            return list(shapes), None
+            return self._shapes_of(lines), None
         return numbers, slurm
 
     def _add(self, line: str, numbers: list[int], slurm: SlurmDict) -> None:
@@ -217,6 +220,9 @@ class Lines:
             if part.get(name, "") is None:  # a user's line can hold a key twice
                 del part[name]
         return number, part
+
+    def _shapes_of(self, lines: list[str]) -> list[int]:
+        return [self._shape(line, first=not at) for at, line in enumerate(lines)]
 
     def _shape(self, line: str, *, first: bool) -> int:
         words, found = self._form.split_line(line, first=first)

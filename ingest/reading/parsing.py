@@ -33,7 +33,7 @@ from ingest.slurm.keys import JOB, NODE, PATTERN, Key, KeyTable
 from ingest.slurm.values import ABSENT
 
 MAX_TOKENS = 1000
-"""A record with more tokens is refused, unless all of them are keys in their order."""
+"""A record with more tokens is refused, unless its known keys alone make the one reading."""
 
 GROUP_KEYS = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
 """Keys of ``-d``'s deeper lines, which come once for each group of nodes."""
@@ -184,28 +184,34 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
     if not shape or not shape[0] or key_of(shape[0][0]) != table.first:
         raise Unreadable(f"it does not start with {table.first}=")
     tokens = []
-    for number, line in enumerate(shape):
-        text_follows = _text_follows(shape, number)
+    for line, text_follows in zip(shape, _text_follows(shape), strict=True):
         for place, word in enumerate(line):
             if not word:
                 continue
             name = key_of(word)
+            goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(
                     name=name,
                     opens_line=place == 0,
                     key=None if name in GROUP_KEYS else table.keys.get(name),
-                    is_absent=word.endswith("(null)"),
+                    is_absent=word.endswith("(null)") and not goes_on,
                     is_word=word.endswith("(word)"),
-                    text_follows=text_follows and place + 1 == len(line),
+                    text_follows=goes_on,
                 )
             )
     return tokens
 
 
-def _text_follows(shape: Shape, number: int) -> bool:
-    following = next((line for line in shape[number + 1 :] if line != BLANK_LINE), BLANK_LINE)
-    return following[:1] == ("",)
+def _text_follows(shape: Shape) -> list[bool]:
+    """Whether the next line that is not blank opens with no key, for each line."""
+    follows = []
+    text = False
+    for line in reversed(shape):
+        follows.append(text)
+        if line != BLANK_LINE:
+            text = line[:1] == ("",)
+    return follows[::-1]
 
 
 # --- the decision --------------------------------------------------------------------------------
@@ -432,7 +438,9 @@ def _taken(
                 raise Unreadable(
                     f"{tokens[first].name}, an unknown key, stands behind the text of "
                     f"{carrier.name}, and may be a part of the text",
-                    frozenset({(carrier.name, tokens[first].name)}),
+                    frozenset({(carrier.name, tokens[first].name)})
+                    if len(tokens) <= MAX_TOKENS
+                    else frozenset(),
                 )
     elif first is None and unknown and stop == len(tokens) and not users:
         # Behind the last path of a record stand only keys, if it looks so.
@@ -498,9 +506,8 @@ def raw_pairs(text: str, form: Form, decision: Decision) -> RawPairs:
     spans: list[tuple[int, int, int]] = []  # where lead, key and value of each token begin
     start = 0
     for number, line in enumerate(lines):
-        newline = int(number > 0)
         for lead, key, value in _spans(line, form, first=number == 0):
-            spans.append((start + lead - (newline if lead == 0 else 0), start + key, start + value))
+            spans.append((start + lead, start + key, start + value))
         start += len(line) + 1
     stop = len(text) - len(end)
     pairs: list[Pair] = []
@@ -530,12 +537,13 @@ def _spans(line: str, form: Form, *, first: bool) -> list[tuple[int, int, int]]:
     words, found = form.split_line(line, first=first)
     spans = []
     stop = len(line)
+    opening = words[:1]
     words = tuple(word for word in words if word)
-    for word, value in zip(reversed(words), reversed(found), strict=True):
+    for number, (word, value) in reversed(list(enumerate(zip(words, found, strict=True)))):
         start = stop - len(value)
         key = start - len(word)
-        if not line[:key].strip(" "):
-            stop = 0
+        if number == 0 and opening != ("",):
+            stop = 0 if first else -1  # the newline before the line
         elif line.endswith("\n   ", 0, key):
             stop = key - 4
         else:

@@ -17,7 +17,7 @@ from ingest.reading.convert import (
     as_comment,
     as_text,
 )
-from ingest.reading.lines import Lines
+from ingest.reading.lines import MAX_RECORD_LINES, Lines
 from ingest.reading.parsing import (
     BLANK_LINE,
     GROUP_KEYS,
@@ -38,7 +38,9 @@ from ingest.reading.vouching import EveryPlace
 from ingest.slurm import values
 
 MAX_SHAPES = 1 << 12
-"""Shapes of records or lines that are kept from one output to the next; with more, none is."""
+"""Shapes of records whose decisions are kept; with more, all are judged anew."""
+MAX_LINE_SHAPES = 1 << 14
+"""Shapes of lines that are kept; with more, all are numbered anew."""
 
 _Key = tuple[tuple[int, ...], bool]
 """The numbers of the shapes of the lines, and whether a space stands at the record's end."""
@@ -71,13 +73,21 @@ class Shapes:
         self._judged: dict[_Key, _Judged | Unreadable] = {}
         self._used: set[_Key] = set()
         """The shapes of the output in hand, those of refused records too."""
+        self._all_used = True
+        """Whether ``_used`` holds all of them."""
 
     def begin_output(self) -> None:
         """Forget what holds for one output alone."""
-        if max(len(self._judged), len(self._lines.shapes)) >= MAX_SHAPES:
-            self._lines = Lines(self._form, self._convert)
-            self._judged.clear()
+        if len(self._judged) >= MAX_SHAPES:
+            self._number_anew()
         self._used.clear()
+        self._all_used = True
+
+    def _number_anew(self) -> None:
+        self._lines = Lines(self._form, self._convert)
+        self._judged.clear()
+        self._used.clear()
+        self._all_used = False
 
     def end_output(self) -> None:
         """Give back the memory that is of use while an output is read."""
@@ -93,7 +103,7 @@ class Shapes:
             texts, places = shown_places(tokens_of(self._shape(numbers), self._table))
             if place[0] in texts and place not in places:
                 return False
-        return True
+        return self._all_used
 
     def shown(self, sealed: bytes) -> tuple[frozenset[str], frozenset[Place]]:
         """Return the texts of a record, and the places behind them: see `shown_places`.
@@ -111,6 +121,8 @@ class Shapes:
         Raises `Unreadable` if the text can be read in no way or in more than one, and
         `DocumentError` if a value is none that scontrol prints.
         """
+        if len(self._lines.shapes) >= MAX_LINE_SHAPES:
+            self._number_anew()
         text = sealed.decode("utf-8", "backslashreplace")
         lines, end = self._form.split_record(text)
         numbers, slurm = self._lines.read(lines)
@@ -170,8 +182,12 @@ class Shapes:
                 known = self._judge_anew(key, vouched)
             except Unreadable as error:
                 known = error
-            self._judged[key] = known
-        self._used.add(key)
+            if len(key[0]) <= MAX_RECORD_LINES:
+                self._judged[key] = known
+        if len(key[0]) <= MAX_RECORD_LINES:
+            self._used.add(key)
+        else:
+            self._all_used = False
         if isinstance(known, Unreadable):
             raise Unreadable(str(known), known.places)
         return known

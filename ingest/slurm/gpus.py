@@ -3,8 +3,8 @@
     >>> node_gpus({"gres": "gpu:a100:4", "cfg_tres": "cpu=32", "alloc_tres": "cpu=2"})
     Gpus(total=4, by_type={'a100': 4}, allocated=None)
 
-Slurm counts GPUs in CfgTRES and AllocTRES only where ``AccountingStorageTRES`` names gres/gpu, which
-it does not by default.  ``Gres=`` says what a node has in any case; ``GresUsed=``, which only
+Slurm counts GPUs in CfgTRES and AllocTRES only where ``AccountingStorageTRES`` names gres/gpu,
+which it does not by default.  ``Gres=`` says what a node has in any case; ``GresUsed=``, which only
 ``scontrol -d`` prints, says what jobs hold.
 """
 
@@ -29,8 +29,8 @@ class Gpus:
 def node_gpus(slurm: Mapping[str, Any]) -> Gpus:
     """Return the GPUs of a node from the ``slurm`` part of its document.
 
-    The total is None if CfgTRES counts no GPUs and Gres is not there or can't be read. The number of
-    allocated GPUs is 0 if the node has none, and None where nothing tells the number.
+    The total is None if CfgTRES counts no GPUs and Gres is not there or can't be read. The number
+    of allocated GPUs is 0 if the node has none, and None where nothing tells the number.
     """
     in_gres = (0, {}) if slurm.get("gres", "") is None else _gpus(slurm.get("gres"))
     counted = _gpus(slurm.get("cfg_tres"))

@@ -199,7 +199,7 @@ CPUTot                15.08-26.05 in   word integer  kept
 CPULoad               15.08-26.05 in   word decimal  kept      volatile
 AvailableFeatures     16.05-26.05 line name word     structure as=features
 ActiveFeatures        16.05-26.05 line name word     structure
-Features              15.08       in   name word     structure
+Features              15.08       in   name word     structure behind=CPUAlloc
 Gres                  15.08-26.05 line word word     tres
 GresDrain             15.08-26.05 line word word     tres
 GresUsed              15.08-26.05 line word word     tres

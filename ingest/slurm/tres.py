@@ -1,4 +1,4 @@
-"""TRES and GRES strings to numbers: ``cpu=2,mem=125G,node=1,billing=2,gres/gpu:rtx8000=2``.
+"""TRES and GRES strings to CPUs and GPUs: ``cpu=2,mem=125G,node=1,billing=2,gres/gpu:rtx8000=2``.
 
     tres   = item *("," item)                      a comma between ( ) separates nothing
     item   = name "=" amount                       TRES=, ReqTRES=, AllocTRES=, CfgTRES=
@@ -6,8 +6,7 @@
                                                    a gres without an amount is 1
     name   = "cpu" / "mem" / "node" / "billing" / ["gres/" / "gres:"] gres / other
     gres   = word [":" type] [":no_consume"]
-    amount = memory for mem, a whole number for the other three and for GPUs, any text for the rest
-    memory = digits ["." digits] ["K" / "M" / "G" / "T" / "P"]    MiB without a letter, 1024 each
+    amount = a whole number for CPUs and GPUs, any text for the rest
 
 ``gres/gpu=8`` is the sum of the types that stand beside it (``gres/gpu:v100=8``), and is not added
 to them; without it, and in the form with colons, the GPUs are added.  Details (``S:0-1``,
@@ -18,13 +17,9 @@ speaks of a job, a node or a task, that key says.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from ingest.slurm import values
 
-_MEMORY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([KMGTP]?)")
-_MIB = {letter: Fraction(1024) ** power for power, letter in enumerate("KMGTP", start=-1)}
-_MIB[""] = _MIB["M"]
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _ITEM = re.compile(r"((?:[^,()]|\([^()]*\))+)(?:,(?!\Z)|\Z)")
 _COLON_ITEM = re.compile(r"([^()=]+?)(?::([0-9]+[KMGTP]?))?(?:\([^()]*\))?")
@@ -38,19 +33,13 @@ class Tres:
     """What a TRES string says; None is what it does not speak of."""
 
     cpus: int | None = None
-    memory: int | float | None = None
-    """MiB; an int where it is whole."""
-    nodes: int | None = None
     gpus: int | None = None
     """Of every type, and those that have none."""
     gpus_by_type: Mapping[str, int] = field(default_factory=dict)
-    billing: int | None = None
-    others: Mapping[str, int | float | str] = field(default_factory=dict)
-    """``energy``, ``license/matlab``, ``gres/mps:a100``: a number where it plainly is one."""
 
 
 def read_tres(text: str) -> Tres | None:
-    """The numbers of a TRES or GRES string; None for an absent marker (``(null)``, empty, ``N/A``).
+    """Return what a TRES or GRES string says; None for an absent marker, ``(null)`` or empty.
 
     Raises ValueError for what is no such string: a name or an amount is missing, an amount is no
     number, a name comes twice with ``=``.
@@ -73,31 +62,7 @@ def read_tres(text: str) -> Tres | None:
     gpus = _whole(amounts, _GPU)
     if by_type and (gpus is None or gpus_add):
         gpus = sum(by_type.values()) + (gpus or 0)
-    return Tres(
-        cpus=_whole(amounts, "cpu"),
-        memory=mebibytes(amounts["mem"]) if "mem" in amounts else None,
-        nodes=_whole(amounts, "node"),
-        gpus=gpus,
-        gpus_by_type=by_type,
-        billing=_whole(amounts, "billing"),
-        others={
-            name: amount if (plain := values.decimal(amount)) is None else plain
-            for name, amount in amounts.items()
-            if name not in _TRES and name.split(":")[0] != _GPU
-        },
-    )
-
-
-def mebibytes(text: str) -> int | float:
-    """MiB of ``1000M``, ``125G``, ``187.50G``, ``0``: an int where they are whole.
-
-    Raises ValueError for what is no amount of memory.
-    """
-    match = _MEMORY.fullmatch(text.strip(" "))
-    if match is None:
-        raise ValueError(f"no amount of memory: {text[:80]!r}; expected one like 125G or 1000M")
-    amount = Fraction(match[1]) * _MIB[match[2]]
-    return int(amount) if amount.denominator == 1 else float(amount)
+    return Tres(_whole(amounts, "cpu"), gpus, by_type)
 
 
 def _items(text: str) -> Iterator[tuple[str, str, bool]]:

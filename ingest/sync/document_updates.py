@@ -30,6 +30,12 @@ def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names
     return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
 
 
+def former_id(job: Document) -> str:
+    """Return the ``_id`` of *job* in ``former_jobs``."""
+    # Both times: a job whose owner changed twice has one submit time.
+    return f"{job['_id']}/{job['slurm'].get('submit_time')}/{job['cw'].get('first_seen')}"
+
+
 @dataclass(frozen=True)
 class DocumentUpdates:
     """Makes the documents and updates of one cluster's jobs or nodes."""

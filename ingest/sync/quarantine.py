@@ -29,6 +29,7 @@ from pymongo import ASCENDING, UpdateOne
 from ingest.database.store import Document, Store
 from ingest.reading.records import EVIDENCE_BYTES, SetAside
 from ingest.sync.fair_shares import FairShares
+from ingest.sync.log_lines import LogLines
 
 MOST_BYTES = 32 << 20
 """Of the quarantine of one cluster's jobs, or nodes."""
@@ -40,7 +41,9 @@ _WRITTEN_AT_ONCE = 50
 _IDS_KEPT = 1000
 _IDS_LOGGED = 10
 _LINES_LOGGED = 20
-"""New records of one round that have a line each in the log."""
+"""Records of one round that have a line each in the log."""
+_LOG_AGAIN_SECONDS = 3600.0
+"""After which a record that is still there has another line."""
 
 _OWNER = re.compile(rb"UserId=([^=\n]{1,256}?\(\d{1,10}\))")
 
@@ -58,6 +61,7 @@ class Quarantine:
         """What the database holds; None while that is unknown."""
         self._hashes: dict[str, int] = {}
         """Of the text and the reason, as this process wrote them, by key."""
+        self._log_lines = LogLines(_LOG_AGAIN_SECONDS)
         self.begin()
 
     def begin(self) -> None:
@@ -94,7 +98,7 @@ class Quarantine:
             left += _put(self._stored, key, item)
         gone = [key for key in left if key not in self._stored]
         self._leave_out(key for key in gone if key in self._items)
-        self._log()
+        self._log(now)
         updates = [self._update(key, item, now) for key, item in self._items.items()]
         found = 0
         for start in range(0, len(updates), _WRITTEN_AT_ONCE):
@@ -133,27 +137,39 @@ class Quarantine:
         self._delete(left)
         return stored
 
-    def _log(self) -> None:
-        new = [key for key, item in self._items.items() if self._hashes.get(key) != _hash(item)]
-        for key in new[:_LINES_LOGGED]:
-            item = self._items[key]
+    def _log(self, now: datetime) -> None:
+        due = []
+        for key, item in self._items.items():
+            times = self._log_lines.due(f"{key} {item.reason}", now.timestamp())
+            if times:
+                due.append((key, item, times))
+        for _, item, times in due[:_LINES_LOGGED]:
             ids = list(item.ids[:_IDS_LOGGED])
             logger.warning(
                 "quarantine: a record could not be read for certain",
-                extra={**self._where, "ids": ids, "reason": item.reason},
+                extra={**self._where, "ids": ids, "reason": item.reason, "times": times},
             )
-        if len(new) > _LINES_LOGGED:
+        if len(due) > _LINES_LOGGED:
             logger.warning(
                 "quarantine: %d more records could not be read for certain",
-                len(new) - _LINES_LOGGED,
-                extra={**self._where, "ids": new[_LINES_LOGGED:][:_IDS_LOGGED]},
+                len(due) - _LINES_LOGGED,
+                extra={
+                    **self._where,
+                    "ids": [key for key, _, _ in due[_LINES_LOGGED:][:_IDS_LOGGED]],
+                },
             )
         if self._left_out_count:
-            logger.warning(
-                "quarantine: %d records were not kept: their owners' shares are full",
-                self._left_out_count,
-                extra={**self._where, "ids": list(self._left_out)[:_IDS_LOGGED]},
-            )
+            times = self._log_lines.due("not kept", now.timestamp())
+            if times:
+                logger.warning(
+                    "quarantine: %d records were not kept: their owners' shares are full",
+                    self._left_out_count,
+                    extra={
+                        **self._where,
+                        "ids": list(self._left_out)[:_IDS_LOGGED],
+                        "times": times,
+                    },
+                )
 
     def _update(self, key: str, item: SetAside, now: datetime) -> UpdateOne:
         values: Document = {"last_seen": now}

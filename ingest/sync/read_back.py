@@ -9,7 +9,7 @@ so that the next round writes the document anew or marks the record as gone.
 import logging
 
 from ingest.sync.held_records import HeldRecords
-from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords
+from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords
 
 COMPARED_OF_A_ROUND = 200
 _IDS_LOGGED = 10
@@ -50,7 +50,7 @@ class ReadBack:
             if found is None or not found.is_present:
                 del seen[record_id]
             elif found.fingerprint != remembered.fingerprint:
-                seen[record_id] = Entry(found.fingerprint, _DUE, NO_MARK)
+                seen[record_id] = Entry(found.fingerprint, _DUE, NO_TEXT)
             else:
                 continue
             differ.append(record_id)
@@ -67,5 +67,5 @@ class ReadBack:
         """Add the records that the database holds as present and *seen* lacks. Return their ids."""
         missing = sorted(self._held.present_ids().difference(seen))
         for record_id, found in self._held.of(missing).items():
-            seen[record_id] = Entry(found.fingerprint, _DUE, NO_MARK)
+            seen[record_id] = Entry(found.fingerprint, _DUE, NO_TEXT)
         return missing

@@ -19,7 +19,8 @@
      last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
      totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}
 
-The totals count the good and the failed rounds, and add up the figures of the good rounds.
+A good round also brings a retired cluster back (`ingest.database.retired_clusters`).  The
+totals count the good and the failed rounds, and add up the figures of the good rounds.
 """
 
 import logging
@@ -34,6 +35,7 @@ import pymongo
 from bson import Int64
 from pymongo.errors import PyMongoError
 
+from ingest.database.retired_clusters import bring_back
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import RoundCounts
 
@@ -124,6 +126,8 @@ class RoundLog:
                     upsert=True,
                 )
                 self._store.round_log.insert_one(scrape)
+                if error is None:
+                    bring_back(self._store, self._cluster_name)
         except PyMongoError as failure:
             if not self._fails:
                 logger.error(  # noqa: TRY400 - no defect of ours

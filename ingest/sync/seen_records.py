@@ -4,13 +4,13 @@ Most records of an output say what they said a round ago, but for their volatile
 priorities, loads.  `SeenRecords.known` finds such records by their text, before the text is parsed.
 
 That never masks a change.  When a record is read, the reading shows where in its text the volatile
-values stand (`text_mark`); of all that is left, a hash is kept.  A later text is known when it has
-the same hash but for the same places, and these hold digits and signs of numbers and times, as
-many as before, and nothing else.  Such a text has the same keys in the same places, so it would
-be read as the first one was, and only these values would differ.  What a user wrote into a name or
-a comment stands in no such place: the reading says which place is the key's, and there is none
-where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets further
-texts be read, and none of those that were read in another way.)
+values stand (`text_fingerprint`); of all that is left, a hash is stored.  A later text is known
+when it has the same hash but for the same places, and these hold digits and signs of numbers and
+times, as many as before, and nothing else.  Such a text has the same keys in the same places, so
+it would be read as the first one was, and only these values would differ.  What a user wrote into
+a name or a comment stands in no such place: the reading says which place is the key's, and there
+is none where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets
+further texts be read, and none of those that were read in another way.)
 
 A row is packed, about 240 bytes with its id, where objects would take four times as much: there
 may be 200,000.
@@ -41,7 +41,7 @@ Places = tuple[int, int, int, int, int, int]
 """Starts and stops of volatile values in a text, in bytes; those that are missing at its end."""
 
 
-class TextMark(NamedTuple):
+class TextFingerprint(NamedTuple):
     """By what a record's text is told in a later output."""
 
     hash: int
@@ -49,20 +49,20 @@ class TextMark(NamedTuple):
     places: Places
 
 
-NO_MARK = TextMark(0, (_LAST,) * 6)
+NO_TEXT = TextFingerprint(0, (_LAST,) * 6)
 """That of no text."""
 
 
-def text_mark(record: Record) -> TextMark:
-    """Return the mark of a record that was read."""
+def text_fingerprint(record: Record) -> TextFingerprint:
+    """Return the fingerprint of the text of a record that was read."""
     if not record.form.multi_line:
-        return NO_MARK
+        return NO_TEXT
     text = record.sealed
     found = (_place(text, beginning) for beginning in record.volatile)
     some = list(islice(filter(None, found), MAX_PLACES))
     first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
     places = (*first, *second, *third)
-    return TextMark(_hash(text, *places), places)
+    return TextFingerprint(_hash(text, *places), places)
 
 
 def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
@@ -86,7 +86,7 @@ class Entry(NamedTuple):
     fingerprint: Fingerprint
     written: float
     """When it was last written, or found to be what Mongo holds, in seconds of the clock."""
-    mark: TextMark
+    text: TextFingerprint
 
     def needs_write(self, new: "Entry", interval: float) -> bool:
         """Whether *new* has to be written over this: changed, or due (volatile values alone)."""
@@ -100,7 +100,7 @@ class Entry(NamedTuple):
     def seen_as(self, new: "Entry") -> "Entry":
         """This, which Mongo holds still, after *new* was read and not written."""
         same = self.fingerprint.volatile == new.fingerprint.volatile
-        return Entry(self.fingerprint, new.written if same else self.written, new.mark)
+        return Entry(self.fingerprint, new.written if same else self.written, new.text)
 
 
 class SeenRecords:
@@ -173,10 +173,10 @@ _NO_STATE = b"\xff"
 
 
 def _pack(entry: Entry) -> bytes:
-    mark, known = entry.mark, entry.fingerprint
-    text = _TEXT.pack(mark.hash, entry.written, *mark.places)
+    text, known = entry.text, entry.fingerprint
+    packed = _TEXT.pack(text.hash, entry.written, *text.places)
     document = _DOCUMENT.pack(*known[:-1])
-    return text + document + (_NO_STATE if known.state is None else known.state.encode())
+    return packed + document + (_NO_STATE if known.state is None else known.state.encode())
 
 
 def _unpack(row: bytes) -> Entry:
@@ -186,5 +186,5 @@ def _unpack(row: bytes) -> Entry:
     return Entry(
         Fingerprint(stable, volatile, uid, owner, submit_time, state),
         written,
-        TextMark(text_hash, tuple(places)),
+        TextFingerprint(text_hash, tuple(places)),
     )

@@ -27,7 +27,7 @@ from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.sync.background_writer import BackgroundWriter
-from ingest.sync.document_updates import DocumentUpdates
+from ingest.sync.document_updates import DocumentUpdates, former_id
 from ingest.sync.fingerprints import (
     Fingerprint,
     fingerprint,
@@ -39,7 +39,7 @@ from ingest.sync.held_records import Held, HeldRecords
 from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
 from ingest.sync.quarantine import Quarantine
 from ingest.sync.read_back import ReadBack
-from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
+from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
 
 BATCH = 250
 """Records in one bulk write, at most."""
@@ -66,7 +66,7 @@ class RoundCounts:
     unseen_ends: list[str] = field(default_factory=list)
     """Ids of jobs that vanished before a scrape showed them finished."""
     reasons: dict[str, int] = field(default_factory=dict)
-    """Why records were set aside, and how many for each reason."""
+    """Why records are in quarantine, and how many for each reason."""
 
 
 class DocumentsMissing(Exception):
@@ -77,7 +77,7 @@ class _Read(NamedTuple):
     """A record that was read."""
 
     slurm: SlurmDict
-    mark: TextMark
+    text: TextFingerprint
     """By which the record's text is recognised in later rounds."""
     size: int
     """Bytes of text."""
@@ -121,7 +121,7 @@ def _read(record: Record) -> _Read:
     slurm, size = record.slurm, len(record.sealed)
     if size > LONGEST_TEXT:
         size -= cut_long_texts(slurm)
-    return _Read(slurm, text_mark(record), size)
+    return _Read(slurm, text_fingerprint(record), size)
 
 
 class SyncRounds:
@@ -279,7 +279,7 @@ class SyncRounds:
         seen = SeenRecords(self._kind.table)
         now = self._clock().timestamp()
         for record_id, found in self._held.present():
-            seen[record_id] = Entry(found, now, NO_MARK)
+            seen[record_id] = Entry(found, now, NO_TEXT)
         return seen
 
     # --- writing ------------------------------------------------------------------------------
@@ -305,9 +305,9 @@ class SyncRounds:
         fresh: dict[str, tuple[SlurmDict, Fingerprint]] = {}
         operations: list[UpdateOne | ReplaceOne[Document]] = []
         written: dict[str, Entry] = {}
-        for slurm, mark, _ in batch.read:
+        for slurm, text, _ in batch.read:
             record_id = slurm[self._kind.id_key]
-            new = Entry(fingerprint(slurm), now.timestamp(), mark)
+            new = Entry(fingerprint(slurm), now.timestamp(), text)
             known = seen.get(record_id)
             if known is None:
                 fresh[record_id] = (slurm, new.fingerprint)
@@ -418,9 +418,7 @@ class SyncRounds:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
         former = self._collection.find_one(self._updates.identity(record_id))
         if former is not None:
-            # Both times: a job whose owner changed twice has one submit time.
-            first_seen = former["cw"].get("first_seen")
-            former["_id"] += f"/{former['slurm'].get('submit_time')}/{first_seen}"
+            former["_id"] = former_id(former)
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
 
     def _follow_users(self, users: Mapping[str, Names]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from api.app import ENDPOINTS
 from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
+from ingest.sync.log_lines import LogLines
 from tests.api.support.client import Answer, Client
 
 EMAIL = "alice@mila.example"
@@ -94,3 +95,34 @@ def test_no_token_is_logged(anyone: Client, store: Store, caplog: pytest.LogCapt
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("api")]
     assert len(ours) == 3
     assert not any(token in said or shown[6:] in said for said in caplog.text.splitlines())
+
+
+def test_refused_requests_write_few_lines(
+    anyone: Client, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    _, token = add_user(store, "a@example.org")
+    known = Client(anyone.app, {"Authorization": f"Bearer {token}"})
+    for _ in range(50):
+        assert anyone.get("jobs/list").status == 401
+        assert anyone.get("nodes/list").status == 401
+    for _ in range(3):
+        assert known.get("jobs/list").status == 200
+    lines = [each.getMessage().partition(" in ")[0] for each in caplog.records]
+    assert lines == [
+        "GET /api/v1/cluster/jobs/list: 401",
+        "GET /api/v1/cluster/nodes/list: 401",
+        *["GET /api/v1/cluster/jobs/list: 200"] * 3,
+    ]
+
+
+def test_the_refused_requests_without_a_line_are_counted(
+    anyone: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    due = LogLines.due
+    for _ in range(7):
+        anyone.get("jobs/list")
+    monkeypatch.setattr(LogLines, "due", lambda lines, cause, now: due(lines, cause, now + 60))
+    anyone.get("jobs/list")
+    assert [vars(each).get("times") for each in caplog.records] == [None, 7]

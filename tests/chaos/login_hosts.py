@@ -25,8 +25,7 @@ from tests.chaos.report import Section
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, new_key
 from tests.scraper.misfortunes import RawHost, Script
-from tests.scraper.ssh.test_connection import full_port
-from tests.scraper.test_cluster_round import (
+from tests.scraper.scontrol_host import (
     BANNER,
     CUT_IN_CHARACTER,
     CUT_IN_KEY,
@@ -45,6 +44,7 @@ from tests.scraper.test_cluster_round import (
     prints,
     slurmctld_is_down,
 )
+from tests.support.ports import full_port
 
 WELL = "well"
 INTERVAL = 1.0

@@ -1,5 +1,6 @@
 """Sites to run the program against: simulated clusters, and a clockwork.toml for them."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ class Site:
 
     path: Path
     hosts: dict[str, SimulatedLoginHost]
+
+
+def clockwork(*words: str) -> list[str]:
+    """The command line of ``clockwork`` with *words*, for a process of its own."""
+    return [str(Path(sys.executable).with_name("clockwork")), *words]
 
 
 @contextmanager

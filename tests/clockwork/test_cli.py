@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,12 +23,13 @@ from clockwork.demo.ssh_server import Answer
 from ingest.accounts.access import authenticate, note_use
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
-from tests.clockwork.sites import Site, site
-from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
+from tests.clockwork.sites import Site, clockwork, site
+from tests.ingest.reading.golden import FOLDER, GOLDEN, kind_of, seal_of
 from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
+HEADINGS = "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\n"
 
 Run = Callable[..., int]
 
@@ -85,11 +85,6 @@ def run(*arguments: str | Path) -> int:
         return cli.main([str(argument) for argument in arguments])
     except SystemExit as ended:  # argparse
         return int(str(ended.code))
-
-
-def clockwork(*words: str) -> list[str]:
-    """The command line of ``clockwork`` with *words*, for a process of its own."""
-    return [str(Path(sys.executable).with_name("clockwork")), *words]
 
 
 # --- help and manual ------------------------------------------------------------------------------
@@ -148,6 +143,12 @@ def test_the_manual_names_what_all_commands_share() -> None:
     text = MANUAL.read_text()
     for argument in arguments(cli._parser()):
         assert all(option in text for option in argument.option_strings)
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    project = (MANUAL.parents[1] / "pyproject.toml").read_text()
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in project
 
 
 # --- configuration --------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def options_for(dump: Path) -> tuple[str, ...]:
     return ("--cluster", cluster, f"--{kind_of(dump).plural}", str(dump))
 
 
-UNSEALED = [dump for dump in DUMPS if not seal_of(dump)]
+UNSEALED = [dump for dump in GOLDEN if not seal_of(dump)]
 
 
 @pytest.mark.parametrize("dump", UNSEALED, ids=lambda dump: str(dump.relative_to(FOLDER)))
@@ -249,9 +250,9 @@ def test_a_dry_run_prints_the_documents(
     assert status == (3 if reasons else 0)
     first, *others = printed.err.splitlines()
     kept, aside = len(slurm), len(reasons)
-    assert first == f"{dump}: {kept + aside} records read, {kept} kept, {aside} set aside"
+    assert first == f"{dump}: {kept + aside} records read, {kept} good, {aside} quarantined"
     assert others == [
-        f"{dump}: {reasons.count(reason)} set aside: {reason}" for reason in sorted(set(reasons))
+        f"{dump}: {reasons.count(reason)} quarantined: {reason}" for reason in sorted(set(reasons))
     ]
 
 
@@ -305,7 +306,7 @@ def test_a_replay_into_a_database(
     count = len(golden(jobs)[0])
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert f"{jobs}: {count} records read, {count} kept, 0 set aside" in printed.err
+    assert f"{jobs}: {count} records read, {count} good, 0 quarantined" in printed.err
     own = store.jobs.find_one({"slurm.cc_account_username": "ccuser01"})
     assert own is not None
     assert own["cw"]["mila_email_username"] == EMAIL
@@ -420,13 +421,13 @@ def test_an_account_from_its_first_token_to_its_last(
     assert run("user", "list") == 0
     names = [token.name for token in user.tokens]
     made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
-    assert capsys.readouterr().out == "".join(
+    assert capsys.readouterr().out == HEADINGS + "".join(
         f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\n"
         for name, moment in zip(names, made, strict=True)
     )
 
     assert run("user", "revoke", EMAIL, names[0]) == 0
-    assert capsys.readouterr() == ("", f"{EMAIL}: 1 tokens revoked\n")
+    assert capsys.readouterr() == ("", f"{EMAIL}: 1 token revoked\n")
     assert authenticate(store, first.strip()) is None
     assert authenticate(store, second.strip()) is not None
 
@@ -434,7 +435,40 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+    assert run("user", "revoke", EMAIL) == 0
+    assert capsys.readouterr().err == f"{EMAIL}: 0 tokens revoked\n"
+
+
+def test_an_account_that_is_removed(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, token = add_user(store, EMAIL, "alice")
+    assert run("user", "remove", EMAIL) == 0
+    assert capsys.readouterr() == ("", f"{EMAIL}: removed, with 1 token; the jobs stay\n")
+    assert authenticate(store, token) is None
+    assert run("user", "list") == 0
+    assert capsys.readouterr().out == HEADINGS
+    assert run("user", "remove", EMAIL) == 1
+    assert f"there is no account '{EMAIL}'" in capsys.readouterr().err
+
+
+def test_a_second_token_does_not_rename_the_account_in_silence(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_user(store, EMAIL, "alice")
+    words = ("user", "add", EMAIL, "--mila-cluster-username", "alice2")
+    assert run(*words) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "mila_cluster_username from 'alice' to 'alice2'" in said.err
+    assert "Give --rename" in said.err
+    [user] = list_users(store)
+    assert (user.mila_cluster_username, len(user.tokens)) == ("alice", 1)
+
+    assert run(*words, "--rename") == 0
+    [user] = list_users(store)
+    assert (user.mila_cluster_username, len(user.tokens)) == ("alice2", 2)
 
 
 def test_roles_and_names_of_tokens(

@@ -145,7 +145,9 @@ def test_nothing_is_gone_unless_the_files_are_complete(
     assert store.jobs.count_documents({"slurm.comment": "changed"}) == 1
 
     assert replay(*jobs(0, COUNT - 10), options=("--complete",)) == 0
-    assert f"{COUNT - 10} records read, {COUNT - 10} kept, 0 set aside, 10 marked as gone" in said()
+    assert (
+        f"{COUNT - 10} records read, {COUNT - 10} good, 0 quarantined, 10 marked as gone" in said()
+    )
     assert present(store) == COUNT - 10
 
 

@@ -75,7 +75,7 @@ def test_deleting_and_what_the_owner_wrote(clockwork: Clockwork, store: Store) -
     ("retention", "status", "message"),
     [
         ("", 2, "retention.after_days is 0: everything stays for ever"),
-        ("after_days = 30", 2, "retention: found a table, expected: archive (a folder) or delete"),
+        ("after_days = 30", 2, "retention: found a table, expected archive (a folder) or delete"),
         ('after_days = 30\ndelete = true\narchive = "a"', 2, "or delete = true, not both"),
         ('after_days = 30\narchive = "not/there"', 1, "No such file or directory; nothing was"),
     ],

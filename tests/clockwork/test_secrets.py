@@ -14,7 +14,7 @@ from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
 from tests.api.support.examples import MILA_JOB, job_document
 from tests.api.support.serving import exchange
-from tests.clockwork.test_cli import clockwork
+from tests.clockwork.sites import clockwork
 from tests.support.ports import LOOPBACK, free_port
 
 EMAIL = "mila12@mila.example"

@@ -80,11 +80,11 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "[clusters.mila]\ntimezone = 'Mars/Base'\nusername_field = 'mila'\njobs_interval = 'x'\n"
         "[clusters.mila.ssh]\nport = 70000\n",
     )
-    assert "clusters.mila.timezone: found 'Mars/Base', expected: not a time zone" in text
-    assert "clusters.mila.username_field: found 'mila', expected: 'mila_cluster" in text
-    assert "clusters.mila.jobs_interval: found 'x', expected: a valid number" in text
+    assert "found 'Mars/Base', expected an IANA time zone, such as America/Montreal" in text
+    assert "clusters.mila.username_field: found 'mila', expected 'mila_cluster" in text
+    assert "clusters.mila.jobs_interval: found 'x', expected a valid number" in text
     assert "clusters.mila.ssh.host: is missing" in text
-    assert "clusters.mila.ssh.port: found 70000, expected: less than or equal to 65535" in text
+    assert "clusters.mila.ssh.port: found 70000, expected less than or equal to 65535" in text
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_who_may_ask_how_often_from_where(tmp_path: Path) -> None:
     assert settings.trusted_proxy == "2001:db8::1"
     assert len(settings.cors_origins) == 3
     text = complaint(tmp_path, "[api]\nrate_limit = 'often'\n")
-    assert "api.rate_limit: found 'often', expected: requests per second, minute" in text
+    assert "api.rate_limit: found 'often', expected requests per second, minute" in text
 
 
 def test_a_name_in_a_clusters_table_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,48 @@ def test_a_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
     text = complaint(tmp_path, "[mongo]\nuri = 'user:hunter2@host'\n")
     assert "hunter2" not in text
     assert "hunter2" not in complaint(tmp_path, "[mongo]\nuri = ['hunter2']\n")
+    (tmp_path / "clockwork.toml").chmod(0o600)
     assert "hunter2" not in repr(load(tmp_path, "[mongo]\nuri = 'mongodb://u:hunter2@h'\n"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "refused"),
+    [(0o600, False), (0o640, False), (0o400, False), (0o644, True), (0o604, True), (0o606, True)],
+    ids=lambda value: f"{value:o}" if type(value) is int else "",
+)
+@pytest.mark.parametrize("name", ["clockwork.toml", "uri"])
+def test_a_password_that_everyone_can_read_is_refused(
+    tmp_path: Path, name: str, mode: int, *, refused: bool
+) -> None:
+    uri = "mongodb://me:hunter2@db/"
+    settings = f"uri = '{uri}'" if name == "clockwork.toml" else "uri_file = 'uri'"
+    texts = {"uri": uri, "clockwork.toml": f"[mongo]\n{settings}\n"}
+    for each, text in texts.items():
+        (tmp_path / each).write_text(text)
+        (tmp_path / each).chmod(0o600)
+    (tmp_path / name).chmod(mode)
+    path = tmp_path / "clockwork.toml"
+    if not refused:
+        assert load_settings(path, {}).mongo.uri is not None
+        return
+    with pytest.raises(ConfigurationError) as error:
+        load_settings(path, {})
+    fix = f"chmod {mode & 0o640:o} {tmp_path / name}"
+    assert f"{tmp_path / name}: holds the password of Mongo" in str(error.value)
+    assert f"(mode {mode:04o}): {fix}" in str(error.value)
+    assert "hunter2" not in str(error.value)
+    (tmp_path / name).chmod(mode & 0o640)
+    load_settings(path, {})
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://db/", "mongodb://db:27017,db2:27017/x?a=b", "mongodb://me@db/"]
+)
+def test_what_is_no_secret_may_be_read_by_everyone(tmp_path: Path, uri: str) -> None:
+    path = tmp_path / "clockwork.toml"
+    path.write_text(f"[mongo]\nuri = '{uri}'\n")
+    path.chmod(0o644)
+    assert load_settings(path, {}).mongo.uri is not None
 
 
 def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:

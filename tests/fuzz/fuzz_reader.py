@@ -5,9 +5,8 @@
 An input is a byte that says how the rest is read (kind, seal, size of the chunks, limit) and the
 rest, an output of scontrol.  It starts from the dumps of fake_slurm_outputs and the forgeries of
 `tests.ingest.reading.attacks`, and half of the mutations know what a record is made of.  What
-breaks a
-rule of `tests.fuzz.oracle`, or takes too long, is written to a file ``crash-…`` or ``timeout-…``;
-``python -m tests.fuzz.fuzz_reader FILE`` runs it again.
+breaks a rule of `tests.fuzz.oracle`, or takes too long, is written to a file ``crash-…`` or
+``timeout-…``; ``python -m tests.fuzz.fuzz_reader FILE`` runs it again.
 
 Needs atheris, which the project's other tests do without.
 """
@@ -43,7 +42,7 @@ def _outputs() -> list[bytes]:
     """What to start from, each with its first byte."""
     found = []
     for dump in DUMPS:
-        kind = 0 if kind_of(dump).grammar.kind == "job" else 1
+        kind = 0 if kind_of(dump).table.kind == "job" else 1
         text = dump.read_bytes()
         if dump.stem.endswith("_sealed"):
             kind += 2

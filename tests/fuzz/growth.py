@@ -1,19 +1,26 @@
-"""Outputs made to take the reader's time, at any size, and how long each takes.
+"""Outputs made to take the reader's time, at any size, and how much work each makes.
 
 ``python -m tests.fuzz.growth`` prints the microseconds per byte at 100 kB, 1 MB and 10 MB: a row
-whose figures grow with the size shows work that is more than linear.
+whose figures grow with the size shows work that is more than linear.  The tests count calls of
+functions instead, which no other process on the machine can change.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ingest.reading.records import NoAnswer, SealMissing, read_records
-from ingest.slurm.grammar import JOB, NODE, Grammar
+from ingest.reading.reader import NoAnswer, Reader, SealMissing
+from ingest.slurm.keys import JOB, NODE, KeyTable
 from tests.ingest.reading.attacks import SEAL, job
+from tests.support.reading import CLUSTER
 
 SIZES = (100_000, 1_000_000, 10_000_000)
+MAX_GROWTH = 4
+"""Times the microseconds per byte of the smallest size."""
+MIN_MICROSECONDS = 0.5
+"""Microseconds per byte below which nothing is said to grow."""
 
 _ALICE = "alice(1001)"
 _NODE = "NodeName=a CoresPerSocket=1\n   RealMemory=1\n   State=IDLE ThreadsPerCore=1\n"
@@ -25,26 +32,39 @@ class Hard:
 
     name: str
     make: Callable[[int], bytes]
-    grammar: Grammar = JOB
+    table: KeyTable = JOB
     seal: str = SEAL
     chunk_bytes: int = 1 << 15
     max_bytes: int = 1 << 30
     """So large that every byte of a record is read; the default limit would hide it."""
 
-    def seconds(self, size: int, tries: int = 1) -> float:
-        """The processor time of the fastest of *tries* readings."""
-        text = self.make(size)
-        return min(self._once(text) for _ in range(tries))
-
-    def _once(self, text: bytes) -> float:
-        chunks = _cut(text, self.chunk_bytes)
+    def seconds(self, size: int) -> float:
+        """Return the processor time of one reading, in seconds."""
+        chunks = _cut(self.make(size), self.chunk_bytes)
         start = time.process_time()
-        try:
-            for _ in read_records(chunks, self.grammar, seal=self.seal, max_bytes=self.max_bytes):
-                pass
-        except (NoAnswer, SealMissing):
-            pass
+        self._read(chunks)
         return time.process_time() - start
+
+    def calls(self, size: int) -> int:
+        """Return the number of calls of functions, of Python's own too, that one reading makes."""
+        chunks = _cut(self.make(size), self.chunk_bytes)
+        count = 0
+
+        def note(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event in {"call", "c_call"}
+
+        sys.setprofile(note)
+        try:
+            self._read(chunks)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    def _read(self, chunks: Iterable[bytes]) -> None:
+        with suppress(NoAnswer, SealMissing):
+            for _ in Reader(self.table, CLUSTER, self.max_bytes).read(chunks, seal=self.seal):
+                pass
 
 
 def _cut(text: bytes, size: int) -> Iterable[bytes]:
@@ -108,6 +128,40 @@ def _long_key(letter: str) -> Callable[[int], bytes]:
     return lambda size: _in("stdout", f"\n   A{letter * (size - 6)}=")(size)
 
 
+def _many(make_text: Callable[[int], str], field: str = "comment") -> Callable[[int], bytes]:
+    """Many jobs, each with another text in its *field*."""
+
+    def make(size: int) -> bytes:
+        one = len(job("1000000", _ALICE, sealed=True, **{field: make_text(1)}))
+        return "".join(
+            job(str(number + 1), _ALICE, sealed=True, **{field: make_text(number)})
+            for number in range(max(1, size // one))
+        ).encode()
+
+    return make
+
+
+def _new_keys(number: int) -> str:
+    return "x" + "".join(f"\n   K{number}_{each}=" for each in range(200))
+
+
+def _lines_of_new_keys(size: int) -> bytes:
+    text = "x" + "".join(f"\n   K{each:07}=" for each in range(size // 12))
+    return _in("command", text)(len(text))
+
+
+def _another_shape(number: int) -> str:
+    """A text whose lines are keys or none: each number gives the record another shape."""
+    bits = f"{number:016b}"
+    return "x" + "".join("\n   Nice=1" if bit == "1" else "\ny" for bit in bits)
+
+
+def _beginnings(size: int) -> bytes:
+    """One job whose arguments hold a beginning for each 11 bytes: 90,000 in a mebibyte."""
+    text = "".join(f"\n\nJobId={number % 1000} " for number in range(size // 13))
+    return _in("command", text)(len(text))
+
+
 _WHOLE = job("7", _ALICE, sealed=False)
 _WITHOUT_END = "\n\n" + _WHOLE[: _WHOLE.index("\n   StdErr=")]
 
@@ -148,6 +202,10 @@ def hard_outputs() -> Iterator[Hard]:
         "many jobs with a thousand false keys each",
         _jobs(comment="\n   Comment=\n   Extra=" * 440),
     )
+    yield Hard("new keys, other ones in each job", _many(_new_keys))
+    yield Hard("new keys, other ones on each line of one job", _lines_of_new_keys)
+    yield Hard("another shape for each job", _many(_another_shape))
+    yield Hard("beginnings with a thousand ids", _beginnings)
     yield Hard("one long new key", _long_key("b"))
     yield Hard("one long capital key", _long_key("A"))
     yield Hard("beginnings behind a job without an end", _unfinished("\n\nJobId=9 "))
@@ -165,21 +223,28 @@ def hard_outputs() -> Iterator[Hard]:
         )
 
 
-def main() -> None:
+def main() -> int:
+    """Print the microseconds per byte; return 1 if they grow with the size."""
     limit = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     rows = sys.stdout
+    grown = 0
     for hard in hard_outputs():
         rows.write(f"{hard.name} ({hard.chunk_bytes} bytes a chunk):")
-        last = 0.0
+        figures: list[float] = []
         for size in SIZES:
-            if last * 12 > limit:
+            if figures and figures[-1] * size > limit * 1e6:
                 rows.write("  too slow")
                 break
-            last = hard.seconds(size)
-            rows.write(f"  {last / size * 1e6:.3f}")
+            figures.append(hard.seconds(size) / size * 1e6)
+            rows.write(f"  {figures[-1]:.3f}")
             rows.flush()
+        if figures[-1] > MAX_GROWTH * figures[0] and figures[-1] > MIN_MICROSECONDS:
+            grown += 1
+            rows.write("  GROWS")
         rows.write("\n")
+    rows.write(f"{grown} outputs take more than linear time\n")
+    return int(grown > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -27,7 +27,7 @@ from ingest.sync.coverage import Coverage, CoverageLedger
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.examples import node_document
-from tests.ingest.reading.printing import printed
+from tests.support.layouts import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
 

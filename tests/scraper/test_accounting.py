@@ -28,7 +28,7 @@ from scraper.ssh.connection import Connection, connect
 from tests.ingest.reading.attacks import SEAL, job
 from tests.ingest.slurm.accounted import row
 from tests.scraper.home import Home
-from tests.scraper.test_cluster_round import CONFIGURATION
+from tests.scraper.scontrol_host import CONFIGURATION
 
 ALICE = "alice(1001)"
 PURGE_SECONDS = 300.0

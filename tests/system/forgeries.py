@@ -7,11 +7,13 @@ format that the scrape asks for, and changes what he likes.
 from collections.abc import Iterator
 from typing import Any
 
+from tests.system.real_slurm import ALICE, BOB
 from tests.system.service import Site
-from tests.system.submissions import Order, held
+from tests.system.submissions import Order, Submitted, held, submit
 
 NOBODYS_ID = "777777"
 """No job of the test has it."""
+NOBODYS_NODE = "cn-z999"
 
 _NEEDED = ("JobId=", "UserId=", "JobState=", "SubmitTime=", "Partition=", "WorkDir=")
 _OWN_END = "\n   StdErr=/e\n   StdIn=/dev/null\n   StdOut=/o\n   Power=\n   \n\n"
@@ -82,3 +84,58 @@ def _up_to(record: str, key: str) -> str:
 def _short(record: str) -> str:
     """The lines of *record* that none can do without: Slurm takes 1,024 bytes of a comment."""
     return "\n".join(line for line in record.split("\n") if line.lstrip().startswith(_NEEDED))
+
+
+# --- two users, nodes and long records: what alice does to bob -----------------------------------
+
+
+def besiege(site: Site) -> dict[str, Submitted]:
+    """Submit alice's worst jobs around bob's; return bob's jobs, by what was done to them."""
+    bobs: dict[str, Submitted] = {}
+
+    def bob(title: str, *options: str, **wanted: Any) -> str:
+        bobs[title] = submit(site, held(*options, user=BOB, wanted=wanted))
+        return bobs[title].job_id
+
+    def alice(**texts: str) -> None:
+        job_id = submit(site, held()).job_id
+        for key, text in texts.items():
+            change = f"{key}={text.replace('@id@', job_id)}"
+            site.cluster.run("scontrol", "update", f"JobId={job_id}", change, user=ALICE)
+
+    keys = "\n   OOMKillStep=7\n   FutureKey=written-by-alice"
+    own_id = "\n\nJobId=@id@ JobName=b"
+    bob("the own id in a name, behind a GPU job", "--gres=gpu:1", tres_per_node="gres:gpu:1")
+    alice(Name=f"a{keys}{own_id}")
+    bob("the own id in a name, behind a plain job")
+    alice(Name=f"a\n   MailUser=evil MailType=ALL{own_id}")
+
+    # Each comment names the victim that stands behind the other one.
+    first = submit(site, held()).job_id
+    behind_first = bob("behind the first of two comments")
+    second = submit(site, held()).job_id
+    behind_second = bob("behind the second of two comments")
+    for job_id, other in ((first, behind_second), (second, behind_first)):
+        comment = f"Comment=x{_OWN_END}JobId={other} JobName=z"
+        site.cluster.run("scontrol", "update", f"JobId={job_id}", comment, user=ALICE)
+
+    victim = bob("before a comment that is a whole record of this job")
+    record = site.cluster.scontrol("-a", "show", "job", victim).decode()
+    submit(site, by_comment(f"x{_OWN_END}{_short(record.replace('PENDING', 'FAILED'))}"))
+    bob("behind a comment that is a whole record of the job before")
+
+    long = (f"1{_OWN_END}JobId={NOBODYS_ID} JobName=z", *["y" * 104_700] * 10)
+    submit(site, held(args=long))
+    bob("behind a record of 1 MiB that holds a beginning")
+    bob("further behind")
+    return bobs
+
+
+def node_labels(other_node: str) -> Iterator[str]:
+    """Yield labels that forge a node that does not exist and one that does."""
+    forged = "NodeName={} CoresPerSocket=1\n   RealMemory=1\n   State=DOWN ThreadsPerCore=1"
+    end = "\n   Partitions=evil\n   BootTime=2026-01-01T00:00:00 SlurmdStartTime=None"
+    for first in ("x", "N/A"):
+        yield f"{first}\n\n{forged.format(NOBODYS_NODE)}"
+        yield f"{first}{end}\n\n{forged.format(other_node)}"
+        yield f"{first}{end}\n\n{forged.format(other_node)}\n\n{forged.format(NOBODYS_NODE)}"

@@ -1,8 +1,10 @@
 """/metrics: what Prometheus reads, and that it is true."""
 
+import re
 import socket
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,9 @@ from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, job_document
 from tests.api.support.problems import assert_problem
+
+MANUAL = Path(__file__).parents[3] / "docs" / "metrics.md"
+ZEROS = {"RUNNING": 0, "PENDING": 0}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -135,6 +140,17 @@ def test_a_cluster_that_left_the_configuration_is_absent(store: Store, clock: Cl
     assert not of(figures(store, clock), "clockwork_up", cluster="cedar")
 
 
+def test_an_empty_cluster_has_its_zeros(store: Store, clock: Clock) -> None:
+    assert of(figures(store, clock), "clockwork_jobs", cluster="mila") == ZEROS
+
+
+def test_every_metric_stands_in_the_manual(store: Store, clock: Clock) -> None:
+    rows = [row for row in MANUAL.read_text().splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(clockwork_\w+)`", row)}
+    text = Metrics(ClusterStats(store, CLUSTERS, clock)).text().decode()
+    assert named == set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+
+
 def test_seconds_whose_jobs_may_be_missing(store: Store, clock: Clock) -> None:
     for name in ("mila", "cedar"):
         ledger = CoverageLedger(store, name)
@@ -170,7 +186,7 @@ def test_jobs_by_state_and_partition(store: Store, clock: Clock) -> None:
         ("main", "PENDING"): 1,
         ("", "PENDING"): 1,
     }
-    assert of(found, "clockwork_jobs", cluster="beluga") == {"RUNNING": 1}
+    assert of(found, "clockwork_jobs", cluster="beluga") == {"RUNNING": 1, "PENDING": 0}
     assert not of(found, "clockwork_jobs", cluster="cedar")
 
 
@@ -228,7 +244,7 @@ def test_gpus_that_slurm_does_not_count(store: Store, clock: Clock) -> None:
 def test_text_of_a_cluster_stays_inside_its_label(store: Store, clock: Clock, text: str) -> None:
     store.jobs.insert_one(a_job(1, text, text))
 
-    assert of(figures(store, clock), "clockwork_jobs", cluster="mila") == {text: 1}
+    assert of(figures(store, clock), "clockwork_jobs", cluster="mila") == {**ZEROS, text: 1}
 
 
 # --- the format -----------------------------------------------------------------------------------
@@ -253,11 +269,11 @@ def test_the_figures_are_kept_for_a_moment(store: Store, clock: Clock) -> None:
     assert metrics.text() == before
     clock.now += timedelta(microseconds=1)
     after = metrics.text()
-    assert of(samples(after), "clockwork_jobs", cluster="mila") == {"RUNNING": 1}
+    assert of(samples(after), "clockwork_jobs", cluster="mila") == {**ZEROS, "RUNNING": 1}
 
     store.jobs.delete_many({})
     clock.now -= timedelta(days=1)  # somebody set the machine's clock
-    assert not of(samples(metrics.text()), "clockwork_jobs", cluster="mila")
+    assert of(samples(metrics.text()), "clockwork_jobs", cluster="mila") == ZEROS
 
 
 # --- over HTTP ------------------------------------------------------------------------------------

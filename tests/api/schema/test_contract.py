@@ -23,7 +23,7 @@ from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS
 from tests.api.support.serving import served
-from tests.ingest.reading.golden import DUMPS, kind_of
+from tests.ingest.reading.golden import GOLDEN, kind_of
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = 20
@@ -183,7 +183,7 @@ def test_all_captured_records_are_as_described(contract: Contract) -> None:
     }
     checked = 0
     names = dict.fromkeys(("cc_account_username", "mila_cluster_username", "mila_email_username"))
-    for dump in DUMPS:
+    for dump in GOLDEN:
         kind = kind_of(dump).table.kind
         for slurm in json.loads(dump.with_suffix(".json").read_text()):
             if "cluster_name" in slurm:

@@ -195,7 +195,7 @@ def test_a_round_that_takes_too_long_is_abandoned_and_nothing_is_gone(
         assert mila.held.wait(PATIENCE)
         scraper.process.send_signal(signal.SIGTERM)
         assert scraper.end() == 0
-        assert scraper.events("the round in hand has not ended within 2 s and is abandoned")
+        assert scraper.events("the running round has not ended within 2 s and is abandoned")
         [failed] = scraper.events("round failed")
         assert "stopped before its end; nothing was marked as gone" in failed["message"]
     assert store.jobs.count_documents({"slurm.cluster_name": "mila"}) == before

@@ -15,7 +15,7 @@ from ingest.accounts.users import (
     refresh_outdated_jobs,
 )
 from ingest.database.store import Store
-from tests.ingest.accounts.test_users import cw_names, insert_job
+from tests.ingest.accounts.owned_jobs import cw_names, insert_job
 
 ALICE, BOB, CAROL = (f"{name}@mila.example" for name in ("alice", "bob", "carol"))
 HEADER = "email,mila_cluster_username,cc_account_username\n"

@@ -3,8 +3,6 @@
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
-from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
@@ -15,40 +13,15 @@ from ingest.accounts.users import (
     User,
     add_user,
     list_users,
+    remove,
     revoke,
     username_map,
 )
-from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Store
+from tests.ingest.accounts.owned_jobs import cw_names, insert_job
 
 ALICE = "alice@mila.example"
 BOB = "bob@mila.example"
-
-
-def insert_job(store: Store, job_id: str, cluster_name: str = "mila", **slurm: Any) -> None:
-    names = dict.fromkeys(("cc_account_username", "mila_cluster_username", "mila_email_username"))
-    store.jobs.insert_one(
-        {
-            "_id": f"{cluster_name}/{job_id}",
-            "slurm": {"job_id": job_id, "cluster_name": cluster_name, **slurm},
-            "cw": {
-                **names,
-                **slurm,
-                "first_seen": datetime.now(timezone.utc),
-                "filters": job_search_fields(slurm, slurm.values(), None),
-            },
-            "user": {"a": 1},
-        }
-    )
-
-
-def cw_names(store: Store, job_id: str) -> list[str | None]:
-    job = store.jobs.find_one({"slurm.job_id": job_id})
-    assert job is not None
-    assert job["user"] == {"a": 1}
-    assert isinstance(job["cw"]["first_seen"], datetime)
-    fields = ("mila_cluster_username", "cc_account_username", "mila_email_username")
-    return [job["cw"][field] for field in fields]
 
 
 def test_a_new_account_and_its_token(store: Store) -> None:
@@ -247,11 +220,43 @@ def test_a_name_given_up_leaves_its_jobs(store: Store) -> None:
     insert_job(store, "2", mila_cluster_username="alice2")
     add_user(store, ALICE, "alice")
 
-    add_user(store, ALICE, "alice2")
+    add_user(store, ALICE, "alice2", rename=True)
     assert cw_names(store, "1") == ["alice", None, None]
     assert cw_names(store, "2") == ["alice2", None, ALICE]
 
     add_user(store, BOB, "alice")
+    assert cw_names(store, "1") == ["alice", None, BOB]
+
+
+def test_a_username_is_replaced_only_on_purpose(store: Store) -> None:
+    insert_job(store, "1", mila_cluster_username="alice")
+    add_user(store, ALICE, "alice")
+    before = store.users.find_one({})
+
+    with pytest.raises(AccountError, match=r"from 'alice' to 'alice2'.*Give --rename"):
+        add_user(store, ALICE, "alice2", "acc01")
+
+    assert store.users.find_one({}) == before
+    assert cw_names(store, "1") == ["alice", None, ALICE]
+    user, _ = add_user(store, ALICE, "alice", "acc01")  # no name is replaced
+    assert user.usernames == {"mila_cluster_username": "alice", "cc_account_username": "acc01"}
+
+
+def test_the_jobs_of_a_removed_account_stay(store: Store) -> None:
+    insert_job(store, "1", mila_cluster_username="alice")
+    insert_job(store, "2", mila_cluster_username="bob")
+    _, token = add_user(store, ALICE, "alice")
+    add_user(store, BOB, "bob")
+
+    assert remove(store, ALICE).usernames == {"mila_cluster_username": "alice"}
+
+    assert authenticate(store, token) is None
+    assert cw_names(store, "1") == ["alice", None, None]
+    assert cw_names(store, "2") == ["bob", None, BOB]
+    assert [user.mila_email_username for user in list_users(store)] == [BOB]
+    with pytest.raises(AccountError, match="there is no account"):
+        remove(store, ALICE)
+    add_user(store, BOB, "alice", rename=True)
     assert cw_names(store, "1") == ["alice", None, BOB]
 
 

@@ -23,7 +23,7 @@ from ingest.slurm.hostlists import HostlistError, expand
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import ABSENT
 from tests.ingest.reading.golden import DUMPS, FOLDER, kind_of, seal_of
-from tests.ingest.reading.printing import (
+from tests.support.layouts import (
     JOB_LAYOUTS,
     NODE_LAYOUTS,
     PATH_KEYS,

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, product
 
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside
@@ -16,16 +17,16 @@ SEAL = "q7Rk2Xa"
 _TIME = "2026-11-23T20:13:41+0000"
 _LINES = {
     "22.05": """\
-NodeName={name} Arch=x86_64 CoresPerSocket=1 
+NodeName={name} Arch=x86_64 CoresPerSocket=1{space}
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=0.10
    AvailableFeatures=(null)
    ActiveFeatures=(null)
    Gres=(null)
    NodeAddr={name} NodeHostName={name} Version=22.05.8
-   OS=Linux 6.1 #1 SMP 
+   OS=Linux 6.1 #1 SMP{space}
    RealMemory=1000 AllocMem=0 FreeMem=100 Sockets=2 Boards=1
    State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label={label}
-   Partitions=main 
+   Partitions=main{space}
    BootTime={time} SlurmdStartTime={time}
    LastBusyTime={time}
    CfgTRES=cpu=2,mem=1000M,billing=2
@@ -37,16 +38,16 @@ NodeName={name} Arch=x86_64 CoresPerSocket=1
 
 """,
     "26.05": """\
-NodeName={name} Arch=x86_64 CoresPerSocket=1 
+NodeName={name} Arch=x86_64 CoresPerSocket=1{space}
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=0.10
    AvailableFeatures=(null)
    ActiveFeatures=(null)
    Gres=(null)
    NodeAddr={name} NodeHostName={name} Version=26.05.3
-   OS=Linux 6.1 #1 SMP 
+   OS=Linux 6.1 #1 SMP{space}
    RealMemory=1000 AllocMem=0 FreeMem=100 Sockets=2 Boards=1
    State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label={label}
-   Partitions=main 
+   Partitions=main{space}
    BootTime={time} SlurmdStartTime={time}
    LastBusyTime={time} ResumeAfterTime=None SuspendTime=INFINITE
    CfgTRES=cpu=2,mem=1000M,billing=2
@@ -62,8 +63,8 @@ RELEASES = tuple(_LINES)
 class Node:
     """A node as Slurm knows it."""
 
-    name: str
-    release: str
+    name: str = ""
+    release: str = "26.05"
     state: str = "IDLE"
     label: str = "N/A"
     booted: bool = True
@@ -73,23 +74,19 @@ def printed(node: Node, seal: str = "") -> str:
     """Return the record of *node* as scontrol prints it, with *seal* behind every time."""
     time = _TIME + seal if node.booted else "None"
     return _LINES[node.release].format(
-        name=node.name, state=node.state, label=node.label, time=time
+        name=node.name, state=node.state, label=node.label, time=time, space=" "
     )
 
 
-HELD = (
-    {"state": "ALLOCATED"},
-    {"state": "MIXED+DRAIN"},
-    {"state": "IDLE+COMPLETING"},
-)
+HELD = (Node(state="ALLOCATED"), Node(state="MIXED+DRAIN"), Node(state="IDLE+COMPLETING"))
 """Nodes that a job holds."""
-POWERING_UP = {"state": "ALLOCATED+CLOUD+POWERING_UP", "booted": False}
+POWERING_UP = Node(state="ALLOCATED+CLOUD+POWERING_UP", booted=False)
 _OTHERS = (
-    {},
-    {"state": "ALLOCATED"},
-    {"state": "UNKNOWN+NOT_RESPONDING", "booted": False},
-    {"state": "IDLE+CLOUD+POWERED_DOWN", "booted": False},
-    {"state": "MIXED", "label": "a label"},
+    Node(),
+    Node(state="ALLOCATED"),
+    Node(state="UNKNOWN+NOT_RESPONDING", booted=False),
+    Node(state="IDLE+CLOUD+POWERED_DOWN", booted=False),
+    Node(state="MIXED", label="a label"),
 )
 
 
@@ -123,24 +120,20 @@ class NodePlacement:
     chunk_bytes: int
 
 
-def placements(holder: dict[str, object]) -> Iterator[NodePlacement]:
+def placements(holder: Node) -> Iterator[NodePlacement]:
     """Yield every label on a node like *holder*, at every place among other nodes."""
-    number = 0
-    for release in RELEASES:
-        for place in range(3):
-            for named in ("b0", "b1", "a", "nobody"):
-                carrier = Node("a", release, **holder)  # type: ignore[arg-type]
-                target = Node(named, release)
-                for blank in BLANKS:
-                    for label in labels(carrier, target, blank):
-                        nodes = [
-                            Node(f"b{at}", release, **_OTHERS[(number + at) % len(_OTHERS)])  # type: ignore[arg-type]
-                            for at in range(2)
-                        ]
-                        nodes.insert(place, replace(carrier, label=label))
-                        chunk_bytes = CHUNK_BYTES[number % len(CHUNK_BYTES)]
-                        yield NodePlacement(nodes, "a", chunk_bytes)
-                        number += 1
+    kinds = cycle(_OTHERS)
+    sizes = cycle(CHUNK_BYTES)
+    for release, place, named, blank in product(RELEASES, range(3), _NAMES, BLANKS):
+        carrier = replace(holder, name="a", release=release)
+        for label in labels(carrier, Node(named, release), blank):
+            nodes = [replace(next(kinds), name=name, release=release) for name in ("b0", "b1")]
+            nodes.insert(place, replace(carrier, label=label))
+            yield NodePlacement(nodes, "a", next(sizes))
+
+
+_NAMES = ("b0", "b1", "a", "nobody")
+"""Whose name a forgery bears."""
 
 
 def read(placement: NodePlacement) -> tuple[dict[str, Record], set[str]]:

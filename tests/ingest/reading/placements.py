@@ -111,7 +111,7 @@ class Outcome:
     """What became of the attackers' own records, and what the check cost."""
 
     right: int = 0
-    misread: int = 0
+    """Records that were read, if only in part as their owners meant them."""
     aside: int = 0
     asked: int = 0
     """Jobs that were asked for alone."""
@@ -175,7 +175,7 @@ def _hold(
             continue
         if isinstance(item, Unchanged):
             found += item.ids
-            said = {job_id: slurm for job_id, slurm in known.values()}
+            said = dict(known.values())
             documents = {job_id: said[job_id] for job_id in item.ids}
         else:
             found.append(item.id)
@@ -310,22 +310,16 @@ def _jobs(order: str, release: str, end: int) -> list[Job]:
 def _target(role: str, at: int, jobs: Sequence[Job]) -> Job:
     """The job whose id the forgery in the job at place *at* bears."""
     others = [job for number, job in enumerate(jobs) if number != at]
-    release = jobs[at].release
-    match role:
-        case "own":
-            return replace(jobs[at], user="bob")
-        case "partner":
-            return next((job for job in others if job.user in ATTACKERS), others[0])
-        case "before":
-            return jobs[at - 1]
-        case "behind":
-            return jobs[(at + 1) % len(jobs)]
-        case "far":
-            return others[(at + 2) % len(others)]
-        case "next":
-            return Job(NEXT, "bob", release)
-        case _:
-            return Job(NOBODYS, "bob", release)
+    partner = next((job for job in others if job.user in ATTACKERS), others[0])
+    return {
+        "own": replace(jobs[at], user="bob"),
+        "partner": partner,
+        "before": jobs[at - 1],
+        "behind": jobs[(at + 1) % len(jobs)],
+        "far": others[(at + 2) % len(others)],
+        "next": Job(NEXT, "bob", jobs[at].release),
+        "nobody": Job(NOBODYS, "bob", jobs[at].release),
+    }[role]
 
 
 def _forged(at: int, jobs: list[Job], key: str, shape: int, role: str, blank: str) -> None:
@@ -361,8 +355,8 @@ def one_attacker(number: int) -> Placement:
     blank = BLANKS[rest % len(BLANKS)]
     _forged(ORDERS[order].index("A"), jobs, key, shape, ROLES[role], blank)
     return Placement(
-        name=f"one attacker, number {number}: {release}, {key}, shape {shape}, the id {ROLES[role]}, "
-        f"{ORDERS[order]}",
+        name=f"one attacker, number {number}: {release}, {key}, shape {shape}, "
+        f"the id {ROLES[role]}, {ORDERS[order]}",
         jobs=jobs,
         late=[Job(NEXT, "bob", release)] if ROLES[role] == "next" else (),
         gone=frozenset({jobs[-1].id}) if number % 11 == 0 else frozenset(),

@@ -8,7 +8,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 UIDS = {"alice": "1001", "bob": "1002", "carol": "1003", "dave": "1004", "mallory": "1666"}
 
@@ -108,7 +108,7 @@ class Job:
         return UIDS.get(self.user, self.user)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lines(release: str) -> tuple[tuple[str, str], ...]:
     """When each line of *release* is printed, and the line."""
     found = []
@@ -120,7 +120,7 @@ def _lines(release: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def text_keys(release: str) -> tuple[str, ...]:
     """Return the keys of *release* that hold a user's text, in the order of printing."""
     keys = [match["key"] for _, line in _lines(release) for match in _TEXT.finditer(line)]
@@ -136,7 +136,7 @@ def printed(job: Job, seal: str = "", *, until: str = "", after: str = "") -> st
     for when, line in _lines(job.release):
         if when == "=" or (job.batch if when == "batch" else when in job.texts):
             lines.append(_filled(job, line, seal, until or after))
-    end = "\n\n" if "20.11" >= job.release or job.release >= "25.11" else "\n   \n\n"
+    end = "\n\n" if job.release <= "20.11" or job.release >= "25.11" else "\n   \n\n"
     whole = "\n   ".join(lines) + end
     if until or after:
         head, _, tail = whole.partition("\0")

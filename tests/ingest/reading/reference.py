@@ -12,8 +12,17 @@ from ingest.reading.convert import (
     as_comment,
     as_text,
 )
-from ingest.reading.parsing import GROUP_KEYS, Decision, Pair, decide, raw_pairs, tokens_of
+from ingest.reading.parsing import (
+    GROUP_KEYS,
+    Decision,
+    Pair,
+    Unreadable,
+    decide,
+    raw_pairs,
+    tokens_of,
+)
 from ingest.reading.records import Record
+from ingest.reading.vouching import EveryPlace
 from ingest.slurm.values import optional, snake_case
 
 _SEAL = "\0"
@@ -27,7 +36,11 @@ def decision_of(record: Record) -> Decision:
     for number, line in enumerate(lines):
         words, found = form.split_line(line, first=number == 0)
         shape.append(form.shape_of(words, [value.replace(_SEAL, "") for value in found]))
-    return decide(tokens_of(tuple(shape), form.table), form, record.decision.new)
+    tokens = tokens_of(tuple(shape), form.table)
+    try:
+        return decide(tokens, form, record.decision.new)
+    except Unreadable:  # a known key that was vouched for in another place
+        return decide(tokens, form, EveryPlace())
 
 
 def document_of(record: Record, cluster: ClusterSettings) -> SlurmDict:

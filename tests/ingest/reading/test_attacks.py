@@ -1,6 +1,6 @@
 """Which forgery each defence stops: the table of docs/forged_records.md, made and checked here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from tests.ingest.reading.placements import (
     one_attacker,
     two_attackers,
 )
-from tests.ingest.reading.printed_jobs import RELEASES, Job, text_keys
+from tests.ingest.reading.printed_jobs import RELEASES, Job, printed, text_keys
 from tests.support.reading import CLUSTER, read
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "forged_records.md"
@@ -166,8 +166,7 @@ def test_what_the_list_contradicts_names_the_job_before_it() -> None:
 
 @pytest.mark.parametrize("series", range(SERIES))
 @pytest.mark.parametrize("make", [one_attacker, two_attackers])
-def test_no_placement_harms_another_user(make: object, series: int) -> None:
-    assert callable(make)
+def test_no_placement_harms_another_user(make: Callable[[int], Placement], series: int) -> None:
     outcome = Outcome()
     readers: dict[tuple[str, int], Reader] = {}
     for number in range(series, PLACEMENTS, SERIES):
@@ -253,18 +252,51 @@ def test_no_owner_keeps_another_owners_job_out_for_long(owners: int, jobs_each: 
     assert outcome.rounds <= 1 + (owners + 2) * jobs_each / MAX_ASKED + 1
 
 
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("Comment", "x\nJobId=77\nJobId=78"),
+        ("Comment", "x\n   JobId=77\n   JobId=78"),
+        ("JobName", "x\n   RunTime=1\n   RunTime=YesSpreadJob=Yes\nz UserId=bob(1002)"),
+        ("JobName", "x\n   NtasksPerTRES:0 RunTime=5\n   NtasksPerTRES:0 RunTime=5 RunTime=6"),
+        ("Comment", "x\n   Gres=(null) Reservation= Reservation="),
+    ],
+)
+def test_a_line_in_a_text_is_never_taken_for_slurms_own(key: str, text: str) -> None:
+    job = Job("10", ALICE, "22.05", {key: text})
+    found = read(printed(job, SEAL).encode() * 2, seal=SEAL)
+    for item in found:
+        assert isinstance(item, Record | SetAside)
+        if isinstance(item, Record):
+            values = {pair.key: pair.value.rstrip(" ") for pair in item.raw.pairs}
+            assert (values[key], item.slurm["uid"]) == (text, "1001")
+
+
 # --- nodes ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("holder", forged_nodes.HELD, ids=lambda holder: holder["state"])
-def test_no_label_harms_another_node(holder: dict[str, object]) -> None:
+@pytest.mark.parametrize("holder", forged_nodes.HELD, ids=lambda holder: holder.state)
+def test_no_label_harms_another_node(holder: forged_nodes.Node) -> None:
     for number, placement in enumerate(forged_nodes.placements(holder)):
         if number % 29 == 0:
             forged_nodes.check(placement)
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        "x\n   BootTime=2021-01-01T00:00:00 SlurmdStartTime=y\n\nNodeName=evil State=IDLE",
+        "x\n\nNodeName=evil CoresPerSocket=1\n   RealMemory=1\n   State=X\n   BootTime=2021-01-01",
+    ],
+)
+def test_no_label_makes_the_reader_give_up_the_seal(label: str) -> None:
+    for holder in (*forged_nodes.HELD, forged_nodes.POWERING_UP):
+        nodes = [replace(holder, name="a", label=label), forged_nodes.Node("b")]
+        forged_nodes.read(forged_nodes.NodePlacement(nodes, "a", 1 << 20))
+
+
 def test_a_cloud_node_with_a_label_keeps_the_next_one_from_being_read_while_it_boots() -> None:
-    powering = forged_nodes.Node("a", "26.05", label="x", **forged_nodes.POWERING_UP)  # type: ignore[arg-type]
-    nodes = [powering, forged_nodes.Node("b", "26.05"), forged_nodes.Node("c", "26.05")]
+    powering = replace(forged_nodes.POWERING_UP, name="a", label="x")
+    nodes = [powering, forged_nodes.Node("b"), forged_nodes.Node("c")]
     records, aside = forged_nodes.read(forged_nodes.NodePlacement(nodes, "a", 1 << 20))
-    assert (records.keys(), aside) == ({"c"}, {"a", "b"})
+    assert (set(records), aside) == ({"c"}, {"a", "b"})

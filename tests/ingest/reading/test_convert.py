@@ -1,11 +1,11 @@
 """Records to documents: every documented key, what is absent, and everything else."""
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config import ClusterSettings, SshSettings
@@ -535,17 +535,17 @@ def test_numbers_are_numbers_where_the_table_says_so(table: KeyTable, key: Key) 
 
 def test_the_types_that_documents_can_have_are_told() -> None:
     jobs, nodes = typed_keys(JOB), typed_keys(NODE)
-    assert jobs["submit_time"] == ("SubmitTime", {str})
-    assert jobs["time_limit"] == ("TimeLimit", {int, type(None)})
-    assert jobs["name"] == ("JobName", {str})
-    assert jobs["kill_on_invalid_dependent"][1] == {str, type(None)}
-    assert nodes["cpu_load"] == ("CPULoad", {int, float, str, type(None)})
+    nothing = type(None)
+    assert jobs["submit_time"] == ("SubmitTime", frozenset({str}))
+    assert jobs["time_limit"] == ("TimeLimit", frozenset({int, nothing}))
+    assert jobs["name"] == ("JobName", frozenset({str}))
+    assert nodes["cpu_load"] == ("CPULoad", frozenset({int, float, str, nothing}))
     assert not {"", "uid", "alloc_groups", "cpu_ids"} & jobs.keys()
 
 
 @settings(deadline=None)
 @given(
-    st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)),
+    st.datetimes(timezones=st.just(timezone.utc)),
     st.sampled_from(["America/Montreal", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"]),
     st.sampled_from(["", "+0000", "-0330", "+1400"]),
     st.lists(st.integers(0, 3599), max_size=4),
@@ -555,6 +555,7 @@ def test_times_of_one_hour_are_read_as_each_by_itself(
 ) -> None:
     """Most times are read by looking their hour up."""
     _, convert = Converter(JOB, AnyCluster("mila", ZoneInfo(zone))).field("EligibleTime")
+    assume(1900 < moment.year < 9000)
     hour = moment.strftime("%Y-%m-%dT%H")
     for second in [0, *seconds, *seconds]:
         text = f"{hour}:{second // 60:02}:{second % 60:02}{offset}"

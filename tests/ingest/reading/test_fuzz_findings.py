@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-
 from ingest.reading.pairs import read_pairs
+from ingest.slurm.grammar import JOB, NODE
+
 from ingest.reading.records import (
     MAX_KEYS_OF_AN_OWNER,
     NoAnswer,
@@ -14,7 +15,6 @@ from ingest.reading.records import (
     Vouching,
     read_records,
 )
-from ingest.slurm.grammar import JOB, NODE
 from ingest.slurm.values import duration
 from tests.fuzz.oracle import check
 from tests.ingest.reading.attacks import SEAL, Attack, job, output

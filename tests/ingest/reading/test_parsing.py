@@ -429,3 +429,34 @@ def test_a_forged_middle_without_the_seal_is_text_of_its_value() -> None:
 def test_keys_behind_a_key_that_can_not_be_can_not_be_either() -> None:
     name = "x\n   Comment=a\n   StdErr=/b"
     assert values(job("1", ALICE, sealed=False, name=name))["JobName"] == name
+
+
+def test_a_text_that_begins_with_an_empty_line_is_not_absent() -> None:
+    text = job("1", ALICE, sealed=False)
+    text = text.replace("\n   Power=", "\n   Power=\n   MailUser=\n Future=1 MailType=END")
+    assert refusal(text).places == {("MailUser", "Future")}
+    assert values(text, vouched={("MailUser", "Future")})["MailUser"] == "\n"
+
+
+def test_a_blank_line_behind_a_word_is_no_part_of_its_value() -> None:
+    text = job("1", ALICE, sealed=False)
+    text = text.replace("\n   Power=", "\n   Switches=1@00:10:00\n\n   Power=")
+    assert values(text)["Switches"] == "1@00:10:00"
+
+
+@pytest.mark.parametrize("separator", ["", ",", " "])
+def test_flags_on_one_line_are_keys_of_their_own(separator: str) -> None:
+    flags = ("GresEnforceBind=Yes", "KillOInInvalidDependent=No", "SpreadJob=Yes")
+    text = job("1", ALICE, sealed=False)
+    text = text.replace("\n   Power=", f"\n   Power=\n   {separator.join(flags)}")
+    found = values(text)
+    assert [f"{key}={found[key]}" for key in list(found)[-3:]] == list(flags)
+
+
+def test_which_places_behind_texts_a_record_shows() -> None:
+    text = one_line(job("1", ALICE, sealed=False, comment="a Foo=1 b Bar=2", command="/r Baz=3"))
+    form = Form(JOB, multi_line=False, sealed=False)
+    words, found = form.split_line(text.strip(), first=True)
+    texts, places = shown_places(tokens_of((form.shape_of(words, found),), JOB))
+    assert {"JobName", "Command", "WorkDir", "Comment", "StdOut"} <= texts
+    assert places == {("Comment", "Foo"), ("Comment", "Bar"), ("Command", "Baz")}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ingest.slurm.kinds import JOBS, Kind
-from ingest.slurm.tres import mebibytes
 from ingest.slurm.values import ABSENT, storable
 
 Facts = Mapping[str, Any]
@@ -280,8 +279,11 @@ def _first_number(value: Any) -> Any:
     return int(re.split("[-,]", value)[0]) if isinstance(value, str) else value
 
 
-def _memory(value: str | int | None) -> int | float | None:
-    return None if value is None else mebibytes(str(value))
+def _memory(value: str | int | None) -> int | None:
+    """MiB of ``100M`` and ``8G``."""
+    if not isinstance(value, str):
+        return value
+    return int(float(value.rstrip("MG"))) * (1024 if value.endswith("G") else 1)
 
 
 def _reason_in_lines(reason: str | None) -> str | None:

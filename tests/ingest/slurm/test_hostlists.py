@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.reader import NoAnswer
 from ingest.reading.records import Record
 from ingest.slurm.hostlists import MAX_NAMES, HostlistError, Range, count, expand, parse
-from tests.ingest.reading.golden import DUMPS, kind_of
-from tests.support.reading import read_lazily
+from tests.ingest.reading.golden import DUMPS, items_of
 
 KEYS = {"NodeList", "SchedNodeList", "ReqNodeList", "ExcNodeList", "Nodes", "BatchHost", "NodeName"}
 
@@ -73,10 +71,7 @@ NONE = [
 def node_lists() -> set[str]:
     found = set()
     for dump in DUMPS:
-        try:
-            records = list(read_lazily([dump.read_bytes()], kind_of(dump).table))
-        except NoAnswer:
-            continue
+        records = items_of(dump)
         raws = (record.raw for record in records if isinstance(record, Record))
         found |= {pair.value for raw in raws for pair in raw.pairs if pair.key in KEYS}
     return found

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.reader import NoAnswer
 from ingest.reading.records import Record
-from ingest.slurm.tres import Tres, mebibytes, read_tres
-from tests.ingest.reading.golden import DUMPS, kind_of
-from tests.support.reading import read_lazily
+from ingest.slurm.tres import Tres, read_tres
+from tests.ingest.reading.golden import DUMPS, items_of
 
 KEYS = {
     *("TRES", "ReqTRES", "AllocTRES", "CfgTRES", "Gres", "GresUsed", "GresDrain", "JOB_GRES"),
@@ -19,30 +17,20 @@ KEYS = {
 }
 
 READ = {
-    "cpu=2,mem=125G,node=1,billing=2,gres/gpu:rtx8000=2,gres/gpu=2,license/matlab=1": Tres(
-        cpus=2,
-        memory=128_000,
-        nodes=1,
-        gpus=2,
-        gpus_by_type={"rtx8000": 2},
-        billing=2,
-        others={"license/matlab": 1},
+    "cpu=2,mem=125G,node=1,gres/gpu:rtx8000=2,gres/gpu=2,license/matlab=1": Tres(
+        cpus=2, gpus=2, gpus_by_type={"rtx8000": 2}
     ),
     "gres/gpu=8,gres/gpu:v100=8": Tres(gpus=8, gpus_by_type={"v100": 8}),
     "gres/gpu:v100=8,gres/gpu=8": Tres(gpus=8, gpus_by_type={"v100": 8}),
     "gres/gpu:v100=4,gres/gpu:a100=2": Tres(gpus=6, gpus_by_type={"v100": 4, "a100": 2}),
     "gres/gpu=8,gres/gpu:v100=4": Tres(gpus=8, gpus_by_type={"v100": 4}),
-    "gres/gpu=8,gres/gpu:v100=8,mps:100": Tres(
-        gpus=8, gpus_by_type={"v100": 8}, others={"gres/mps": 100}
-    ),
+    "gres/gpu=8,gres/gpu:v100=8,mps:100": Tres(gpus=8, gpus_by_type={"v100": 8}),
     "gpu:2,gres/gpu:a100=1": Tres(gpus=3, gpus_by_type={"a100": 1}),
-    "cpu=1,mem=187.50G,energy=11972": Tres(cpus=1, memory=192_000, others={"energy": 11972}),
-    "energy=18446744073709551614": Tres(others={"energy": "18446744073709551614"}),
-    "mem=0,node=1": Tres(memory=0, nodes=1),
-    "license/net@slurmdb=1,bb/datawarp=10G,fs/disk=0.5": Tres(
-        others={"license/net@slurmdb": 1, "bb/datawarp": "10G", "fs/disk": 0.5}
-    ),
-    "license/matlab=N/A": Tres(others={"license/matlab": "N/A"}),
+    "cpu=1,mem=187.50G,energy=11972": Tres(cpus=1),
+    "energy=18446744073709551614": Tres(),
+    "mem=0,node=1": Tres(),
+    "license/net@slurmdb=1,bb/datawarp=10G,fs/disk=0.5": Tres(),
+    "license/matlab=N/A": Tres(),
     "gpu:rtx8000:8(S:0-1)": Tres(gpus=8, gpus_by_type={"rtx8000": 8}),
     "gpu:a100:1": Tres(gpus=1, gpus_by_type={"a100": 1}),
     "gres:gpu:rtx8000:2": Tres(gpus=2, gpus_by_type={"rtx8000": 2}),
@@ -58,29 +46,40 @@ READ = {
         gpus=2, gpus_by_type={"nvidia_h100_80gb_hbm3.1g.10gb": 2}
     ),
     "gpu:nvidia-rtx-3090:1": Tres(gpus=1, gpus_by_type={"nvidia-rtx-3090": 1}),
-    "gpu:4,mps:400": Tres(gpus=4, others={"gres/mps": 400}),
-    "gpu:a100:4,mps:a100:400": Tres(
-        gpus=4, gpus_by_type={"a100": 4}, others={"gres/mps:a100": 400}
-    ),
+    "gpu:4,mps:400": Tres(gpus=4),
+    "gpu:a100:4,mps:a100:400": Tres(gpus=4, gpus_by_type={"a100": 4}),
     "gpu:a100:2(IDX:0,2)": Tres(gpus=2, gpus_by_type={"a100": 2}),
     "gpu:a100:2(IDX:0,2),gpu:v100:1(IDX:4)": Tres(gpus=3, gpus_by_type={"a100": 2, "v100": 1}),
     "gpu:a100:2(S:0),gpu:a100:2(S:1)": Tres(gpus=4, gpus_by_type={"a100": 4}),
     "gpu:2,gpu:a100:1": Tres(gpus=3, gpus_by_type={"a100": 1}),
     "gpu:rtx8000:0(IDX:N/A)": Tres(gpus=0, gpus_by_type={"rtx8000": 0}),
     "gpu:tesla:no_consume:4": Tres(gpus=4, gpus_by_type={"tesla": 4}),
-    "bandwidth:lustre:no_consume:4G": Tres(others={"gres/bandwidth:lustre": "4G"}),
-    "Fs-a.b=1,license/a.b-c=2,gres/shard:a@b=3": Tres(
-        others={"Fs-a.b": 1, "license/a.b-c": 2, "gres/shard:a@b": 3}
-    ),
-    "craynetwork:1": Tres(others={"gres/craynetwork": 1}),
+    "bandwidth:lustre:no_consume:4G": Tres(),
+    "Fs-a.b=1,license/a.b-c=2,gres/shard:a@b=3": Tres(),
+    "craynetwork:1": Tres(),
     "cpu=8": Tres(cpus=8),
     "cpu=" + "9" * 18: Tres(cpus=10**18 - 1),
     "cpu:8": Tres(cpus=8),
     "cpu=1,gres/gpu:a100=1": Tres(cpus=1, gpus=1, gpus_by_type={"a100": 1}),
 }
 NONE = [
-    *("cpu", "cpu=", "=2", "cpu=two", "cpu=1.5", "cpu=-1", "cpu=1,cpu=2", "mem=lots", "mem=4Gn"),
-    *("cpu=1,,mem=2G", ",cpu=1", "cpu=1,", "cpu=1 mem=2G", "cpu=1, mem=2G", "1=272", "mem=1.G"),
+    *(
+        "cpu",
+        "cpu=",
+        "=2",
+        "cpu=two",
+        "cpu=1.5",
+        "cpu=-1",
+        "cpu=1,cpu=2",
+    ),
+    *(
+        "cpu=1,,mem=2G",
+        ",cpu=1",
+        "cpu=1,",
+        "cpu=1 mem=2G",
+        "cpu=1, mem=2G",
+        "1=272",
+    ),
     *(
         "gpu:(S:0",
         "gpu:a100:2(IDX:0,2",
@@ -97,9 +96,9 @@ NONE = [
         "gres/gpu:a:b=2",
         "gres/gpu:v100=",
         "gres:gpu:x\n\nJobId=97 JobName=z",
-        "node=\u0663",
+        "cpu=\u0663",
     ),
-    *("cpu=" + "9" * 19, "mem=" + "9" * 19, "mem=0." + "1" * 19, "mem=1x5", "mem=\u0663"),
+    "cpu=" + "9" * 19,
 ]
 
 
@@ -115,28 +114,8 @@ def test_an_absent_marker_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("text", NONE)
 def test_what_is_no_tres_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^no (TRES|amount of memory): "):
+    with pytest.raises(ValueError, match=r"^no TRES: "):
         read_tres(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "mib"),
-    [
-        *[("1000M", 1000), ("125G", 128_000), ("0", 0), ("128000", 128_000), ("1T", 1 << 20)],
-        *[("187.50G", 192_000), ("1.5K", 1.5 / 1024), ("2048K", 2), ("1P", 1 << 30), ("0.5", 0.5)],
-        *[("999999999999999999P", 999999999999999999 << 30), (f"0.{'1' * 18}", 1 / 9)],
-    ],
-)
-def test_memory_is_in_mib(text: str, mib: float) -> None:
-    assert mebibytes(text) == mib
-    assert isinstance(mebibytes(text), type(mib))
-
-
-def test_nothing_but_spaces_is_taken_off_an_amount_of_memory() -> None:
-    assert mebibytes(" 1G ") == 1024
-    for ends in ("X", "\n"):
-        with pytest.raises(ValueError, match="no amount of memory"):
-            mebibytes(f"{ends}1G{ends}")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +125,6 @@ def test_nothing_but_spaces_is_taken_off_an_amount_of_memory() -> None:
         (f"gpu:{'x ' * 100}", f"found 'gpu:{'x ' * 38}'"),
         (f"cpu=1,({'x' * 100}", f"an item was expected at '({'x' * 79}'"),
         (f"cpu={'9' * 100}", f"cpu is '{'9' * 80}', and no whole number"),
-        (f"mem={'9' * 100}", f"no amount of memory: '{'9' * 80}'; expected one like 125G"),
         (f"node=1,node=1,{'x' * 200}", f"node comes twice in 'node=1,node=1,{'x' * 186}'"),
     ],
 )
@@ -159,11 +137,7 @@ def test_a_message_shows_the_beginning_of_what_is_wrong(text: str, message: str)
 def test_every_tres_of_the_dumps_is_read_or_was_forged() -> None:
     found = set()
     for dump in DUMPS:
-        try:
-            records = list(read_lazily([dump.read_bytes()], kind_of(dump).table))
-        except NoAnswer:
-            continue
-        for record in records:
+        for record in items_of(dump):
             if isinstance(record, Record):
                 found |= {pair.value for pair in record.raw.pairs if pair.key in KEYS}
     assert len(found) > 100
@@ -189,7 +163,7 @@ def test_gpus_are_counted_once_in_any_order(
     items += [f"gres/gpu:{name}={amount}" for name, amount in types.items()]
     items += [f"gres/gpu={sum(types.values())}"] if with_sum and types else []
     random.shuffle(items)
-    expected = Tres(cpus=plain.get("cpu"), nodes=plain.get("node"), billing=plain.get("billing"))
+    expected = Tres(cpus=plain.get("cpu"))
     if types:
         expected = replace(expected, gpus=sum(types.values()), gpus_by_type=types)
     assert read_tres(",".join(items)) == (expected if items else None)

@@ -11,6 +11,7 @@ from ingest.reading.records import EVIDENCE_BYTES, SetAside
 from ingest.sync.quarantine import Quarantine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+MINUTE = timedelta(minutes=1)
 MALLORY, BOB = "mallory(1003)", "bob(1002)"
 
 
@@ -143,24 +144,31 @@ def test_documents_that_somebody_removed_come_back_whole(
     assert bytes(found["text"]) == record("7", BOB).text
 
 
-def test_each_new_record_is_logged_once(
+def test_each_record_is_logged_at_once_and_then_once_an_hour(
     store: Store, quarantine: Quarantine, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told() -> list[Any]:
-        said = [(each.getMessage(), vars(each).get("ids")) for each in caplog.records]
+        shown = ("ids", "times")
+        said = [
+            (each.getMessage(), *(vars(each).get(name) for name in shown))
+            for each in caplog.records
+        ]
         caplog.clear()
         return said
 
     one = "quarantine: a record could not be read for certain"
     take(quarantine, record("7", BOB))
-    assert told() == [(one, ["7"])]
-    take(quarantine, record("7", BOB))
+    assert told() == [(one, ["7"], 1)]
+    for minute in range(1, 60):  # its text changes, as run times do
+        take(quarantine, record("7", BOB, size=1000 + minute), now=NOW + minute * MINUTE)
     assert told() == []
-    take(quarantine, record("7", BOB, reason="other"))
-    assert told() == [(one, ["7"])]
+    take(quarantine, record("7", BOB), now=NOW + 60 * MINUTE)
+    assert told() == [(one, ["7"], 60)]
+    take(quarantine, record("7", BOB, reason="other"), now=NOW + 61 * MINUTE)
+    assert told() == [(one, ["7"], 1)]
     take(quarantine, *(record(str(number), MALLORY) for number in range(100, 150)))
     *lines, last = told()
-    assert lines == [(one, [str(number)]) for number in range(100, 120)]
+    assert lines == [(one, [str(number)], 1) for number in range(100, 120)]
     assert last[0] == "quarantine: 30 more records could not be read for certain"
 
 
@@ -170,3 +178,10 @@ def test_what_is_not_kept_is_told(quarantine: Quarantine, caplog: pytest.LogCapt
     last = caplog.records[-1]
     assert last.getMessage().startswith("quarantine: 81 records were not kept")
     assert vars(last)["ids"] == [str(number) for number in range(10)]
+    caplog.clear()
+    flood = [record(str(n), MALLORY, size=EVIDENCE_BYTES - 1) for n in range(100)]
+    take(quarantine, *flood, now=NOW + MINUTE)
+    assert not [each for each in caplog.records if "not kept" in each.getMessage()]
+    take(quarantine, *flood, now=NOW + 60 * MINUTE)
+    [again] = [each for each in caplog.records if "not kept" in each.getMessage()]
+    assert vars(again)["times"] == 2

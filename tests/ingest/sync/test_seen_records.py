@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ingest.reading.records import Record
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.sync.fingerprints import Fingerprint, fingerprint
-from ingest.sync.seen_records import NO_MARK, Entry, SeenRecords, TextMark, text_mark
+from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
 from tests.ingest.reading.attacks import SEAL, job
 from tests.support.reading import read_lazily
 
@@ -29,8 +29,7 @@ def read(text: str, table: KeyTable = JOB) -> Record:
 def seen_of(text: str, table: KeyTable = JOB) -> SeenRecords:
     record = read(text, table)
     seen = SeenRecords(table)
-    mark = text_mark(record)
-    seen[record.id] = Entry(PRINT, 100.0, mark)
+    seen[record.id] = Entry(PRINT, 100.0, text_fingerprint(record))
     return seen
 
 
@@ -148,7 +147,7 @@ def test_a_volatile_value_far_down_a_long_text_has_no_place(length: int) -> None
 def test_each_of_many_texts_has_its_answer() -> None:
     one, other, two = (job(job_id, OWNER, sealed=True) for job_id in ("1", "9", "2"))
     seen = seen_of(one)
-    seen["2"] = Entry(PRINT, 100.0, text_mark(read(two)))
+    seen["2"] = Entry(PRINT, 100.0, text_fingerprint(read(two)))
     assert seen.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
 
 
@@ -164,19 +163,19 @@ def test_a_text_is_read_again_once_it_is_due() -> None:
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
     seen = SeenRecords(JOB)
-    seen["1"] = Entry(PRINT, 100.0, NO_MARK)
+    seen["1"] = Entry(PRINT, 100.0, NO_TEXT)
     assert seen.known([job("1", OWNER, sealed=False).encode()]) == [None]
     assert seen.known([b""]) == [None]
     assert seen.known([b"\xff=\xff"]) == [None]
     one_line = job("1", OWNER, sealed=False).replace("\n   ", " ")
-    assert text_mark(read(one_line)) == NO_MARK
+    assert text_fingerprint(read(one_line)) == NO_TEXT
 
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
     seen = SeenRecords(JOB)
     entry = Entry(
-        PRINT._replace(state=state), 1.5, TextMark(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF))
+        PRINT._replace(state=state), 1.5, TextFingerprint(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF))
     )
     seen["cn-a001"] = entry
     assert seen["cn-a001"] == seen.get("cn-a001") == entry
@@ -187,7 +186,7 @@ def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
 
 def test_what_needs_to_be_written() -> None:
     def entry(written: float = 0, **values: object) -> Entry:
-        return Entry(fingerprint({"job_state": "RUNNING", **values}), written, NO_MARK)
+        return Entry(fingerprint({"job_state": "RUNNING", **values}), written, NO_TEXT)
 
     first = entry(100, run_time=1)
     moved, ended = entry(500, run_time=2), entry(500, run_time=1, job_state="FAILED")
@@ -196,8 +195,8 @@ def test_what_needs_to_be_written() -> None:
     assert first.needs_write(moved, interval=400)
     assert moved.needs_write(first, interval=400)
     assert first.needs_write(ended, interval=1000)
-    mark = TextMark(1, (1, 2, 3, 4, 5, 6))
-    assert first.seen_as(moved._replace(mark=mark)) == first._replace(mark=mark)
+    text = TextFingerprint(1, (1, 2, 3, 4, 5, 6))
+    assert first.seen_as(moved._replace(text=text)) == first._replace(text=text)
     assert first.seen_as(entry(500, run_time=1)) == first._replace(written=500)
 
 

@@ -2,8 +2,6 @@
 """Connecting to a login host: what can go wrong before a command can be run."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import paramiko
 import pytest
@@ -16,6 +14,7 @@ from scraper.ssh.errors import AuthenticationRefused, ConnectionLost, ScrapeErro
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing, new_key
 from tests.scraper.misfortunes import RawHost, Script, StubbornSession
+from tests.support.ports import full_port
 
 
 def refusal(settings: SshSettings) -> ScrapeError:
@@ -27,25 +26,6 @@ def refusal(settings: SshSettings) -> ScrapeError:
     assert caught.value.cluster == "mila"
     assert caught.value.message.isprintable()
     return caught.value
-
-
-@contextmanager
-def full_port() -> Iterator[int]:
-    """Give a port on which connections are neither accepted nor refused."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        waiting = []
-        for _ in range(8):
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-            waiting.append(sock)
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            for sock in waiting:
-                sock.close()
 
 
 def test_a_connection_runs_commands_until_it_is_closed(home: Home) -> None:
