@@ -1,20 +1,5 @@
 """The collections in Mongo: their indexes, and how a connection to them is made.
 
-collection  a document                           unique on
-==========  ===================================  =======================================
-jobs        ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
-nodes       ``{slurm, cw}``                      slurm.name, slurm.cluster_name
-users       a user's names and hashed tokens     each of the names; a token's hash
-former_jobs a job whose id came round again      ``_id``: its job's and its submit time
-leases      which daemon scrapes a cluster       see `ingest.database.leases`
-set_aside   a record that could not be read      ``_id``: cluster, kind and id
-scrapes     how one round went                   nothing; a week is kept
-clusters    how a cluster's rounds go            ``_id``: cluster and kind
-node_periods what held for a node for a time     ``_id``: cluster, name and begin
-coverage    the time whose jobs are all known    ``_id``: cluster
-marks       whether jobs or nodes have changed   see `ingest.database.change_tokens`
-==========  ===================================  =======================================
-=======
 ===========  ===================================  =======================================
 collection   a document                           unique on
 ===========  ===================================  =======================================
