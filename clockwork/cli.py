@@ -1,8 +1,8 @@
-"""The command line: thin, each command a few lines over the rooms that do the work.
+"""Read the command line, and call the function that does what it asks for.
 
 Exit status: 0 done; 1 it failed, as the message says; 2 the command or the configuration is
-wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.  Those
-that run on (``up``, ``scrape``, ``serve``) end with 0 when a signal stops them.
+wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.  The
+commands ``up``, ``scrape`` and ``serve`` run until a signal stops them, and end with 0.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """``clockwork replay``: captured outputs of scontrol into the database, or printed as documents.
 
 A replay holds the cluster's lease, so that it never writes beside a scraper.  A scraper that takes
-the lease afterwards reads the database anew.  A replay marks nothing as gone unless it is told that
-the files are complete, and refuses files that look like those of another cluster.
+the lease afterwards reads the database again.  A replay marks nothing as gone unless it is told
+that the files are complete, and refuses files that look like those of another cluster.
 """
 
 import sys

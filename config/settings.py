@@ -62,9 +62,11 @@ class ApiSettings(_Frozen):
     jobs_visible: JobsVisible = "all"
     """Which jobs users see; admins and services see all."""
     rate_limit: str | None = None
-    """Requests with one token, such as ``600/minute``; none is no limit. Each process counts."""
+    """Requests with one token, such as ``600/minute``; None disables the limit.
+
+    Each process counts its own requests."""
     failed_rate_limit: str | None = None
-    """Likewise, requests without a known token from one address."""
+    """Requests without a known token from one address, counted in the same way."""
     trusted_proxy: str | None = None
     """The address of the proxy in front, whose X-Forwarded-For is believed; else nobody's is."""
     cors_origins: tuple[str, ...] = Field(default=(), strict=False)

@@ -15,7 +15,7 @@ import { tick } from "./text.js";
 const SECONDS_BETWEEN_TURNS = 15;
 const MOST_SECONDS_BETWEEN_TURNS = 120;
 const SECONDS_BETWEEN_TICKS = 5;
-const SECONDS_SHOWN = 60; // then lengths of time are told anew though nothing has changed
+const SECONDS_SHOWN = 60; // lengths of time are shown again, even if nothing has changed
 
 // A view is made of the arguments in the address:
 //   title      of the document

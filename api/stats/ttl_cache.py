@@ -1,4 +1,4 @@
-"""Keep a value for a while, and let only one request at a time make the value anew."""
+"""Cache a value for a while, and let only one request at a time renew the value."""
 
 import threading
 from collections.abc import Callable
@@ -11,9 +11,9 @@ Value = TypeVar("Value")
 
 
 class TtlCache(Generic[Value]):
-    """What *make* returns or raises, made anew once it is *ttl* old or the clock was set back.
+    """What *make* returns or raises, renewed once it is *ttl* old or the clock was set back.
 
-    The request that finds the value too old makes it anew.  Requests that come meanwhile do not
+    The request that finds the value too old renews the value.  Requests that come meanwhile do not
     wait: they get the old value or error, or Problem 503 where there is none yet.  So a slow
     database holds one thread of the server, however many clients ask.
     """

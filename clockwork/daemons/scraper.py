@@ -1,7 +1,7 @@
 """``clockwork scrape``: run the schedule from its start to its stop.
 
 SIGHUP reads the configuration again.  New clusters are added, missing clusters are dropped, and
-changed clusters are connected to anew.  The others keep their connection and their rounds.  A wrong
+changed clusters get new connections.  The others keep their connection and their rounds.  A wrong
 configuration changes nothing.  The database is settled at the start.
 """
 

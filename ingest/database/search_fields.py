@@ -13,8 +13,8 @@ They are made from the document, have indexes, and never leave the API::
                  submit_time: date/null}  slurm.submit_time as a moment
     of a node   {version: int, states: [string], partitions: [string], features: [string]}
 
-A state of ``COMPLETED+RECONFIG_FAIL`` or ``IDLE*+DRAIN`` is found under each of its words, without
-Slurm's signs for a node's condition, and under the whole of it.
+A state such as ``COMPLETED+RECONFIG_FAIL`` or ``IDLE*+DRAIN`` is found under each of its words,
+without Slurm's signs for a node's condition, and under the whole state.
 
 Whoever adds a search field, or makes one in another way, raises `VERSION`.  The next start of a
 daemon then brings the documents of earlier versions up to date (`ingest.database.migrations`).

@@ -1,22 +1,22 @@
 """The collections in Mongo: their indexes, and how a connection to them is made.
 
-===========  ===================================  =======================================
-collection   a document                           unique on
-===========  ===================================  =======================================
-jobs         ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
-nodes        ``{slurm, cw}``                      slurm.name, slurm.cluster_name
-users        a user's names and hashed tokens     each of the names; a token's hash
-former_jobs  a job whose id was reused            ``_id``: its job's, its submit time and
-                                                  when it was first seen
-leases       which daemon scrapes a cluster       see `ingest.database.leases`
-lease_beats  that the daemon is alive             see `ingest.database.leases`
-set_aside    a record in quarantine               ``_id``: cluster, kind and id
-scrapes      how one round went                   nothing; a week is kept
-clusters     how a cluster's rounds go            ``_id``: cluster and kind
-node_periods what held for a node for a time      ``_id``: cluster, name and begin
-coverage     the time whose jobs are all known    ``_id``: cluster
-marks        whether jobs or nodes have changed   see `ingest.database.change_tokens`
-===========  ===================================  =======================================
+============  ===================================  =======================================
+collection    a document                           unique on
+============  ===================================  =======================================
+jobs          ``{slurm, cw, user}``                slurm.job_id, slurm.cluster_name
+nodes         ``{slurm, cw}``                      slurm.name, slurm.cluster_name
+users         a user's names and hashed tokens     each of the names; a token's hash
+former_jobs   a job whose id was reused            ``_id``: its job's, its submit time and
+                                                   when it was first seen
+leases        which daemon scrapes a cluster       see `ingest.database.leases`
+lease_beats   that the daemon is alive             see `ingest.database.leases`
+set_aside     a record in quarantine               ``_id``: cluster, kind and id
+scrapes       how one round went                   nothing; a week is kept
+clusters      how a cluster's rounds go            ``_id``: cluster and kind
+node_periods  what held for a node for a time      ``_id``: cluster, name and begin
+coverage      the time whose jobs are all known    ``_id``: cluster
+marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
+============  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
 two writers of one record can only ever meet in one document.  The unique indexes begin with the id:
@@ -24,6 +24,7 @@ they serve a request that gives no cluster, and are the shard keys of a sharded 
 update and delete of a job or a node gives ``_id``, or the whole unique key, by equality.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
@@ -42,39 +43,12 @@ _ID = ("_id", ASCENDING)
 _SEARCH_FIELDS_VERSION = IndexModel([("cw.filters.version", ASCENDING)])
 """For `ingest.database.migrations`."""
 
-JOB_INDEXES = [
-    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
-    IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
-    IndexModel([_FINISHED_AT, _ID]),
-    IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.filters.nodes", ASCENDING), _FINISHED_AT]),
-    IndexModel([("cw.filters.submit_time", ASCENDING), _ID]),
-    IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
-    IndexModel([("slurm.name", ASCENDING), _ID]),
-    IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
-    _SEARCH_FIELDS_VERSION,
-]
-FORMER_JOB_INDEXES = [
-    IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
-    IndexModel([("cw.filters.owner", ASCENDING)]),
-    _SEARCH_FIELDS_VERSION,
-]
-NODE_INDEXES = [
-    IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
-    IndexModel([("slurm.cluster_name", ASCENDING)]),
-    IndexModel([("slurm.name", ASCENDING), _ID]),
-    IndexModel([("cw.filters.states", ASCENDING)]),
-    IndexModel([("cw.filters.partitions", ASCENDING)]),
-    IndexModel([("cw.filters.features", ASCENDING)]),
-    _SEARCH_FIELDS_VERSION,
-]
 INDEX_SECONDS = 3600.0
 """What new indexes over a large collection may take."""
 ROUND_LOG_KEPT_SECONDS = 7 * 86400
 """How long a round stays in the log of rounds, ``scrapes``."""
+NODE_PERIODS_KEPT_SECONDS = 400 * 86400
+"""How long a node's period stays in ``node_periods`` after its end."""
 
 
 def _unique_string(field: str) -> IndexModel:
@@ -88,29 +62,56 @@ def _unique_string(field: str) -> IndexModel:
     )
 
 
-USER_INDEXES = [
-    _unique_string("mila_cluster_username"),
-    _unique_string("cc_account_username"),
-    _unique_string("mila_email_username"),
-    _unique_string("tokens.sha256"),
-]
-ROUND_LOG_INDEXES = [
-    IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)
-]
-NODE_PERIODS_KEPT_SECONDS = 400 * 86400
-"""How long a node's period stays in ``node_periods`` after its end."""
-NODE_PERIOD_INDEXES = [
-    IndexModel([("cluster_name", ASCENDING), ("until", ASCENDING)]),
-    IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
-    IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
-]
-QUARANTINE_INDEXES = [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])]
-
-
-COLLECTIONS = (
-    *("jobs", "nodes", "users", "former_jobs", "leases", "lease_beats"),
-    *("set_aside", "scrapes", "clusters", "marks", "coverage", "node_periods"),
-)
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "jobs": [
+        IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+        IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
+        IndexModel([_FINISHED_AT, _ID]),
+        IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.nodes", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.submit_time", ASCENDING), _ID]),
+        IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
+        IndexModel([("slurm.name", ASCENDING), _ID]),
+        IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
+        _SEARCH_FIELDS_VERSION,
+    ],
+    "nodes": [
+        IndexModel([("slurm.name", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
+        IndexModel([("slurm.cluster_name", ASCENDING)]),
+        IndexModel([("slurm.name", ASCENDING), _ID]),
+        IndexModel([("cw.filters.states", ASCENDING)]),
+        IndexModel([("cw.filters.partitions", ASCENDING)]),
+        IndexModel([("cw.filters.features", ASCENDING)]),
+        _SEARCH_FIELDS_VERSION,
+    ],
+    "users": [
+        _unique_string("mila_cluster_username"),
+        _unique_string("cc_account_username"),
+        _unique_string("mila_email_username"),
+        _unique_string("tokens.sha256"),
+    ],
+    "former_jobs": [
+        IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+        IndexModel([("cw.filters.owner", ASCENDING)]),
+        _SEARCH_FIELDS_VERSION,
+    ],
+    "leases": [],
+    "lease_beats": [],
+    "set_aside": [IndexModel([("cluster_name", ASCENDING), ("last_seen", ASCENDING)])],
+    "scrapes": [IndexModel([("started", ASCENDING)], expireAfterSeconds=ROUND_LOG_KEPT_SECONDS)],
+    "clusters": [],
+    "node_periods": [
+        IndexModel([("cluster_name", ASCENDING), ("until", ASCENDING)]),
+        IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
+        IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
+    ],
+    "coverage": [],
+    "marks": [],
+}
+"""The indexes of every collection."""
 
 
 class Store:
@@ -150,18 +151,14 @@ class Store:
 
     def _create_collections(self) -> None:
         # A transaction over several shards can't create a collection.
-        for name in {*COLLECTIONS} - {*self.database.list_collection_names()}:
+        for name in {*INDEXES} - {*self.database.list_collection_names()}:
             with suppress(CollectionInvalid):  # another process was faster
                 self.database.create_collection(name)
 
     def _create_indexes(self) -> None:
-        self.jobs.create_indexes(JOB_INDEXES)
-        self.former_jobs.create_indexes(FORMER_JOB_INDEXES)
-        self.nodes.create_indexes(NODE_INDEXES)
-        self.users.create_indexes(USER_INDEXES)
-        self.quarantine.create_indexes(QUARANTINE_INDEXES)
-        self.node_periods.create_indexes(NODE_PERIOD_INDEXES)
-        self.round_log.create_indexes(ROUND_LOG_INDEXES)
+        for name, indexes in INDEXES.items():
+            if indexes:
+                self.database[name].create_indexes(indexes)
 
 
 def connect(uri: str, database: str) -> Store:

@@ -3,7 +3,7 @@
 Between its rounds a scraper trusts its memory of what it wrote.  Documents can still be lost or
 changed: by a backup that was restored, by an administrator, by a defect.  The scraper therefore
 compares some of them after each round with its memory.  Where they differ, the memory is corrected,
-so that the next round writes the document anew or marks the record as gone.
+so that the next round writes the document again or marks the record as gone.
 """
 
 import logging
@@ -31,9 +31,8 @@ class ReadBack:
     def compare_some(self, seen: SeenRecords) -> int:
         """Compare the next `COMPARED_OF_A_ROUND` records of *seen* and correct *seen*.
 
-        When all records were compared, those that *seen* lacks are
-        looked for as well, and the next call starts anew.  Returns how many differed.  Raises
-        pymongo's errors.
+        When all records were compared, those that *seen* lacks are looked for as well, and the next
+        call starts from the beginning.  Returns how many differed.  Raises pymongo's errors.
         """
         if not self._ahead:
             differ = self._add_missing(seen)

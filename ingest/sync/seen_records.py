@@ -75,7 +75,7 @@ def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
 
 def _hash(text: bytes, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
     """Of what is left of *text* without its places."""
-    # SipHash, with a key that Python makes anew for each process: it misses one change in 2**64.
+    # SipHash, with a key that Python makes for each process: it misses one change in 2**64.
     # A digest of hashlib would make a round without changes a third dearer.
     return hash((text[:a], text[b:c], text[d:e], text[f:]))
 

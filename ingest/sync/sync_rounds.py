@@ -261,7 +261,7 @@ class SyncRounds:
         yield batch
 
     def forget(self) -> None:
-        """Read the database anew in the next round: another process may have written."""
+        """Read the database again in the next round: another process may have written."""
         self._seen = None
 
     def _load_unless_seen(self) -> SeenRecords:
@@ -272,7 +272,7 @@ class SyncRounds:
                 return self._seen
             logger.warning(
                 "database: another process has changed the documents, or a backup was restored; "
-                "everything is compared anew",
+                "everything is compared again",
                 extra={"cluster": self._cluster.name, "kind": self._kind.plural},
             )
         self._token = token

@@ -73,7 +73,7 @@ class Connection:
 
         The command's standard input is *stdin*, bytes of any kind, and then its end. A run before
         it that was not read to its end is ended. A run that times out or loses the connection
-        leaves ``is_alive`` false: connect anew. Raises ConnectionLost when it is false already.
+        leaves ``is_alive`` false: connect again. Raises ConnectionLost when it is false already.
         """
         if not self.is_alive():
             raise ConnectionLost(

@@ -4,20 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pymongo import IndexModel
-
-from ingest.database import store as collections
-from ingest.database.store import Document, Store
+from ingest.database.store import INDEXES, Document, Store
 from ingest.sync.fingerprints import is_finished
 from tests.chaos.clusters import ChangingCluster
-
-INDEXES: Mapping[str, list[IndexModel]] = {
-    "jobs": collections.JOB_INDEXES,
-    "nodes": collections.NODE_INDEXES,
-    "users": collections.USER_INDEXES,
-    "scrapes": collections.ROUND_LOG_INDEXES,
-    "set_aside": collections.QUARANTINE_INDEXES,
-}
 
 
 def missing_indexes(store: Store) -> list[str]:

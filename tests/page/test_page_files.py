@@ -9,11 +9,18 @@ import pytest
 from api.app import build_app
 from api.endpoints.page import CONTENT_TYPES
 from ingest.database.store import connect
+from ingest.slurm.keys import JOB
 from tests.api.support.client import Client
 from tests.api.support.problems import assert_problem
 
 FILES = {entry.name: entry.read_text() for entry in files("api").joinpath("page").iterdir()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
+
+
+def test_every_duration_of_a_job_is_shown_as_a_duration() -> None:
+    [listed] = re.findall(r"const SECONDS_KEYS = new Set\(\[(.*?)\]\)", SCRIPTS["parts.js"])
+    durations = {key.document for key in JOB.keys.values() if key.value == "duration"}
+    assert durations <= set(re.findall(r"\w+", listed))
 
 
 def address(name: str) -> str:

@@ -13,11 +13,10 @@ from api.endpoints.nodes import NODES
 from api.lists.filters import ListFilter
 from api.lists.listing import Kind
 from api.schema.endpoint import BASE
-from ingest.database.store import JOB_INDEXES, NODE_INDEXES
+from ingest.database.store import INDEXES
 from tests.api.support.client import Client
 
 REPOSITORY = Path(__file__).parents[3]
-INDEXES = {"jobs": JOB_INDEXES, "nodes": NODE_INDEXES}
 
 
 @pytest.fixture(params=[JOBS, NODES], ids=["jobs", "nodes"])

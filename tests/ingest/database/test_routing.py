@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from config import RetentionSettings
 from ingest.accounts.users import add_user
 from ingest.database.migrations import migrate
-from ingest.database.store import COLLECTIONS, Document, Store
+from ingest.database.store import INDEXES, Document, Store
 from ingest.retention.retention import restore, retain
 from ingest.slurm.keys import NODE
 from ingest.slurm.kinds import NODES
@@ -68,7 +68,7 @@ def test_an_upsert_or_a_replacement_needs_the_shard_key(store: Store, mongo_uri:
 
 
 def test_every_collection_is_there_before_a_transaction_writes_to_it(store: Store) -> None:
-    assert {*store.database.list_collection_names()} == {*COLLECTIONS}
+    assert {*store.database.list_collection_names()} == {*INDEXES}
     store.ensure_indexes()
 
 

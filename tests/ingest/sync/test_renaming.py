@@ -12,7 +12,7 @@ from ingest.accounts.users import add_user
 from ingest.database.change_tokens import read_scraped_token, read_tokens
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.retired_clusters import retire
-from ingest.database.store import COLLECTIONS, Document, Store
+from ingest.database.store import INDEXES, Document, Store
 from ingest.reading.records import SetAside
 from ingest.sync import renaming
 from ingest.sync.quarantine import Quarantine
@@ -55,7 +55,7 @@ def fill(store: Store, name: str = "old", jobs: int = JOBS) -> None:
 
 def everything(store: Store) -> dict[str, list[Document]]:
     """All documents of the clusters, but for the tokens and leases."""
-    names = {*COLLECTIONS} - {"marks", "leases", "lease_beats", "users"}
+    names = {*INDEXES} - {"marks", "leases", "lease_beats", "users"}
     return {name: list(store.database[name].find().sort("_id")) for name in names}
 
 
