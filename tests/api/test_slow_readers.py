@@ -113,7 +113,7 @@ def test_the_largest_of_the_responses_under_way_are_ended(
         whole = BODY - 16 * MIB  # what the kernel holds does not wait here
         wait_until(
             lambda: (
-                len(made._connections()) < 6
+                0 < len(made._connections()) < 6
                 and all(each.total_outbufs_len > whole for each in made._connections())
             ),
             "each client's response waits or was ended",
