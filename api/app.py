@@ -41,6 +41,7 @@ ENDPOINTS = (
     nodes.list_nodes,
     nodes.one_node,
     jobs.job_history,
+    nodes.node_history,
     clusters.list_clusters,
     metrics.metrics,
     health.healthz,

@@ -4,11 +4,14 @@ A request that two programs could end at different bytes is refused: a proxy in 
 must agree where each request ends (RFC 9112, 6.3, 11.2).  A client has `RECEIVE_SECONDS` to send a
 request, and must read a response at `LEAST_RATE` or faster.  When connections become scarce, the
 connections that have waited longest for their clients are closed.
+
+The bytes that wait for slow clients lie in memory and on disk.  When too many bytes wait, each
+client must read at a rate that ends its response within `SECONDS_TO_READ`.
 """
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from waitress.channel import HTTPChannel
@@ -19,6 +22,8 @@ RECEIVE_SECONDS = 30.0
 LEAST_RATE = 1 << 10
 """Bytes per second that a client must read of a response, over any `RATE_SECONDS`."""
 RATE_SECONDS = 60.0
+SECONDS_TO_READ = 600.0
+"""Seconds within which a client must read all that waits for it, when too many bytes wait."""
 GRACE_SECONDS = 1.0
 """Seconds that every client has, even when connections are scarce."""
 
@@ -93,8 +98,11 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         """Whether the client's turn has come: no complete request and no response is left."""
         return not self.requests and not self.total_outbufs_len
 
-    def is_slow(self, now: float) -> bool:
-        """Return whether the client is too slow in sending a request or reading a response."""
+    def is_slow(self, now: float, *, is_scarce: bool) -> bool:
+        """Return whether the client is too slow in sending a request or reading a response.
+
+        *is_scarce* says that too many bytes wait for all clients together.
+        """
         if self.waits:
             self._measured = None
             return self.request is not None and now - self.waiting_since > RECEIVE_SECONDS
@@ -105,18 +113,43 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         if now - since < RATE_SECONDS:
             return False
         self._measured = (now, self._sent)
-        return self._sent - before < LEAST_RATE * (now - since)
+        rate = (
+            max(LEAST_RATE, self.total_outbufs_len / SECONDS_TO_READ) if is_scarce else LEAST_RATE
+        )
+        return self._sent - before < rate * (now - since)
 
 
-def end_slow(connections: Iterable[Connection], most: int, now: float) -> None:
-    """Close the connections of slow clients, and of more than *most* those that waited longest.
+def waiting_bytes(connections: Iterable[Connection]) -> int:
+    """Return how many bytes of responses wait for their clients, in memory and on disk."""
+    return sum(connection.total_outbufs_len for connection in connections)
+
+
+def end_largest(connections: Sequence[Connection], most: int) -> None:
+    """Close the connections for which the most bytes wait, until at most *most* bytes wait in all.
 
     To be called in the thread of the server's loop.
+    """
+    left = waiting_bytes(connections)
+    by_size = sorted(connections, key=lambda each: each.total_outbufs_len, reverse=True)
+    for connection in by_size:
+        if left <= most:
+            return
+        left -= connection.total_outbufs_len
+        connection.handle_close()
+
+
+def end_slow(
+    connections: Iterable[Connection], most: int, now: float, *, is_scarce: bool = False
+) -> None:
+    """Close the connections of slow clients, and of more than *most* those that waited longest.
+
+    *is_scarce* says that too many bytes wait for all clients together.  To be called in the thread
+    of the server's loop.
     """
     left: list[Connection] = []
     ended: list[Connection] = []
     for connection in connections:
-        (ended if connection.is_slow(now) else left).append(connection)
+        (ended if connection.is_slow(now, is_scarce=is_scarce) else left).append(connection)
     waiting = sorted(
         (each for each in left if each.waits and now - each.waiting_since > GRACE_SECONDS),
         key=lambda each: each.waiting_since,

@@ -1,10 +1,11 @@
 """Run the API under waitress: its sockets, the limits on requests, and its end."""
 
 import errno
+import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,12 +13,15 @@ from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from api.connections import Connection, end_slow
+from api.connections import Connection, end_largest, end_slow, waiting_bytes
 from api.http.arguments import MAX_BODY_BYTES, too_large_body
-from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error
+from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error, unavailable
 from api.http.request import WsgiApplication
 from api.http.security_headers import NOSNIFF
 from config.settings import ApiSettings
+from ingest.sync.log_lines import LogLines
+
+logger = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 << 10
 """Bytes of the request line with its query, and of all header fields."""
@@ -32,7 +36,17 @@ _SECONDS_TO_FINISH = 20.0
 """Seconds in which responses may still be sent when the server stops."""
 _WAITING_BYTES = 256 << 20
 """Bytes that may wait on disk for one slow client; beyond them, a thread waits for the client."""
+_SCARCE_BYTES = 512 << 20
+"""Bytes that may wait for all slow clients together; beyond them, large responses are refused."""
+_MOST_BYTES = 1 << 30
+"""Bytes of the responses under way that may wait; beyond them, the largest of these are ended."""
+_LARGE_BYTES = 64 << 10
+"""A response is large above this length, or where its length is unknown."""
+_LOG_SECONDS = 60.0
 
+_WITHOUT_BODY = ("204", "304")
+_CORS = ("access-control-", "vary")
+"""Header fields that let a page of another origin read a refusal."""
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -54,6 +68,8 @@ class Server:
         self._turned: Callable[[], None] = lambda: None
         self._looked_at = time.monotonic()
         self._channels: dict[int, Any] = {}
+        self._waiting_bytes = 0
+        """For all clients together, at the last turn of the loop."""
         proxy = {}
         if settings.trusted_proxy is not None:
             # waitress then takes REMOTE_ADDR from what that proxy, and no other, put there.
@@ -62,7 +78,7 @@ class Server:
                 "trusted_proxy_headers": "x-forwarded-for",
             }
         self._waitress = create_server(
-            app,
+            _refusing_large(app, lambda: self._waiting_bytes),
             **proxy,
             map=self._channels,
             sockets=_listening_sockets(settings.host, settings.port, key),
@@ -110,10 +126,14 @@ class Server:
     def _turn(self) -> None:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
         now = time.monotonic()
+        connections = self._connections()
+        end_largest(connections, _MOST_BYTES)
+        self._waiting_bytes = waiting_bytes(connections)
         crowded = len(self._channels) > _CONNECTIONS - _ROOM
         if crowded or now - self._looked_at >= _TURN_SECONDS:
             self._looked_at = now
-            end_slow(self._connections(), _CONNECTIONS - _ROOM, now)
+            is_scarce = self._waiting_bytes > _SCARCE_BYTES
+            end_slow(connections, _CONNECTIONS - _ROOM, now, is_scarce=is_scarce)
         self._turned()
 
     def _connections(self) -> list[Connection]:
@@ -121,6 +141,54 @@ class Server:
 
     def _responses_under_way(self) -> bool:
         return any(channel.requests or channel.total_outbufs_len for channel in self._connections())
+
+
+def _refusing_large(app: WsgiApplication, waiting: Callable[[], int]) -> WsgiApplication:
+    """Return *app* with 503 in place of large responses while too many bytes wait for clients.
+
+    *waiting* tells how many bytes wait.
+    """
+    lines = LogLines(_LOG_SECONDS)
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if waiting() <= _SCARCE_BYTES:
+            return app(environ, start)
+        begun: list[Any] = []
+        body = app(environ, lambda *arguments: begun.append(arguments))
+        status, headers, *_ = begun[-1]
+        if environ["REQUEST_METHOD"] == "HEAD" or not _is_large(status, headers):
+            start(*begun[-1])
+            return body
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
+        if times := lines.due("refused", time.monotonic()):
+            logger.warning(
+                "slow clients: %d MiB wait for them: large responses are refused",
+                waiting() >> 20,
+                extra={"times": times},
+            )
+        problem = unavailable(
+            "The responses that wait for slow clients take too much room. Try again in a moment,"
+            " or ask for less, for example a page with limit."
+        )
+        kept = [each for each in headers if each[0].lower().startswith(_CORS)]
+        length = ("Content-Length", str(len(problem.body)))
+        start(
+            problem.status_line,
+            [("Content-Type", CONTENT_TYPE), length, NOSNIFF, *problem.headers, *kept],
+        )
+        return [problem.body]
+
+    return answer
+
+
+def _is_large(status: str, headers: Iterable[tuple[str, str]]) -> bool:
+    """Return whether the body of a response is large, or of unknown length."""
+    if status.startswith(_WITHOUT_BODY):
+        return False
+    lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+    return not lengths or lengths[0] > _LARGE_BYTES
 
 
 def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:

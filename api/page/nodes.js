@@ -107,7 +107,7 @@ function used(slurm, kind, words) {
 }
 
 function usedGpus({ total, allocated }) {
-  if (allocated === null) return [grouped(total), element("small", { class: "clip" }, "use unknown")];
+  if (allocated === null) return [`${grouped(total)}, `, element("small", {}, "use unknown")];
   return usedOf(allocated, total, grouped);
 }
 

@@ -65,7 +65,8 @@ _WITH_TOKEN = {
 _ANYWHERE = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The address and the header fields are too long.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The service failed; its log says why.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer, or too much waits for slow"
+    " clients.",
 }
 _HEADERS = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": _CHALLENGE},

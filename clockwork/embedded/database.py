@@ -16,21 +16,18 @@ folder where the database listens::
         connect(database.uri, ...)
 """
 
-import contextlib
 import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from pymongo.errors import PyMongoError
-
 from clockwork.embedded import secantus
+from clockwork.embedded.failures import explained
 from clockwork.embedded.folder import CREDENTIALS, EmbeddedError, EmbeddedFolder, FolderBusy
 from clockwork.embedded.secantus import USER, Address, EmbeddedUnavailable
-from clockwork.processes.child import Child, ChildFailed, ProcessSpec
+from clockwork.processes.child import Child, ProcessSpec
 from clockwork.processes.identity import end_process, identity
 from config import EmbeddedSettings
 
@@ -96,7 +93,7 @@ class EmbeddedDatabase:
         folder.lock()
         self._folder = folder
         try:
-            with _in_words(folder.path):
+            with explained(folder.path):
                 self._end_orphan(folder)
                 if not folder.files.exists():
                     self._first_start(folder)
@@ -123,7 +120,7 @@ class EmbeddedDatabase:
         """
         self.claim()
         try:
-            with _in_words(self._settings.path):
+            with explained(self._settings.path):
                 self._child = secantus.run(self.process())
         except BaseException:
             self.stop()
@@ -224,14 +221,3 @@ def _password(folder: EmbeddedFolder) -> str:
     if not isinstance(password, str) or not password:
         raise EmbeddedError(f"{path} is damaged: expected a password in it")
     return password
-
-
-@contextlib.contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    """Turn errors into an `EmbeddedError` for the operator."""
-    try:
-        yield
-    except ChildFailed as error:
-        raise EmbeddedError(f"the embedded database in {path}: {error}") from error
-    except (OSError, PyMongoError) as error:
-        raise EmbeddedError(f"the embedded database in {path} can't be started: {error}") from error

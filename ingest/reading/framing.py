@@ -136,7 +136,7 @@ class Output:
             if ends:
                 text = self._normal(bytes(memoryview(buffer)[: ends[-1]]))
                 del buffer[: ends[-1]]
-                yield _Parts([text[a:b] for a, b in zip((0, *ends), ends, strict=False)])
+                yield from self._runs([text[a:b] for a, b in zip((0, *ends), ends, strict=False)])
             if len(buffer) > self._max_bytes and not too_long:
                 too_long = self._normal(bytes(buffer[:EVIDENCE_BYTES]))
             if too_long:
@@ -147,6 +147,15 @@ class Output:
             yield _Parts([too_long], too_long=True)
         else:
             yield _Parts([self._normal(bytes(buffer))])
+
+    def _runs(self, parts: list[bytes]) -> Iterator["_Parts"]:
+        """*parts*, of which those that are too long are cut as if they came in small chunks."""
+        if max(map(len, parts)) <= self._max_bytes:
+            yield _Parts(parts)
+            return
+        for part in parts:
+            too_long = len(part) > self._max_bytes
+            yield _Parts([part[:EVIDENCE_BYTES] if too_long else part], too_long=too_long)
 
     def _normal(self, text: bytes) -> bytes:
         r"""*text* with ``\0`` for each letter of the seal: the same for every seal."""
@@ -165,7 +174,7 @@ class Output:
 
     def _first_record(self) -> tuple[bytearray, bytes]:
         """The output from its first record on, enough to tell its form; what stood before that."""
-        start = re.compile(rb"(?:\A|\n)(?=%s=[^ \n])" % self.table.first.encode())
+        start = re.compile(rb"(?:\A|\n)(?=%s)" % self.table.start.pattern.removeprefix(rb"\n"))
         steps = (
             start,
             re.compile(rb"[ \n]%s=" % self.table.mandatory[-1].name.encode()),
@@ -339,7 +348,7 @@ class _SealedJobs(_Grouping):
             self.torn = not sealed
             self.any_seal |= sealed
             if too_long or self.size > self.max_bytes:
-                if not self.any_seal and not too_long:
+                if not (self.any_seal or too_long or self.doubt):
                     raise SealMissing
                 self._into_doubt(self.too_long())
             elif self.seals > 1:

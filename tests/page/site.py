@@ -26,6 +26,7 @@ from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.coverage import Coverage, CoverageLedger
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
+from tests.api.support.examples import node_document
 from tests.support.layouts import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
@@ -36,6 +37,9 @@ TOKENS_OWNER_JOB = "233874"
 """A job on mila of the user who has the token."""
 STARTED_JOB = "233883"
 """A job on mila that the first scrape showed waiting and the second running."""
+
+UNCOUNTED_NODE = "blg-uncounted"
+"""A node on beluga with four GPUs of unknown use."""
 
 SWEEP = 120
 """How many jobs are called ``sweep`` beside those of the dumps."""
@@ -124,6 +128,18 @@ def fill(store: Store, clusters: dict[str, ClusterSettings]) -> None:
         [path] = (DUMPS / name).glob(f"{kind.plural}_*.txt")
         _round(store, intake, clusters[name], path.read_text(), kind)
     _cover(store)
+    _add_gpus_of_unknown_use(store)
+
+
+def _add_gpus_of_unknown_use(store: Store) -> None:
+    """On beluga, a node whose GPUs Slurm does not count, and a job that does not tell how many it
+    holds."""
+    slurm = {"name": UNCOUNTED_NODE, "state": "MIXED", "cfg_tres": "cpu=2", "alloc_tres": "cpu=1"}
+    slurm |= {"cluster_name": "beluga", "gres": "gpu:v100:4"}
+    store.nodes.insert_one(node_document(slurm))
+    running = {"slurm.cluster_name": "beluga", "slurm.job_state": "RUNNING", "cw.vanished": None}
+    changed = store.jobs.update_one(running, {"$set": {"slurm.tres_per_socket": "gpu:1"}})
+    assert changed.matched_count
 
 
 def _cover(store: Store) -> None:

@@ -10,6 +10,7 @@ from tests.page.site import (
     STARTED_JOB,
     SWEEP,
     TOKENS_OWNER_JOB,
+    UNCOUNTED_NODE,
     Site,
 )
 from tests.page.visits import differs, ids, show, shows, sign_in
@@ -84,8 +85,20 @@ def test_the_figures_are_the_apis(signed_in: Browser, site: Site) -> None:
         }
         tres = cluster["tres"]
         told = signed_in.texts(f'[aria-label="Cluster {name}"] .allocated small')
-        assert f"{tres['allocated_cpus']} of {tres['cpus']}" in told
+        gpus = "unknown" if tres["allocated_gpus"] is None else tres["allocated_gpus"]
+        assert told == [
+            f"{tres['allocated_cpus']} of {tres['cpus']}",
+            f"{gpus} of {tres['gpus']}",
+        ]
+        assert (gpus == "unknown") == (name == "beluga")
         assert signed_in.texts(f'[aria-label="Cluster {name}"] > header .state') == ["fresh"]
+
+
+def test_gpus_of_unknown_use(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, f"nodes?name={UNCOUNTED_NODE}", "tbody tr")
+    assert [text for text in signed_in.texts("tbody td.measure") if "unknown" in text] == [
+        "4, use unknown"
+    ]
 
 
 def test_the_time_whose_jobs_are_all_known(signed_in: Browser, site: Site) -> None:

@@ -91,6 +91,10 @@ def _history(_who: str, answer: Answer) -> str:
     return "the history" if answer.json.get("job_id") == ITS_ID else json.dumps(answer.json)
 
 
+def _node_history(_who: str, answer: Answer) -> str:
+    return "the history" if answer.json.get("name") == "cn-a002" else json.dumps(answer.json)
+
+
 def _counts(who: str, answer: Answer) -> str:
     counted = {each["name"] for each in answer.json if each["unfinished_jobs"]}
     if counted == {"mila", "beluga"}:
@@ -111,6 +115,7 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET nodes/one": ("name=cn-a002", _of_one_node),
     "GET node/one": ("name=cn-a002", _of_one_node),
     "GET jobs/history": (f"job_id={ITS_ID}", _history),
+    "GET nodes/history": ("name=cn-a002", _node_history),
     "GET clusters/list": ("", _counts),
     "GET /metrics": ("", _figures),
 }

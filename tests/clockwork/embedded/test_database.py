@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +18,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
+from clockwork.embedded import failures
 from clockwork.embedded.database import EmbeddedDatabase, EmbeddedUnavailable
+from clockwork.embedded.failures import explained
 from clockwork.embedded.folder import EmbeddedError, FolderBusy, FolderRefused
+from clockwork.processes.child import ChildFailed
 from config import EmbeddedSettings
 
 # Runs the database of the folder that is its first argument, says its URI, and waits for the end
@@ -150,18 +155,84 @@ def test_a_first_start_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
     assert not (path / "files.new").exists()
 
 
-def test_a_given_port_is_used_and_a_taken_one_is_an_error_with_the_databases_words(
+def test_a_given_port_is_used_and_a_taken_one_is_an_error_that_says_so(
     made: Path,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            EmbeddedError, match=r"(?s)database.*exit status.*Address already in use"
+            EmbeddedError,
+            match=r"(?s)another program has its port.*embedded\.port.*Address already in use",
         ):
             EmbeddedDatabase(settings(made, port)).start()
     with EmbeddedDatabase(settings(made, port)) as database:
         database.start()
         assert f"@127.0.0.1:{port}/" in database.uri
+
+
+def test_too_little_memory_is_named(made: Path) -> None:
+    limit = 460 << 20
+    script = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
+        "from pathlib import Path\n"
+        "from clockwork.embedded.database import EmbeddedDatabase\n"
+        "from config.settings import EmbeddedSettings\n"
+        f"EmbeddedDatabase(EmbeddedSettings(path=Path({str(made)!r}))).start()\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert f"EmbeddedError: the embedded database in {made} did not start: there is too" in (
+        ended.stderr
+    )
+
+
+def test_files_of_another_version_are_named(tmp_path: Path, made: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made, folder)
+    turtle = folder / "files" / "WiredTiger.turtle"
+    text = turtle.read_bytes()
+    later = re.sub(rb"version=\(major=\d+", b"version=(major=99", text)
+    assert later != text
+    turtle.write_bytes(later)
+    with pytest.raises(EmbeddedError, match=r"(?s)another version of the database.*99"):
+        EmbeddedDatabase(settings(folder)).start()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("WT_PANIC\nposix_fallocate: ENOSPC", "the disk is full"),
+        ("_wiredtiger.WiredTigerError: Cannot allocate memory", "too little memory"),
+        ("database did not start: killed by SIGKILL", "too little memory"),
+    ],
+)
+def test_words_of_the_database_that_are_understood(
+    tmp_path: Path, said: str, expected: str
+) -> None:
+    def fail() -> None:
+        with explained(tmp_path):
+            (tmp_path / "server.log").write_text(said)
+            raise ChildFailed("database did not start: exit status 1")
+
+    with pytest.raises(EmbeddedError) as error:
+        fail()
+    assert expected in str(error.value)
+    assert str(error.value).endswith("database did not start: exit status 1")
+
+
+def test_what_an_earlier_run_said_explains_nothing(tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_text("No space left on device")
+    with pytest.raises(EmbeddedError, match=r"did not start: exit status 1$"), explained(tmp_path):
+        raise ChildFailed("exit status 1")
+
+
+def test_a_full_disk_without_room_for_a_log_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_FULL_BYTES", shutil.disk_usage(tmp_path).total + 1)
+    with pytest.raises(EmbeddedError, match="the disk is full"), explained(tmp_path):
+        raise ChildFailed("exit status 1")
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_what_is_no_email(store: Store, email: str) -> None:
 def test_what_is_no_name(store: Store, name: str) -> None:
     for given in ({"mila_cluster_username": name}, {"cc_account_username": name}):
         with pytest.raises(AccountError, match="expected 1 to 128 printable"):
-            add_user(store, ALICE, **given)
+            add_user(store, ALICE, **given)  # type: ignore[arg-type]
     with pytest.raises(AccountError, match="is no token name"):
         add_user(store, ALICE, token_name=name)
     assert list_users(store) == []

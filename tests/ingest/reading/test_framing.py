@@ -128,3 +128,8 @@ def test_a_missing_seal_and_a_missing_answer_are_told() -> None:
     with pytest.raises(NoAnswer, match="no record in the output, which begins b'hello'"):
         frames("hello")
     assert frames("No jobs in the system\n") == []
+
+
+def test_a_part_with_some_keys_before_the_end_of_a_batch_job_is_a_part_of_the_job() -> None:
+    one = unsealed("1", comment="x\n\nJobId=9 JobName=y\n   UserId=bob(2)")
+    assert texts(frames(one + unsealed("2"))) == [one, unsealed("2")]
