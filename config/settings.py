@@ -104,7 +104,7 @@ class ApiSettings(_Frozen):
 class ScraperSettings(_Frozen):
     """What holds for every cluster that is scraped."""
 
-    max_record_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 4 << 20
+    max_record_bytes: Annotated[int, Field(ge=64 << 10, le=64 << 20)] = 4 << 20
     """A job's record longer than this is in doubt, and asked for alone. Slurm takes 2 MiB."""
     lease: Annotated[float, Field(ge=5, le=3600)] = 30.0
     """Seconds after which another daemon takes over the clusters of one that gives no sign."""

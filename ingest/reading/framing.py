@@ -39,7 +39,7 @@ from ingest.reading.records import (
     Unchanged,
     nothing_seen,
 )
-from ingest.slurm.keys import JOB, Key, KeyTable
+from ingest.slurm.keys import JOB, KeyTable
 
 MAX_BLANKS = 16
 """Spaces in the blank line before a record."""
@@ -451,11 +451,13 @@ class _PlainGrouping(_Grouping):
 
     def __post_init__(self) -> None:
         """Look up what a part must show to be the beginning of a record."""
-        form = self.output.form
-        needed = self.output.table.mandatory[1:]
-        self._needed = tuple(_shown(key, form) for key in needed)
-        self._inner = tuple(_shown(key, form) for key in needed if key.place != "in")
-        self._batch_end = (b"\n   " if form.multi_line else b" ") + b"StdOut="
+        table, form = self.output.table, self.output.form
+        needed = table.mandatory[1:]
+        self._needed = tuple(_Shown.of(key.name, key.place, table, form) for key in needed)
+        self._inner = tuple(
+            shown for shown, key in zip(self._needed, needed, strict=True) if key.place != "in"
+        )
+        self._batch_end = _Shown.of("StdOut", "line", table, form)
 
     @property
     def is_certain(self) -> bool:
@@ -472,11 +474,11 @@ class _PlainGrouping(_Grouping):
                 yield from self.closed()
             follows = bool(self.parts or self.doubt) and self.is_certain
             self._join(part, name)
-            self.torn = follows and not begins and any(shown in part for shown in self._inner)
+            self.torn = follows and not begins and any(shown.end(part) for shown in self._inner)
             self.cut = follows and not begins and b"\n   " not in part.rstrip()
             if self.output.table is JOB and name is None:
                 self.is_batch |= b" BatchFlag=1 " in part
-                self.has_end |= self._batch_end in part
+                self.has_end |= self._batch_end.end(part) > 0
             if too_long or self.size > self.max_bytes:
                 self._into_doubt(self.too_long())
                 self.is_batch = False
@@ -498,12 +500,32 @@ class _PlainGrouping(_Grouping):
         """Whether *part* shows the keys that every record has, in their order."""
         at = 0
         for shown in self._needed:
-            at = part.find(shown, at)
-            if at < 0:
+            at = shown.end(part, at)
+            if not at:
                 return False
         return True
 
 
-def _shown(key: Key, form: Form) -> bytes:
-    opens = form.multi_line and key.place == "line"
-    return (b"\n   " if opens else b" ") + key.name.encode() + b"="
+class _Shown(NamedTuple):
+    """How a key of a table stands in a record."""
+
+    plain: bytes
+    behind_unknown: re.Pattern[bytes] | None
+    """The line may open with keys that no text of a user can be the value of."""
+
+    @classmethod
+    def of(cls, name: str, place: str, table: KeyTable, form: Form) -> "_Shown":
+        """Return how the key *name* stands in the records of *table*, at its *place*."""
+        if not form.multi_line or place != "line":
+            return cls(f" {name}=".encode(), None)
+        texts = "|".join(key.name for key in table.keys.values() if key.is_text)
+        others = rf"(?:(?!(?:{texts})=)[A-Z][A-Za-z]*=[^ \n]* )+"
+        return cls(f"\n   {name}=".encode(), re.compile(rf"\n {{3}}{others}{name}=".encode()))
+
+    def end(self, part: bytes, start: int = 0) -> int:
+        """Return where the key in *part* ends, from *start* on; 0 if it does not stand there."""
+        at = part.find(self.plain, start)
+        if at >= 0:
+            return at + len(self.plain)
+        match = self.behind_unknown.search(part, start) if self.behind_unknown else None
+        return match.end() if match else 0

@@ -165,6 +165,7 @@ class Token:
 
     name: str
     opens_line: bool
+    """The line opens with a key, and before the token stand only unknown keys on it."""
     key: Key | None
     """The key's row in the table; None for an unknown key and for `GROUP_KEYS`."""
     is_absent: bool
@@ -185,21 +186,25 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
         raise Unreadable(f"it does not start with {table.first}=")
     tokens = []
     for line, text_follows in zip(shape, _text_follows(shape), strict=True):
+        opens_line = True
         for place, word in enumerate(line):
             if not word:
+                opens_line = False
                 continue
             name = key_of(word)
+            key = None if name in GROUP_KEYS else table.keys.get(name)
             goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(
                     name=name,
-                    opens_line=place == 0,
-                    key=None if name in GROUP_KEYS else table.keys.get(name),
+                    opens_line=opens_line,
+                    key=key,
                     is_absent=word.endswith("(null)") and not goes_on,
                     is_word=word.endswith("(word)"),
                     text_follows=goes_on,
                 )
             )
+            opens_line &= key is None and name not in GROUP_KEYS
     return tokens
 
 

@@ -377,7 +377,7 @@ def _table(kind: str, rows: str, ids: str, witness: str) -> KeyTable:
         volatile=tuple(key.name for key in keys.values() if key.volatile),
         documents=OWN_NAMES | {key.document for key in keys.values()},
         start=re.compile(rf"\n{first}=({ids})(?=[ \n])".encode()),
-        witness=re.compile(rf"\n   {witness}=[^\n\0 ]{{1,40}}\0".encode()),
+        witness=re.compile(rf"[\n ]{witness}=[^\n\0 ]{{1,40}}\0".encode()),
     )
 
 
