@@ -25,7 +25,7 @@ from tests.system.daemons import wait_until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 NODE = str(MILA_NODE["name"])
-MANY_JOBS = 2000
+MANY_JOBS = 600
 
 
 @pytest.fixture(autouse=True)

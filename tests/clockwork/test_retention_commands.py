@@ -144,7 +144,8 @@ def test_importing_accounts(clockwork: Clockwork, store: Store, tmp_path: Path) 
     assert done.stdout == "changed\ta@example.org\tb\t-\nchanged\tb@example.org\ta\tbb\n"
     done = clockwork("user", "import", path)
     assert (done.stdout, done.stderr) == ("", f"{path}: 0 added, 0 changed, 2 unchanged\n")
-    listed = [line.split("\t")[:3] for line in clockwork("user", "list").stdout.splitlines()]
+    _, *lines = clockwork("user", "list").stdout.splitlines()
+    listed = [line.split("\t")[:3] for line in lines]
     assert listed == [["a@example.org", "b", "-"], ["b@example.org", "a", "bb"]]
 
 
