@@ -215,7 +215,9 @@ class Lines:
         if plan.is_plain:
             return number, part
         if plan.has_owner:
-            part.update(part.pop(""))
+            owner = list(part).index("")
+            rest = list(part.items())
+            part = dict(rest[:owner]) | part[""] | dict(rest[owner + 1 :])
         for name in plan.left_out:
             if part.get(name, "") is None:  # a user's line can hold a key twice
                 del part[name]
