@@ -174,7 +174,8 @@ def _table(head: bytes) -> KeyTable:
 def _seal(head: bytes) -> str:
     """The seal that most of the times bear; mostly none."""
     seals = Counter(match[1] or b"" for match in _SEALED.finditer(head))
-    return seals.most_common(1)[0][0].decode() if seals else ""
+    # Of as many, a seal: a user's text can hold a time without one.
+    return max(seals, key=lambda seal: (seals[seal], seal)).decode() if seals else ""
 
 
 def _gap(before: str, *, blank_line: bool) -> str:

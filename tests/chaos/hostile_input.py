@@ -7,7 +7,7 @@ import resource
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ from api.schema.endpoint import Endpoint
 from config import ClusterSettings
 from config.settings import SshSettings
 from ingest.database.store import Store
+from ingest.reading import records
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
@@ -150,10 +151,20 @@ def _take_in(store: Store, output: Output) -> int:
         ssh=SshSettings(host="login"),
     )
     intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Asked()))
     intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL))
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Asked()))
     return size
+
+
+class _Asked:
+    """Answers about the first and the third job alone, as scontrol gives them."""
+
+    def owners(self) -> Mapping[str, str]:
+        return {"1": "1001", "2": "1001", "3": "1001"}
+
+    def show(self, job_id: str) -> records.Answer | None:
+        return records.Answer([_record(job_id)], SEAL) if job_id in {"1", "3"} else None
 
 
 def _harmless(key: str) -> bool:

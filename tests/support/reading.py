@@ -37,6 +37,7 @@ def read_lazily(
     *,
     seal: str = "",
     cluster: ClusterSettings = CLUSTER,
+    inquiry: Inquiry | None = None,
 ) -> Iterator[Record | SetAside | Unchanged]:
     """Yield what a new reader makes of *chunks*, as they come in."""
-    return Reader(table, cluster).read(chunks, seal=seal)
+    return Reader(table, cluster).read(chunks, seal=seal, inquiry=inquiry)

@@ -263,7 +263,7 @@ def test_each_writer_ends_the_304s_of_what_it_changes(world: World) -> None:
     changes(lambda: ends_are_told(world, Random()), both, mila)  # noqa: S311
     update = {"job_id": "2", "cluster_name": "mila", "update_pairs": {"a": 1}}
     changes(lambda: world.client.put("jobs/user_dict_update", **update), both, mila)
-    changes(lambda: add_user(world.store, "alice@mila.example", "other"), both, mila)
+    changes(lambda: add_user(world.store, "alice@mila.example", "other", rename=True), both, mila)
     world.now += timedelta(days=2)
     settings = RetentionSettings(after_days=1, archive=world.archive)
     changes(lambda: list(retain(world.store, settings, world.now)), both, mila)

@@ -163,6 +163,7 @@ def names_of(key: str, value: str) -> list[str]:
         names = [value.rpartition(":")[0]]
     else:
         names = [value.strip()] if key in LABELS else []
+    names = [name for name in names if re.search("[A-Za-z0-9]", name)]  # a WCKey can be "*"
     return [name for name in names if name not in {*SYSTEM_NAMES, "127.0.0.1"}]
 
 
@@ -479,10 +480,10 @@ def test_a_long_text_is_replaced_in_one_pass_and_too_long_a_record_left_out() ->
         result, report = anonymised(text.encode())
         assert report.records == 1
         assert len(read(result, JOB)) == 1
-    text = printed(JOB_LAYOUTS[0], {"JobName": "secret " * 40_000})
+    text = printed(JOB_LAYOUTS[0], {"JobName": "secret " * 150_000})
     result, report = anonymised(text.encode())
     assert not result
-    assert list(report.left_out) == ["it is longer than 209715 bytes"]
+    assert list(report.left_out) == ["it is longer than 838860 bytes"]
 
 
 def test_hosts_that_are_numbers_or_addresses_do_not_stand_as_they_were() -> None:
@@ -532,7 +533,7 @@ def test_the_command_reads_a_file_or_standard_input() -> None:
 def test_the_command_says_what_it_left_out() -> None:
     done = run(str(FOLDER / "real_22.05" / "jobs_forged_sealed.txt"))
     assert done.returncode == 3
-    assert re.search(rb"2 records rewritten, 2 left out \(\d+ lines\)", done.stderr)
+    assert re.search(rb"1 records rewritten, 2 left out \(\d+ lines\)", done.stderr)
     assert b"may belong to either" in done.stderr
     assert b"bob" not in done.stdout
 
