@@ -68,9 +68,6 @@ class _Plan:
     text_names: tuple[str, ...]
     needs_seal: bool
     """The line opens with a time, which bears a seal if scontrol printed it."""
-    is_plain: bool
-    """Nothing of what follows holds."""
-    has_owner: bool
     left_out: tuple[str, ...]
     """Names that are left out where there is no value."""
     is_group: bool
@@ -208,16 +205,12 @@ class Lines:
         number = plan.shapes.get(absent)
         if number is None or not self._form.multi_line:
             number = plan.shapes[absent] = self._number(self._form.shape_of(plan.words, found))
-        part = {
-            name: read(value)
-            for name, read, value in zip(plan.names, plan.readers, found, strict=True)
-        }
-        if plan.is_plain:
-            return number, part
-        if plan.has_owner:
-            owner = list(part).index("")
-            rest = list(part.items())
-            part = dict(rest[:owner]) | part[""] | dict(rest[owner + 1 :])
+        part: SlurmDict = {}
+        for name, read, value in zip(plan.names, plan.readers, found, strict=True):
+            if name:
+                part[name] = read(value)
+            else:
+                part.update(read(value))  # the owner has two names in documents
         for name in plan.left_out:
             if part.get(name, "") is None:  # a user's line can hold a key twice
                 del part[name]
@@ -267,8 +260,6 @@ class Lines:
             texts=texts,
             text_names=tuple(document_names[place] for place in texts),
             needs_seal=self._form.sealed and bool(names) and names[0] in table.times,
-            is_plain=is_plain,
-            has_owner=has_owner,
             left_out=left_out,
             is_group=is_group,
             is_kept=is_kept,
