@@ -32,7 +32,7 @@ from ingest.anonymise.names import SYSTEM_NAMES, DumpNames
 from ingest.anonymise.pseudonyms import GROWTH, Pseudonyms, length, names_within, words
 from ingest.reading.convert import AnyCluster
 from ingest.reading.parsing import RawPairs
-from ingest.reading.reader import MAX_RECORD_BYTES, NoAnswer, Reader
+from ingest.reading.reader import MAX_RECORD_BYTES, NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm import values
 from ingest.slurm.hostlists import HostlistError, parse
@@ -93,6 +93,8 @@ _IDS = re.compile(r"[0-9,\[\]-]+ *")
 _UNAVAILABLE = re.compile(r"([A-Za-z_, ()]*Nodes:)([^ ]+)( *)")
 _PART = re.compile(r"(?:[^,\[]|\[[^\]]*\])+")
 _HEAD_BYTES = 1 << 20
+_MAX_SEALS = 3
+"""Seals that are tried if the times of a dump differ in theirs."""
 _SPOOL_BYTES = 8 << 20
 
 
@@ -127,15 +129,16 @@ def anonymise(chunks: Iterable[bytes], secret: bytes, report: Report) -> Iterato
         if _NO_RECORD.fullmatch(head):
             yield head
             return
-        table, seal = _table(head), _seal(head)
+        table = _table(head)
+        seal = _seal(head, table)
         names = DumpNames()
-        for item in _records(dump, table, seal):
+        for item in _records(_from_start(dump), table, seal):
             if isinstance(item, Record):
                 names.note(item.raw, table)
         rewriter = _Rewriter(table, names, secret)
         before = ""
         blank_line = False
-        for item in _records(dump, table, seal):
+        for item in _records(_from_start(dump), table, seal):
             if isinstance(item, SetAside):
                 report.left_out[item.reason] += 1
                 report.lines_left_out += item.text.count(b"\n")
@@ -152,12 +155,15 @@ def anonymise(chunks: Iterable[bytes], secret: bytes, report: Report) -> Iterato
             before = text
 
 
-def _records(
-    dump: "tempfile.SpooledTemporaryFile[bytes]", table: KeyTable, seal: str
-) -> Iterator[Record | SetAside | Unchanged]:
-    """The records from the start on, none so long that its new text would be too long to read."""
+def _from_start(dump: "tempfile.SpooledTemporaryFile[bytes]") -> Iterator[bytes]:
     dump.seek(0)
-    chunks = iter(lambda: dump.read(1 << 16), b"")
+    return iter(lambda: dump.read(1 << 16), b"")
+
+
+def _records(
+    chunks: Iterable[bytes], table: KeyTable, seal: str
+) -> Iterator[Record | SetAside | Unchanged]:
+    """The records in *chunks*, none so long that its new text would be too long to read."""
     return Reader(table, AnyCluster(), MAX_RECORD_BYTES // GROWTH).read(chunks, seal=seal)
 
 
@@ -171,11 +177,24 @@ def _table(head: bytes) -> KeyTable:
     return JOB if match[1] else NODE
 
 
-def _seal(head: bytes) -> str:
-    """The seal that most of the times bear; mostly none."""
+def _seal(head: bytes, table: KeyTable) -> str:
+    """The seal of the times; mostly none.
+
+    A user's text can hold times too. If they differ in this, most records are read with the right
+    seal.
+    """
     seals = Counter(match[1] or b"" for match in _SEALED.finditer(head))
-    # Of as many, a seal: a user's text can hold a time without one.
-    return max(seals, key=lambda seal: (seals[seal], seal)).decode() if seals else ""
+    likely = [seal.decode() for seal, _ in seals.most_common(_MAX_SEALS)]
+    if len(likely) < 2:
+        return "".join(likely)
+    return max(likely, key=lambda seal: _count_read(head, table, seal))
+
+
+def _count_read(head: bytes, table: KeyTable, seal: str) -> int:
+    try:
+        return sum(isinstance(item, Record) for item in _records([head], table, seal))
+    except SealMissing:
+        return 0
 
 
 def _gap(before: str, *, blank_line: bool) -> str:

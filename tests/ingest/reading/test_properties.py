@@ -198,6 +198,15 @@ def could_be_true(key: Key, value: str) -> bool:
     )
 
 
+def without_last_spaces(values: dict[str, str]) -> dict[str, str]:
+    """*values*; the last one is empty if it is spaces and newlines alone.
+
+    Some releases print a line of spaces at a record's end, so such a text can't be told.
+    """
+    last = list(values)[-1]
+    return values if values[last].strip() else {**values, last: ""}
+
+
 @slow
 @given(printed_records(JOB), st.data())
 def test_any_text_is_read_whole_or_its_record_is_set_aside(
@@ -207,9 +216,6 @@ def test_any_text_is_read_whole_or_its_record_is_set_aside(
     chosen = {
         key: "x" if could_be_true(JOB.keys[key], text) else text for key, text in drawn.items()
     }
-    last = printed.keys[-1]
-    if not chosen.get(last, "x").strip():
-        chosen[last] = "x"  # Lines of spaces at a record's end: some releases print one themselves.
     carrier = printed.with_values(chosen)
     jobs = {
         "18": printed.with_values({"JobId": "18"}),
@@ -223,7 +229,7 @@ def test_any_text_is_read_whole_or_its_record_is_set_aside(
     for item in found:
         if isinstance(item, Record):
             read_ids.append(item.id)
-            assert values_of(item) == shown(jobs[item.id])
+            assert without_last_spaces(values_of(item)) == without_last_spaces(shown(jobs[item.id]))
     aside = {job_id for item in found if isinstance(item, SetAside) for job_id in item.ids}
     assert sorted(read_ids) in (["18", "20"], ["18", "19", "20"])
     assert "19" in aside or "19" in read_ids
