@@ -14,8 +14,8 @@ from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.chaos.report import Section
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import read_lazily
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL, read_lazily
 
 MOMENTS = {
     "the beginning of 1970": "1970-01-01T00:00:01+0000",

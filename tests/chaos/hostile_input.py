@@ -7,7 +7,7 @@ import resource
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -27,8 +27,8 @@ from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.chaos.report import Section
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import read_lazily
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL, AskedCluster, read_lazily
 
 # --- records --------------------------------------------------------------------------------------
 
@@ -151,20 +151,21 @@ def _take_in(store: Store, output: Output) -> int:
         ssh=SshSettings(host="login"),
     )
     intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Asked()))
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Cluster(output)))
     intake = SyncRounds(store, cluster, JOBS, volatile_interval=900.0)
-    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Asked()))
+    intake.take_in(read_lazily(chunks(), JOB, seal=SEAL, inquiry=_Cluster(output)))
     return size
 
 
-class _Asked:
-    """Answers about the first and the third job alone, as scontrol gives them."""
+class _Cluster(AskedCluster):
+    """Prints the three jobs of an output alone, too."""
 
-    def owners(self) -> Mapping[str, str]:
-        return {"1": "1001", "2": "1001", "3": "1001"}
+    def __init__(self, output: Output) -> None:
+        super().__init__(owners=dict.fromkeys("123", "1001"))
+        self._output = output
 
-    def show(self, job_id: str) -> records.Answer | None:
-        return records.Answer([_record(job_id)], SEAL) if job_id in {"1", "3"} else None
+    def show(self, job_id: str) -> records.Answer:
+        return records.Answer(self._output.middle() if job_id == "2" else [_record(job_id)], SEAL)
 
 
 def _harmless(key: str) -> bool:

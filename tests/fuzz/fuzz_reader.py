@@ -21,8 +21,9 @@ from pathlib import Path
 atheris = importlib.import_module("atheris")
 with atheris.instrument_imports(include=["ingest"]):
     from tests.fuzz.oracle import check
-    from tests.ingest.reading.attacks import SEAL, attacks, output
+    from tests.ingest.reading.attacks import attacks, output
     from tests.ingest.reading.golden import DUMPS, kind_of
+    from tests.support.reading import SEAL
 
 MAX_BYTES = 4096
 SECONDS_PER_INPUT = 5

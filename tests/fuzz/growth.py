@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.slurm.keys import JOB, NODE, KeyTable
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import CLUSTER
+from tests.ingest.reading.attacks import job
+from tests.support.reading import CLUSTER, SEAL
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 MAX_GROWTH = 4

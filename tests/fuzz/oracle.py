@@ -10,9 +10,8 @@ from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.fingerprints import finished_at
-from tests.ingest.reading.attacks import SEAL
 from tests.ingest.reading.reference import document_of
-from tests.support.reading import CLUSTER
+from tests.support.reading import CLUSTER, SEAL
 
 Items = list[Record | SetAside | Unchanged]
 

@@ -25,10 +25,11 @@ from scraper.accounting import (
 )
 from scraper.cluster_round import ClusterScraper
 from scraper.ssh.connection import Connection, connect
-from tests.ingest.reading.attacks import SEAL, job
+from tests.ingest.reading.attacks import job
 from tests.ingest.slurm.accounted import row
 from tests.scraper.home import Home
 from tests.scraper.scontrol_host import CONFIGURATION
+from tests.support.reading import SEAL
 
 ALICE = "alice(1001)"
 PURGE_SECONDS = 300.0

@@ -11,8 +11,9 @@ from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from scraper.cluster_round import ClusterScraper
 from scraper.ssh.errors import NotAnswered
-from tests.ingest.reading.attacks import SEAL, attacks, job, output
+from tests.ingest.reading.attacks import attacks, job, output
 from tests.scraper.home import Home
+from tests.support.reading import SEAL
 
 ALICE = "alice(1001)"
 SEAMLESS = next(attack for attack in attacks() if attack.name == "a seamless record")

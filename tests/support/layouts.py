@@ -11,8 +11,6 @@ from ingest.slurm.keys import JOB, KeyTable
 from tests.ingest.reading.golden import DUMPS, kind_of, seal_of
 from tests.support.reading import read_lazily
 
-SEAL = "q7Rk2Xa"
-
 
 def _layouts(kind: str) -> list[RawPairs]:
     """One record of every layout (keys and what stands before them) in the multi-line dumps."""

@@ -27,13 +27,12 @@ from tests.support.layouts import (
     JOB_LAYOUTS,
     NODE_LAYOUTS,
     PATH_KEYS,
-    SEAL,
     USER_KEYS,
     plain_texts,
     printed,
     texts,
 )
-from tests.support.reading import read_lazily
+from tests.support.reading import SEAL, read_lazily
 
 HOSTS = {
     key.name for table in (JOB, NODE) for key in table.keys.values() if key.anonymise == "hosts"

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from ingest.reading.reader import Reader
 from ingest.reading.records import Answer, Record, SetAside, Unchanged
 from ingest.slurm.keys import JOB
-from tests.support.reading import CLUSTER
+from tests.support.reading import CLUSTER, SEAL
 
-SEAL = "q7Rk2Xa"
 CARRIER, VICTIM, OTHER, NOBODYS = "19", "20", "21", "77"
 LISTED = {CARRIER: "1001", VICTIM: "1002", OTHER: "1003"}
 """What squeue says: the uid of every job by id."""

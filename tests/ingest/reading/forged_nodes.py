@@ -11,9 +11,8 @@ from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside
 from ingest.slurm.keys import NODE
 from tests.ingest.reading.placements import BLANKS, CHUNK_BYTES
-from tests.support.reading import CLUSTER
+from tests.support.reading import CLUSTER, SEAL
 
-SEAL = "q7Rk2Xa"
 _TIME = "2026-11-23T20:13:41+0000"
 _LINES = {
     "22.05": """\

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from ingest.slurm.keys import JOB, KeyTable
 from tests.ingest.slurm.releases import RELEASES, Line, lines_of
 
-SEAL = "q7Rk2Xa"
 _TIME = "2026-11-23T20:13:41+0000"
 
 _VALUES = {

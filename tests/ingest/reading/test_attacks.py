@@ -22,7 +22,6 @@ from tests.ingest.reading.attacks import (
     OWN_ASIDE,
     OWN_MISREAD,
     RIGHT,
-    SEAL,
     VICTIM,
     Attack,
     Cluster,
@@ -40,7 +39,7 @@ from tests.ingest.reading.placements import (
     two_attackers,
 )
 from tests.ingest.reading.printed_jobs import RELEASES, Job, printed, text_keys
-from tests.support.reading import CLUSTER, read
+from tests.support.reading import CLUSTER, SEAL, read
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "forged_records.md"
 ATTACKS = list(attacks())

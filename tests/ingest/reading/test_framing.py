@@ -7,7 +7,8 @@ import pytest
 from ingest.reading.framing import Frame, NoAnswer, Output, SealMissing
 from ingest.reading.records import Doubt, SetAside, Unchanged
 from ingest.slurm.keys import JOB, NODE, KeyTable
-from tests.ingest.reading.attacks import SEAL, job
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 MAX_BYTES = 1 << 20

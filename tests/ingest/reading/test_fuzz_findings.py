@@ -9,9 +9,9 @@ from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.vouching import MAX_PLACES_OF_AN_OWNER, Vouching
 from ingest.slurm.values import duration
 from tests.fuzz.oracle import check
-from tests.ingest.reading.attacks import SEAL, Attack, job, output
+from tests.ingest.reading.attacks import Attack, job, output
+from tests.support.reading import SEAL, read_lazily
 from tests.support.reading import read as read_whole
-from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
 OPTIONS = range(256)

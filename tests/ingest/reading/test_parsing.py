@@ -17,7 +17,8 @@ from ingest.reading.parsing import (
     tokens_of,
 )
 from ingest.slurm.keys import JOB, NODE, KeyTable
-from tests.ingest.reading.attacks import SEAL, job
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL
 
 ALICE = "alice(1001)"
 NUL = "\0" * len(SEAL)

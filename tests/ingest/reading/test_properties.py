@@ -1,7 +1,6 @@
 """What holds for every record: read right or set aside, never wrong in silence."""
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
@@ -9,21 +8,14 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from ingest.reading.reader import NoAnswer, Reader
-from ingest.reading.records import Answer, Record, SetAside, Unchanged
+from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.keys import JOB, NODE, Key
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.values import ABSENT
-from tests.ingest.reading.printing import (
-    SEAL,
-    Printed,
-    plain_texts,
-    printed_by,
-    printed_records,
-    texts,
-)
+from tests.ingest.reading.printing import Printed, plain_texts, printed_by, printed_records, texts
 from tests.ingest.reading.reference import decision_of, document_of
 from tests.ingest.slurm.releases import RELEASES
-from tests.support.reading import CLUSTER, read
+from tests.support.reading import CLUSTER, SEAL, AskedCluster, read
 
 KINDS = pytest.mark.parametrize("kind", [JOBS, NODES], ids=["jobs", "nodes"])
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -170,20 +162,6 @@ def test_in_the_o_form_text_is_read_whole_or_set_aside(
         assert document_of(item, CLUSTER) == item.slurm
 
 
-class Asked:
-    """Answers about single jobs, as scontrol gives them."""
-
-    def __init__(self, jobs: Mapping[str, str]) -> None:
-        self.jobs = jobs
-
-    def owners(self) -> Mapping[str, str]:
-        return dict.fromkeys(self.jobs, "1105")
-
-    def show(self, job_id: str) -> Answer:
-        seal = "Zz1Yy2X"
-        return Answer([bytes_of(self.jobs[job_id].replace(SEAL, seal))], seal)
-
-
 # Two texts are the same, byte for byte, as those of a job that has the keys they show, and nobody
 # could tell (docs/how_records_are_read.md): a line with a key that Slurm prints only at times, or
 # that no release prints yet, where Slurm would print such a line.
@@ -224,7 +202,8 @@ def test_any_text_is_read_whole_or_its_record_is_set_aside(
     }
     printed_jobs = {job_id: job.text(seal=SEAL) for job_id, job in jobs.items()}
     output = bytes_of("".join(printed_jobs.values()))
-    found = read(output, JOBS, seal=SEAL, inquiry=Asked(printed_jobs))
+    cluster = AskedCluster(*printed_jobs.values(), owners=dict.fromkeys(printed_jobs, "1105"))
+    found = read(output, JOBS, seal=SEAL, inquiry=cluster)
     read_ids = []
     for item in found:
         if isinstance(item, Record):

@@ -1,7 +1,7 @@
 """Outputs of scontrol to records: each whole, each once, and what is in doubt told."""
 
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import pytest
@@ -20,8 +20,8 @@ from ingest.reading.records import (
 )
 from ingest.slurm.keys import JOB, NODE
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import CLUSTER
+from tests.ingest.reading.attacks import job
+from tests.support.reading import CLUSTER, SEAL, AskedCluster
 from tests.support.reading import read as read_output
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
@@ -190,7 +190,7 @@ def test_a_record_that_is_too_long_leaves_itself_and_its_neighbours_in_doubt() -
 def test_a_job_in_doubt_beside_a_record_that_is_too_long_is_asked_for() -> None:
     texts = [job(job_id, ALICE, sealed=True) for job_id in "12345"]
     texts[2] = job("3", ALICE, sealed=True, comment="x" * 200_000)
-    cluster = Cluster(*texts)
+    cluster = AskedCluster(*texts)
     reader = Reader(JOB, CLUSTER, 100_000)
     text = "".join(texts).encode()
     chunks = [text[start : start + 4096] for start in range(0, len(text), 4096)]
@@ -465,25 +465,7 @@ def contested(job_id: str, next_id: str, name: str = SPLIT) -> str:
     )
 
 
-class Cluster:
-    """A cluster that can be asked about its jobs: their true records and owners."""
-
-    def __init__(self, *texts: str, owners: Mapping[str, str] | None = None) -> None:
-        self.texts = {text.partition("JobId=")[2].split(" ")[0]: text for text in texts}
-        self._owners = owners
-        self.asked: list[str] = []
-
-    def owners(self) -> Mapping[str, str] | None:
-        return self._owners or dict.fromkeys(self.texts, "1001")
-
-    def show(self, job_id: str) -> Answer | None:
-        self.asked.append(job_id)
-        text = self.texts[job_id]
-        seal = f"Zz{len(self.asked)}"
-        return Answer([text.replace(SEAL, seal).encode()], seal) if text else None
-
-
-def asked(text: str, cluster: Cluster, seen: Seen = nothing_seen) -> Items:
+def asked(text: str, cluster: AskedCluster, seen: Seen = nothing_seen) -> Items:
     reader = Reader(JOB, CLUSTER)
     return list(reader.read([text.encode()], seal=SEAL, inquiry=cluster, seen=seen))
 
@@ -504,7 +486,7 @@ def test_where_records_meet_is_in_doubt_without_an_inquiry() -> None:
 def test_a_job_in_doubt_is_asked_for_alone() -> None:
     one, two = pair_of_contested()
     three = job("3", ALICE, sealed=True)
-    cluster = Cluster(one, two, three)
+    cluster = AskedCluster(one, two, three)
     found = asked(one + two + three, cluster)
     assert ids(found) == ["3", "1", "2"]
     assert aside(found) == []
@@ -514,14 +496,14 @@ def test_a_job_in_doubt_is_asked_for_alone() -> None:
 
 
 def test_nothing_is_asked_where_nothing_is_in_doubt() -> None:
-    cluster = Cluster(job("1", ALICE, sealed=True))
+    cluster = AskedCluster(job("1", ALICE, sealed=True))
     assert ids(asked(job("1", ALICE, sealed=True), cluster)) == ["1"]
     assert cluster.asked == []
 
 
 def test_a_job_that_ended_meanwhile_is_gone() -> None:
     one, two = pair_of_contested()
-    cluster = Cluster(one, two)
+    cluster = AskedCluster(one, two)
     cluster.texts["2"] = ""
     found = asked(one + two, cluster)
     assert ids(found) == ["1"]
@@ -531,7 +513,7 @@ def test_a_job_that_ended_meanwhile_is_gone() -> None:
 def test_a_job_in_doubt_that_was_certain_before_is_not_asked_for() -> None:
     one, two = pair_of_contested("x\n\nJobId=3 JobName=y")
     three = job("3", ALICE, sealed=True)
-    cluster = Cluster(one, two, three)
+    cluster = AskedCluster(one, two, three)
     found = asked(one + two + three, cluster)
     assert ids(found) == ["3", "1", "2"]
     assert sorted(cluster.asked) == ["1", "2"]
@@ -542,7 +524,7 @@ def test_a_job_in_doubt_beside_one_that_did_not_change() -> None:
     three = job("3", ALICE, sealed=True)
     (record,) = read(three, seal=SEAL)
     assert isinstance(record, Record)
-    cluster = Cluster(one, two, three)
+    cluster = AskedCluster(one, two, three)
     found = asked(one + two + three, cluster, of({record.sealed: "3"}))
     assert unchanged_ids(found) == ["3"]
     assert ids(found) == ["1", "2"]
@@ -551,7 +533,7 @@ def test_a_job_in_doubt_beside_one_that_did_not_change() -> None:
 
 def test_an_answer_about_a_job_of_another_user_is_set_aside() -> None:
     one, two = pair_of_contested()
-    cluster = Cluster(one, two, owners={"1": "1001", "2": "1002"})
+    cluster = AskedCluster(one, two, owners={"1": "1001", "2": "1002"})
     found = asked(one + two, cluster)
     assert ids(found) == ["1"]
     assert [(item.reason, item.ids) for item in aside(found)] == [
@@ -561,7 +543,7 @@ def test_an_answer_about_a_job_of_another_user_is_set_aside() -> None:
 
 def test_an_answer_of_a_whole_array_is_taken_once() -> None:
     one, two = pair_of_contested()
-    cluster = Cluster(one, two)
+    cluster = AskedCluster(one, two)
     three = job("3", ALICE, sealed=True)
     cluster.texts = {"1": one, "2": two + three, "3": two + three}
     found = asked(one + two, cluster)
@@ -569,7 +551,7 @@ def test_an_answer_of_a_whole_array_is_taken_once() -> None:
     assert cluster.asked == ["1", "2"]
 
 
-class SilentCluster(Cluster):
+class SilentCluster(AskedCluster):
     """A cluster that can't be asked for one job."""
 
     def __init__(self, *texts: str, answer: bytes | None) -> None:
@@ -601,7 +583,7 @@ def test_a_job_that_can_not_be_asked_for_is_set_aside(answer: bytes | None, reas
 
 def test_what_is_wrong_in_an_answer_is_set_aside_with_its_reason() -> None:
     one, two = pair_of_contested()
-    cluster = Cluster(one, two)
+    cluster = AskedCluster(one, two)
     cluster.texts["2"] = job("2", ALICE, sealed=True, comment="x\n   StdErr=/y")
     found = asked(one + two, cluster)
     assert ids(found) == ["1"]

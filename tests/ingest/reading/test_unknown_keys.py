@@ -7,8 +7,8 @@ import pytest
 from ingest.reading.records import Record
 from ingest.slurm.keys import KeyTable
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import read
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL, read
 
 NODE_TEXT = """NodeName=cn-a001 Arch=x86_64 CoresPerSocket=8{end}
    CPUAlloc=2 CPUEfctv=32 CPUTot=32 CPULoad=0.00

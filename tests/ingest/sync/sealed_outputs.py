@@ -9,8 +9,9 @@ from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import BulkWrite, RoundCounts, SyncRounds
-from tests.ingest.reading.attacks import SEAL, job
+from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import ALICE, Clock, cluster
+from tests.support.reading import SEAL
 
 
 class Rounds:

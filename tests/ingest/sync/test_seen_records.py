@@ -8,8 +8,8 @@ from ingest.reading.records import Record
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.sync.fingerprints import Fingerprint, fingerprint
 from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
-from tests.ingest.reading.attacks import SEAL, job
-from tests.support.reading import read_lazily
+from tests.ingest.reading.attacks import job
+from tests.support.reading import SEAL, read_lazily
 
 PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, -(2**63), "RUNNING")
 OWNER = "alice(1001)"
