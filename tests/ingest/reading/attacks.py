@@ -97,41 +97,45 @@ def attacks() -> Iterator[Attack]:
     in_command_77 = forged_record(NOBODYS, tail_from="WorkDir")
     in_command_20 = forged_record(VICTIM, tail_from="WorkDir")
     yield Attack("a key inside a line", "comment", "x JobState=FAILED UserId=bob(1002)")
-    yield Attack("a line of its own", "comment", "x\nJobState=FAILED")
+    yield Attack("a line", "comment", "x\nJobState=FAILED")
     yield Attack("a line that looks like Slurm's", "comment", "x\n   JobState=FAILED Reason=x")
     yield Attack("a new key", "comment", "x\n   FutureKey=1")
     yield Attack("a new key behind (null)", "comment", "(null)\n   FutureKey=1")
-    yield Attack("a key that is there at times", "stdout", "/o\n   MailUser=bob MailType=END")
-    yield Attack("the beginning of a record", "comment", f"x\n\nJobId={NOBODYS} JobName=evil")
-    yield Attack("another owner, by the name", "name", "x" + head)
-    yield Attack("another owner and more, by the name", "name", f"x{head}\n   Priority=1 WCKey=x")
     yield Attack(
-        "another id and owner, by a label", "label", f"\n\nJobId={NOBODYS} JobName=x{head}"
+        "a known key that is not always there", "stdout", "/o\n   MailUser=bob MailType=END"
     )
-    yield Attack("the same of a job that exists", "label", f"\n\nJobId={VICTIM} JobName=x{head}")
+    yield Attack("the first line of a record", "comment", f"x\n\nJobId={NOBODYS} JobName=evil")
+    yield Attack("a second owner (name)", "name", "x" + head)
+    yield Attack("a second owner and more keys (name)", "name", f"x{head}\n   Priority=1 WCKey=x")
+    yield Attack("another id and owner (label)", "label", f"\n\nJobId={NOBODYS} JobName=x{head}")
     yield Attack(
-        "another id and owner, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=x{head}"
+        "another id and owner (label), of job 20", "label", f"\n\nJobId={VICTIM} JobName=x{head}"
     )
-    yield Attack("another id, by the name", "name", f"x\n\nJobId={NOBODYS} JobName=y")
-    yield Attack("that of a job that exists", "name", f"x\n\nJobId={VICTIM} JobName=y")
-    yield Attack("another owner, by the comment", "comment", "x" + head)
-    yield Attack("another end of the own record", "comment", "x" + own_end.rstrip())
-    yield Attack("a record without an end before it", "comment", f"x\n\n{whole_77}")
-    yield Attack("the same of a job that exists", "comment", f"x\n\n{whole_20}")
+    yield Attack("another id and owner (name)", "name", f"x\n\nJobId={NOBODYS} JobName=x{head}")
+    yield Attack("another id (name)", "name", f"x\n\nJobId={NOBODYS} JobName=y")
+    yield Attack("the id of job 20 (name)", "name", f"x\n\nJobId={VICTIM} JobName=y")
+    yield Attack("a second owner (comment)", "comment", "x" + head)
+    yield Attack("a second end of alice's record", "comment", "x" + own_end.rstrip())
+    yield Attack("a record, but no end of alice's before it", "comment", f"x\n\n{whole_77}")
+    yield Attack("a record of job 20, but no end before it", "comment", f"x\n\n{whole_20}")
     yield Attack("a seamless record", "comment", f"x{own_end}{whole_77}")
-    yield Attack("a seamless one of a job that exists", "comment", f"x{own_end}{whole_20}")
-    yield Attack("seamless, by an argument", "command", f"/r 1{behind_command}{in_command_77}")
-    yield Attack("the same of a job that exists", "command", f"/r 1{behind_command}{in_command_20}")
-    yield Attack("seamless, by the network", "network", _by_network(NOBODYS))
+    yield Attack("a seamless record of job 20", "comment", f"x{own_end}{whole_20}")
+    yield Attack("a seamless record (argument)", "command", f"/r 1{behind_command}{in_command_77}")
+    yield Attack(
+        "a seamless record of job 20 (argument)", "command", f"/r 1{behind_command}{in_command_20}"
+    )
+    yield Attack("a seamless record (network)", "network", _by_network(NOBODYS))
     yield Attack("two seamless records", "comment", f"x{own_end}{whole_77}{own_end}{whole_20}")
-    yield Attack("the own id, by the name", "name", f"x\n\nJobId={CARRIER} JobName=y")
+    yield Attack("alice's own id again", "name", f"x\n\nJobId={CARRIER} JobName=y")
     late = "\n   OOMKillStep=7\n   MailUser=evil MailType=ALL"
     yield Attack(
-        "keys for the job before, and the own id", "name", f"x{late}\n\nJobId={CARRIER} JobName=y"
+        "keys for the record before, then alice's own id",
+        "name",
+        f"x{late}\n\nJobId={CARRIER} JobName=y",
     )
-    yield Attack("the own end, and the own id", "comment", f"x{own_end}JobId={CARRIER} JobName=y")
-    yield Attack("the own end, and another id", "comment", f"x{own_end}JobId={OTHER} JobName=y")
-    yield Attack("a thousand beginnings", "command", "/r" + f"\n\nJobId={VICTIM} JobName=y" * 1000)
+    yield Attack("an end, then alice's own id", "comment", f"x{own_end}JobId={CARRIER} JobName=y")
+    yield Attack("an end, then job 21's id", "comment", f"x{own_end}JobId={OTHER} JobName=y")
+    yield Attack("a thousand first lines", "command", "/r" + f"\n\nJobId={VICTIM} JobName=y" * 1000)
 
 
 def _by_network(job_id: str) -> str:
@@ -210,7 +214,7 @@ _TEXTS = {
     "comment": "hello",
     "stdout": "/home/out",
 }
-RIGHT, OWN_ASIDE, ASIDE = "read right", "own job set aside", "set aside"
+RIGHT, OWN_ASIDE, ASIDE = "read right", "own job quarantined", "quarantined"
 OWN_MISREAD, FOOLED = "own job misread", "**fooled**"
 
 
