@@ -23,6 +23,8 @@ _WORDS = {
     "former_jobs": "former jobs",
     "set_aside": "records in quarantine",
     "scrapes": "rounds in the log",
+    "node_periods": "periods of nodes",
+    "coverage": "records of coverage",
 }
 """What a collection holds, for people."""
 _KINDS = ("jobs", "nodes")

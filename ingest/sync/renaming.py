@@ -8,13 +8,18 @@ either name.  A run that was killed between two batches is continued by the next
 Where both names have the same job or node, the document of the new name stays, with what only the
 old name knows: when the job was first seen, its earlier states, its ``user`` dict.  Where the new
 name has another job of the same id, the old name's job becomes a former job.
+
+Where both names have an open period of the same node, the old name's period ends where the new
+name's periods begin.  Where both names have a coverage, the coverage of the new name stays, and the
+old name's coverage is deleted: no time is taken for covered that the new name's rounds did not
+cover.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo import DESCENDING, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
@@ -30,7 +35,8 @@ BATCH = 50
 """Documents in one transaction: an earlier release stored texts of a mebibyte."""
 
 _OF_SLURM = ("jobs", "nodes", "former_jobs")
-_OF_ROUNDS = ("set_aside", "clusters")
+_OF_ROUNDS = ("set_aside", "node_periods", "coverage", "clusters")
+"""``clusters`` is last: until then, a run that was cut short finds the old name again."""
 _LOCK = "moving"
 """A key that documents have within a transaction only."""
 _KEYS = {"jobs": "job_id", "nodes": "name"}
@@ -54,10 +60,10 @@ def rename_cluster(store: Store, old: str, new: str, lease_seconds: float) -> Co
     leases = [Lease(store, name, lease_seconds) for name in (old, new)]
     moved: Counter[str] = Counter()
     with leases[0].holding(), leases[1].holding():
-        for name in (*_OF_SLURM, *_OF_ROUNDS):
-            moved[name] = _Move(store, name, old, new, leases).run()
         rounds = store.round_log.update_many({"cluster_name": old}, {"$set": {"cluster_name": new}})
         moved["scrapes"] = rounds.modified_count
+        for name in (*_OF_SLURM, *_OF_ROUNDS):
+            moved[name] = _Move(store, name, old, new, leases).run()
     return moved
 
 
@@ -120,6 +126,8 @@ class _Move:
         in_place = {each["_id"]: each for each in found}
         if self._collection.name == "clusters" and self._is_scraped(session):
             moved.pop(self._old, None)  # a retired cluster that becomes a part of a scraped one
+        if self._collection.name == "node_periods":
+            self._end_periods(moved.values(), session)
         for document in documents:
             leaves = DeleteOne(self._identity(document))
             new = moved.get(document["_id"])
@@ -129,6 +137,15 @@ class _Move:
                 yield [leaves, InsertOne(new)]
             else:
                 yield [leaves, *self._merge(new, in_place[new["_id"]], session)]
+
+    def _end_periods(self, moved: Iterable[Document], session: ClientSession) -> None:
+        """End the open periods of *moved* where the new name has periods of the same node."""
+        still_open = {each["name"]: each for each in moved if each["until"] is None}
+        theirs = {"name": one_of(still_open), "cluster_name": self._new}
+        for period in self._collection.find(theirs, session=session).sort("since", DESCENDING):
+            ours = still_open[period["name"]]
+            if period["until"] is None or period["since"] > ours["since"]:
+                ours["until"] = max(ours["since"], period["since"])
 
     def _is_scraped(self, session: ClientSession) -> bool:
         """Return whether there were rounds under the new name."""
@@ -142,7 +159,7 @@ class _Move:
             renamed["_id"] = self._new + document["_id"].removeprefix(self._old)
         if "slurm" in document:
             renamed["slurm"] = {**document["slurm"], "cluster_name": self._new}
-        else:
+        elif "cluster_name" in document:
             renamed["cluster_name"] = self._new
         return renamed
 
@@ -194,5 +211,7 @@ def _merged(older: Document, newer: Document) -> Document:
 
 
 def _of_cluster(name: str, cluster_name: str) -> Document:
+    if name == "coverage":
+        return {"_id": cluster_name}
     path = "slurm.cluster_name" if name in _OF_SLURM else "cluster_name"
     return {path: cluster_name}

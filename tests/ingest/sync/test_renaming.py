@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime, timedelta, timezone
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from ingest.database.retired_clusters import retire
 from ingest.database.store import INDEXES, Document, Store
 from ingest.reading.records import SetAside
 from ingest.sync import renaming
+from ingest.sync.coverage import CoverageLedger, coverage_of
 from ingest.sync.quarantine import Quarantine
 from ingest.sync.renaming import held_of, rename_cluster
 from ingest.sync.round_log import RoundLog
@@ -33,8 +35,26 @@ def a_job(job_id: str, cluster_name: str = "old", **slurm: Any) -> Document:
     return job_document({**MILA_JOB, "job_id": job_id, "cluster_name": cluster_name, **slurm})
 
 
+def a_period(cluster_name: str, since: datetime, until: datetime | None = None) -> Document:
+    """A time in which nothing changed for the node cn-1."""
+    _id = f"{cluster_name}/cn-1/{since.isoformat()}"
+    which = {"_id": _id, "cluster_name": cluster_name, "name": "cn-1"}
+    return {**which, "since": since, "until": until, "words": [], "reason": None}
+
+
+def cover(store: Store, name: str, *rounds: int) -> None:
+    """Note good rounds of a cluster at these seconds."""
+    ledger = CoverageLedger(store, name)
+    for asked in rounds:
+        ledger.change(asked, methodcaller("after_round", asked, asked + 1, 300))
+
+
 def fill(store: Store, name: str = "old", jobs: int = JOBS) -> None:
-    """Give a cluster jobs with user dicts, nodes, a former job, a quarantine and a round log."""
+    """Give a cluster documents in every collection.
+
+    They are jobs with user dicts, nodes and periods of a node, a former job, a quarantine, a round
+    log and a coverage.
+    """
     documents = [a_job(str(number), name) for number in range(1, jobs + 1)]
     for document in documents:
         document["user"] = {"of": document["slurm"]["job_id"]}
@@ -51,6 +71,8 @@ def fill(store: Store, name: str = "old", jobs: int = JOBS) -> None:
     log = RoundLog(store, name, lambda: NOW)
     log.succeeded("jobs", 1.0, RoundCounts(read=5), 100)
     log.failed("nodes", 1.0, "no route")
+    store.node_periods.insert_many([a_period(name, BEFORE, NOW), a_period(name, NOW)])
+    cover(store, name, 1000, 1060)
 
 
 def everything(store: Store) -> dict[str, list[Document]]:
@@ -74,6 +96,7 @@ def test_everything_moves_to_the_new_name(store: Store) -> None:
 
     assert moved == held == {
         "jobs": JOBS, "nodes": 3, "former_jobs": 1, "set_aside": 1, "scrapes": 2, "clusters": 2,
+        "node_periods": 2, "coverage": 1,
     }  # fmt: skip
     assert not any(held_of(store, "old").values())
     renamed = before.replace('"old/', '"new/').replace('"old"', '"new"')
@@ -231,6 +254,57 @@ def test_a_cluster_in_use_does_not_retire_with_what_joins_it(store: Store) -> No
     standing = store.clusters.find_one({"_id": "new/jobs"})
     assert standing is not None
     assert standing["last_figures"]["records"] == 9
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "until"),
+    [
+        ([], None),
+        ([(NOW, None)], NOW),
+        ([(BEFORE + DAY, NOW), (NOW, None)], BEFORE + DAY),
+        ([(BEFORE + DAY, NOW)], BEFORE + DAY),
+        ([(BEFORE - 2 * DAY, BEFORE - DAY), (NOW, None)], NOW),
+        ([(BEFORE - 2 * DAY, BEFORE - DAY)], None),
+        ([(BEFORE - DAY, None)], BEFORE),
+    ],
+    ids=["none", "open", "several", "ended", "earlier-and-open", "earlier", "open-before"],
+)
+def test_a_node_has_one_open_period_at_most(
+    store: Store, theirs: list[tuple[datetime, datetime | None]], until: datetime | None
+) -> None:
+    past = a_period("old", BEFORE - 5 * DAY, BEFORE)
+    theirs_then = [a_period("new", *each) for each in theirs]
+    store.node_periods.insert_many([past, a_period("old", BEFORE), *theirs_then])
+
+    assert rename_cluster(store, "old", "new", LEASE)["node_periods"] == 2
+
+    moved = [a_period("new", BEFORE - 5 * DAY, BEFORE), a_period("new", BEFORE, until)]
+    found = list(store.node_periods.find().sort("since"))
+    assert found == sorted([*moved, *theirs_then], key=lambda each: each["since"])
+    assert sum(each["until"] is None for each in found) <= 1
+
+
+def test_the_coverage_of_the_new_name_stays(store: Store) -> None:
+    cover(store, "old", 1000, 1060, 9000)
+    cover(store, "new", 2000, 5000)
+    before = coverage_of(store, "new")
+
+    assert rename_cluster(store, "old", "new", LEASE)["coverage"] == 1
+
+    assert coverage_of(store, "new") == before
+    assert coverage_of(store, "old") is None
+
+
+def test_the_next_round_goes_on_with_the_coverage_that_moved(store: Store) -> None:
+    cover(store, "old", 1000, 1060)
+    rename_cluster(store, "old", "new", LEASE)
+    cover(store, "new", 9000)
+    found = coverage_of(store, "new")
+    assert found is not None
+    assert found["missing_seconds"] == 9000 - 1060
 
 
 def test_no_write_of_a_user_is_lost_meanwhile(store: Store) -> None:
