@@ -199,6 +199,17 @@ def username_map(store: Store, username_field: str) -> dict[str, Names]:
     }
 
 
+def refresh_changed(store: Store, username_field: str, before: Mapping[str, Names]) -> None:
+    """Call `refresh_jobs` for every name whose account changed since *before*.
+
+    *before* is what `username_map` returned then.  Raises pymongo's errors.
+    """
+    now = username_map(store, username_field)
+    for name in now.keys() | before.keys():
+        if now.get(name) != before.get(name):
+            refresh_jobs(store, username_field, name)
+
+
 def _addition(
     usernames: Mapping[str, str], role: str | None, token: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from typing import Any, Literal
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 
 from config import ClusterSettings
-from ingest.accounts.users import Names, refresh_jobs, username_map
+from ingest.accounts.users import Names, refresh_changed, username_map
 from ingest.database.store import Document, Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import AccountedJob
 from ingest.sync.coverage import Interval
-from ingest.sync.document_updates import SACCT, DocumentUpdates
+from ingest.sync.document_updates import SACCT, DocumentUpdates, former_id
 from ingest.sync.fingerprints import is_finished
 
 SMALL_BATCH = 100
@@ -95,7 +95,7 @@ def take_accounted(
     counts: dict[Change, int] = {}
     for start in range(0, len(jobs), SMALL_BATCH):
         _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], write, users, counts)
-    _follow_users(store, cluster, users)
+    refresh_changed(store, cluster.username_field, users)
     return counts
 
 
@@ -118,7 +118,7 @@ def _take_batch(
         if change == "insert":
             operations.append(InsertOne(stored.accounted(job, users, now)))
         elif change == "replace" and found is not None:
-            former = found | {"_id": f"{document_id}/{found['slurm'].get('submit_time')}"}
+            former = found | {"_id": former_id(found)}
             store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
             document = stored.accounted(job, users, now)
             operations.append(ReplaceOne(stored.identity(job.job_id), document))
@@ -130,14 +130,6 @@ def _take_batch(
             counts[change] = counts.get(change, 0) + 1
     if operations:
         write(operations)
-
-
-def _follow_users(store: Store, cluster: ClusterSettings, before: Mapping[str, Names]) -> None:
-    """Refresh the names in the jobs of accounts that changed meanwhile."""
-    after = username_map(store, cluster.username_field)
-    for name in after.keys() | before.keys():
-        if after.get(name) != before.get(name):
-            refresh_jobs(store, cluster.username_field, name)
 
 
 def owed_ends(store: Store, cluster_name: str) -> list[str]:

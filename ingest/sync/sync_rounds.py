@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError
 from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
-from ingest.accounts.users import Names, refresh_jobs, username_map
+from ingest.accounts.users import Names, refresh_changed, username_map
 from ingest.database.change_tokens import read_scraped_token, write_scraped
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
@@ -216,7 +216,8 @@ class SyncRounds:
                 lost = len(counts.unseen_ends)
                 before_gone(counts.read, known - (len(gone) - lost), lost)
             self._mark_vanished(seen, gone, counts)
-        self._follow_users(users)
+        if self._kind is JOBS:
+            refresh_changed(self._store, self._cluster.username_field, users)
         self._read_back.compare_some(seen)
         return counts
 
@@ -420,15 +421,6 @@ class SyncRounds:
         if former is not None:
             former["_id"] = former_id(former)
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
-
-    def _follow_users(self, users: Mapping[str, Names]) -> None:
-        """Refresh the names in the jobs of accounts that changed during the round."""
-        field = self._cluster.username_field
-        if self._kind is JOBS:
-            now = username_map(self._store, field)
-            for name in now.keys() | users.keys():
-                if now.get(name) != users.get(name):
-                    refresh_jobs(self._store, field, name)
 
     # --- what is gone ---------------------------------------------------------------------------
 

@@ -198,11 +198,13 @@ def test_a_later_run_takes_the_place_of_an_earlier_one(store: Store) -> None:
 def test_a_former_job_with_the_id_is_kept(store: Store) -> None:
     take(store, PLAIN)
     store.jobs.update_one({}, {"$set": {"user": {"a": 1}}})
+    before = only(store)
     assert take(store, accounted(uid="1002", user="bob", submit_time=LATER)) == {"replace": 1}
     assert only(store)["slurm"]["mila_cluster_username"] == "bob"
     assert only(store)["user"] == {}
     (former,) = store.former_jobs.find()
     assert (former["slurm"]["uid"], former["user"]) == ("1001", {"a": 1})
+    assert former["_id"] == f"mila/7/{SUBMITTED}/{before['cw']['first_seen']}"
 
 
 def test_many_jobs(store: Store) -> None:
