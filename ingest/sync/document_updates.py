@@ -82,12 +82,11 @@ class DocumentUpdates:
         """Return the update of everything but ``user`` and ``first_seen``."""
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
         update: Document = {
-            "$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}},
+            "$set": _set(slurm, cw),
             "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": ""},
         }
         if self.kind is JOBS and before.state != slurm.get("job_state"):
-            step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
-            update["$push"] = {"cw.history": step}
+            update["$push"] = _push_step(slurm, now)
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
 
     def vanished(self, record_id: str, now: datetime) -> UpdateOne:
@@ -120,9 +119,7 @@ class DocumentUpdates:
         """An update of such a document by a later run of the job."""
         slurm = job.document(self.cluster)
         cw = self._cw(slurm, users, now) | {"last_changed": now}
-        values = {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}
-        step = {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}
-        update = {"$set": values, "$push": {"cw.history": step}}
+        update = {"$set": _set(slurm, cw), "$push": _push_step(slurm, now)}
         return UpdateOne(self.identity(job.job_id), update)
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
@@ -131,6 +128,16 @@ class DocumentUpdates:
         names, finished = job_cw(slurm, self.cluster, users), finished_at(slurm, now)
         filters = job_search_fields(slurm, names.values(), finished)
         return {**names, "finished_at": finished, "filters": filters}
+
+
+def _set(slurm: SlurmDict, cw: Document) -> Document:
+    """Return the values of ``$set`` for a new ``slurm`` dict and these keys of ``cw``."""
+    return {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}
+
+
+def _push_step(slurm: SlurmDict, now: datetime) -> Document:
+    """Return the values of ``$push`` that add a step to a job's history."""
+    return {"cw.history": {"$each": [_step(slurm, now)], "$slice": -HISTORY_STEPS}}
 
 
 def _step(slurm: SlurmDict, now: datetime) -> Document:
