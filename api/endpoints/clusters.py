@@ -13,7 +13,7 @@ from api.schema.documents import ClusterName, JsonObject, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.gpus import gpu_sums
-from api.stats.sums import jobs_by_partition, tres_sums
+from api.stats.sums import by_state, jobs_by_partition, tres_sums
 
 NumberBy = dict[str, Number]
 
@@ -138,10 +138,10 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
                 "configured": name in context.clusters.configured,
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
-                "coverage": _coverage(context, census.coverage[name]),
-                "unfinished_jobs": _by_state(jobs.get(name, Counter())),
+                "coverage": _coverage(context, census.coverage.get(name)),
+                "unfinished_jobs": by_state(jobs.get(name, Counter())),
                 "partitions": _by_partition(jobs.get(name, Counter())),
-                "nodes": _by_state(census.nodes[name]),
+                "nodes": by_state(census.nodes[name]),
                 "tres": tres_sums(census.nodes[name])
                 | gpu_sums(census.nodes[name], census.held_gpus.get(name)),
             }
@@ -190,13 +190,6 @@ def _utc(moment: datetime) -> str:
 
 def _all_up(ups: list[bool | None]) -> bool | None:
     return None if None in ups else all(ups)
-
-
-def _by_state(counts: Counts) -> dict[str, int]:
-    states: Counter[str] = Counter()
-    for (state, *_), count in counts.items():
-        states[state] += count
-    return dict(sorted(states.items()))
 
 
 def _by_partition(jobs: Counts) -> dict[str, dict[str, int]]:

@@ -4,7 +4,6 @@ The metrics are made from the census.  They cover the clusters that the configur
 cluster that never answered is down, and not absent.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,9 +16,9 @@ from prometheus_client.registry import Collector
 from api.http.request import Response
 from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
-from api.stats.census import KINDS, Census, ClusterStats, Counts
+from api.stats.census import KINDS, Census, ClusterStats
 from api.stats.gpus import gpu_sums
-from api.stats.sums import jobs_by_partition, tres_sums
+from api.stats.sums import by_state, jobs_by_partition, tres_sums
 from ingest.sync.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -137,8 +136,8 @@ class Metrics(Collector):
             labels=("cluster",),
         )
         for name in self._clusters.configured:
-            if name in census.missing_seconds:
-                missing.add_metric((name,), census.missing_seconds[name])
+            if name in census.coverage:
+                missing.add_metric((name,), census.coverage[name]["missing_seconds"])
         return missing
 
     # --- jobs and nodes -----------------------------------------------------------------------
@@ -156,10 +155,8 @@ class Metrics(Collector):
         )
         for cluster in self._clusters.configured:
             # Where there are none, too: a graph must not break off, and an alert must see the 0.
-            states: Counts = Counter({(cluster, state): 0 for state in _ALWAYS_SHOWN})
-            for (state, _), count in census.jobs[cluster].items():
-                states[cluster, state] += count
-            _add_all(jobs, states)
+            states = dict.fromkeys(_ALWAYS_SHOWN, 0) | by_state(census.jobs[cluster])
+            _add_all(jobs, cluster, states)
             for labels, count in sorted(jobs_by_partition(census.jobs[cluster]).items()):
                 by_partition.add_metric((cluster, *labels), count)
         yield from (jobs, by_partition)
@@ -185,10 +182,7 @@ class Metrics(Collector):
             )
         }
         for cluster in self._clusters.configured:
-            states: Counts = Counter()
-            for (state, *_), count in census.nodes[cluster].items():
-                states[cluster, state] += count
-            _add_all(nodes, states)
+            _add_all(nodes, cluster, by_state(census.nodes[cluster]))
             held = census.held_gpus.get(cluster)
             total = tres_sums(census.nodes[cluster]) | gpu_sums(census.nodes[cluster], held)
             for name, family in sums.items():
@@ -197,9 +191,9 @@ class Metrics(Collector):
         yield from (nodes, *sums.values())
 
 
-def _add_all(family: GaugeMetricFamily, counts: Mapping[tuple[str, ...], int]) -> None:
-    for labels, count in sorted(counts.items()):
-        family.add_metric(labels, count)
+def _add_all(family: GaugeMetricFamily, cluster: str, states: Mapping[str, int]) -> None:
+    for state, count in sorted(states.items()):
+        family.add_metric((cluster, state), count)
 
 
 def _unix_time(moment: Any) -> float:

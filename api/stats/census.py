@@ -29,7 +29,7 @@ from config import ClusterSettings
 from ingest.database.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
-from ingest.sync.coverage import coverage_of, missing_seconds
+from ingest.sync.coverage import coverage_by_cluster
 
 CENSUS_SECONDS = 10.0
 """Seconds for which a census is cached."""
@@ -60,10 +60,8 @@ class Census:
     held_gpus: Mapping[str, int | None]
     """The GPUs that jobs hold, only of clusters whose nodes do not tell; None where the jobs do not
     tell either."""
-    coverage: Mapping[str, dict[str, Any] | None]
-    """As `ingest.sync.coverage.coverage_of` says."""
-    missing_seconds: Mapping[str, int]
-    """As `ingest.sync.coverage.missing_seconds` says, of the clusters that have a coverage."""
+    coverage: Mapping[str, dict[str, Any]]
+    """What `ingest.sync.coverage.coverage_by_cluster` returns."""
 
 
 class ClusterStats:
@@ -121,8 +119,7 @@ class ClusterStats:
                     for name, present in nodes.items()
                     if lack_gpu_use(present)
                 },
-                {name: coverage_of(self._store, name) for name in sorted(names)},
-                missing_seconds(self._store),
+                coverage_by_cluster(self._store),
             )
 
     def _read_standings(self) -> Standings:

@@ -23,7 +23,7 @@ The functions on intervals are pure.  An interval ``(start, end)`` begins at *st
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -161,7 +161,7 @@ class CoverageLedger:
             after = change(before)
             if found is not None and after == before:
                 return after
-            values = _values(after)
+            values = asdict(after)
             if found is None:
                 try:
                     self._collection.insert_one({"_id": self._name, **values, "version": 1})
@@ -187,19 +187,8 @@ def _coverage(found: dict[str, Any]) -> Coverage:
     )
 
 
-def _values(coverage: Coverage) -> dict[str, Any]:
-    return {
-        "since": coverage.since,
-        "seen": coverage.seen,
-        "checked": coverage.checked,
-        "covered": [list(interval) for interval in coverage.covered],
-        "accounting": coverage.accounting,
-        "accounting_error": coverage.accounting_error,
-    }
-
-
-def coverage_of(store: Store, cluster_name: str) -> dict[str, Any] | None:
-    """What is covered of a cluster's time, None before its first good round::
+def coverage_by_cluster(store: Store) -> dict[str, dict[str, Any]]:
+    """What is covered of each cluster's time, by name, once there was a good round::
 
         {"since": date, "until": date,          the time that the ledger speaks of
          "complete_since": date,                no job that ended since then is missing
@@ -210,19 +199,16 @@ def coverage_of(store: Store, cluster_name: str) -> dict[str, Any] | None:
 
     Raises pymongo's errors.
     """
-    found = store.coverage.find_one({"_id": cluster_name})
-    return None if found is None or found["seen"] is None else _shown(_coverage(found))
-
-
-def missing_seconds(store: Store) -> dict[str, int]:
-    """The seconds of each cluster, by name, in which jobs may have ended that are not known.
-
-    Raises pymongo's errors.
-    """
     return {
-        found["_id"]: sum(end - start for start, end in _coverage(found).missing())
+        found["_id"]: _shown(_coverage(found))
         for found in store.coverage.find()
+        if found["seen"] is not None
     }
+
+
+def coverage_of(store: Store, cluster_name: str) -> dict[str, Any] | None:
+    """What `coverage_by_cluster` says of one cluster. Raises pymongo's errors."""
+    return coverage_by_cluster(store).get(cluster_name)
 
 
 def _shown(coverage: Coverage) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from ingest.sync.coverage import (
     Coverage,
     CoverageLedger,
     Interval,
+    coverage_by_cluster,
     coverage_of,
     gaps,
     merged,
-    missing_seconds,
     windows,
 )
 
@@ -198,7 +198,7 @@ def test_two_daemons_take_nothing_from_each_other(store: Store) -> None:
 
 def test_what_is_shown(store: Store) -> None:
     assert coverage_of(store, "mila") is None
-    assert missing_seconds(store) == {}
+    assert coverage_by_cluster(store) == {}
     ledger = CoverageLedger(store, "mila")
     ledger.change(0, lambda before: before.with_window((0, 100)))
     assert coverage_of(store, "mila") is None
@@ -219,4 +219,5 @@ def test_what_is_shown(store: Store) -> None:
         "accounting": False,
         "accounting_error": "no sacct",
     }
-    assert missing_seconds(store) == {"mila": 200, "beluga": 0}
+    missing = {name: each["missing_seconds"] for name, each in coverage_by_cluster(store).items()}
+    assert missing == {"mila": 200, "beluga": 0}
