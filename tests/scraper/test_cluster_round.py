@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import paramiko
@@ -424,8 +425,10 @@ def test_the_configuration_of_slurm_is_read_once_a_day(
     host.configuration = CONFIGURATION.replace(b"300", b"7200")
     scraper.round(JOBS)
     assert scraper.longest_pause == 90.0
-    now = time.monotonic()
-    monkeypatch.setattr("scraper.slurm_watch.time.monotonic", lambda: now + 86_400)
+    tomorrow = time.monotonic() + 86_400
+    # Only the watch's clock: a clock that stands still for all would never end other waits.
+    clock = SimpleNamespace(monotonic=lambda: tomorrow)
+    monkeypatch.setattr("scraper.slurm_watch.time", clock)
     scraper.round(JOBS)
     assert scraper.longest_pause == LONGEST_SECONDS
 
