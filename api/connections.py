@@ -124,18 +124,20 @@ def waiting_bytes(connections: Iterable[Connection]) -> int:
     return sum(connection.total_outbufs_len for connection in connections)
 
 
-def end_largest(connections: Sequence[Connection], most: int) -> None:
+def end_largest(connections: Sequence[Connection], most: int) -> int:
     """Close the connections for which the most bytes wait, until at most *most* bytes wait in all.
 
-    To be called in the thread of the server's loop.
+    Return how many bytes still wait.  To be called in the thread of the server's loop.
     """
     left = waiting_bytes(connections)
-    by_size = sorted(connections, key=lambda each: each.total_outbufs_len, reverse=True)
-    for connection in by_size:
-        if left <= most:
-            return
+    if left <= most:
+        return left
+    for connection in sorted(connections, key=lambda each: each.total_outbufs_len, reverse=True):
         left -= connection.total_outbufs_len
         connection.handle_close()
+        if left <= most:
+            break
+    return left
 
 
 def end_slow(

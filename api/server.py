@@ -13,7 +13,7 @@ from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
-from api.connections import Connection, end_largest, end_slow, waiting_bytes
+from api.connections import Connection, end_largest, end_slow
 from api.http.arguments import MAX_BODY_BYTES, too_large_body
 from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error, unavailable
 from api.http.request import WsgiApplication
@@ -127,8 +127,7 @@ class Server:
         wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
         now = time.monotonic()
         connections = self._connections()
-        end_largest(connections, _MOST_BYTES)
-        self._waiting_bytes = waiting_bytes(connections)
+        self._waiting_bytes = end_largest(connections, _MOST_BYTES)
         crowded = len(self._channels) > _CONNECTIONS - _ROOM
         if crowded or now - self._looked_at >= _TURN_SECONDS:
             self._looked_at = now

@@ -263,8 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--now",
         metavar="CLUSTER",
-        help="ask the scraper that runs already for a round of this cluster now, and wait for it; "
-        "ends the pause after failures",
+        help="wait for the running scraper's next round of this cluster; in a pause after failures "
+        "the scraper ends the pause and begins the round at once",
     )
     command("serve", _serve, "Run the REST API.")
     replayed = command(

@@ -126,13 +126,16 @@ def scrape_once(settings: Settings, store: Store) -> int:
 def scrape_now(settings: Settings, store: Store, cluster_name: str) -> int:
     """Ask the daemon that scrapes a cluster for a round now, and wait for it; 0 if it went well.
 
-    The daemon ends the pause that failures have brought about.  Without a pause its next round
-    comes within ``jobs_interval``.
+    In a pause after failures the daemon ends the pause, so that the round begins at once.  Without
+    a pause the next round comes within ``jobs_interval``.
     """
-    cluster = _cluster(settings, cluster_name, "--now")
+    cluster = named_cluster(settings, cluster_name, "--now")
     before = _last_attempt(store, cluster_name)
     if not request_round(store, cluster_name):
-        raise CommandError(f"--now {cluster_name}: no scraper has ever tried this cluster")
+        raise CommandError(
+            f"--now {cluster_name}: no scraper has ever tried this cluster; "
+            "start `clockwork scrape` first"
+        )
     say(f"{cluster_name}: waiting for the next round of its jobs")
     gives_up = time.monotonic() + cluster.jobs_interval + cluster.round_timeout
     while (after := _last_attempt(store, cluster_name)) == before:
@@ -170,7 +173,8 @@ def _scrapers(settings: Settings, store: Store) -> list[ClusterScraper]:
     ]
 
 
-def _cluster(settings: Settings, name: str, option: str = "--cluster") -> ClusterSettings:
+def named_cluster(settings: Settings, name: str, option: str) -> ClusterSettings:
+    """Return the cluster that *option* names. Raises CommandError."""
     if name not in settings.clusters:
         known = ", ".join(settings.clusters) or "none"
         raise CommandError(f"{option} {name}: not in the configuration; it names: {known}")

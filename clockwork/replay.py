@@ -11,7 +11,14 @@ from pathlib import Path
 
 import orjson
 
-from clockwork.commands import SOME_IN_QUARANTINE, CommandError, chunks, naming, say
+from clockwork.commands import (
+    SOME_IN_QUARANTINE,
+    CommandError,
+    chunks,
+    named_cluster,
+    naming,
+    say,
+)
 from config import ClusterSettings, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
@@ -50,7 +57,7 @@ def replay(
     *force* leaves out the comparison with what the cluster has.  Raises CommandError, FileError,
     ReplayRefused and pymongo's errors.
     """
-    cluster = _cluster(settings, cluster_name)
+    cluster = named_cluster(settings, cluster_name, "--cluster")
     given = _given(files)
     lease = Lease(store, cluster.name, settings.scraper.lease)
     status = 0
@@ -88,7 +95,7 @@ def replay_dry(settings: Settings, cluster_name: str, files: Mapping[str, Path |
 
     Raises CommandError and FileError.
     """
-    cluster = _cluster(settings, cluster_name)
+    cluster = named_cluster(settings, cluster_name, "--cluster")
     status = 0
     for kind, path in _given(files):
         counts = RoundCounts()
@@ -161,13 +168,6 @@ def _report(path: Path, counts: RoundCounts) -> int:
     for reason, count in sorted(counts.reasons.items()):
         say(f"{path}: {count} quarantined: {reason}")
     return SOME_IN_QUARANTINE if counts.set_aside else 0
-
-
-def _cluster(settings: Settings, name: str) -> ClusterSettings:
-    if name not in settings.clusters:
-        known = ", ".join(settings.clusters) or "none"
-        raise CommandError(f"--cluster {name}: not in the configuration; it names: {known}")
-    return settings.clusters[name]
 
 
 def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:

@@ -148,7 +148,7 @@ class Accounting:
         counts = take_accounted(self._store, self._cluster, latest(jobs), self._write)
         if counts:
             logger.info(
-                "sacct told of jobs",
+                "jobs added or completed from sacct",
                 extra={"cluster": self._cluster.name, "window": list(window), "changes": counts},
             )
         try:
@@ -184,7 +184,7 @@ class Accounting:
         self._ledger.change(int(self._clock()), lambda before: before.without_accounting(error))
         self._tell_once(
             logging.WARNING,
-            f"sacct: {error}. Until sacct tells, jobs stay unknown that end while the cluster is "
+            f"sacct: {error}. Until sacct answers, jobs stay unknown that end while the cluster is "
             f"not scraped for {purge_seconds:g} s (MinJobAge)",
         )
 
@@ -192,7 +192,7 @@ class Accounting:
         self._note(ok=True)
         self._ledger.change(int(self._clock()), Coverage.with_accounting)
         if self._told:
-            logger.info("sacct tells again", extra={"cluster": self._cluster.name})
+            logger.info("sacct answers again", extra={"cluster": self._cluster.name})
             self._told = False
 
     def _note(self, *, ok: bool) -> None:

@@ -29,15 +29,9 @@ from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
-from scraper.inquiry import ClusterInquiry, ask_for_list
-from scraper.slurm_commands import (
-    first_release_show_command,
-    new_seal,
-    show_command,
-    time_format_line,
-)
+from scraper.inquiry import ClusterInquiry, ask_for_list, run_show
+from scraper.slurm_commands import new_seal
 from scraper.slurm_watch import SlurmWatch
-from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
 from scraper.ssh.errors import (
@@ -215,7 +209,9 @@ class ClusterScraper:
             raise RoundAbandoned(self.cluster.name, "the scraper stops")
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
-        run = self._run_show(connection, kind, seal)
+        run = run_show(
+            connection, self.cluster.scontrol, kind, seal, seal_on_stdin=self._seal_on_stdin
+        )
         inquiry = ClusterInquiry(
             connection,
             self.cluster.name,
@@ -240,20 +236,14 @@ class ClusterScraper:
             return self._ask(connection, kind)
         except SealMissing:
             logger.warning(
-                "scontrol ignores SLURM_TIME_FORMAT here: forged records are harder to tell, and "
-                "times in the hour that comes twice are taken for the first",
+                "scontrol ignores SLURM_TIME_FORMAT here: forged records are harder to detect, and "
+                "times in the repeated hour in autumn are read as the first hour. Remove a wrapper "
+                "around scontrol, or set second_list = true",
                 extra={"cluster": self.cluster.name},
             )
             self._sealed = False
             return self._ask(self._connect(), kind)
         return counts, run.stdout_bytes
-
-    def _run_show(self, connection: Connection, kind: Kind, seal: str) -> CommandRun:
-        """Return the run that shows all records of *kind*; without a seal its times lack it."""
-        scontrol, what = self.cluster.scontrol, kind.table.kind
-        if self._seal_on_stdin:
-            return connection.run(show_command(scontrol, what), time_format_line(seal))
-        return connection.run(first_release_show_command(scontrol, what, seal))
 
     def _use_first_release_command(self) -> None:
         """Ask as the first release did, on this connection, and warn once."""

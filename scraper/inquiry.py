@@ -1,15 +1,37 @@
-"""Ask a cluster about the jobs whose records an output leaves in doubt."""
+"""Ask a cluster for all records of a kind, and about the jobs that an output leaves in doubt."""
 
 import logging
 from collections.abc import Mapping
 
 from ingest.reading.records import Answer, NotAsked
 from ingest.reading.squeue_check import ListUnreadable, read_list
-from scraper.slurm_commands import list_command, new_seal, show_job_command, time_format_line
+from ingest.slurm.kinds import Kind
+from scraper.slurm_commands import (
+    first_release_show_command,
+    list_command,
+    new_seal,
+    show_command,
+    show_job_command,
+    time_format_line,
+)
+from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import CommandFailed, NotAnswered
 
 logger = logging.getLogger(__name__)
+
+
+def run_show(
+    connection: Connection, scontrol: str, kind: Kind, seal: str, *, seal_on_stdin: bool
+) -> CommandRun:
+    """Return the run that shows all records of *kind*; an empty *seal* leaves the times without.
+
+    *seal_on_stdin* is False for a login host that allows only the first release's commands.
+    """
+    what = kind.table.kind
+    if seal_on_stdin:
+        return connection.run(show_command(scontrol, what), time_format_line(seal))
+    return connection.run(first_release_show_command(scontrol, what, seal))
 
 
 def ask_for_list(connection: Connection, cluster_name: str, scontrol: str) -> dict[str, str]:

@@ -63,13 +63,18 @@ def is_doubtful(missing: Missing) -> bool:
     return missing.listed == 0 or (missing.lost > 0 and missing.most)
 
 
+def hidden_jobs(cpus: int) -> str:
+    """Return what is wrong where no job is listed and the nodes show *cpus* allocated CPUs."""
+    return (
+        f"scontrol lists no job, yet the nodes show {cpus} allocated CPUs: jobs seem to be hidden "
+        f"from the login user. {WHAT_TO_DO}"
+    )
+
+
 def why_not_believed(missing: Missing, evidence: Evidence) -> str | None:
     """Return why the jobs have not ended although the output lacks them; None to believe it."""
     if missing.listed == 0 and evidence.allocated_cpus:
-        return (
-            f"scontrol lists no job, yet the nodes show {evidence.allocated_cpus} allocated CPUs: "
-            f"jobs seem to be hidden from the login user. {WHAT_TO_DO}{_NOTHING_DONE}"
-        )
+        return hidden_jobs(evidence.allocated_cpus) + _NOTHING_DONE
     if missing.listed == 0 and missing.lost and evidence.jobs_are_private:
         return (
             f"scontrol lists no job, {missing.lost} were unfinished, and PrivateData of slurm.conf "

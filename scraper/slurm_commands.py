@@ -63,7 +63,7 @@ def show_job_command(scontrol: str, job_id: str) -> str:
     """
     if not _JOB_ID.fullmatch(job_id):
         raise ValueError(f"{job_id!r} is no job id: expected 1 to 10 digits")
-    return f"sh -c '{_READ_TIME_FORMAT} {scontrol} -a show job {job_id}'"
+    return show_command(scontrol, f"job {job_id}")
 
 
 def first_release_show_command(scontrol: str, what: str, seal: str) -> str:
@@ -79,8 +79,7 @@ def list_command(scontrol: str) -> str:
 
     squeue is taken from the folder of *scontrol*.
     """
-    folder = scontrol.rpartition("/")
-    return f"{folder[0]}{folder[1]}squeue -h -a -t all -o %A:%U"
+    return f"{_beside(scontrol, 'squeue')} -h -a -t all -o %A:%U"
 
 
 def accounted_command(scontrol: str, job_ids: Iterable[str]) -> str:
@@ -102,6 +101,11 @@ def ended_command(scontrol: str, start: int, end: int) -> str:
 
 
 def _sacct(scontrol: str, which: str) -> str:
-    folder = scontrol.rpartition("/")
-    sacct = f"{folder[0]}{folder[1]}sacct"
+    sacct = _beside(scontrol, "sacct")
     return f"sh -c '{_READ_TIME_FORMAT} {sacct} -n -P -X -D -a --local -o {FIELDS} {which}'"
+
+
+def _beside(scontrol: str, program: str) -> str:
+    """Return the name or full path of *program*, which is in the folder of *scontrol*."""
+    folder, slash, _ = scontrol.rpartition("/")
+    return f"{folder}{slash}{program}"

@@ -37,6 +37,20 @@ def ask_configuration(connection: Connection, cluster: ClusterSettings) -> Slurm
         raise NotAnswered(cluster.name, f"{command!r}: {error}") from error
 
 
+def why_ends_are_missed(jobs_interval: float, purge_seconds: float) -> str | None:
+    """Return why rounds every *jobs_interval* seconds miss the end of jobs; None if they do not.
+
+    *purge_seconds* is Slurm's MinJobAge.
+    """
+    if jobs_interval < purge_seconds:
+        return None
+    return (
+        f"slurmctld forgets finished jobs after MinJobAge, {purge_seconds:g} s: the end of jobs is "
+        f"missed with a jobs_interval of {jobs_interval:g} s. Lower jobs_interval or raise "
+        "MinJobAge"
+    )
+
+
 class SlurmWatch:
     """What is known of one cluster's slurmctld, from round to round."""
 
@@ -75,14 +89,8 @@ class SlurmWatch:
             logger.warning("Slurm's configuration was not read: %s", error.message, extra=where)
             return
         self._read_at = time.monotonic() + READ_SECONDS
-        if self._cluster.jobs_interval >= self.purge_seconds:
-            logger.warning(
-                "slurmctld forgets finished jobs after MinJobAge, %g s: the end of jobs is missed "
-                "with a jobs_interval of %g s. Lower jobs_interval or raise MinJobAge",
-                self.purge_seconds,
-                self._cluster.jobs_interval,
-                extra=where,
-            )
+        if missed := why_ends_are_missed(self._cluster.jobs_interval, self.purge_seconds):
+            logger.warning("%s", missed, extra=where)
 
     def check(self, connection: Connection, listed: int, expected: int, lost: int) -> None:
         """Raise `JobsMissing` when a complete output lacks jobs that have not ended.

@@ -15,27 +15,19 @@ from typing import Literal
 from config import ClusterSettings
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record
-from ingest.reading.squeue_check import ListUnreadable, read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.slurm.sacct import AccountingUnreadable, read_jobs
 from scraper.cluster_round import OLD_FORCED_COMMAND
-from scraper.missing_jobs import WHAT_TO_DO
-from scraper.slurm_commands import (
-    accounted_command,
-    first_release_show_command,
-    list_command,
-    new_seal,
-    show_command,
-    time_format_line,
-)
+from scraper.inquiry import ask_for_list, run_show
+from scraper.missing_jobs import hidden_jobs
+from scraper.slurm_commands import accounted_command, new_seal, time_format_line
 from scraper.slurm_configuration import SlurmConfiguration
-from scraper.slurm_watch import ask_configuration
+from scraper.slurm_watch import ask_configuration, why_ends_are_missed
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
 
 _ALLOCATED = re.compile(rb"^ *CPUAlloc=([0-9]+)", re.MULTILINE)
 _TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4})"
-_UNREADABLE = (NoAnswer, ListUnreadable, AccountingUnreadable)
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def try_cluster(cluster: ClusterSettings) -> Iterator[Finding]:
                 yield from look()
             except ScrapeError as error:
                 yield Finding(part, "failed", error.message)
-            except _UNREADABLE as error:
+            except AccountingUnreadable as error:
                 yield Finding(part, "failed", str(error))
     finally:
         trial.close()
@@ -127,12 +119,7 @@ class _Trial:
     def _try_jobs(self) -> Iterator[Finding]:
         self._jobs = self._show(JOBS)
         if not self._jobs.ids and not self._jobs.unread and (cpus := self._allocated_cpus()):
-            yield Finding(
-                "jobs",
-                "failed",
-                f"scontrol lists no job, yet the nodes show {cpus} allocated CPUs: jobs seem to be "
-                f"hidden from the login user. {WHAT_TO_DO}",
-            )
+            yield Finding("jobs", "failed", hidden_jobs(cpus))
         else:
             yield Finding("jobs", "ok", self._jobs.count("jobs"))
 
@@ -145,8 +132,9 @@ class _Trial:
             yield Finding(
                 "time zone",
                 "warning",
-                "scontrol ignores SLURM_TIME_FORMAT: forged records are harder to tell, and the "
-                "time zone can't be compared",
+                "scontrol ignores SLURM_TIME_FORMAT: forged records are harder to detect, and the "
+                "time zone can't be compared. Remove a wrapper around scontrol, or set "
+                "second_list = true",
             )
             return
         times = [
@@ -185,15 +173,9 @@ class _Trial:
         yield from self._judge(part, configuration)
 
     def _judge(self, part: str, configuration: SlurmConfiguration) -> Iterator[Finding]:
-        interval, purge = self._cluster.jobs_interval, configuration.purge_seconds
-        if interval >= purge:
-            yield Finding(
-                part,
-                "warning",
-                f"slurmctld forgets finished jobs after MinJobAge, {purge:g} s: the end of jobs is "
-                f"missed with a jobs_interval of {interval:g} s. Lower jobs_interval or raise "
-                "MinJobAge",
-            )
+        purge = configuration.purge_seconds
+        if missed := why_ends_are_missed(self._cluster.jobs_interval, purge):
+            yield Finding(part, "warning", missed)
         else:
             yield Finding(part, "ok", f"finished jobs are shown for {purge:g} s (MinJobAge)")
         hidden = sorted(configuration.private_data & {"jobs", "nodes"})
@@ -207,15 +189,12 @@ class _Trial:
 
     def _try_squeue(self) -> Iterator[Finding]:
         try:
-            listed = read_list(
-                b"".join(self.connection().run(list_command(self._cluster.scontrol)))
-            )
-        except (ScrapeError, ListUnreadable) as error:
-            said = error.message if isinstance(error, ScrapeError) else str(error)
+            listed = ask_for_list(self.connection(), self._cluster.name, self._cluster.scontrol)
+        except ScrapeError as error:
             if self._cluster.second_list:
-                yield Finding("squeue", "failed", f"second_list is set, and {said}")
+                yield Finding("squeue", "failed", f"second_list is set, and {error.message}")
             else:
-                yield Finding("squeue", "warning", f"doubtful records stay unread: {said}")
+                yield Finding("squeue", "warning", f"doubtful records stay unread: {error.message}")
         else:
             yield Finding("squeue", "ok", f"{len(listed)} jobs")
 
@@ -241,12 +220,13 @@ class _Trial:
             return self._show(kind)
 
     def _read(self, kind: Kind, seal: str) -> _Shown:
-        scontrol, what = self._cluster.scontrol, kind.table.kind
-        connection = self.connection()
-        if self._seal_on_stdin:
-            run = connection.run(show_command(scontrol, what), time_format_line(seal))
-        else:
-            run = connection.run(first_release_show_command(scontrol, what, seal))
+        run = run_show(
+            self.connection(),
+            self._cluster.scontrol,
+            kind,
+            seal,
+            seal_on_stdin=self._seal_on_stdin,
+        )
         chunks: list[bytes] = []
 
         def kept() -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """``jobs/list``, ``jobs/one`` and ``jobs/history``: jobs as the scrapes left them."""
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING
@@ -19,15 +19,14 @@ from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.embedded_quirks import all_of
 
-_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 _MOST_FORMER_JOBS = 20
 
 JOBS = Kind(
     name="jobs",
     filters=JOB_FILTERS,
     sort_keys={
-        "submit_time": SortKey("cw.filters.submit_time", floor=_EARLIEST),
-        "finished_at": SortKey("cw.filters.finished_at", floor=_EARLIEST),
+        "submit_time": SortKey("cw.filters.submit_time", floor=queries.EARLIEST),
+        "finished_at": SortKey("cw.filters.finished_at", floor=queries.EARLIEST),
         "name": SortKey("slurm.name"),
     },
     sort_words="Jobs without a known submit time come before all others, unfinished jobs after the"

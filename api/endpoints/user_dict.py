@@ -83,7 +83,7 @@ def checked_pairs(value: Any) -> Pairs:
         raise ValueError(  # noqa: TRY004 - pydantic takes ValueError
             "must be a JSON object, or a string that encodes one"
         )
-    _check_keys(value, MOST_LEVELS)
+    _check_keys(value)
     if len(bson.encode(value)) > MOST_BYTES:
         raise ValueError(_too_large("has"))
     return value
@@ -93,16 +93,15 @@ def _too_large(what: str) -> str:
     return f"{what} more than {MOST_BYTES} bytes of BSON, the limit of a user dict"
 
 
-def _check_keys(value: Any, levels: int) -> None:
-    if not isinstance(value, dict | list):
-        return
-    if not levels:
-        raise ValueError(f"is nested deeper than {MOST_LEVELS} levels")
+def _check_keys(value: Any) -> None:
     if isinstance(value, dict):
         for key in value:
             _check_key(key)
-    for member in value.values() if isinstance(value, dict) else value:
-        _check_keys(member, levels - 1)
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    for member in value:  # no deeper than `read_json` allows
+        _check_keys(member)
 
 
 def _check_key(key: str) -> None:

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.schema.arguments import Reads, several
-
-Document = dict[str, Any]
+from ingest.database.store import Document
 
 MOST_FIELDS = 50
 LONGEST_KEY = 1024
@@ -36,8 +35,6 @@ class Fields:
     cw_keys_on_request: tuple[str, ...] = ()
     """The keys of ``cw`` that are shown only where they are asked for by name."""
     paths: tuple[tuple[str, str | None], ...] | None = None
-    left_out: tuple[str, ...] = ("filters", "history")
-    """Keys of ``cw`` that are not shown with all the others; ``filters`` never is."""
 
     def projection(self, also: str | None = None) -> Document | None:
         """Return what Mongo is asked for: the fields, and the value at the path *also*.
@@ -56,8 +53,8 @@ class Fields:
         """Return the fields of a document that Mongo gave; a part that is missing is empty."""
         if self.paths is None:
             shown = {part: document.get(part, {}) for part in self.parts}
-            for left_out in self.left_out:
-                shown["cw"].pop(left_out, None)
+            for hidden in ("filters", *self.cw_keys_on_request):
+                shown["cw"].pop(hidden, None)
             return shown
         shown = {}
         for part, key in self.paths:
@@ -80,7 +77,7 @@ JOB_FIELDS = Fields(
     cw_keys_on_request=("history",),
 )
 NODE_FIELDS = Fields(("slurm", "cw"), cw_keys=("first_seen", "last_changed", "vanished"))
-FORMER_JOB_FIELDS = Fields(JOB_FIELDS.parts, JOB_FIELDS.cw_keys, left_out=("filters",))
+FORMER_JOB_FIELDS = Fields(JOB_FIELDS.parts, JOB_FIELDS.cw_keys)
 
 
 def fields_argument(every: Fields, example: Sequence[str]) -> Any:

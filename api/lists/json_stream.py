@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from api.http.json_text import json_bytes, json_line
+from ingest.database.store import Document
 
-Document = dict[str, Any]
 Shown = Callable[[Document], Document]
 """Makes of a document what leaves the API."""
 

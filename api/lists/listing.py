@@ -27,7 +27,7 @@ from api.http.json_text import json_response
 from api.http.request import JSON, Header, Response
 from api.lists.fields import Fields, fields_argument
 from api.lists.filters import ListFilter, filter_arguments
-from api.lists.json_stream import Document, json_lines, json_list
+from api.lists.json_stream import json_lines, json_list
 from api.lists.paging import (
     MOST_ON_A_PAGE,
     Order,
@@ -44,6 +44,7 @@ from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_tokens
 from ingest.database.embedded_quirks import all_of
+from ingest.database.store import Document
 
 NDJSON = "application/x-ndjson"
 

@@ -21,8 +21,7 @@ from api.http.etags import EPOCH, milliseconds
 from api.http.problems import Problem, bad_request
 from api.lists.queries import Filter
 from api.schema.arguments import Reads
-
-Document = dict[str, Any]
+from ingest.database.store import Document
 
 MOST_ON_A_PAGE = 1000
 """A page is in memory as a whole."""

@@ -14,7 +14,7 @@ from bson import decode_all
 from bson.codec_options import CodecOptions
 from pymongo.cursor import Cursor
 
-Document = dict[str, Any]
+from ingest.database.store import Document
 
 DOCUMENTS_PER_BATCH = 200
 """A list has one decoded batch in memory, and the bytes of the batches that wait."""

@@ -19,7 +19,8 @@ Filter = dict[str, Any]
 CLUSTER_PATH = "slurm.cluster_name"
 FINISHED_PATH = "cw.filters.finished_at"
 
-_EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
+"""The first moment that there is."""
 
 
 def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
@@ -80,7 +81,7 @@ def before(now: datetime, seconds: int) -> datetime:
     try:
         return now - timedelta(seconds=seconds)
     except OverflowError:
-        return _EARLIEST
+        return EARLIEST
 
 
 def _of_cluster(cluster_name: str | None) -> Filter:

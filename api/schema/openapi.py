@@ -19,7 +19,7 @@ from api.http.arguments import FORM, MULTIPART
 from api.http.request import JSON
 from api.schema import documents
 from api.schema.arguments import AlsoNamed, Arguments, Name, Schema, names_of
-from api.schema.endpoint import Endpoint
+from api.schema.endpoint import BASE, Endpoint
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -157,7 +157,7 @@ def _operation(endpoint: Endpoint, path: str, made: Mapping[Any, Schema]) -> Sch
 
 
 def _operation_id(path: str) -> str:
-    name = path.removeprefix("/api/v1/cluster/").removesuffix(".json")
+    name = path.removeprefix(BASE).removesuffix(".json")
     return name.rpartition("/")[2] if name.startswith("/") else name.replace("/", "_")
 
 

@@ -9,6 +9,14 @@ from ingest.slurm.tres import Tres, read_tres
 TRES_SUMS = ("cpus", "allocated_cpus", "nodes_without_tres")
 
 
+def by_state(counts: Counts) -> dict[str, int]:
+    """Return the jobs or nodes of a census by state, sorted; the state comes first in each key."""
+    states: Counter[str] = Counter()
+    for (state, *_), count in counts.items():
+        states[state] += count
+    return dict(sorted(states.items()))
+
+
 def jobs_by_partition(jobs: Counts) -> Counts:
     """Return the jobs of a census by (partition, state).
 

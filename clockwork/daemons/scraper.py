@@ -63,7 +63,7 @@ class ScrapeDaemon:
             tell_stopping()
             self._retention.stop()
             if not self._schedule.stop():
-                logger.warning("a thread that hangs is ended with the process")
+                logger.warning("a thread did not end in time; the process exits anyway")
                 logging.shutdown()
                 os._exit(0)
 

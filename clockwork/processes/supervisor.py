@@ -178,7 +178,7 @@ class Supervisor:
         watched.look_due = time.monotonic() + LOOK_SECONDS
         if was_broken and watched.found_broken:
             logger.error(
-                "%s (pid %d) runs and can't do its work; it is killed%s",
+                "%s (pid %d) is running but not ready; the supervisor kills it%s",
                 *(child.spec.name, child.pid, child.last_words()),
             )
             child.kill()

@@ -158,10 +158,10 @@ class Fake:
 )
 def test_which_responses_are_ended(sizes: list[int], most: int, closed: list[int]) -> None:
     connections: Any = [Fake(size) for size in sizes]
-    end_largest(connections, most)
+    left = end_largest(connections, most)
     ended = [size for size, each in zip(sizes, connections, strict=True) if each.closed]
     assert sorted(ended) == sorted(closed)
-    assert waiting_bytes(connections) == sum(sizes) - sum(closed)
+    assert left == waiting_bytes(connections) == sum(sizes) - sum(closed)
 
 
 @pytest.mark.parametrize(

@@ -693,7 +693,10 @@ def test_a_round_that_nobody_can_make(
     assert run("scrape", "--now", "narval") == 2
     assert "--now narval: not in the configuration" in capsys.readouterr().err
     assert run("scrape", "--now", "mila") == 2
-    assert "no scraper has ever tried this cluster" in capsys.readouterr().err
+    assert (
+        "no scraper has ever tried this cluster; start `clockwork scrape` first"
+        in capsys.readouterr().err
+    )
     assert run("scrape", "--once") == 0
     path = hosts.path
     path.write_text(

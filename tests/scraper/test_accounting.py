@@ -292,7 +292,7 @@ def test_a_sacct_that_tells_again(
     cluster.fails = None
     caplog.set_level(logging.INFO, "scraper.accounting")
     later.round(after=10)
-    assert [record.message for record in caplog.records][-1] == "sacct tells again"
+    assert [record.message for record in caplog.records][-1] == "sacct answers again"
     found = coverage(store)
     assert (found["missing_seconds"], found["accounting"]) == (0, True)
     assert found["accounting_error"] is None

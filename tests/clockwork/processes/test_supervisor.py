@@ -242,7 +242,8 @@ def test_one_that_is_found_broken_twice_is_killed_and_started_again(tmp_path: Pa
     ]"""
     with supervised(processes, tmp_path, looks=0.1) as service:
         first = service.up("one")
-        assert service.line(f"ERROR one (pid {first}) runs and can't do its work; it is killed")
+        broken = f"ERROR one (pid {first}) is running but not ready; the supervisor kills it"
+        assert service.line(broken)
         assert service.up("one") != first
 
 
