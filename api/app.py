@@ -15,7 +15,7 @@ from http import HTTPStatus
 import bottle
 
 from api.auth import Auth
-from api.endpoints import clusters, health, jobs, manual, metrics, nodes, user_dict
+from api.endpoints import account, clusters, health, jobs, manual, metrics, nodes, user_dict
 from api.endpoints.page import page_files
 from api.http.cors import allow_origins
 from api.http.etags import answer_unchanged
@@ -43,6 +43,7 @@ ENDPOINTS = (
     jobs.job_history,
     nodes.node_history,
     clusters.list_clusters,
+    account.whoami,
     metrics.metrics,
     health.healthz,
     health.readyz,

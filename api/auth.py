@@ -82,7 +82,7 @@ class Auth:
                     f"{user.mila_email_username!r} may read but not write:"
                     f" its role is {user.role!r}",
                 )
-            return handler(replace(request, user=user))
+            return handler(replace(request, user=user, token=caller.token))
 
         return answer
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
 
 JSON = "application/json"
@@ -27,6 +28,8 @@ class Request:
     environ: Environ
     user: User | None = None
     """The account that makes the request; None where nobody has shown a token (yet)."""
+    token: Token | None = None
+    """The token of the request."""
 
     @property
     def method(self) -> str:

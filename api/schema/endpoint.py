@@ -26,6 +26,7 @@ from api.http.request import JSON, Request, Response
 from api.schema.arguments import Arguments, NoArguments, names_of, read_arguments
 from api.stats.census import ClusterStats
 from config.settings import JobsVisible
+from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
 from ingest.database.store import Store
 
@@ -67,6 +68,13 @@ class Context:
         if self.request.user is None:
             raise LookupError("an endpoint for everyone asks for the user")
         return self.request.user
+
+    @property
+    def token(self) -> Token:
+        """The token of the request. Raises LookupError where everyone may ask."""
+        if self.request.token is None:
+            raise LookupError("an endpoint for everyone asks for the token")
+        return self.request.token
 
 
 @dataclass(frozen=True)

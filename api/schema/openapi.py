@@ -97,7 +97,7 @@ def description(endpoints: Iterable[Endpoint], extra_schemas: Schema) -> Schema:
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {"basic": []}],
-        "tags": [{"name": name} for name in ("jobs", "nodes", "clusters", "service")],
+        "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in endpoints)],
         "paths": paths,
         "components": {
             "schemas": schemas | extra_schemas,

@@ -107,6 +107,10 @@ def _figures(_who: str, answer: Answer) -> str:
     return "all figures" if answer.body.startswith(b"# HELP clockwork_") else "?"
 
 
+def _account(who: str, answer: Answer) -> str:
+    return "the account" if answer.json["mila_email_username"].startswith(f"{who}@") else "?"
+
+
 READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/list": ("", _of_jobs),
     "GET jobs/one": (f"job_id={ITS_ID}", _of_one_job),
@@ -117,6 +121,7 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/history": (f"job_id={ITS_ID}", _history),
     "GET nodes/history": ("name=cn-a002", _node_history),
     "GET clusters/list": ("", _counts),
+    "GET whoami": ("", _account),
     "GET /metrics": ("", _figures),
 }
 """The query for a request, and what its 200 amounts to; without a line here, the status counts."""
