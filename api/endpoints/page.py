@@ -1,16 +1,17 @@
-"""Serve the page for people: the files of ``api/page``, as they are, and no other file.
+"""Serve the page for people: the files in and below ``api/page``, as they are, and no other file.
 
 The page is a client of the API like any other: its files hold nothing worth a token and go to
 everyone.  The browser asks each time whether a file has changed (ETag), so that a new release of
 the service never meets an old script.
 """
 
-from importlib.resources import files
+from pathlib import Path
 
 from api.http.etags import body_digest, weak_tag
 from api.http.request import Handler, Request, Response
 from api.http.security_headers import page_headers
 
+FOLDER = Path(__file__).parents[1] / "page"
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -34,14 +35,19 @@ _HEADERS = (
 
 
 def page_files() -> dict[str, Handler]:
-    """Return a handler for ``/``, and for ``/page/<name>`` of each file of the page."""
+    """Return a handler for ``/``, and for ``/page/<path>`` of each file of the page."""
     handlers = {}
-    for entry in files("api").joinpath("page").iterdir():
-        content_type = CONTENT_TYPES.get(entry.name.rpartition(".")[2])
+    for path in FOLDER.rglob("*.*"):
+        content_type = CONTENT_TYPES.get(path.suffix.removeprefix("."))
         if content_type is not None:
-            path = "/" if entry.name == "index.html" else f"/page/{entry.name}"
-            handlers[path] = _handler(entry.read_bytes(), content_type)
+            handlers[address(path)] = _handler(path.read_bytes(), content_type)
     return handlers
+
+
+def address(path: Path) -> str:
+    """Return the path of the URL at which a file of the page is served."""
+    name = path.relative_to(FOLDER).as_posix()
+    return "/" if name == "index.html" else f"/page/{name}"
 
 
 def _handler(content: bytes, content_type: str) -> Handler:

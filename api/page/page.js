@@ -1,16 +1,16 @@
 // The page: who is signed in, which view is open, and the turn that keeps it fresh.
 
-import { hashOf, readHash } from "./address.js";
-import { Away, Client, Problem } from "./client.js";
-import { element, refill } from "./elements.js";
-import { jobView } from "./job.js";
-import { jobsView } from "./jobs.js";
-import { nodeView } from "./node.js";
-import { nodesView } from "./nodes.js";
-import { overview } from "./overview.js";
-import { forget, keep, token } from "./session.js";
-import { signInForm } from "./sign_in.js";
-import { tick } from "./text.js";
+import { hashOf, readHash } from "./frame/address.js";
+import { Away, Client, Problem } from "./frame/client.js";
+import { element, refill } from "./parts/elements.js";
+import { jobView } from "./views/job.js";
+import { jobsView } from "./views/jobs.js";
+import { nodeView } from "./views/node.js";
+import { nodesView } from "./views/nodes.js";
+import { overview } from "./views/overview.js";
+import { forget, keep, token } from "./frame/session.js";
+import { signInForm } from "./frame/sign_in.js";
+import { tick } from "./words/text.js";
 
 const SECONDS_BETWEEN_TURNS = 15;
 const MOST_SECONDS_BETWEEN_TURNS = 120;

@@ -52,17 +52,17 @@ def call(browser: Browser, module: str, expression: str, *arguments: Any) -> Any
     ],
 )
 def test_addresses(browser: Browser, hash_text: str, view: str, arguments: dict[str, str]) -> None:
-    read = call(browser, "address", "m.readHash(a[0])", hash_text)
+    read = call(browser, "frame/address", "m.readHash(a[0])", hash_text)
     assert read == {"view": view, "args": arguments}
-    again = call(browser, "address", "m.readHash(m.hashOf(a[0].view, a[0].args))", read)
+    again = call(browser, "frame/address", "m.readHash(m.hashOf(a[0].view, a[0].args))", read)
     assert again == {"view": view, "args": {key: v for key, v in arguments.items() if v}}
 
 
 def test_several_values(browser: Browser) -> None:
     values = ["a", "b,c", "d\\", "\\,", "é 𝛌", ",,", "e\nf"]
-    written = call(browser, "address", "a.map(m.oneValue).join(',')", *values)
+    written = call(browser, "frame/address", "a.map(m.oneValue).join(',')", *values)
     assert written.startswith("a,b\\,c,d\\\\,")
-    assert call(browser, "address", "m.severalValues(a[0])", written) == values
+    assert call(browser, "frame/address", "m.severalValues(a[0])", written) == values
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,14 @@ def test_several_values(browser: Browser) -> None:
     ],
 )
 def test_words(browser: Browser, expression: str, said: str | None) -> None:
-    assert call(browser, "text", expression) == said
+    assert call(browser, "words/text", expression) == said
 
 
 def segments(browser: Browser, counts: list[int], most: int = 0) -> list[dict[str, float]]:
     parts = [{"count": count} for count in counts]
-    drawn: list[dict[str, float]] = call(browser, "drawing", "m.segments(a[0], a[1])", parts, most)
+    drawn: list[dict[str, float]] = call(
+        browser, "parts/drawing", "m.segments(a[0], a[1])", parts, most
+    )
     return drawn
 
 
@@ -117,12 +119,12 @@ def test_segments_fill_the_line(browser: Browser) -> None:
 def test_tres_as_the_ingest_reads_it(browser: Browser) -> None:
     texts = sorted({text for path in DUMPS.rglob("nodes_*.txt") for text in tres_in(path)})
     assert len(texts) > 20
-    read = call(browser, "tres", "a.map(m.readTres)", *texts)
+    read = call(browser, "slurm/tres", "a.map(m.readTres)", *texts)
     for text, found in zip(texts, read, strict=True):
         known = read_tres(text) or Tres()
         assert found["cpus"] == (known.cpus or 0), text
-    assert call(browser, "tres", "m.readTres('cpu=1,mem=1.5G').memory") == 1536
-    assert call(browser, "tres", "m.readTres(null)") == {"cpus": 0, "memory": 0}
+    assert call(browser, "slurm/tres", "m.readTres('cpu=1,mem=1.5G').memory") == 1536
+    assert call(browser, "slurm/tres", "m.readTres(null)") == {"cpus": 0, "memory": 0}
 
 
 def test_gpus_as_the_ingest_counts_them(browser: Browser) -> None:
@@ -131,7 +133,7 @@ def test_gpus_as_the_ingest_counts_them(browser: Browser) -> None:
         nodes += [{"gres": text}, {"cfg_tres": "cpu=1", "gres": text, "gres_used": "gpu:1(IDX:0)"}]
     nodes += [{"cfg_tres": "gres/gpu:a=2,gres/gpu:b=1", "alloc_tres": text} for text in (None, "")]
     nodes += [{"cfg_tres": "gres/gpu=4", "gres": "gpu:4"}, {"gres": "gpux:4"}, {"gres": None}]
-    read = call(browser, "tres", "a.map(m.nodeGpus)", *nodes)
+    read = call(browser, "slurm/tres", "a.map(m.nodeGpus)", *nodes)
     assert {"total": 4, "allocated": None} in read
     for slurm, found in zip(nodes, read, strict=True):
         gpus = node_gpus(slurm)
@@ -152,11 +154,11 @@ def tres_in(path: Path) -> set[str]:
 
 
 def test_states(browser: Browser) -> None:
-    finished = call(browser, "states", "a.map(m.isFinished)", *sorted(FINISHED_STATES))
+    finished = call(browser, "slurm/states", "a.map(m.isFinished)", *sorted(FINISHED_STATES))
     assert finished == [True] * len(FINISHED_STATES)
     unfinished = ["PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "", None, "constructor"]
-    assert not any(call(browser, "states", "a.map(m.isFinished)", *unfinished))
-    tones = call(browser, "states", "a.map(m.jobTone)", "RUNNING", "FAILED", "NEW_ONE", None)
+    assert not any(call(browser, "slurm/states", "a.map(m.isFinished)", *unfinished))
+    tones = call(browser, "slurm/states", "a.map(m.jobTone)", "RUNNING", "FAILED", "NEW_ONE", None)
     assert tones == ["go", "bad", "off", "off"]
     nodes = {
         "IDLE": "good",
@@ -170,7 +172,7 @@ def test_states(browser: Browser) -> None:
         "MIXED+NOT_RESPONDING": "bad",
         "SOMETHING": "off",
     }
-    assert call(browser, "states", "a.map(m.nodeTone)", *nodes) == list(nodes.values())
+    assert call(browser, "slurm/states", "a.map(m.nodeTone)", *nodes) == list(nodes.values())
 
 
 def test_run_times(browser: Browser) -> None:
@@ -182,7 +184,7 @@ def test_run_times(browser: Browser) -> None:
 
     def run_time(state: str, start: str = start, **cw: str) -> float | None:
         job = {"slurm": {"job_state": state, "start_time": start, "end_time": end}, "cw": cw}
-        seconds: float | None = call(browser, "job_facts", f"m.runTime(a[0], {now})", job)
+        seconds: float | None = call(browser, "slurm/job_facts", f"m.runTime(a[0], {now})", job)
         return seconds
 
     assert run_time("RUNNING") == 3600
@@ -196,8 +198,10 @@ def test_run_times(browser: Browser) -> None:
 
 def test_links_and_questions(browser: Browser) -> None:
     link = '</a/b?limit=2&cursor=x%2Cy>; rel="next"'
-    assert call(browser, "client", "m.nextPage(a[0]).get('cursor')", link) == "x,y"
+    assert call(browser, "frame/client", "m.nextPage(a[0]).get('cursor')", link) == "x,y"
     for other in (None, "", '</a>; rel="prev"', "</a>"):
-        assert call(browser, "client", "m.nextPage(a[0])", other) is None
-    asked = call(browser, "client", "m.addressOf('jobs/list', a[0])", {"user": "a&b", "name": ""})
+        assert call(browser, "frame/client", "m.nextPage(a[0])", other) is None
+    asked = call(
+        browser, "frame/client", "m.addressOf('jobs/list', a[0])", {"user": "a&b", "name": ""}
+    )
     assert asked == "api/v1/cluster/jobs/list?user=a%26b"

@@ -2,29 +2,24 @@
 
 import re
 from collections.abc import Iterator
-from importlib.resources import files
 
 import pytest
 
 from api.app import build_app
-from api.endpoints.page import CONTENT_TYPES
+from api.endpoints.page import CONTENT_TYPES, FOLDER, address
 from ingest.database.store import connect
 from ingest.slurm.keys import JOB
 from tests.api.support.client import Client
 from tests.api.support.problems import assert_problem
 
-FILES = {entry.name: entry.read_text() for entry in files("api").joinpath("page").iterdir()}
+FILES = {path.relative_to(FOLDER).as_posix(): path.read_text() for path in FOLDER.rglob("*.*")}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 
 def test_every_duration_of_a_job_is_shown_as_a_duration() -> None:
-    [listed] = re.findall(r"const SECONDS_KEYS = new Set\(\[(.*?)\]\)", SCRIPTS["parts.js"])
+    [listed] = re.findall(r"const SECONDS_KEYS = new Set\(\[(.*?)\]\)", SCRIPTS["parts/parts.js"])
     durations = {key.document for key in JOB.keys.values() if key.value == "duration"}
     assert durations <= set(re.findall(r"\w+", listed))
-
-
-def address(name: str) -> str:
-    return "/" if name == "index.html" else f"/page/{name}"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +37,7 @@ def header_fields(client: Client, path: str, **headers: str) -> tuple[int, dict[
 
 def test_every_file_is_served_to_everyone(visitor: Client) -> None:
     for name, text in FILES.items():
-        status, fields, body = header_fields(visitor, address(name))
+        status, fields, body = header_fields(visitor, address(FOLDER / name))
 
         assert (status, body.decode()) == (200, text)
         assert fields["content-type"] == CONTENT_TYPES[name.rpartition(".")[2]]
@@ -60,12 +55,14 @@ def test_every_file_is_served_to_everyone(visitor: Client) -> None:
 def test_a_file_that_the_browser_has(visitor: Client) -> None:
     tags = set()
     for name in FILES:
-        _, fields, _ = header_fields(visitor, address(name))
+        _, fields, _ = header_fields(visitor, address(FOLDER / name))
         tags.add(fields["etag"])
         for known in (fields["etag"], f'"other", W/{fields["etag"]}'):
-            status, again, body = header_fields(visitor, address(name), If_None_Match=known)
+            status, again, body = header_fields(
+                visitor, address(FOLDER / name), If_None_Match=known
+            )
             assert (status, body, again["etag"]) == (304, b"", fields["etag"])
-        assert header_fields(visitor, address(name), If_None_Match='"other"')[0] == 200
+        assert header_fields(visitor, address(FOLDER / name), If_None_Match='"other"')[0] == 200
     assert len(tags) == len(FILES)
 
 
@@ -74,7 +71,13 @@ def test_a_file_that_the_browser_has(visitor: Client) -> None:
     [
         *("/page", "/page/", "/page/index.html", "/page/page.js/", "/page/PAGE.JS", "/index.html"),
         *("/page/../app.py", "/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//page.js"),
-        *("/page/.", "/page/page.js\0.css", "/page/\\..\\app.py", "/api/page/page.js"),
+        *(
+            "/page/.",
+            "/page/page.js\0.css",
+            "/page/frame",
+            "/page/\\..\\app.py",
+            "/api/page/page.js",
+        ),
     ],
 )
 def test_nothing_else_is_served(visitor: Client, path: str) -> None:
@@ -103,9 +106,12 @@ def test_no_text_can_become_markup() -> None:
 
 
 def test_every_module_is_used() -> None:
-    used: set[str] = set()
-    for text in FILES.values():
-        used.update(re.findall(r'(?:from "\./|src="page/)([\w.]+\.js)"', text))
+    used = set(re.findall(r'src="page/([\w./]+\.js)"', FILES["index.html"]))
+    for name, text in SCRIPTS.items():
+        for place in re.findall(r'from "(\.[\w./]+)"', text):
+            used.add(
+                (FOLDER / name).parent.joinpath(place).resolve().relative_to(FOLDER).as_posix()
+            )
     assert used == SCRIPTS.keys()
 
 

@@ -30,7 +30,7 @@ def names(filters: Sequence[ListFilter]) -> set[str]:
 
 
 def test_the_page_offers_every_filter(kind: Kind) -> None:
-    script = (REPOSITORY / "api" / "page" / f"{kind.name}.js").read_text()
+    script = (REPOSITORY / "api" / "page" / "views" / f"{kind.name}.js").read_text()
     [listed] = re.findall(r"const FILTERS = \[(.*?)\];", script, re.DOTALL)
 
     assert set(re.findall(r'"(\w+)"', listed)) == names(kind.filters)

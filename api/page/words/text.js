@@ -1,6 +1,6 @@
 // Text that others chose, made safe to read; and numbers, times and lengths of time as people read them.
 
-import { element } from "./elements.js";
+import { element } from "../parts/elements.js";
 
 // Controls, terminal escapes, newlines, overrides of the writing direction, invisible characters,
 // halves of pairs, and what no font has.

@@ -1,12 +1,12 @@
 // One job: what matters, where it has been, what its owner wrote, and all that Slurm said.
 
-import { oneValue } from "./address.js";
-import { timeline } from "./drawing.js";
-import { element } from "./elements.js";
-import { runTime, userOf } from "./job_facts.js";
-import { column, facts, gone, keyTable, linkTo, section, stateBadge } from "./parts.js";
-import { isFinished, isWaiting, jobTone } from "./states.js";
-import { clusterTime, length, moment, none, plain, relative, shown, utc } from "./text.js";
+import { oneValue } from "../frame/address.js";
+import { timeline } from "../parts/drawing.js";
+import { element } from "../parts/elements.js";
+import { runTime, userOf } from "../slurm/job_facts.js";
+import { column, facts, gone, keyTable, linkTo, section, stateBadge } from "../parts/parts.js";
+import { isFinished, isWaiting, jobTone } from "../slurm/states.js";
+import { clusterTime, length, moment, none, plain, relative, shown, utc } from "../words/text.js";
 
 export function jobView(args) {
   const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };

@@ -1,9 +1,9 @@
 // Parts that several views show: a state, a table of keys and values, a link that filters.
 
-import { hashOf } from "./address.js";
-import { Exact } from "./client.js";
+import { hashOf } from "../frame/address.js";
+import { Exact } from "../frame/client.js";
 import { element } from "./elements.js";
-import { length, moment, none, plain, relative, shown } from "./text.js";
+import { length, moment, none, plain, relative, shown } from "../words/text.js";
 
 const SECONDS_KEYS = new Set(["time_limit", "run_time", "time_min", "delay_boot", "secs_pre_suspend"]);
 

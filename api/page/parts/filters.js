@@ -1,8 +1,8 @@
 // The form of a list's filters: fields whose names are the API's arguments.
 
-import { oneValue } from "./address.js";
+import { oneValue } from "../frame/address.js";
 import { element } from "./elements.js";
-import { shown } from "./text.js";
+import { shown } from "../words/text.js";
 
 /** A field for text; several values stand with commas between them. */
 export function field(title, name, filters) {

@@ -1,15 +1,15 @@
 // The table of jobs, with the filters of jobs/list.
 
-import { hashOf, only, severalValues } from "./address.js";
-import { ONCE, nextPage } from "./client.js";
-import { meter } from "./drawing.js";
-import { element, refill } from "./elements.js";
-import { choice, field, filterForm, filtersIn, pills, suggest } from "./filters.js";
-import { runTime, userOf } from "./job_facts.js";
-import { besideId, clipped, linkTo, pager, stateBadge } from "./parts.js";
-import { COMMON_JOB_STATES, isFinished, jobTone } from "./states.js";
-import { table } from "./table.js";
-import { clusterTime, counted, length, none, shown } from "./text.js";
+import { hashOf, only, severalValues } from "../frame/address.js";
+import { ONCE, nextPage } from "../frame/client.js";
+import { meter } from "../parts/drawing.js";
+import { element, refill } from "../parts/elements.js";
+import { choice, field, filterForm, filtersIn, pills, suggest } from "../parts/filters.js";
+import { runTime, userOf } from "../slurm/job_facts.js";
+import { besideId, clipped, linkTo, pager, stateBadge } from "../parts/parts.js";
+import { COMMON_JOB_STATES, isFinished, jobTone } from "../slurm/states.js";
+import { table } from "../parts/table.js";
+import { clusterTime, counted, length, none, shown } from "../words/text.js";
 
 const FILTERS = [
   ...["cluster_name", "job_state", "user", "account", "partition", "name", "node"],

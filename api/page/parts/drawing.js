@@ -1,7 +1,7 @@
 // Pictures: counts to shapes, shapes to SVG. Colours come from page.css, by the tone's class.
 
 import { drawn } from "./elements.js";
-import { grouped, plain } from "./text.js";
+import { grouped, plain } from "../words/text.js";
 
 const GAP = 0.4;
 const THINNEST = 0.8;

@@ -1,7 +1,7 @@
 // What a job's documented keys say together.
 
 import { isFinished, isWaiting } from "./states.js";
-import { moment } from "./text.js";
+import { moment } from "../words/text.js";
 
 /** The name of a job's user on its cluster; null where Slurm gave none. */
 export function userOf(slurm) {

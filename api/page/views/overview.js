@@ -1,11 +1,11 @@
 // The clusters: how fresh what is known of each is, and what it holds, in pictures.
 
-import { oneValue } from "./address.js";
-import { meter, stackedBar } from "./drawing.js";
-import { element, refill } from "./elements.js";
-import { linkTo, stateBadge } from "./parts.js";
-import { jobTone, nodeTone, toneOrdered } from "./states.js";
-import { counted, grouped, none, plain, relative, shown, utc } from "./text.js";
+import { oneValue } from "../frame/address.js";
+import { meter, stackedBar } from "../parts/drawing.js";
+import { element, refill } from "../parts/elements.js";
+import { linkTo, stateBadge } from "../parts/parts.js";
+import { jobTone, nodeTone, toneOrdered } from "../slurm/states.js";
+import { counted, grouped, none, plain, relative, shown, utc } from "../words/text.js";
 
 const MOST_PARTITIONS = 12;
 const MOST_MISSING = 3;

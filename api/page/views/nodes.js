@@ -1,15 +1,15 @@
 // The table of nodes, with the filters of nodes/list.
 
-import { hashOf, only, severalValues } from "./address.js";
-import { ONCE, nextPage } from "./client.js";
-import { meter } from "./drawing.js";
-import { element, refill } from "./elements.js";
-import { choice, field, filterForm, filtersIn, pills, suggest } from "./filters.js";
-import { besideId, clipped, linkTo, pager, stateBadge } from "./parts.js";
-import { nodeTone } from "./states.js";
-import { table } from "./table.js";
-import { counted, grouped, memory, none, shown } from "./text.js";
-import { nodeGpus, readTres } from "./tres.js";
+import { hashOf, only, severalValues } from "../frame/address.js";
+import { ONCE, nextPage } from "../frame/client.js";
+import { meter } from "../parts/drawing.js";
+import { element, refill } from "../parts/elements.js";
+import { choice, field, filterForm, filtersIn, pills, suggest } from "../parts/filters.js";
+import { besideId, clipped, linkTo, pager, stateBadge } from "../parts/parts.js";
+import { nodeTone } from "../slurm/states.js";
+import { table } from "../parts/table.js";
+import { counted, grouped, memory, none, shown } from "../words/text.js";
+import { nodeGpus, readTres } from "../slurm/tres.js";
 
 const FILTERS = ["cluster_name", "name", "state", "partition", "feature"];
 const FIELDS = [

@@ -1,10 +1,10 @@
 // One node: its state, the jobs on it, and all that Slurm said.
 
-import { oneValue } from "./address.js";
-import { element } from "./elements.js";
-import { column, gone, keyTable, linkTo, section, stateBadge } from "./parts.js";
-import { nodeTone } from "./states.js";
-import { plain, shown } from "./text.js";
+import { oneValue } from "../frame/address.js";
+import { element } from "../parts/elements.js";
+import { column, gone, keyTable, linkTo, section, stateBadge } from "../parts/parts.js";
+import { nodeTone } from "../slurm/states.js";
+import { plain, shown } from "../words/text.js";
 
 export function nodeView(args) {
   const asked = { node_name: args.node_name ?? "", cluster_name: args.cluster_name ?? "" };

@@ -1,6 +1,6 @@
 // The form that asks for the token.
 
-import { element } from "./elements.js";
+import { element } from "../parts/elements.js";
 import { malformed } from "./session.js";
 
 /**
