@@ -16,7 +16,7 @@ from pathlib import Path
 from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
-from clockwork import cluster_commands, commands, replay
+from clockwork import cluster_commands, commands, replay, transfer_commands
 from clockwork.demo.run import DemoError, run_demo
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
@@ -26,11 +26,12 @@ from ingest.accounts.users import ROLES, AccountError
 from ingest.database.store import Store, connect
 from ingest.retention.archive import ArchiveError
 from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
+from ingest.transfer.digests import TransferError
 from scraper.ssh.errors import printable
 
 _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
-    *(RetentionStopped, ServerError, commands.FileError, replay.ReplayRefused),
+    *(RetentionStopped, ServerError, TransferError, commands.FileError, replay.ReplayRefused),
     cluster_commands.ClusterRefused,
 )
 
@@ -83,15 +84,19 @@ def _store(settings: Settings) -> Iterator[Store]:
 
 
 def _ready(uri: str, settings: Settings) -> Store:
+    store = _connected(uri, settings)
+    store.ensure_indexes()
+    return store
+
+
+def _connected(uri: str, settings: Settings) -> Store:
     try:
-        store = connect(uri, settings.mongo.database)
+        return connect(uri, settings.mongo.database)
     except (InvalidURI, ValueError):  # whose messages can quote a part of the password
         raise ConfigurationError(
             "mongo.uri is not a URI that Mongo's clients understand: expected mongodb://USER:"
             "PASSWORD@HOST:PORT/?OPTIONS, with / : ? # @ and % of the password written %2F, %3A ..."
         ) from None
-    store.ensure_indexes()
-    return store
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -153,6 +158,33 @@ def _restore(options: argparse.Namespace) -> int:
     _, settings = _settings(options)
     with _store(settings) as store:
         return commands.restore_archive(store, options.file)
+
+
+def _backup_make(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return transfer_commands.backup_make(store, options.file)
+
+
+def _backup_load(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        return transfer_commands.backup_load(store, options.file)
+
+
+def _move(options: argparse.Namespace) -> int:
+    _, settings = _settings(options)
+    if settings.mongo.uri is not None:
+        raise ConfigurationError(
+            "the configuration names a MongoDB already, and `move` takes everything out of the "
+            "embedded database: leave out mongo.uri and mongo.uri_file until the move is done"
+        )
+    uri = sys.stdin.readline().strip() if options.to == "-" else options.to
+    # Not `_store`: nothing may write to the embedded database until it has been moved.
+    with EmbeddedDatabase(settings.embedded) as database:
+        database.start()
+        source = _ready(database.uri, settings)
+        return transfer_commands.move_to(source, _connected(uri, settings))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -303,6 +335,20 @@ def _parser() -> argparse.ArgumentParser:
     command("retain", _retain, "Take old finished jobs out of the database, as [retention] says.")
     restored = command("restore", _restore, "Put jobs back from an archive file of the retention.")
     restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
+    backup = command("backup", lambda _: 2, "A backup of everything that the database holds.")
+    _add_backup_commands(backup)
+    moved = command(
+        "move",
+        _move,
+        "Copy everything from the embedded database into a MongoDB, and compare both. No service "
+        "may run meanwhile. After an interruption, give the same command again.",
+    )
+    moved.add_argument(
+        "--to",
+        required=True,
+        metavar="URI",
+        help="of the MongoDB; - reads it from standard input, where no other user can see it",
+    )
     check = command("check", _check, "Check the configuration, the database and every cluster.")
     check.add_argument("--offline", action="store_true", help="the configuration file alone")
     _add_user_commands(command("user", lambda _: 2, "Accounts and their tokens."))
@@ -364,6 +410,16 @@ def _add_user_commands(user: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="remove an account and its tokens; its jobs stay")
     remove.set_defaults(run=_user_remove)
     remove.add_argument("email", metavar="EMAIL", help="names the account")
+
+
+def _add_backup_commands(backup: argparse.ArgumentParser) -> None:
+    actions = backup.add_subparsers(metavar="ACTION", required=True)
+    make = actions.add_parser("make", help="write a backup, also beside the running service")
+    make.set_defaults(run=_backup_make)
+    make.add_argument("file", type=Path, metavar="FILE", help="a new file")
+    load = actions.add_parser("load", help="fill an empty database with a backup")
+    load.set_defaults(run=_backup_load)
+    load.add_argument("file", type=Path, metavar="FILE", help="a file that `backup make` wrote")
 
 
 def _add_cluster_commands(cluster: argparse.ArgumentParser) -> None:

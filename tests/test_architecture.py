@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "ingest.accounts": "config ingest.slurm ingest.database",
     "ingest.sync": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
     "ingest.retention": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
+    "ingest.transfer": "config ingest.database",
     "ingest.anonymise": "config ingest.slurm ingest.reading",
     "scraper.ssh": "config",
     "scraper": "config ingest scraper.ssh",

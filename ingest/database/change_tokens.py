@@ -69,6 +69,16 @@ def replace_tokens(store: Store, kind: str, cluster_names: Iterable[str]) -> Non
         in_transaction(store, write)
 
 
+def replace_all_tokens(store: Store) -> None:
+    """Replace every token, and forget which are of scrapes: for a database that was just filled.
+
+    Raises pymongo's errors.
+    """
+    for token in store.change_tokens.find({}, {"_id": 1}).batch_size(1000):
+        replaced = {"$set": {"mark": ObjectId()}, "$unset": {"scraped": ""}}
+        store.change_tokens.update_one(token, replaced)
+
+
 def scrape_token(kind: str, cluster_name: str) -> str:
     """Return the name of the token of a cluster's ``jobs`` or ``nodes``."""
     return f"{kind}/{cluster_name}/{SCRAPE}"

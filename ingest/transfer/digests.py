@@ -1,0 +1,83 @@
+"""Tell by a short value whether two collections hold the same documents."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+from pymongo.collection import Collection
+
+from ingest.database.store import INDEXES, Document, Store
+
+_BYTES = 32
+_NOT_COPIED = {"leases", "lease_beats"}
+_REPORTED_EVERY = 1000
+
+Progress = Callable[[str, int], None]
+"""Takes the name of a collection, and how many of its documents are done."""
+
+
+class TransferError(Exception):
+    """Documents can't be copied, or the copy is not the original; for the operator."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The same for the same documents, in whatever order they come."""
+
+    documents: int = 0
+    sum: int = 0
+    """Of the SHA-256 of each document, modulo 2**256."""
+
+    def with_document(self, document: Document) -> "Digest":
+        """Return the digest of these documents and *document*."""
+        one = int.from_bytes(hashlib.sha256(bson.encode(document)).digest(), "big")
+        return Digest(self.documents + 1, (self.sum + one) % (1 << 8 * _BYTES))
+
+    def as_document(self) -> Document:
+        """Return ``{documents: int, sum: bytes}``."""
+        return {"documents": self.documents, "sum": self.sum.to_bytes(_BYTES, "big")}
+
+    @classmethod
+    def of(cls, documents: Iterable[Document]) -> "Digest":
+        """Return the digest of *documents*."""
+        found = cls()
+        for document in documents:
+            found = found.with_document(document)
+        return found
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Digest":
+        """Return what `as_document` was made from. Raises KeyError and TypeError for others."""
+        return cls(document["documents"], int.from_bytes(document["sum"], "big"))
+
+
+def copied_collections(store: Store) -> list[Collection[Document]]:
+    """Return the collections of which a copy consists, the change tokens first.
+
+    Whoever reads documents after the change tokens has documents that are at least as new.  Leases
+    stay out: they say which processes are alive now.
+    """
+    names = sorted({*INDEXES} - _NOT_COPIED, key=lambda name: (name != "marks", name))
+    return [store.database[name] for name in names]
+
+
+def require_empty(store: Store, why: str) -> None:
+    """Raise TransferError, with the reason *why*, if *store* holds anything that is copied."""
+    for collection in reversed(copied_collections(store)):
+        if collection.find_one() is not None:
+            raise TransferError(
+                f"the database {store.database.name} holds {collection.name} already, and {why}: "
+                "name another database, or drop this one"
+            )
+
+
+def reported(name: str, documents: Iterable[Document], progress: Progress) -> Iterator[Document]:
+    """Yield *documents* of the collection *name*, and tell *progress* now and then."""
+    done = 0
+    for done, document in enumerate(documents, start=1):
+        if done % _REPORTED_EVERY == 0:
+            progress(name, done)
+        yield document
+    progress(name, done)
