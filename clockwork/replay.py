@@ -131,7 +131,10 @@ def _compare(
     A job is the same if its id, uid and submit time are; a node if its name is.
     """
     held = HeldRecords(store.database[kind.plural], DocumentUpdates(cluster, kind))
-    present = {each: (print_.uid, print_.submit_time) for each, print_ in held.present()}
+    present = {
+        record_id: (found.fingerprint.uid, found.fingerprint.submit_time)
+        for record_id, found in held.present()
+    }
     if len(present) < MANY:
         return
     if not path.is_file():

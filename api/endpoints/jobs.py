@@ -18,6 +18,7 @@ from api.schema.arguments import JobArguments
 from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.embedded_quirks import all_of
+from ingest.sync.volatile_values import add_newest_values
 
 _MOST_FORMER_JOBS = 20
 
@@ -69,7 +70,10 @@ def one_job(context: Context, arguments: JobArguments) -> Response:
     The response is an empty object if there is none.
     """
     job = found_job(context, arguments)
-    return tagged(json_response({} if job is None else JOB_FIELDS.shown(job)))
+    if job is None:
+        return tagged(json_response({}))
+    add_newest_values(context.store.jobs, [job])
+    return tagged(json_response(JOB_FIELDS.shown(job)))
 
 
 class History(JsonObject):

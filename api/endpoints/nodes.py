@@ -19,6 +19,7 @@ from api.schema import documents
 from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
 from api.schema.documents import Count, JsonObject, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.sync.volatile_values import add_newest_values
 
 MOST_PERIODS = 1000
 
@@ -79,7 +80,10 @@ def one_node(context: Context, arguments: OneNode) -> Response:
     The response is an empty object if there is none. `node_name` and `name` are one argument.
     """
     node = _found_node(context, arguments)
-    return tagged(json_response({} if node is None else NODE_FIELDS.shown(node)))
+    if node is None:
+        return tagged(json_response({}))
+    add_newest_values(context.store.nodes, [node])
+    return tagged(json_response(NODE_FIELDS.shown(node)))
 
 
 class Period(JsonObject):

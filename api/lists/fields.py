@@ -13,6 +13,7 @@ from pydantic import Field
 
 from api.schema.arguments import Reads, several
 from ingest.database.store import Document
+from ingest.sync.fingerprints import VOLATILE
 
 MOST_FIELDS = 50
 LONGEST_KEY = 1024
@@ -36,6 +37,13 @@ class Fields:
     """The keys of ``cw`` that are shown only where they are asked for by name."""
     paths: tuple[tuple[str, str | None], ...] | None = None
 
+    @property
+    def shows_volatile_values(self) -> bool:
+        """Whether values of `ingest.sync.volatile_values` are among the fields."""
+        return self.paths is None or any(
+            part == "slurm" and (key is None or key in VOLATILE) for part, key in self.paths
+        )
+
     def projection(self, also: str | None = None) -> Document | None:
         """Return what Mongo is asked for: the fields, and the value at the path *also*.
 
@@ -45,6 +53,8 @@ class Fields:
         if self.paths is None:
             return None
         wanted = {part if key is None else f"{part}.{key}": 1 for part, key in self.paths}
+        if self.shows_volatile_values:
+            wanted |= dict.fromkeys(("cw.last_changed", "cw.finished_at", "cw.vanished"), 1)
         if also is None or also.partition(".")[0] in wanted:
             return wanted
         return wanted | {also: 1}

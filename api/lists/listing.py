@@ -45,6 +45,7 @@ from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_tokens
 from ingest.database.embedded_quirks import all_of
 from ingest.database.store import Document
+from ingest.sync.volatile_values import add_newest_values
 
 NDJSON = "application/x-ndjson"
 
@@ -238,7 +239,8 @@ def _found(
     """
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
     projection = listing.fields.projection(order.key.path if missing else None)
-    with session:
+    shows_volatile_values = listing.fields.shows_volatile_values
+    with session, _as_new_as(session) as beside:
         for rest in [{}] if listing.place is None else order.behind(listing.place):
             found = collection.find_raw_batches(
                 all_of(wanted, rest), projection, limit=missing, session=session
@@ -249,10 +251,22 @@ def _found(
             found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
             for batch in in_batches(found):
                 missing -= len(batch)
+                if shows_volatile_values:
+                    add_newest_values(collection, batch, beside)
                 yield batch
                 del batch  # before the next one is decoded
             if not missing:
                 return
+
+
+def _as_new_as(session: ClientSession) -> ClientSession:
+    """Return a session for this thread, whose reads are as new as those of *session* must be."""
+    beside = session.client.start_session()
+    if session.cluster_time is not None:
+        beside.advance_cluster_time(session.cluster_time)
+    if session.operation_time is not None:
+        beside.advance_operation_time(session.operation_time)
+    return beside
 
 
 def _link(context: Context, order: Order, last: Document) -> str:

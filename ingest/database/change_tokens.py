@@ -39,6 +39,8 @@ from ingest.database.transactions import in_transaction
 
 SCRAPE = "scrape"
 USER_SLOTS = 16
+PACKS = "volatile_"
+"""Before ``jobs`` and ``nodes``: the collections of volatile values, which have the same tokens."""
 
 ChangeTokens = list[tuple[str, str]]
 """The ``_id`` of each token, and the token."""
@@ -120,13 +122,15 @@ def write_scraped(
 ) -> tuple[BulkWriteResult, ObjectId | None]:
     """Write what was scraped, unordered, in the transaction of *session*.
 
+    A write of volatile values (`ingest.sync.volatile_values`) changes the jobs or the nodes.
+
     Returns the result and the new token of scrapes (see `read_scraped_token`); the token is None
     if nothing changed.  Raises pymongo's errors.
     """
     result = collection.bulk_write(operations, ordered=False, session=session)
     if not changed_anything(result):
         return result, None
-    name = scrape_token(collection.name, cluster_name)
+    name = scrape_token(collection.name.removeprefix(PACKS), cluster_name)
     return result, replace_token(store, session, name, scraped=True)
 
 

@@ -16,6 +16,8 @@ clusters      how a cluster's rounds go            ``_id``: cluster and kind
 node_periods  what held for a node for a time      ``_id``: cluster, name and begin
 coverage      the time whose jobs are all known    ``_id``: cluster
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
+volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
+              of nodes                             `ingest.sync.volatile_values`
 ============  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that
@@ -110,6 +112,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "coverage": [],
     "marks": [],
+    "volatile_jobs": [],
+    "volatile_nodes": [],
 }
 """The indexes of every collection."""
 

@@ -6,6 +6,7 @@ All functions are pure; `ingest.sync.sync_rounds` reads and writes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pymongo import ReplaceOne, UpdateOne
 
@@ -89,9 +90,17 @@ class DocumentUpdates:
             update["$push"] = _push_step(slurm, now)
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
 
-    def vanished(self, record_id: str, now: datetime) -> UpdateOne:
-        """Return the update of a record that is gone from the cluster."""
+    def vanished(
+        self, record_id: str, now: datetime, volatile: Mapping[str, Any] | None = None
+    ) -> UpdateOne:
+        """Return the update of a record that is gone from the cluster.
+
+        *volatile* are the last values of `ingest.sync.volatile_values`, None where the document
+        has them.
+        """
         cw: Document = {"cw.vanished": now}
+        for key, value in (volatile or {}).items():
+            cw[f"slurm.{key}"] = {"$literal": value}
         if self.kind is JOBS:
             finished = {"$ifNull": ["$cw.finished_at", now]}
             cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}

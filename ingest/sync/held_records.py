@@ -1,6 +1,7 @@
-"""Read what the database holds of a cluster's jobs or nodes."""
+"""Read what the database holds of a cluster's jobs or nodes, with the newest volatile values."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pymongo.collection import Collection
@@ -9,11 +10,13 @@ from ingest.database.store import Document
 from ingest.reading.convert import SlurmDict
 from ingest.sync.document_updates import DocumentUpdates
 from ingest.sync.fingerprints import Fingerprint, fingerprint
+from ingest.sync.volatile_values import add_newest_values, last_changed
 
 _FETCHED_AT_ONCE = 250
 """Documents that Mongo sends at once; left alone it sends 16 MB, ten times as much when decoded."""
 _IDS_AT_ONCE = 100
 """Ids in one ``$in``."""
+_SHOWN = {"slurm": 1, "cw.last_changed": 1, "cw.finished_at": 1, "cw.vanished": 1}
 
 
 class Held(NamedTuple):
@@ -21,6 +24,8 @@ class Held(NamedTuple):
 
     slurm: SlurmDict
     fingerprint: Fingerprint
+    last_changed: int
+    """Of the document, in milliseconds of Unix time."""
     is_present: bool
     """Whether the record is not marked as gone."""
 
@@ -33,11 +38,13 @@ class HeldRecords:
         self._updates = updates
         self._present = {"slurm.cluster_name": updates.cluster.name, "cw.vanished": None}
 
-    def present(self) -> Iterator[tuple[str, Fingerprint]]:
-        """Yield the id and fingerprint of each record that is not gone. Raises pymongo's errors."""
-        found = self._collection.find(self._present, {"slurm": 1}, batch_size=_FETCHED_AT_ONCE)
-        for document in found:
-            yield document["slurm"][self._updates.kind.id_key], fingerprint(document["slurm"])
+    def present(self) -> Iterator[tuple[str, Held]]:
+        """Yield each record that is not gone, with its id. Raises pymongo's errors."""
+        found = self._collection.find(self._present, _SHOWN, batch_size=_FETCHED_AT_ONCE)
+        while batch := list(islice(found, _FETCHED_AT_ONCE)):
+            add_newest_values(self._collection, batch)
+            for document in batch:
+                yield document["slurm"][self._updates.kind.id_key], _held(document)
 
     def present_ids(self) -> set[str]:
         """Return the ids of the records that are not gone. Raises pymongo's errors."""
@@ -50,9 +57,14 @@ class HeldRecords:
         held = {}
         for start in range(0, len(record_ids), _IDS_AT_ONCE):
             ids = [self._updates.document_id(each) for each in record_ids[start:][:_IDS_AT_ONCE]]
-            shown = {"slurm": 1, "cw.vanished": 1}
-            for found in self._collection.find({"_id": {"$in": ids}}, shown):
-                slurm = found["slurm"]
-                is_present = found.get("cw", {}).get("vanished") is None
-                held[slurm[self._updates.kind.id_key]] = Held(slurm, fingerprint(slurm), is_present)
+            documents = list(self._collection.find({"_id": {"$in": ids}}, _SHOWN))
+            add_newest_values(self._collection, documents)
+            for found in documents:
+                held[found["slurm"][self._updates.kind.id_key]] = _held(found)
         return held
+
+
+def _held(document: Document) -> Held:
+    slurm = document["slurm"]
+    is_present = document.get("cw", {}).get("vanished") is None
+    return Held(slurm, fingerprint(slurm), last_changed(document), is_present)

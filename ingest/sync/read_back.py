@@ -49,7 +49,7 @@ class ReadBack:
             if found is None or not found.is_present:
                 del seen[record_id]
             elif found.fingerprint != remembered.fingerprint:
-                seen[record_id] = Entry(found.fingerprint, _DUE, NO_TEXT)
+                seen[record_id] = Entry(found.fingerprint, _DUE, found.last_changed, NO_TEXT)
             else:
                 continue
             differ.append(record_id)
@@ -66,5 +66,5 @@ class ReadBack:
         """Add the records that the database holds as present and *seen* lacks. Return their ids."""
         missing = sorted(self._held.present_ids().difference(seen))
         for record_id, found in self._held.of(missing).items():
-            seen[record_id] = Entry(found.fingerprint, _DUE, NO_TEXT)
+            seen[record_id] = Entry(found.fingerprint, _DUE, found.last_changed, NO_TEXT)
         return missing

@@ -9,6 +9,8 @@ Where both names have the same job or node, the document of the new name stays, 
 old name knows: when the job was first seen, its earlier states, its ``user`` dict.  Where the new
 name has another job of the same id, the old name's job becomes a former job.
 
+Volatile values that are not in the documents (`ingest.sync.volatile_values`) are put into them.
+
 Where both names have an open period of the same node, the old name's period ends where the new
 name's periods begin.  Where both names have a coverage, the coverage of the new name stays, and the
 old name's coverage is deleted: no time is taken for covered that the new name's rounds did not
@@ -30,6 +32,7 @@ from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
 from ingest.sync.document_updates import HISTORY_STEPS, former_id
 from ingest.sync.fingerprints import fingerprint, is_another_job
+from ingest.sync.volatile_values import add_newest_values, packs_of
 
 BATCH = 50
 """Documents in one transaction: an earlier release stored texts of a mebibyte."""
@@ -64,6 +67,8 @@ def rename_cluster(store: Store, old: str, new: str, lease_seconds: float) -> Co
         moved["scrapes"] = rounds.modified_count
         for name in (*_OF_SLURM, *_OF_ROUNDS):
             moved[name] = _Move(store, name, old, new, leases).run()
+            if name in _KEYS:  # the moved documents hold the volatile values
+                packs_of(store.database[name]).delete_many({"cluster_name": old})
     return moved
 
 
@@ -117,7 +122,10 @@ class _Move:
         locks = [UpdateOne(self._identity(each), {"$set": {_LOCK: True}}) for each in found]
         self._collection.bulk_write(locks, session=session)
         ids = one_of(each["_id"] for each in found)
-        return list(self._collection.find({"_id": ids}, {_LOCK: False}, session=session))
+        locked = list(self._collection.find({"_id": ids}, {_LOCK: False}, session=session))
+        if self._collection.name in _KEYS:
+            add_newest_values(self._collection, locked, session)
+        return locked
 
     def _moves(self, documents: Sequence[Document], session: ClientSession) -> Iterator[list[Any]]:
         moved = {each["_id"]: self._renamed(each) for each in documents}

@@ -86,6 +86,8 @@ class Entry(NamedTuple):
     fingerprint: Fingerprint
     written: float
     """When it was last written, or found to be what Mongo holds, in seconds of the clock."""
+    last_changed: int
+    """``cw.last_changed`` of its document, in milliseconds of Unix time."""
     text: TextFingerprint
 
     def needs_write(self, new: "Entry", interval: float) -> bool:
@@ -100,7 +102,8 @@ class Entry(NamedTuple):
     def seen_as(self, new: "Entry") -> "Entry":
         """This, which Mongo holds still, after *new* was read and not written."""
         same = self.fingerprint.volatile == new.fingerprint.volatile
-        return Entry(self.fingerprint, new.written if same else self.written, new.text)
+        written = new.written if same else self.written
+        return Entry(self.fingerprint, written, self.last_changed, new.text)
 
 
 class SeenRecords:
@@ -123,6 +126,9 @@ class SeenRecords:
 
     def __delitem__(self, record_id: str) -> None:
         del self._rows[record_id]
+
+    def __contains__(self, record_id: object) -> bool:
+        return record_id in self._rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
@@ -164,10 +170,10 @@ class SeenRecords:
         return ids
 
 
-# A row: the text's hash, when its document was written, the places; the document's digests, and
-# what tells a job from another one; then the state.
+# A row: the text's hash, when its document was written, the places; the document's digests, what
+# tells a job from another one, and when it last changed; then the state.
 _TEXT = struct.Struct("<qd6H")
-_DOCUMENT = struct.Struct("<16s8sqqq")
+_DOCUMENT = struct.Struct("<16s8sqqqq")
 _STATE_STARTS = _TEXT.size + _DOCUMENT.size
 _NO_STATE = b"\xff"
 
@@ -175,16 +181,17 @@ _NO_STATE = b"\xff"
 def _pack(entry: Entry) -> bytes:
     text, known = entry.text, entry.fingerprint
     packed = _TEXT.pack(text.hash, entry.written, *text.places)
-    document = _DOCUMENT.pack(*known[:-1])
+    document = _DOCUMENT.pack(*known[:-1], entry.last_changed)
     return packed + document + (_NO_STATE if known.state is None else known.state.encode())
 
 
 def _unpack(row: bytes) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
-    stable, volatile, uid, owner, submit_time = _DOCUMENT.unpack_from(row, _TEXT.size)
+    stable, volatile, uid, owner, submit_time, last_changed = _DOCUMENT.unpack_from(row, _TEXT.size)
     state = None if row[_STATE_STARTS:] == _NO_STATE else row[_STATE_STARTS:].decode()
     return Entry(
         Fingerprint(stable, volatile, uid, owner, submit_time, state),
         written,
+        last_changed,
         TextFingerprint(text_hash, tuple(places)),
     )

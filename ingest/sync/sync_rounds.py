@@ -40,12 +40,22 @@ from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
 from ingest.sync.quarantine import Quarantine
 from ingest.sync.read_back import ReadBack
 from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
+from ingest.sync.volatile_values import (
+    Packs,
+    Values,
+    add_newest_values,
+    fit_into_pack,
+    milliseconds,
+    volatile_values,
+)
 
 BATCH = 250
 """Records in one bulk write, at most."""
 BATCH_BYTES = 4 << 20
 """Bytes of text in one bulk write, at most, apart from the last record: a transaction that is too
 large fails as a whole."""
+MANY_VALUES = 4096
+"""Records whose volatile values wait to be written together, at most."""
 SMALL_WRITE = 50
 """Records that are worth a write of their own where nothing else is being written."""
 
@@ -100,6 +110,20 @@ class _Batch:
         return len(self.read) >= BATCH or self.size >= BATCH_BYTES
 
 
+@dataclass
+class _Changes:
+    """What a batch changes."""
+
+    fresh: dict[str, tuple[SlurmDict, Fingerprint]] = field(default_factory=dict)
+    """Records that are not known yet, by id."""
+    operations: list[UpdateOne | ReplaceOne[Document]] = field(default_factory=list)
+    """Writes of the documents that others have."""
+    moved: dict[str, tuple[int, Values]] = field(default_factory=dict)
+    """Records of which only volatile values changed, for `Packs.with_values`."""
+    written: dict[str, Entry] = field(default_factory=dict)
+    """What is known of all these records when they are written."""
+
+
 BeforeGone = Callable[[int, int, int], None]
 """Takes how many records were read, how many were expected (those known before, less the finished
 ones that are missing), and how many unfinished jobs are missing. Raises to keep all of them."""
@@ -146,6 +170,9 @@ class SyncRounds:
         self._clock = clock
         self._collection: Collection[Document] = store.database[kind.plural]
         self._held = HeldRecords(self._collection, self._updates)
+        self._packs = Packs(self._collection, cluster.name)
+        self._moved: dict[str, tuple[int, Values]] = {}
+        """Volatile values that wait to be written, and when their documents last changed."""
         self._quarantine = Quarantine(store, cluster.name, kind.plural)
         self._seen: SeenRecords | None = None
         self._token: ObjectId | None = None
@@ -196,6 +223,7 @@ class SyncRounds:
         unseen = seen.begin(self._clock().timestamp(), self._volatile_interval)
         known = len(unseen)
         self._quarantine.begin()
+        self._moved = {}
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with BackgroundWriter[_Batch](
@@ -280,7 +308,9 @@ class SyncRounds:
         seen = SeenRecords(self._kind.table)
         now = self._clock().timestamp()
         for record_id, found in self._held.present():
-            seen[record_id] = Entry(found, now, NO_TEXT)
+            seen[record_id] = Entry(found.fingerprint, now, found.last_changed, NO_TEXT)
+        for writes in self._packs.unused(seen):
+            self._write_packs(writes)
         return seen
 
     # --- writing ------------------------------------------------------------------------------
@@ -290,7 +320,15 @@ class SyncRounds:
 
         What is remembered of present records stays valid only if *operations* leave them alone.
         """
-        result, token = self._write_operations(self._collection, operations)
+        return self._write_into(self._collection, operations)
+
+    def _write_packs(self, operations: Sequence[Any]) -> None:
+        self._write_into(self._packs.collection, operations)
+
+    def _write_into(
+        self, collection: Collection[Document], operations: Sequence[Any]
+    ) -> BulkWriteResult:
+        result, token = self._write_operations(collection, operations)
         if token is not None:
             self._token = token
         return result
@@ -303,36 +341,57 @@ class SyncRounds:
             self._quarantine.write(now)
         if self._kind is JOBS:
             self._keep_owners(batch, seen)
-        fresh: dict[str, tuple[SlurmDict, Fingerprint]] = {}
-        operations: list[UpdateOne | ReplaceOne[Document]] = []
-        written: dict[str, Entry] = {}
+        changes = self._compare(batch, users, now, seen)
+        if changes.fresh:
+            counts.inserted += self._insert(changes.fresh, users, now, changes.operations)
+        if changes.operations:
+            done = self.bulk_write(changes.operations)
+            if missing := len(changes.operations) - done.matched_count:
+                raise DocumentsMissing(
+                    f"{missing} {self._kind.plural} of {self._cluster.name} are no longer in the "
+                    "database: somebody removed them; the next round inserts them again"
+                )
+        counts.changed += len(changes.operations) + len(changes.moved)
+        for record_id, entry in changes.written.items():
+            seen[record_id] = entry
+        self._moved |= changes.moved
+        if batch.is_last or len(self._moved) >= MANY_VALUES:
+            for writes in self._packs.with_values(self._moved, seen):
+                self._write_packs(writes)
+            self._moved = {}
+
+    def _compare(
+        self, batch: _Batch, users: Mapping[str, Names], now: datetime, seen: SeenRecords
+    ) -> _Changes:
+        """Return what *batch* changes. Updates *seen* for records of which nothing is written."""
+        changes = _Changes()
         for slurm, text, _ in batch.read:
             record_id = slurm[self._kind.id_key]
-            new = Entry(fingerprint(slurm), now.timestamp(), text)
+            new = Entry(fingerprint(slurm), now.timestamp(), milliseconds(now), text)
             known = seen.get(record_id)
             if known is None:
-                fresh[record_id] = (slurm, new.fingerprint)
-            elif not known.needs_write(new, self._volatile_interval):
+                changes.fresh[record_id] = (slurm, new.fingerprint)
+                changes.written[record_id] = new
+                continue
+            if not known.needs_write(new, self._volatile_interval):
                 seen[record_id] = known.seen_as(new)
                 continue
-            else:
-                before, after = known.fingerprint, new.fingerprint
-                changed = before.stable != after.stable
-                operations.append(self._over(before, slurm, after, users, now, changed=changed))
-            written[record_id] = new
-        if fresh:
-            counts.inserted += self._insert(fresh, users, now, operations)
-        if operations:
-            done = self.bulk_write(operations)
-            if done.matched_count < len(operations):
-                raise DocumentsMissing(
-                    f"{len(operations) - done.matched_count} {self._kind.plural} of "
-                    f"{self._cluster.name} are no longer in the database: somebody removed them; "
-                    "the next round inserts them again"
+            values = volatile_values(slurm)
+            changed = known.fingerprint.stable != new.fingerprint.stable or not fit_into_pack(
+                values
+            )
+            if not changed:
+                new = new._replace(last_changed=known.last_changed)
+            if changed or is_finished(new.fingerprint.state):
+                changes.operations.append(
+                    self._over(
+                        known.fingerprint, slurm, new.fingerprint, users, now, changed=changed
+                    )
                 )
-        counts.changed += len(operations)
-        for record_id, entry in written.items():
-            seen[record_id] = entry
+            else:
+                changes.moved[record_id] = (known.last_changed, values)
+            changes.written[record_id] = new
+        return changes
 
     def _keep_owners(self, batch: _Batch, seen: SeenRecords) -> None:
         """Keep the known name of an owner for whom Slurm gives no name.
@@ -419,6 +478,7 @@ class SyncRounds:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
         former = self._collection.find_one(self._updates.identity(record_id))
         if former is not None:
+            add_newest_values(self._collection, [former])
             former["_id"] = former_id(former)
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
 
@@ -428,7 +488,16 @@ class SyncRounds:
         now = self._clock()
         for start in range(0, len(gone), BATCH):
             batch = gone[start : start + BATCH]
-            self.bulk_write([self._updates.vanished(record_id, now) for record_id in batch])
+            moving = [each for each in batch if not is_finished(seen[each].fingerprint.state)]
+            last = {
+                record_id: volatile_values(held.slurm)
+                for record_id, held in self._held.of(moving).items()
+            }
+            self.bulk_write(
+                [self._updates.vanished(record_id, now, last.get(record_id)) for record_id in batch]
+            )
+            for writes in self._packs.without(moving):
+                self._write_packs(writes)
             for record_id in batch:
                 del seen[record_id]
         counts.vanished += len(gone)

@@ -7,6 +7,7 @@ from config import ClusterSettings, SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
+from ingest.sync.volatile_values import add_newest_values
 from tests.ingest.reading.attacks import job
 from tests.support.reading import read_lazily
 
@@ -44,6 +45,7 @@ def take(sync: SyncRounds, *records: str, name: str = "mila") -> RoundCounts:
 def found(store: Store, job_id: str = "1") -> dict[str, Any]:
     document = store.jobs.find_one({"slurm.job_id": job_id})
     assert document is not None
+    add_newest_values(store.jobs, [document])
     return document
 
 

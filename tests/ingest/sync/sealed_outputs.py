@@ -9,6 +9,7 @@ from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import BulkWrite, RoundCounts, SyncRounds
+from ingest.sync.volatile_values import add_newest_values
 from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import ALICE, Clock, cluster
 from tests.support.reading import SEAL
@@ -23,12 +24,13 @@ class Rounds:
         clock: Clock,
         of: ClusterSettings | None = None,
         bulk_write: BulkWrite | None = None,
+        volatile_interval: float = 900,
     ) -> None:
         self.sync = SyncRounds(
             store,
             of or cluster(),
             JOBS,
-            volatile_interval=900,
+            volatile_interval=volatile_interval,
             bulk_write=bulk_write,
             clock=clock,
         )
@@ -60,4 +62,6 @@ def many(number: int, **texts: str) -> list[str]:
 
 def slurm_dicts(store: Store, cluster_name: str = "mila") -> dict[str, Document]:
     present = {"slurm.cluster_name": cluster_name, "cw.vanished": None}
-    return {found["slurm"]["job_id"]: found["slurm"] for found in store.jobs.find(present)}
+    documents = list(store.jobs.find(present))
+    add_newest_values(store.jobs, documents)
+    return {found["slurm"]["job_id"]: found["slurm"] for found in documents}

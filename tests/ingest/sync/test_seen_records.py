@@ -29,7 +29,7 @@ def read(text: str, table: KeyTable = JOB) -> Record:
 def seen_of(text: str, table: KeyTable = JOB) -> SeenRecords:
     record = read(text, table)
     seen = SeenRecords(table)
-    seen[record.id] = Entry(PRINT, 100.0, text_fingerprint(record))
+    seen[record.id] = Entry(PRINT, 100.0, 7, text_fingerprint(record))
     return seen
 
 
@@ -147,7 +147,7 @@ def test_a_volatile_value_far_down_a_long_text_has_no_place(length: int) -> None
 def test_each_of_many_texts_has_its_answer() -> None:
     one, other, two = (job(job_id, OWNER, sealed=True) for job_id in ("1", "9", "2"))
     seen = seen_of(one)
-    seen["2"] = Entry(PRINT, 100.0, text_fingerprint(read(two)))
+    seen["2"] = Entry(PRINT, 100.0, 7, text_fingerprint(read(two)))
     assert seen.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
 
 
@@ -163,7 +163,7 @@ def test_a_text_is_read_again_once_it_is_due() -> None:
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
     seen = SeenRecords(JOB)
-    seen["1"] = Entry(PRINT, 100.0, NO_TEXT)
+    seen["1"] = Entry(PRINT, 100.0, 7, NO_TEXT)
     assert seen.known([job("1", OWNER, sealed=False).encode()]) == [None]
     assert seen.known([b""]) == [None]
     assert seen.known([b"\xff=\xff"]) == [None]
@@ -175,7 +175,10 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
     seen = SeenRecords(JOB)
     entry = Entry(
-        PRINT._replace(state=state), 1.5, TextFingerprint(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF))
+        PRINT._replace(state=state),
+        1.5,
+        -(2**40),
+        TextFingerprint(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF)),
     )
     seen["cn-a001"] = entry
     assert seen["cn-a001"] == seen.get("cn-a001") == entry
@@ -186,7 +189,7 @@ def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
 
 def test_what_needs_to_be_written() -> None:
     def entry(written: float = 0, **values: object) -> Entry:
-        return Entry(fingerprint({"job_state": "RUNNING", **values}), written, NO_TEXT)
+        return Entry(fingerprint({"job_state": "RUNNING", **values}), written, 0, NO_TEXT)
 
     first = entry(100, run_time=1)
     moved, ended = entry(500, run_time=2), entry(500, run_time=1, job_state="FAILED")
