@@ -34,7 +34,8 @@ help:
 	@echo "make bench      measure what Clockwork costs, beside baselines and limits"
 	@echo "                (QUICK=1: small sizes, under a minute; BENCH_ROWS=read,rounds: these rows only)"
 	@echo "make fuzz       try to break the reader of scontrol's output: FUZZ_PLACEMENTS=50000 forged"
-	@echo "                texts of one attacker and of two, then FUZZ_SECONDS=600 of chance"
+	@echo "                texts of one attacker and of two, outputs that are hard to read, and"
+	@echo "                FUZZ_SECONDS=600 of chance"
 	@echo "make day        run real clusters for an hour, stop and start everything, lose no job"
 	@echo "                (DAY_SECONDS=3600)"
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
@@ -77,6 +78,7 @@ format: $(VENV)/development
 
 fuzz: $(VENV)/development
 	$(BIN)/python -m tests.fuzz.placements --count $(FUZZ_PLACEMENTS)
+	$(BIN)/python -m tests.fuzz.growth 5
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz.fuzz_reader -max_total_time=$(FUZZ_SECONDS)
 

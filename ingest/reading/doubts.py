@@ -9,7 +9,8 @@ A round asks for at most `MAX_ASKED` jobs.  The owners take turns, one job each,
 for longest ago comes first, so that no owner can keep another owner's job from being asked for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from ingest.reading.framing import MAX_IDS, NoAnswer, SealMissing
 from ingest.reading.records import Doubt, Inquiry, NotAsked, Record, SetAside
@@ -33,30 +34,32 @@ class Unsettled(Exception):
         )
 
 
-ReadAnswer = Callable[[Iterable[bytes], str], Iterator[Record | SetAside]]
+class Answers(NamedTuple):
+    """Reads what scontrol prints about single jobs."""
+
+    read: Callable[[Iterable[bytes], str], Iterator[Record | SetAside]]
+    """Takes the chunks of one answer, and its seal."""
+    late: Callable[[], Iterator[Record | SetAside]]
+    """Gives the records of answers that waited for an unknown key to be vouched for."""
 
 
 def settle(
     doubts: Sequence[Doubt],
     certain: Iterable[str],
     inquiry: Inquiry,
-    read: ReadAnswer,
+    answers: Answers,
     turns: "Turns",
-) -> Iterator[Record | SetAside]:
+) -> Generator[Record | SetAside, None, bool]:
     """Yield the records of the jobs in doubt, and the texts that remain in doubt.
 
-    *certain* are the ids of the records that are not in doubt; *read* reads an answer about one
-    job; *turns* is kept from round to round.
-
-    Raises `Unsettled` at the end if there are jobs of which not even the ids are known.
+    *certain* are the ids of the records that are not in doubt; *turns* is kept from round to round.
+    Returns whether the ids of all jobs are known: see `Unsettled`.
     """
     owners = inquiry.owners()
     if owners is None:
         for doubt in doubts:
             yield SetAside(doubt.text, doubt.reason, tuple(doubt.ids))
-        if any(len(doubt.ids) >= MAX_IDS for doubt in doubts):
-            raise Unsettled
-        return
+        return all(len(doubt.ids) < MAX_IDS for doubt in doubts)
     known = set(certain)
     doubtful = {job_id: uid for job_id, uid in owners.items() if job_id not in known}
     named = {job_id: doubt for doubt in doubts for job_id in doubt.ids}
@@ -64,40 +67,48 @@ def settle(
     for job_id in order[:MAX_ASKED]:
         if job_id in known:
             continue  # an answer about an array held this task too
-        for item in _asked(job_id, owners, inquiry, read):
+        for item in _asked(job_id, owners, inquiry, answers):
             if isinstance(item, Record):
                 if item.id in known:
                     continue
                 known.add(item.id)
             yield item
+    for item in answers.late():
+        job_id = item.id if isinstance(item, Record) else item.ids[0]
+        if job_id not in known:
+            known.add(job_id)
+            yield _checked(item, job_id, owners)
     for job_id in order[MAX_ASKED:]:
         if job_id not in known:
             doubt = named.get(job_id) or doubts[0]
             yield SetAside(doubt.text if job_id in named else b"", _NOT_ASKED, (job_id,))
+    return True
 
 
 def _asked(
-    job_id: str, owners: Mapping[str, str], inquiry: Inquiry, read: ReadAnswer
+    job_id: str, owners: Mapping[str, str], inquiry: Inquiry, answers: Answers
 ) -> Iterator[Record | SetAside]:
     """What scontrol says of the job *job_id* when it is asked for that job alone."""
     try:
         answer = inquiry.show(job_id)
         if answer is None:
             return
-        for item in read(answer.chunks, answer.seal):
-            if isinstance(item, SetAside):  # its text may name other users' jobs
-                owned = [each for each in item.ids if owners.get(each) == owners[job_id]]
-                yield SetAside(item.text, item.reason, tuple(owned) or (job_id,))
-            elif item.slurm.get("uid") != owners.get(item.id):
-                yield SetAside(
-                    item.text, "squeue's list gives this job to another user", (item.id,)
-                )
-            else:
-                yield item
+        for item in answers.read(answer.chunks, answer.seal):
+            yield _checked(item, job_id, owners)
     except NotAsked as error:
         yield SetAside(b"", str(error), (job_id,))
     except (NoAnswer, SealMissing) as error:
         yield SetAside(b"", f"asked for alone, scontrol gave no record: {error}", (job_id,))
+
+
+def _checked(item: Record | SetAside, job_id: str, owners: Mapping[str, str]) -> Record | SetAside:
+    """*item* of an answer about the job *job_id*, held against the uids of squeue's list."""
+    if isinstance(item, SetAside):  # its text may name other users' jobs
+        owned = [each for each in item.ids if owners.get(each) == owners.get(job_id)]
+        return SetAside(item.text, item.reason, tuple(owned) or (job_id,))
+    if item.slurm.get("uid") != owners.get(item.id):
+        return SetAside(item.text, "squeue's list gives this job to another user", (item.id,))
+    return item
 
 
 class Turns:

@@ -198,12 +198,22 @@ class Output:
             raise NoAnswer(f"no record in the output, which begins {bytes(buffer[:200])!r}")
         if not self.form.sealed:
             record = buffer[found[0] : found[2] if len(found) == len(steps) else None]
-            opens = b"UserId" if self.table is JOB else b"[A-Z][A-Za-z]*"
-            multi_line = re.search(rb"\n {3}%s=" % opens, record) is not None
-            self.form = self.form._replace(multi_line=multi_line)
+            self.form = self.form._replace(multi_line=self._has_many_lines(record))
         noise = bytes(buffer[: found[0]])
         del buffer[: found[0]]
         return buffer, noise
+
+    def _has_many_lines(self, record: bytearray) -> bool:
+        """Whether *record* is in the form of several lines.
+
+        A job's texts can hold lines, so most of the keys that every job has must open one.
+        """
+        if self.table is not JOB:
+            return re.search(rb"\n {3}[A-Z][A-Za-z]*=", record) is not None
+        names = [key.name.encode() for key in self.table.mandatory[1:] if key.place == "line"]
+        found = [re.search(rb"(\n {3}| )%s=" % name, record) for name in names]
+        opens = [match[1] != b" " for match in found if match]
+        return opens.count(True) > opens.count(False)
 
     def id_of(self, part: bytes) -> str:
         """Return the id in the first line of *part*."""

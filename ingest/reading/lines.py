@@ -133,7 +133,7 @@ class Lines:
         prints.
         """
         if len(lines) > MAX_RECORD_LINES:
-            return self._shapes_of(lines), None
+            return self.shapes_of(lines), None
         slurm: SlurmDict = {}
         numbers: list[int] = []
         none: dict[int, _Plan] = {}
@@ -171,7 +171,7 @@ class Lines:
                 else:
                     numbers.append(number)
         except DocumentError:
-            return self._shapes_of(lines), None
+            return self.shapes_of(lines), None
         return numbers, slurm
 
     def _add(self, line: str, numbers: list[int], slurm: SlurmDict) -> None:
@@ -216,7 +216,8 @@ class Lines:
                 del part[name]
         return number, part
 
-    def _shapes_of(self, lines: list[str]) -> list[int]:
+    def shapes_of(self, lines: list[str]) -> list[int]:
+        """Return the numbers of the shapes of a record's *lines*; nothing is kept of the lines."""
         return [self._shape(line, first=not at) for at, line in enumerate(lines)]
 
     def _shape(self, line: str, *, first: bool) -> int:

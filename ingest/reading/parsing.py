@@ -16,8 +16,8 @@ written the key: behind a value that no user chooses, behind a path, and behind 
 absent.  Behind a user's text the key may be a part of that text.  It is read as a key only if its
 *place* (the key before it, and its own name) is vouched for: `ingest.reading.vouching` says when.
 Otherwise the record is refused, so that nothing is swallowed into the text in silence.  In ``-o``
-form a text holds words with ``=`` too often for that: an unknown key behind a user's text is read
-as a part of the text unless its place is vouched for.
+form a text holds words with ``=`` too often for that: there an unknown key behind a text that is
+not absent is read as a part of the text unless its place is vouched for.
 
 The decision depends on the *shape* of the record alone: the tokens in their order, line by line.
 `ingest.reading.shapes` therefore keeps the decision for each shape.
@@ -174,6 +174,8 @@ class Token:
     """In ``-o`` form: the value holds no space."""
     text_follows: bool
     """The token is the last of its line, and the next line opens with no key."""
+    in_group: bool
+    """One of `GROUP_KEYS`, or an unknown key behind one of them on its line."""
 
     @property
     def is_text(self) -> bool:
@@ -187,12 +189,14 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
     tokens = []
     for line, text_follows in zip(shape, _text_follows(shape), strict=True):
         opens_line = True
+        in_group = False
         for place, word in enumerate(line):
             if not word:
                 opens_line = False
                 continue
             name = key_of(word)
             key = None if name in GROUP_KEYS else table.keys.get(name)
+            in_group = name in GROUP_KEYS or (in_group and key is None)
             goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(
@@ -202,9 +206,10 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
                     is_absent=word.endswith("(null)") and not goes_on,
                     is_word=word.endswith("(word)"),
                     text_follows=goes_on,
+                    in_group=in_group,
                 )
             )
-            opens_line &= key is None and name not in GROUP_KEYS
+            opens_line &= key is None and not in_group
     return tokens
 
 
@@ -228,7 +233,7 @@ class Decision(NamedTuple):
     keys: tuple[int, ...]
     """The numbers of the tokens that are keys."""
     new: frozenset[Place]
-    """The places of unknown keys among them."""
+    """The places behind texts that are read as keys, which other records may vouch for."""
 
 
 def decide(tokens: Sequence[Token], form: Form, vouched: Container[Place]) -> Decision:
@@ -246,11 +251,9 @@ def decide(tokens: Sequence[Token], form: Form, vouched: Container[Place]) -> De
         if taken and any(tokens[each].text_follows for each in range(taken[0], stop)):
             raise Unreadable(f"{tokens[taken[0]].name} is followed by a line that holds no key")
         found += [number, *taken]
-        new |= {
-            (tokens[number].name, tokens[each].name)
-            for each in taken
-            if tokens[each].name not in GROUP_KEYS
-        }
+        if tokens[number].is_text:
+            new |= {(tokens[number].name, tokens[each].name) for each in taken}
+    new |= _out_of_order(tokens[number] for number in chain)
     _check(tokens, found)
     return Decision(tuple(found), frozenset(new))
 
@@ -260,7 +263,9 @@ def _check(tokens: Sequence[Token], found: Iterable[int]) -> None:
     names: set[str] = set()
     for number in found:
         name = tokens[number].name
-        if name in names and name not in GROUP_KEYS:
+        if tokens[number].in_group:
+            continue
+        if name in names:
             raise Unreadable(f"{name} comes twice")
         names.add(name)
     if names & {"HetJobIdSet", "PackJobIdSet"} and not names & {"HetJobId", "PackJobId"}:
@@ -328,7 +333,7 @@ def _chain(
     return [known[number] for number in _longest(places, order)]
 
 
-def _out_of_order(places: Sequence[Token]) -> set[Place]:
+def _out_of_order(places: Iterable[Token]) -> set[Place]:
     """Keys that open a line and come behind one that should follow them."""
     moved = set()
     highest, before = 0, ""
@@ -427,8 +432,6 @@ def _taken(
         return unknown
     if form.multi_line and (carrier.name in form.table.whole_lines or carrier.name == "JobName"):
         unknown = [each for each in unknown if tokens[each].opens_line]
-    first = next((each for each in unknown if (carrier.name, tokens[each].name) in vouched), None)
-    users = carrier.key.is_users_text
     if form.multi_line:
         for each in inside:
             if tokens[each].key and tokens[each].opens_line and not _is_elsewhere(tokens, each):
@@ -437,21 +440,25 @@ def _taken(
                     f"{carrier.name}",
                     frozenset({(carrier.name, tokens[each].name)}),
                 )
-        if first is None and unknown:
-            first = unknown[0]
-            if (users and not carrier.is_absent) or tokens[first].text_follows:
+        for each in unknown[:1]:
+            place = (carrier.name, tokens[each].name)
+            could_be_text = carrier.key.is_users_text and not carrier.is_absent
+            if place not in vouched and (could_be_text or tokens[each].text_follows):
                 raise Unreadable(
-                    f"{tokens[first].name}, an unknown key, stands behind the text of "
-                    f"{carrier.name}, and may be a part of the text",
-                    frozenset({(carrier.name, tokens[first].name)})
-                    if len(tokens) <= MAX_TOKENS
-                    else frozenset(),
+                    f"{place[1]}, an unknown key, stands behind the text of {place[0]}, and may be "
+                    "a part of the text",
+                    frozenset({place}) if len(tokens) <= MAX_TOKENS else frozenset(),
                 )
-    elif first is None and unknown and stop == len(tokens) and not users:
-        # Behind the last path of a record stand only keys, if it looks so.
-        looks_so = all(tokens[each].is_word for each in (number, *unknown))
-        first = unknown[0] if looks_so else None
-    return [] if first is None else [each for each in unknown if each >= first]
+        return unknown
+    # Behind the last path of a record stand only keys, if it looks so.
+    is_last_path = stop == len(tokens) and not carrier.key.is_users_text
+    if carrier.is_absent or (
+        is_last_path and all(tokens[each].is_word for each in (number, *unknown))
+    ):
+        return unknown
+    vouched_for = (each for each in unknown if (carrier.name, tokens[each].name) in vouched)
+    first = next(vouched_for, len(tokens))
+    return [each for each in unknown if each >= first]
 
 
 def _is_elsewhere(tokens: Sequence[Token], number: int) -> bool:
@@ -460,21 +467,31 @@ def _is_elsewhere(tokens: Sequence[Token], number: int) -> bool:
     return any(token.name == name for at, token in enumerate(tokens) if at != number)
 
 
-def shown_places(tokens: Sequence[Token]) -> tuple[frozenset[str], frozenset[Place]]:
-    """Return the texts of a record, and the places behind them at which unknown keys could stand.
+class Shown(NamedTuple):
+    """What one record shows that may be unknown keys, read as keys or as parts of texts."""
 
-    A place counts whether the unknown key was read as a key or as a part of the text.
-    """
+    texts: frozenset[str]
+    """The keys of its texts."""
+    places: frozenset[Place]
+    """The places behind the texts at which unknown keys could stand."""
+    words: frozenset[Place]
+    """In ``-o`` form: those of them with values without spaces."""
+
+
+def shown_by(tokens: Sequence[Token]) -> Shown:
+    """Return what a record shows that may be unknown keys."""
     texts: set[str] = set()
     places: set[Place] = set()
+    words: set[Place] = set()
     carrier = ""
     for token in tokens:
         if token.key is not None:
             carrier = token.name if token.is_text else ""
             texts |= {carrier} if carrier else set()
-        elif carrier and token.name not in GROUP_KEYS:
+        elif carrier and not token.in_group:
             places.add((carrier, token.name))
-    return frozenset(texts), frozenset(places)
+            words |= {(carrier, token.name)} if token.is_word else set()
+    return Shown(frozenset(texts), frozenset(places), frozenset(words))
 
 
 # --- raw pairs -----------------------------------------------------------------------------------
@@ -534,7 +551,7 @@ def raw_pairs(text: str, form: Form, decision: Decision) -> RawPairs:
     return RawPairs(tuple(reversed(pairs)), end)
 
 
-_BLANK_LINES = re.compile(r"(?:\n {0,3})+\Z")
+_BLANK_LINES = re.compile(r"(?:\n *)+\Z")
 
 
 def _spans(line: str, form: Form, *, first: bool) -> list[tuple[int, int, int]]:

@@ -15,9 +15,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 
 from ingest.reading.convert import Cluster, DocumentError
-from ingest.reading.doubts import Turns, settle
+from ingest.reading.doubts import Answers, Turns, Unsettled, settle
 from ingest.reading.framing import (
     LONGEST_START,
     Frame,
@@ -82,7 +84,7 @@ class Reader:
         aside.  Records whose texts are *seen* are not read again: they come as `Unchanged`.
 
         Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal
-        that scontrol ignored, both before the first record of a job.
+        that scontrol ignored, both before the first record of a job; `Unsettled` at the end.
         """
         if seal:
             output = Output(chunks, self._table, seal, self._max_bytes)
@@ -101,32 +103,29 @@ class Reader:
         doubled: frozenset[str] = frozenset()
         if _may_hold_doubles(chunks(), self._table):
             doubled = _doubled(Output(chunks(), self._table, "", self._max_bytes))
-        self._vouching.shown_by_all = self._survey(
-            Output(chunks(), self._table, "", self._max_bytes)
-        )
+        self._survey(Output(chunks(), self._table, "", self._max_bytes))
         output = Output(chunks(), self._table, "", self._max_bytes)
         yield from self._read(output, nothing_seen if doubled else seen, doubled, None)
         self._vouching_ends()
 
-    def _survey(self, output: Output) -> frozenset[Place]:
-        """The places that are vouched for in *output*; none unless it is in ``-o`` form."""
+    def _survey(self, output: Output) -> None:
+        """Note which places every record of *output* shows, if it is in ``-o`` form."""
         survey = Survey()
         for item in output.frames():
             if output.form.multi_line:
-                return frozenset()
+                return
             if isinstance(item, Frame):
                 with suppress(Unreadable, DocumentError):
-                    texts, places = self._shapes_of(output).shown(item.text)
-                    if places:
-                        owner = self._shapes_of(output).owner_of(item.text)
-                    survey.note(texts, places, owner if places else "")
-        return survey.shown_by_all()
+                    shapes = self._shapes_of(output)
+                    shown = shapes.shown(item.text)
+                    survey.note(shown, shapes.owner_of(item.text) if shown.places else "")
+        self._vouching.shown_by_all, self._vouching.contested = survey.shown_by_all()
 
     def _vouching_ends(self) -> None:
-        """Forget what was vouched for in one output alone."""
+        """Forget what holds for one output alone."""
         if self._vouching.shown_by_all:
             self._forget()
-            self._vouching.shown_by_all = frozenset()
+        self._vouching.shown_by_all = self._vouching.contested = frozenset()
 
     def _read(
         self, output: Output, seen: Seen, doubled: frozenset[str], inquiry: Inquiry | None
@@ -153,11 +152,19 @@ class Reader:
                     waiting.any_unchanged = True
                     certain += item.ids if settles else ()
                 yield item
+        is_settled = True
+        if doubts and inquiry is not None:
+            alone = _Waiting(any_unchanged=waiting.any_unchanged)
+            answers = Answers(
+                read=partial(self._read_answer, waiting=alone),
+                late=partial(self._late, alone, output),
+            )
+            is_settled = yield from settle(doubts, certain, inquiry, answers, self._turns)
         yield from self._late(waiting, output)
         for shapes in self._shapes.values():
             shapes.end_output()
-        if doubts and inquiry is not None:
-            yield from settle(doubts, certain, inquiry, self._read_answer, self._turns)
+        if not is_settled:
+            raise Unsettled
 
     def _of_frame(
         self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
@@ -191,7 +198,7 @@ class Reader:
         except DocumentError as error:
             return self._set_aside(text, str(error), output)
         except Unreadable as error:
-            if error.places and waiting is not None and waiting.bytes < MAX_WAITING_BYTES:
+            if error.places and waiting is not None and waiting.size < MAX_WAITING_BYTES:
                 try:
                     owner = self._shapes_of(output).owner_of(text)
                 except (Unreadable, DocumentError):
@@ -200,6 +207,14 @@ class Reader:
                 waiting.add(text, error.places)
                 return None
             return self._set_aside(text, str(error), output)
+        if self._vouching.contested:
+            shown = self._shapes_of(output).shown(text).places - record.decision.new
+            for place in sorted(shown & self._vouching.contested):
+                reason = (
+                    f"{place[1]}, an unknown key, stands behind the text of {place[0]} in every "
+                    "record, and may be a part of the text"
+                )
+                return self._set_aside(text, reason, output)
         if record.decision.new:
             self._note(record.decision.new, str(record.slurm.get("uid", "")))
         return record
@@ -229,12 +244,14 @@ class Reader:
         text = text.replace(b"\0", b"")[:EVIDENCE_BYTES]
         return SetAside(text, reason, tuple(ids[:1] if output.form.sealed else ids))
 
-    def _read_answer(self, chunks: Iterable[bytes], seal: str) -> Iterator[Record | SetAside]:
+    def _read_answer(
+        self, chunks: Iterable[bytes], seal: str, waiting: "_Waiting"
+    ) -> Iterator[Record | SetAside]:
         """The records of an answer about one job. Raises `NoAnswer` and `SealMissing`."""
         output = Output(chunks, self._table, seal, self._max_bytes)
         for item in output.frames():
             if isinstance(item, Frame):
-                record = self._record(item.text, output, None)
+                record = self._record(item.text, output, waiting)
                 if record is not None:
                     yield record
             elif isinstance(item, Doubt):
@@ -243,20 +260,20 @@ class Reader:
                 yield item
 
 
+@dataclass
 class _Waiting:
     """Records that wait for an unknown key to be vouched for."""
 
-    def __init__(self) -> None:
-        self.texts: list[bytes] = []
-        self.places: set[Place] = set()
-        self.bytes = 0
-        self.any_unchanged = False
-        """Records of the output were not read: whether they show a place is not known."""
+    any_unchanged: bool = False
+    """Records of the output were not read: whether they show a place is not known."""
+    texts: list[bytes] = field(default_factory=list)
+    places: set[Place] = field(default_factory=set)
+    size: int = 0
 
     def add(self, text: bytes, places: Iterable[Place]) -> None:
         self.texts.append(text)
         self.places.update(places)
-        self.bytes += len(text)
+        self.size += len(text)
 
 
 def _ids_in(text: bytes, table: KeyTable) -> list[str]:

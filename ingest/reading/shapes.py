@@ -26,16 +26,16 @@ from ingest.reading.parsing import (
     LineShape,
     Place,
     Shape,
+    Shown,
     Unreadable,
     decide,
     key_of,
     raw_pairs,
-    shown_places,
+    shown_by,
     tokens_of,
 )
 from ingest.reading.records import Record
 from ingest.reading.vouching import EveryPlace
-from ingest.slurm import values
 
 MAX_SHAPES = 1 << 12
 """Shapes of records whose decisions are kept; with more, all are judged anew."""
@@ -100,20 +100,15 @@ class Shapes:
     def all_show(self, place: Place) -> bool:
         """Tell whether every record of the output with the first key of *place* shows *place*."""
         for numbers, _ in self._used:
-            texts, places = shown_places(tokens_of(self._shape(numbers), self._table))
-            if place[0] in texts and place not in places:
+            shown = shown_by(tokens_of(self._shape(numbers), self._table))
+            if place[0] in shown.texts and place not in shown.places:
                 return False
         return self._all_used
 
-    def shown(self, sealed: bytes) -> tuple[frozenset[str], frozenset[Place]]:
-        """Return the texts of a record, and the places behind them: see `shown_places`.
-
-        Raises `Unreadable`.
-        """
-        (first, *others), _ = self._form.split_record(sealed.decode("utf-8", "backslashreplace"))
-        lines = [self._form.split_line(first, first=True)]
-        lines += [self._form.split_line(line, first=False) for line in others]
-        return shown_places(tokens_of(tuple(words for words, _ in lines), self._table))
+    def shown(self, sealed: bytes) -> Shown:
+        """Return what a record shows that may be unknown keys. Raises `Unreadable`."""
+        lines, _ = self._form.split_record(sealed.decode("utf-8", "backslashreplace"))
+        return shown_by(tokens_of(self._shape(self._lines.shapes_of(lines)), self._table))
 
     def read(self, sealed: bytes, vouched: Container[Place]) -> Record:
         """Return the record *sealed*, with a NUL for each letter of its seal.
@@ -146,12 +141,15 @@ class Shapes:
     def _carefully(self, text: str, judged: _Judged) -> SlurmDict:
         slurm: SlurmDict = {}
         groups: list[SlurmDict] = []
-        for _, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
-            if key == "Nodes" or (groups and key in GROUP_KEYS):
-                if key == "Nodes":
-                    groups.append({})
-                groups[-1][values.snake_case(key)] = values.optional(value)
-                continue
+        part = slurm
+        for lead, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
+            if key == "Nodes":
+                part = {}
+                groups.append(part)
+            elif key in GROUP_KEYS:
+                part = groups[-1] if groups else slurm
+            elif key in self._table.keys or lead != " ":
+                part = slurm
             name, convert = self._convert.field(key)
             if judged.is_exact and convert is as_comment:
                 convert = as_text
@@ -160,11 +158,11 @@ class Shapes:
             except DocumentError as error:
                 raise DocumentError(f"{key}: {error}") from None
             if not name:
-                slurm.update(found)
-            elif name in slurm:
+                part.update(found)
+            elif name in part:
                 raise DocumentError(f"{key}: another key is called {name} too")
             elif found is not None or not self._is_left_out(key):
-                slurm[name] = found
+                part[name] = found
         if groups:
             slurm["alloc_groups"] = groups
         return slurm
@@ -200,12 +198,12 @@ class Shapes:
         tokens = tokens_of(shape, self._table)
         decision = decide(tokens, self._form, vouched)
         names = [tokens[number].name for number in decision.keys]
-        single = [name for name in names if name not in GROUP_KEYS]
+        single = [tokens[number].name for number in decision.keys if not tokens[number].in_group]
         documents = {self._convert.field(name)[0] for name in single}
         is_exact = not adds_space_to_comments(frozenset(names), space_at_end=key[1])
         is_plain = (
             self._form.multi_line
-            and not any(line[:1] == ("",) or _has_stray_group_key(line) for line in shape)
+            and not any(line[:1] == ("",) or self._has_odd_group(line) for line in shape)
             and not self._has_blank_line_behind_text(shape)
             and len(decision.keys) == len(tokens)
             and len(documents) == len(single)
@@ -217,6 +215,14 @@ class Shapes:
             exact_comments=tuple(self._comments(shape)) if is_exact and is_plain else (),
             volatile=tuple(self._volatile(shape)) if is_plain else (),
         )
+
+    def _has_odd_group(self, line: LineShape) -> bool:
+        """Whether keys of groups share the line with other known keys, or a key comes twice."""
+        keys = [key_of(word) for word in line]
+        in_group = [key in GROUP_KEYS for key in keys if key in self._table.keys]
+        if line[:1] == ("Nodes=",):
+            return not all(in_group) or len(set(keys)) < len(keys)
+        return any(in_group)
 
     def _has_blank_line_behind_text(self, shape: Shape) -> bool:
         """Whether a text ends with newlines: a blank line is a part of the text before it."""
@@ -240,7 +246,3 @@ class Shapes:
             for place, word in enumerate(line):
                 if key_of(word) in self._table.volatile:
                     yield (b" " if place else b"\n   ") + word.encode()
-
-
-def _has_stray_group_key(line: LineShape) -> bool:
-    return line[:1] != ("Nodes=",) and any(key_of(word) in GROUP_KEYS for word in line)

@@ -10,13 +10,14 @@ user's text.  A *place* (the key before, and the unknown key) is vouched for
 In ``-o`` form texts hold words with ``=`` too often for either rule.  There a place is vouched for
 when every record of the output that has the key before shows the place, and records of two users
 do; one user is enough behind a text that is neither a name nor a command, in two records or more.
+Where every record shows the place, with a value without spaces, and these are too few, the place is
+*contested*: the text alone does not tell, and the records are refused.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ingest.reading.parsing import Place
+from ingest.reading.parsing import Place, Shown
 
 MAX_SURVEYED = 10_000
 """Places that are counted in one output in ``-o`` form."""
@@ -33,6 +34,8 @@ class Vouching:
     """How many places each owner was the first to show."""
     shown_by_all: frozenset[Place] = frozenset()
     """Places that every record of the output in hand shows."""
+    contested: frozenset[Place] = frozenset()
+    """Places that every record shows in the output in hand, which is in ``-o`` form."""
 
     def note(self, place: Place, owner: str) -> bool:
         """Note that a record of *owner* shows *place*; return whether that vouches for *place*."""
@@ -58,30 +61,33 @@ class Survey:
     texts: Counter[str] = field(default_factory=Counter)
     """Records that have a text, by its key."""
     places: Counter[Place] = field(default_factory=Counter)
+    words: Counter[Place] = field(default_factory=Counter)
+    """Records that show a place with a value without spaces."""
     owners: dict[Place, set[str]] = field(default_factory=dict)
     """Two users at most whose records show a place."""
 
-    def note(self, texts: Iterable[str], places: Iterable[Place], owner: str) -> None:
-        """Note what one record shows (`ingest.reading.parsing.shown_places`), and its owner."""
-        self.texts.update(texts)
-        for place in places:
+    def note(self, shown: Shown, owner: str) -> None:
+        """Note what one record shows, and its owner."""
+        self.texts.update(shown.texts)
+        for place in shown.places:
             if place in self.places or len(self.places) < MAX_SURVEYED:
                 self.places[place] += 1
+                self.words[place] += place in shown.words
                 owners = self.owners.setdefault(place, set())
                 if len(owners) < 2:
                     owners.add(owner)
 
-    def shown_by_all(self) -> frozenset[Place]:
-        """Return the places that are vouched for in an output in ``-o`` form."""
-        return frozenset(
+    def shown_by_all(self) -> tuple[frozenset[Place], frozenset[Place]]:
+        """Return the places that every record shows: those vouched for, and those contested."""
+        by_all = {place for place, count in self.places.items() if count == self.texts[place[0]]}
+        vouched = {
             place
-            for place, count in self.places.items()
-            if count == self.texts[place[0]]
-            and (
-                len(self.owners[place]) > 1
-                or (count > 1 and place[0] not in {"JobName", "Command", "SubmitLine"})
-            )
-        )
+            for place in by_all
+            if len(self.owners[place]) > 1
+            or (self.places[place] > 1 and place[0] not in {"JobName", "Command", "SubmitLine"})
+        }
+        contested = {place for place in by_all if self.words[place] == self.places[place]}
+        return frozenset(vouched), frozenset(contested - vouched)
 
 
 class EveryPlace:

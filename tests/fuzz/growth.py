@@ -1,7 +1,8 @@
 """Outputs made to take the reader's time, at any size, and how much work each makes.
 
 ``python -m tests.fuzz.growth`` prints the microseconds per byte at 100 kB, 1 MB and 10 MB: a row
-whose figures grow with the size shows work that is more than linear.  The tests count calls of
+whose figures grow with the size shows work that is more than linear.  With a number of seconds, it
+leaves out what would probably take longer.  The tests count calls of
 functions instead, which no other process on the machine can change.
 """
 

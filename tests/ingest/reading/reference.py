@@ -15,15 +15,11 @@ from ingest.reading.convert import (
 from ingest.reading.parsing import (
     GROUP_KEYS,
     Decision,
-    Pair,
-    Unreadable,
     decide,
     raw_pairs,
     tokens_of,
 )
 from ingest.reading.records import Record
-from ingest.reading.vouching import EveryPlace
-from ingest.slurm.values import optional, snake_case
 
 _SEAL = "\0"
 
@@ -36,11 +32,7 @@ def decision_of(record: Record) -> Decision:
     for number, line in enumerate(lines):
         words, found = form.split_line(line, first=number == 0)
         shape.append(form.shape_of(words, [value.replace(_SEAL, "") for value in found]))
-    tokens = tokens_of(tuple(shape), form.table)
-    try:
-        return decide(tokens, form, record.decision.new)
-    except Unreadable:  # a known key that was vouched for in another place
-        return decide(tokens, form, EveryPlace())
+    return decide(tokens_of(tuple(shape), form.table), form, record.decision.new)
 
 
 def document_of(record: Record, cluster: ClusterSettings) -> SlurmDict:
@@ -51,25 +43,23 @@ def document_of(record: Record, cluster: ClusterSettings) -> SlurmDict:
     names = frozenset(pair.key for pair in raw.pairs)
     has_space = adds_space_to_comments(names, space_at_end=" " in end)
     slurm: SlurmDict = {"cluster_name": cluster.name}
+    part = slurm
     for pair in raw.pairs:
-        if pair.key == "Nodes" or (pair.key in GROUP_KEYS and "alloc_groups" in slurm):
-            _add_to_group(slurm, pair)
-            continue
+        if pair.key == "Nodes":
+            part = {}
+            slurm.setdefault("alloc_groups", []).append(part)
+        elif pair.key in GROUP_KEYS:
+            part = slurm.get("alloc_groups", [slurm])[-1]
+        elif pair.key in record.form.table.keys or pair.lead.startswith("\n"):
+            part = slurm
         name, convert = Converter(record.form.table, cluster).field(pair.key)
         if convert is as_comment and not has_space:
             convert = as_text
         value = convert(pair.value)
         key = record.form.table.keys.get(pair.key)
         if name and (value is not None or not (key and key.left_out)):
-            assert name not in slurm
-            slurm[name] = value
+            assert name not in part
+            part[name] = value
         elif not name:
-            slurm.update(value)
+            part.update(value)
     return slurm
-
-
-def _add_to_group(slurm: SlurmDict, pair: Pair) -> None:
-    groups = slurm.setdefault("alloc_groups", [])
-    if pair.key == "Nodes":
-        groups.append({})
-    groups[-1][snake_case(pair.key)] = optional(pair.value)

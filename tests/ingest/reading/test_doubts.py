@@ -1,11 +1,12 @@
 """Jobs in doubt: which are asked for, in which order, and what remains."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import pytest
 
 from ingest.reading import doubts
-from ingest.reading.doubts import MAX_ASKED, Turns, Unsettled, settle
+from ingest.reading.doubts import MAX_ASKED, Answers, Turns, settle
 from ingest.reading.framing import MAX_IDS
 from ingest.reading.records import Answer, Doubt, Record, SetAside
 
@@ -32,7 +33,8 @@ def no_answer(_chunks: Iterable[bytes], _seal: str) -> Iterator[Record | SetAsid
 def settled(
     found: list[Doubt], cluster: Owners, turns: Turns | None = None, certain: Iterable[str] = ()
 ) -> list[Record | SetAside]:
-    return list(settle(found, certain, cluster, no_answer, turns or Turns()))
+    answers = Answers(no_answer, partial(iter, ()))
+    return list(settle(found, certain, cluster, answers, turns or Turns()))
 
 
 def doubt(*ids: str) -> Doubt:
@@ -46,10 +48,16 @@ def test_without_a_list_what_is_in_doubt_is_set_aside() -> None:
     ]
 
 
-def test_jobs_of_which_not_even_the_ids_are_known_are_told() -> None:
-    many = doubt(*map(str, range(MAX_IDS)))
-    with pytest.raises(Unsettled):
-        settled([many], Owners(None))
+@pytest.mark.parametrize(("number", "known"), [(MAX_IDS - 1, True), (MAX_IDS, False)])
+def test_jobs_of_which_not_even_the_ids_are_known_are_told(number: int, *, known: bool) -> None:
+    many = doubt(*map(str, range(number)))
+    answers = Answers(no_answer, partial(iter, ()))
+    steps = settle([doubt("x"), many], [], Owners(None), answers, Turns())
+    assert isinstance(next(steps), SetAside)
+    assert isinstance(next(steps), SetAside)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value is known
 
 
 def test_all_jobs_but_the_certain_ones_are_asked_for() -> None:

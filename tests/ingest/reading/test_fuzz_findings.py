@@ -172,12 +172,21 @@ def test_a_longer_word_than_a_key_can_be_is_text() -> None:
 # --- all of it, in every way of reading -----------------------------------------------------------
 
 
+def with_new_keys(number: int, owner: str) -> str:
+    """A job with unknown keys, known ones in other places, and a key twice in a group of nodes."""
+    text = job(str(number), owner, sealed=True, comment="(null)", stdout="/o\n     Nodes=a Nodes=b")
+    text = text.replace("\n   Comment=(null)", "\n   New=1" * (number % 2))
+    return text.replace("\n   Power=", "\n   Comment=(null)\n   New=2\n   Power=")
+
+
 def hard_texts() -> Iterator[str]:
     yield job("1", ALICE, sealed=True, name=NAME) + job("2", BOB, sealed=True)
     yield job("1", ALICE, sealed=False, name=NAME) + job("2", BOB, sealed=False)
     yield "banner\n" + job("1", ALICE, sealed=True, comment=SEAL + "\n" * 700)
     yield job("1", ALICE, sealed=True) + "\n" + " " * 700 + "\n" + job("1", BOB, sealed=True)
     yield "NodeName=a x=1\n   RealMemory=1\n   State=IDLE\n   BootTime=x\n\n\nNodeName=b c\n"
+    yield f"NodeName=a\n   Port=1{' ' * 9}\n{' ' * 9}\n   RealMemory=1\n   State=IDLE\n"
+    yield "".join(with_new_keys(number, owner) for number, owner in ((1, ALICE), (2, BOB)))
     yield "NodeName=\udcff x=1\n   RealMemory=1\n   State=IDLE\n   BootTime=x\n"
     yield "   \n\nJobId=1 " + "\nJobId=2 " * 50
     yield "No jobs in the system\nJobId=1 JobName=x\n"

@@ -551,6 +551,44 @@ def test_an_answer_of_a_whole_array_is_taken_once() -> None:
     assert cluster.asked == ["1", "2"]
 
 
+def new_key(text: str) -> str:
+    return text.replace("\n   Comment=hello", "\n   Comment=hello\n   FutureKey=7")
+
+
+@pytest.mark.parametrize(
+    ("second", "usual", "is_read"), [(ALICE, False, True), (ALICE, True, False), (BOB, True, True)]
+)
+def test_a_new_key_in_answers_is_vouched_for_as_in_any_output(
+    second: str, *, usual: bool, is_read: bool
+) -> None:
+    one, two = map(new_key, pair_of_contested())
+    two = two.replace(ALICE, second)
+    other = job("3", BOB, sealed=True) if usual else ""
+    cluster = AskedCluster(one, two, owners={"1": "1001", "2": second[-5:-1], "3": "1002"})
+    cluster.texts["3"] = other
+    found = asked(one + two + other, cluster)
+    read = [item for item in found if isinstance(item, Record) and item.id != "3"]
+    assert [item.slurm["future_key"] for item in read] == ([7, 7] if is_read else [])
+    assert [item.ids for item in aside(found)] == ([] if is_read else [("1",), ("2",)])
+
+
+def test_an_answer_that_waits_for_a_new_key_is_held_against_the_list_too() -> None:
+    one, two = map(new_key, pair_of_contested())
+    found = asked(one + two, AskedCluster(one, two, owners={"1": "1001", "2": "1002"}))
+    assert ids(found) == ["1"]
+    assert [item.reason for item in aside(found)] == [
+        "squeue's list gives this job to another user"
+    ]
+
+
+def test_a_waiting_answer_of_a_whole_array_is_taken_once() -> None:
+    one, two = map(new_key, pair_of_contested())
+    three = new_key(job("3", ALICE, sealed=True))
+    cluster = AskedCluster(one, two)
+    cluster.texts = {"1": one, "2": two + three, "3": two + three}
+    assert ids(asked(one + two, cluster)) == ["1", "2", "3"]
+
+
 class SilentCluster(AskedCluster):
     """A cluster that can't be asked for one job."""
 

@@ -1,10 +1,13 @@
 """Unknown keys at any place of a record: a new release of Slurm can print one everywhere."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
-from ingest.reading.records import Record
+from ingest.reading.convert import SlurmDict
+from ingest.reading.parsing import GROUP_KEYS
+from ingest.reading.records import Record, SetAside
 from ingest.slurm.keys import KeyTable
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from tests.ingest.reading.attacks import job
@@ -29,13 +32,35 @@ NODE_TEXT = """NodeName=cn-a001 Arch=x86_64 CoresPerSocket=8{end}
 """
 
 
-def jobs(*, sealed: bool) -> str:
-    return job("1", "alice(1001)", sealed=sealed) + job("2", "bob(1002)", sealed=sealed)
+GROUPS = """
+   JOB_GRES=gpu:1
+     Nodes=cn-a001 CPU_IDs=0-1 Mem=1000 GRES=
+     Nodes=cn-a002 CPU_IDs=0 Mem=500 GRES=gpu:1
+   MinCPUsNode="""
+OWNERS = {
+    "two users": ("alice(1001)", "bob(1002)"),
+    "one user": ("alice(1001)", "alice(1001)"),
+    "one record": ("alice(1001)",),
+}
+FORMS = ("plain", "sealed", "one line")
+USERS_TEXTS = {"JobName", "Command", "Comment", "MCS_label", "Account"}
+"""Texts that a user wrote and that are not absent."""
 
 
-def nodes(*, sealed: bool) -> str:
-    one = NODE_TEXT.format(end=" ", seal=SEAL if sealed else "")
-    return one + one.replace("cn-a001", "cn-a002")
+def records_of(kind: Kind, form: str, owners: tuple[str, ...]) -> str:
+    sealed = form == "sealed"
+    if kind is NODES:
+        end, seal = " ", SEAL if sealed else ""
+        texts = [
+            NODE_TEXT.format(end=end, seal=seal).replace("cn-a001", f"cn-a00{number}")
+            for number in range(1, len(owners) + 1)
+        ]
+    else:
+        texts = [
+            job(str(number), owner, sealed=sealed, label="x").replace("\n   MinCPUsNode=", GROUPS)
+            for number, owner in enumerate(owners, start=1)
+        ]
+    return "".join(texts)
 
 
 def with_unknown(text: str, key: str, how: str) -> str:
@@ -46,39 +71,80 @@ def with_unknown(text: str, key: str, how: str) -> str:
     return re.sub(rf"(?<=[ \n]){re.escape(key)}=", f"{new[how]}{key}=", text)
 
 
+def one_line(text: str) -> str:
+    return re.sub(r"\n {3,5}", " ", text.replace("\n\n", " \n").replace("\n   \n", " \n"))
+
+
 def keys_of(text: str, table: KeyTable) -> list[str]:
     found = re.findall(r"[ \n]([A-Z][A-Za-z:/_]*)=", text)
     return [key for key in dict.fromkeys(found) if key in table.keys and key != table.first]
 
 
-def records(text: str, kind: Kind, *, sealed: bool) -> list[Record]:
-    found = read(text.encode(), kind, seal=SEAL * sealed)
-    whole = [each for each in found if isinstance(each, Record)]
-    assert whole == found
-    return whole
+def ways(kind: Kind, text: str) -> Iterator[tuple[str, str]]:
+    for key in keys_of(text, kind.table):
+        for how in ("before", "two", "a line", "behind the line"):
+            is_odd = key == "Nodes" or (key in GROUP_KEYS and how == "a line")
+            if not is_odd and with_unknown(text, key, how) != text:
+                yield key, how
 
 
-CASES = [
-    (kind, sealed, key)
-    for kind, text in ((JOBS, jobs), (NODES, nodes))
-    for sealed in (False, True)
-    for key in keys_of(text(sealed=False), kind.table)
-]
+def has_future(slurm: SlurmDict) -> bool:
+    groups = slurm.get("alloc_groups", [])
+    return slurm.get("future_n") == 12 or any(group.get("future_n") == 12 for group in groups)
 
 
-@pytest.mark.parametrize(
-    ("kind", "sealed", "key"),
-    CASES,
-    ids=[f"{kind.table.kind}-{key}-{sealed}" for kind, sealed, key in CASES],
-)
-def test_an_unknown_key_beside_any_key_is_read(kind: Kind, sealed: bool, key: str) -> None:
-    text = (jobs if kind is JOBS else nodes)(sealed=sealed)
-    known = [len(record.raw.pairs) for record in records(text, kind, sealed=sealed)]
-    for how in ("before", "two", "a line", "behind the line"):
-        changed = with_unknown(text, key, how)
-        if changed == text:
-            continue
-        added = 2 if how == "two" else 1
-        found = records(changed, kind, sealed=sealed)
-        assert [len(record.raw.pairs) for record in found] == [n + added for n in known], how
-        assert all(record.slurm["future_n"] == 12 for record in found), how
+@pytest.mark.parametrize("owners", OWNERS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", [JOBS, NODES], ids=["jobs", "nodes"])
+def test_an_unknown_key_beside_any_key_is_read(kind: Kind, form: str, owners: str) -> None:
+    """All records show the key, so none of them may take it for a part of a text in silence."""
+    text = records_of(kind, form, OWNERS[owners])
+    shape = one_line if form == "one line" else str
+    seal = SEAL if form == "sealed" else ""
+    known = keys_of(shape(text), kind.table)
+    for key, how in ways(kind, text):
+        changed = shape(with_unknown(text, key, how))
+        for item in read(changed.encode(), kind, seal=seal):
+            if isinstance(item, SetAside):
+                assert form == "one line", (key, how, item.reason)
+                assert owners != "two users", (key, how, item.reason)
+                (carrier,) = re.findall("FutureN, .* the text of ([A-Za-z_]*) ", item.reason)
+                assert carrier in USERS_TEXTS or owners == "one record", (key, how)
+                continue
+            assert isinstance(item, Record)
+            assert has_future(item.slurm), (key, how)
+            keys = [pair.key for pair in item.raw.pairs]
+            assert set(known) <= set(keys), (key, how)
+            assert how != "two" or "FutureT" in keys, (key, how)
+
+
+@pytest.mark.parametrize("kind", [JOBS, NODES], ids=["jobs", "nodes"])
+def test_in_the_o_form_a_key_that_few_records_show_is_a_part_of_the_text(kind: Kind) -> None:
+    one, _, other = records_of(kind, "plain", OWNERS["two users"]).partition("\n\n")
+    carrier = "Comment=hello" if kind is JOBS else "Reason=bad"
+    assert carrier in one
+    text = one_line(f"{one.replace(carrier, f'{carrier} FutureN=12')}\n\n{other}")
+    for item in read(text.encode(), kind):
+        assert isinstance(item, Record)
+        assert "future_n" not in item.slurm
+
+
+@pytest.mark.parametrize("absent", ["(null)", "N/A", ""])
+def test_behind_an_absent_text_an_unknown_key_is_a_key_in_every_form(absent: str) -> None:
+    usual = job("1", "alice(1001)", sealed=False)
+    text = usual + job("2", "bob(1002)", sealed=False, network=f"{absent} FutureN=12 FutureT=x")
+    for each in (text, one_line(text)):
+        _, found = read(each.encode())
+        assert isinstance(found, Record)
+        values = {name: found.slurm[name] for name in ("network", "future_n", "future_t")}
+        assert values == {"network": None, "future_n": 12, "future_t": "x"}
+
+
+def test_an_unknown_key_of_a_group_of_nodes_belongs_to_the_group() -> None:
+    text = records_of(JOBS, "plain", OWNERS["two users"])
+    text = re.sub(r"( GRES=\S*)", r"\1 FutureN=12", text)
+    for each in (text, one_line(text)):
+        for item in read(each.encode()):
+            assert isinstance(item, Record)
+            assert [group["future_n"] for group in item.slurm["alloc_groups"]] == [12, 12]
+            assert "future_n" not in item.slurm

@@ -3,6 +3,7 @@
 import pytest
 
 from ingest.reading import vouching
+from ingest.reading.parsing import Place, Shown
 from ingest.reading.vouching import EveryPlace, Survey, Vouching
 
 PLACE = ("Comment", "FutureKey")
@@ -37,15 +38,23 @@ def test_one_user_can_be_the_first_to_show_only_so_many_places() -> None:
     assert vouched.note(("Comment", f"Key{last}"), "1003")
 
 
-def surveyed(*records: tuple[set[str], set[tuple[str, str]], str]) -> frozenset[tuple[str, str]]:
+Places = frozenset[Place]
+NONE: Places = frozenset()
+
+
+def shows(text: str, *places: Place, words: bool = True) -> Shown:
+    return Shown(frozenset({text}), frozenset(places), frozenset(places if words else ()))
+
+
+def surveyed(*records: tuple[Shown, str]) -> tuple[Places, Places]:
     survey = Survey()
-    for texts, places, owner in records:
-        survey.note(texts, places, owner)
+    for shown, owner in records:
+        survey.note(shown, owner)
     return survey.shown_by_all()
 
 
 @pytest.mark.parametrize(
-    ("text", "owners", "shows"),
+    ("text", "owners", "vouched"),
     [
         ("Comment", ["1", "2"], True),
         ("Comment", ["1", "1"], True),
@@ -57,21 +66,23 @@ def surveyed(*records: tuple[set[str], set[tuple[str, str]], str]) -> frozenset[
     ],
 )
 def test_in_the_o_form_every_record_must_show_a_place(
-    text: str, owners: list[str], *, shows: bool
+    text: str, owners: list[str], *, vouched: bool
 ) -> None:
     place = (text, "FutureKey")
-    records = [({text}, {place}, owner) for owner in owners]
-    assert surveyed(*records) == (frozenset({place}) if shows else frozenset())
-    assert surveyed(*records, ({text}, set(), "3")) == frozenset()
-    assert surveyed(*records, (set(), set(), "3")) == (frozenset({place}) if shows else frozenset())
+    records = [(shows(text, place), owner) for owner in owners]
+    found = (frozenset({place}), NONE) if vouched else (NONE, frozenset({place}))
+    assert surveyed(*records) == found
+    assert surveyed(*records, (shows(text), "3")) == (NONE, NONE)
+    assert surveyed(*records, (shows("Extra"), "3")) == found
+    several = [(shows(text, place, words=False), owner) for owner in owners]
+    assert surveyed(*several) == (found[0], NONE)
 
 
 def test_how_many_places_are_surveyed_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vouching, "MAX_SURVEYED", 1)
-    two = {PLACE}
-    records = [({"Comment"}, two, owner) for owner in "12"]
-    late = [({"Comment"}, {PLACE, ("Comment", "Late")}, owner) for owner in "12"]
-    assert surveyed(*records, *late) == frozenset({PLACE})
+    records = [(shows("Comment", PLACE), owner) for owner in "12"]
+    late = [(shows("Comment", PLACE, ("Comment", "Late")), owner) for owner in "12"]
+    assert surveyed(*records, *late) == (frozenset({PLACE}), NONE)
 
 
 def test_every_place_is_every_place() -> None:
