@@ -13,9 +13,10 @@ from clockwork.commands import CommandError, moment_text, print_table, say
 from config import Settings
 from config.settings import CLUSTER_NAME
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
-from ingest.database.retired_clusters import retire, retired_since
+from ingest.database.retired_clusters import retired_since
 from ingest.database.store import Store
 from ingest.sync.renaming import held_of, rename_cluster
+from ingest.sync.retirement import retire_cluster, unfinished_of
 
 _WORDS = {
     "jobs": "jobs",
@@ -99,7 +100,7 @@ def cluster_rename(settings: Settings, store: Store, old: str, new: str, *, yes:
 
 
 def cluster_retire(settings: Settings, store: Store, name: str, *, yes: bool) -> int:
-    """Mark a cluster as retired; only say so without *yes*.
+    """Mark a cluster as retired, and its jobs and nodes as gone; only say so without *yes*.
 
     Raises CommandError, ClusterRefused and pymongo's errors.
     """
@@ -115,13 +116,15 @@ def cluster_retire(settings: Settings, store: Store, name: str, *, yes: bool) ->
         return 0
     say(
         f"{name} would leave the overview, clusters/list and /metrics. It keeps "
-        f"{_counted(held_of(store, name))}"
+        f"{_counted(held_of(store, name))}. Its jobs and nodes would be marked as gone; "
+        f"{unfinished_of(store, name)} of the jobs have not finished"
     )
     if not yes:
         say(_DRY_RUN)
         return 0
-    with _refused(name), Lease(store, name, settings.scraper.lease).holding():
-        retire(store, name, datetime.now(timezone.utc))
+    lease = Lease(store, name, settings.scraper.lease)
+    with _refused(name), lease.holding():
+        retire_cluster(store, name, lease, datetime.now(timezone.utc))
     say(f"{name} is retired; a good round of it brings it back")
     return 0
 

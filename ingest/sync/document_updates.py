@@ -37,6 +37,23 @@ def former_id(job: Document) -> str:
     return f"{job['_id']}/{job['slurm'].get('submit_time')}/{job['cw'].get('first_seen')}"
 
 
+def vanished_values(
+    kind: Kind, now: datetime, volatile: Mapping[str, Any] | None = None
+) -> list[Document]:
+    """Return the values of an update that marks a record as gone since *now*.
+
+    *volatile* are the last values of `ingest.sync.volatile_values`, None where the document has
+    them.
+    """
+    cw: Document = {"cw.vanished": now}
+    for key, value in (volatile or {}).items():
+        cw[f"slurm.{key}"] = {"$literal": value}
+    if kind is JOBS:
+        finished = {"$ifNull": ["$cw.finished_at", now]}
+        cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
+    return [{"$set": cw}]
+
+
 @dataclass(frozen=True)
 class DocumentUpdates:
     """Makes the documents and updates of one cluster's jobs or nodes."""
@@ -93,28 +110,22 @@ class DocumentUpdates:
     def vanished(
         self, record_id: str, now: datetime, volatile: Mapping[str, Any] | None = None
     ) -> UpdateOne:
-        """Return the update of a record that is gone from the cluster.
-
-        *volatile* are the last values of `ingest.sync.volatile_values`, None where the document
-        has them.
-        """
-        cw: Document = {"cw.vanished": now}
-        for key, value in (volatile or {}).items():
-            cw[f"slurm.{key}"] = {"$literal": value}
-        if self.kind is JOBS:
-            finished = {"$ifNull": ["$cw.finished_at", now]}
-            cw |= {"cw.finished_at": finished, "cw.filters.finished_at": finished}
-        return UpdateOne(self.identity(record_id), [{"$set": cw}])
+        """Return the update of a record that is gone from the cluster."""
+        return UpdateOne(self.identity(record_id), vanished_values(self.kind, now, volatile))
 
     def ended(self, job: AccountedJob, now: datetime) -> UpdateOne:
         """An update of a job that had vanished, by what accounting tells of its end."""
+        return UpdateOne(self.identity(job.job_id), self.end_values(job, now))
+
+    def end_values(self, job: AccountedJob, now: datetime) -> Document:
+        """Return the values of such an update."""
         finished = finished_at({"job_state": job.state, "end_time": job.end_time}, now)
         values = {
             "cw.accounting": job.end(),
             "cw.finished_at": finished,
             "cw.filters.finished_at": finished or NOT_FINISHED,
         }
-        return UpdateOne(self.identity(job.job_id), {"$set": values})
+        return {"$set": values}
 
     def accounted(self, job: AccountedJob, users: Mapping[str, Names], now: datetime) -> Document:
         """The document of an ended job that no scrape showed."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,45 @@ def test_a_retired_cluster_leaves_the_overview_and_keeps_its_jobs(
     assert api.get("jobs/one", job_id="1", cluster_name="old").json["user"] == {}
     assert len(api.get("jobs/list", cluster_name="old").json) == 2
     assert len(api.get("nodes/list").json) == 3
+
+
+def test_what_a_retired_cluster_left_behind_is_gone(
+    configure: Any, store: Store, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("mila")
+    fill(store, "mila")
+    store.jobs.insert_many(
+        job_document({**MILA_JOB, "job_id": each, "cluster_name": "old"}, finished_ago=ago)
+        for each, ago in (("3", None), ("4", 600))
+    )
+    ended = store.jobs.find_one({"slurm.job_id": "4"})
+    store.nodes.insert_one(node_document({**MILA_NODE, "cluster_name": "old"}))
+    names = {"cluster_name": "old", "name": NODE}
+    store.node_periods.insert_one({"_id": "old/1", **names, "since": NOW, "until": None})
+    api = client(store, place)
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+
+    assert run("retire", "old") == 0
+    assert "1 of the jobs have not finished" in capsys.readouterr().err
+    etag = api.get("jobs/list", cluster_name="old").header("ETag")
+    assert run("retire", "old", "--yes") == 0
+
+    answer = api.get("jobs/list", cluster_name="old")
+    assert answer.header("ETag") != etag
+    jobs = {each["slurm"]["job_id"]: each["cw"] for each in answer.json}
+    assert all(each["vanished"] is not None for each in jobs.values())
+    [node] = api.get("nodes/list", cluster_name="old").json
+    assert node["cw"]["vanished"] is not None
+    finished = {
+        each["slurm"]["job_id"]: each["cw"]["filters"]["finished_at"]
+        for each in store.jobs.find({"slurm.cluster_name": "old"})
+    }
+    assert before <= finished["3"] < before + timedelta(days=1)
+    assert ended is not None
+    assert finished["4"] == ended["cw"]["finished_at"]
+    [period] = store.node_periods.find()
+    assert period["until"] >= before
+    assert store.jobs.count_documents({"cw.vanished": {"$exists": True}}) == 2  # none of mila
 
 
 def test_several_retired_clusters_with_one_id_are_still_ambiguous(
