@@ -145,7 +145,7 @@ class Accounting:
             self._cluster.scontrol, start - MARGIN_SECONDS, end + MARGIN_SECONDS
         )
         jobs = self._ask(connection, command)
-        counts = take_accounted(self._store, self._cluster, latest(jobs), self._write)
+        counts = take_accounted(self._store, self._cluster, jobs, self._write)
         if counts:
             logger.info(
                 "jobs added or completed from sacct",
@@ -165,9 +165,9 @@ class Accounting:
             return False
         for job_id in ids:
             owed[job_id] += 1
-        jobs = latest(self._ask(connection, accounted_command(self._cluster.scontrol, ids)))
+        jobs = self._ask(connection, accounted_command(self._cluster.scontrol, ids))
         take_accounted(self._store, self._cluster, jobs, self._write)
-        told = {job.job_id for job in jobs if job.end_time and is_finished(job.state)}
+        told = {job.job_id for job in latest(jobs) if job.end_time and is_finished(job.state)}
         for job_id in ids:
             tries = owed.pop(job_id)
             if job_id not in told and tries < TRIES:

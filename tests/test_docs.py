@@ -41,3 +41,16 @@ def test_the_index_names_every_page() -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_test_that_the_page_on_coverage_names_exists() -> None:
+    """Each row of the table of what could make a job missing or wrong names its tests."""
+    text = (ROOT / "docs" / "coverage.md").read_text()
+    _, found, table = text.partition("| what happens | what helps | test |\n| --- | --- | --- |\n")
+    assert found
+    for row in table.split("\n\n")[0].splitlines():
+        tests = re.findall(r"`(tests/[^`]+)`", row)
+        assert tests, row
+        for each in tests:
+            path, _, test = each.partition("::")
+            assert f"def {test}(" in (ROOT / path).read_text(), each

@@ -12,6 +12,9 @@ user's, newlines and ``|`` included.  A submit time stands on both sides of each
 time bears the seal: letters and digits that nobody knew before the call.  So no text can end its
 own field, and no text can begin a row.
 
+slurmdbd may hear of a job's end before it hears whose job it is.  Until then sacct's row has uid 0
+and no partition.  If slurmctld was killed meanwhile, the row stays so.
+
 sacct cuts a field at the width behind ``%``; without a width, 22.05 cuts the offset off each time.
 """
 
@@ -133,7 +136,8 @@ def _group(shown_id: str) -> dict[str, Any]:
 def read_jobs(output: bytes, seal: str, zone: ZoneInfo) -> list[AccountedJob]:
     """Return the jobs of sacct's *output*, whose times bear *seal*; *zone* is the cluster's.
 
-    Raises `AccountingUnreadable`, with the text that is no row.
+    Jobs whose owner slurmdbd does not know are left out.  Raises `AccountingUnreadable`, with the
+    text that is no row.
     """
     text = output.decode("utf-8", "surrogateescape")
     facts = re.compile(f"{_FACTS}{seal}", re.ASCII)
@@ -143,7 +147,7 @@ def read_jobs(output: bytes, seal: str, zone: ZoneInfo) -> list[AccountedJob]:
         row, end = _row(text, position, facts, seal)
         jobs.append(_job(row, seal, zone))
         position = end
-    return jobs
+    return [job for job in jobs if job.partition is not None]
 
 
 def _row(text: str, start: int, facts: "re.Pattern[str]", seal: str) -> tuple[dict[str, str], int]:

@@ -4,10 +4,15 @@ A job that no scrape showed becomes a document marked ``cw.source: "sacct"``, wh
 holds the documented keys that sacct knows.  A job that vanished before a scrape showed its end gets
 the end in ``cw.accounting``; its ``slurm`` dict stays as scontrol showed it.  Jobs that are present
 are left alone: scontrol tells more of them.
+
+slurmctld gives ids again after it lost its state, or came to ``MaxJobId``.  sacct then has several
+jobs of one id.  The newest is in ``jobs``, the earlier ones go into ``former_jobs``.  Of two jobs
+in a row of one user, the earlier one can't be told from an earlier run, and is left out.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import groupby
 from typing import Any, Literal
 
 from pymongo import InsertOne, ReplaceOne, UpdateOne
@@ -16,7 +21,7 @@ from config import ClusterSettings
 from ingest.accounts.users import Names, refresh_changed, username_map
 from ingest.database.store import Document, Store
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import AccountedJob
+from ingest.slurm.sacct import AccountedJob, latest
 from ingest.sync.coverage import Interval
 from ingest.sync.document_updates import SACCT, DocumentUpdates, former_id
 from ingest.sync.fingerprints import is_finished
@@ -32,7 +37,7 @@ SHOWN_JOBS = 50
 
 Write = Callable[[Sequence[Any]], object]
 """Writes operations on the cluster's jobs, all or none."""
-Change = Literal["insert", "replace", "update", "end"]
+Change = Literal["insert", "replace", "update", "end", "former"]
 
 
 class JobsHidden(Exception):
@@ -65,16 +70,19 @@ def _change_of_gone(found: Mapping[str, Any], job: AccountedJob) -> Change | Non
     newest = max(filter(None, (known, _moment(accounting.get("submit_time")))), default=None)
     if newest is not None and job.submitted < newest:
         return None  # an earlier run, or a former job with the id
+    if cw.get("source") == SACCT and job.submitted == known:
+        return "update" if _said(slurm) != _said({"uid": job.uid, **job.end()}) else None
     if slurm.get("uid") != job.uid:
         return "replace" if known is not None and job.submitted > known else None
     if cw.get("source") == SACCT:
-        return "update" if _said(slurm) != _said(job.end()) else None
+        return "update"
     was_shown = job.submitted == known and is_finished(slurm.get("job_state"))
     return None if was_shown or accounting == job.end() else "end"
 
 
 def _said(values: Mapping[str, Any]) -> list[Any]:
-    return [values.get(key) for key in ("job_state", "exit_code", "submit_time", "end_time")]
+    keys = ("uid", "job_state", "exit_code", "submit_time", "end_time")
+    return [values.get(key) for key in keys]
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -85,16 +93,18 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def take_accounted(
-    store: Store, cluster: ClusterSettings, jobs: Sequence[AccountedJob], write: Write
+    store: Store, cluster: ClusterSettings, runs: Sequence[AccountedJob], write: Write
 ) -> dict[Change, int]:
-    """Write what *jobs*, the latest run of each id, change; returns how many of each change.
+    """Write what the *runs* of jobs change; returns how many of each change.
 
     Raises what *write* raises, and pymongo's errors.
     """
     users = username_map(store, cluster.username_field)
     counts: dict[Change, int] = {}
+    jobs = latest(runs)
     for start in range(0, len(jobs), SMALL_BATCH):
         _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], write, users, counts)
+    _take_former(store, cluster, runs, users, counts)
     refresh_changed(store, cluster.username_field, users)
     return counts
 
@@ -130,6 +140,77 @@ def _take_batch(
             counts[change] = counts.get(change, 0) + 1
     if operations:
         write(operations)
+
+
+def successive(runs: Iterable[AccountedJob]) -> list[AccountedJob]:
+    """Return the last run of each job among the *runs* of one id, in the order of submission.
+
+    Runs in a row of one user are those of one job.
+    """
+    in_order = sorted(runs, key=lambda run: run.submitted)
+    return [[*of_job][-1] for _, of_job in groupby(in_order, key=lambda run: run.uid)]
+
+
+def _take_former(
+    store: Store,
+    cluster: ClusterSettings,
+    runs: Iterable[AccountedJob],
+    users: Mapping[str, Names],
+    counts: dict[Change, int],
+) -> None:
+    """Bring ended jobs of *runs* into ``former_jobs`` whose id ``jobs`` has of a later job."""
+    stored = DocumentUpdates(cluster, JOBS)
+    by_id: dict[str, list[AccountedJob]] = {}
+    for run in runs:
+        if run.end_time is not None and is_finished(run.state):
+            by_id.setdefault(run.job_id, []).append(run)
+    now = datetime.now(timezone.utc)
+    for batch in _batches([*by_id]):
+        ids = [stored.document_id(each) for each in batch]
+        shown = {"slurm.job_id": 1, "slurm.uid": 1, "slurm.submit_time": 1}
+        for found in store.jobs.find({"_id": {"$in": ids}}, shown):
+            slurm = found["slurm"]
+            for job in former_of(slurm, successive(by_id[slurm["job_id"]])):
+                if _keep_former(store, stored, job, users, now):
+                    counts["former"] = counts.get("former", 0) + 1
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + SMALL_BATCH] for start in range(0, len(ids), SMALL_BATCH))
+
+
+def former_of(slurm: Mapping[str, Any], jobs: Sequence[AccountedJob]) -> list[AccountedJob]:
+    """Return those of *jobs* that had their id before the job with this ``slurm`` dict.
+
+    *jobs* are all of one id, in the order of submission.
+    """
+    submitted = _moment(slurm.get("submit_time"))
+    is_newest = bool(jobs) and jobs[-1].uid == slurm.get("uid")
+    earlier = jobs[:-1] if is_newest else jobs
+    return [job for job in earlier if submitted is not None and job.submitted < submitted]
+
+
+def _keep_former(
+    store: Store,
+    stored: DocumentUpdates,
+    job: AccountedJob,
+    users: Mapping[str, Names],
+    now: datetime,
+) -> bool:
+    """Write what *job*, a former job, changes in ``former_jobs``; whether anything."""
+    of_user = stored.identity(job.job_id) | {"slurm.uid": job.uid}
+    for found in store.former_jobs.find(of_user):
+        submitted = _moment(found["slurm"].get("submit_time"))
+        is_told = is_finished(found["slurm"].get("job_state")) or "accounting" in found["cw"]
+        if submitted == job.submitted and is_told:
+            return False
+        if submitted is not None and submitted <= job.submitted and not is_told:
+            store.former_jobs.update_one({"_id": found["_id"]}, stored.end_values(job, now))
+            return True
+    document = stored.accounted(job, users, now)
+    document["_id"] = former_id({**document, "cw": {}})  # the same each time that sacct tells
+    store.former_jobs.replace_one({"_id": document["_id"]}, document, upsert=True)
+    return True
 
 
 def owed_ends(store: Store, cluster_name: str) -> list[str]:

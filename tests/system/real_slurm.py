@@ -202,6 +202,11 @@ class RealCluster:
         """The ids of all jobs that the controller still knows, finished ones included."""
         return set(self._job_states())
 
+    def squeue_owners(self) -> dict[str, str]:
+        """The uid of each of these jobs' owners, by id."""
+        listed = self.run("squeue", "-h", "-a", "-t", "all", "-o", "%A:%U").stdout.decode()
+        return dict(line.split(":", 1) for line in listed.splitlines())
+
     def wait_state(self, job_id: str, state: str) -> None:
         """Wait until the job is in ``state``, in squeue's long form: ``RUNNING``, ``COMPLETED``."""
         wait_until(

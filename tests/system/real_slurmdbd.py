@@ -110,8 +110,11 @@ class RealSlurmdbd:
             self.daemon.stop()
 
     def jobs(self) -> list[Accounted]:
-        """Every run of every job, in the order of submission, as an administrator's sacct says."""
-        fields = "JobIDRaw,UID,State,Submit,Start,End"
+        """Every run of every job, in the order of submission, as an administrator's sacct says.
+
+        Runs whose owner slurmdbd does not know are left out: they have no partition.
+        """
+        fields = "JobIDRaw,UID,State,Submit,Start,End,Partition"
         listed = self._cluster.run(
             *("sacct", "-n", "-P", "-X", "-D", "-a", "-o", fields, "-S", "uts1000000"),
             *("-E", "uts4000000000"),
@@ -121,7 +124,8 @@ class RealSlurmdbd:
         rows = [line.split("|") for line in listed.splitlines()]
         runs = [
             Accounted(job_id, uid, state.split(" ")[0], *map(_seconds, times))
-            for job_id, uid, state, *times in rows
+            for job_id, uid, state, *times, partition in rows
+            if partition
         ]
         return sorted(runs, key=lambda run: (run.submit, run.end))
 

@@ -158,6 +158,12 @@ def test_a_submit_time_that_is_none() -> None:
         read(row(submit="2026-13-24T01:00:00-0500"))
 
 
+def test_a_job_whose_owner_slurmdbd_does_not_know_is_left_out() -> None:
+    early = row(job_id="8", uid="0", user="root", partition="", name="allocation", account="")
+    jobs = read_jobs((early + row()).encode(), SEAL, CLUSTER.zone)
+    assert [job.job_id for job in jobs] == ["7"]
+
+
 def test_the_latest_run_of_each_job() -> None:
     first, second = (
         accounted(submit_time="2026-11-24T01:00:00-05:00"),

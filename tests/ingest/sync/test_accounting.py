@@ -81,6 +81,9 @@ AGAIN = accounted(submit_time=LATER, state="FAILED")
         (from_sacct(PLAIN), PLAIN, None),
         (from_sacct(PLAIN), AGAIN, "update"),
         (from_sacct(AGAIN), PLAIN, None),
+        # whose owner an earlier release took from a row of which slurmdbd knew the end alone
+        (from_sacct(accounted(uid="0", user="root", partition=None)), PLAIN, "update"),
+        (found(uid="0", source="sacct"), accounted(end_time=LATER), "update"),
     ],
 )
 def test_what_a_job_changes(
@@ -245,3 +248,77 @@ def test_what_ended_a_moment_ago_may_not_be_told_yet(store: Store) -> None:
 def test_what_only_sacct_told_is_no_proof(store: Store) -> None:
     take(store, accounted(job_id="1"))
     check_none_hidden(store, "mila", WINDOW, [])
+
+
+# --- ids that slurmctld gave again -------------------------------------------------------------
+
+BOBS = accounted(uid="1002", user="bob", submit_time=LATER, name="bobs")
+
+
+def former(store: Store) -> list[tuple[str, str, str]]:
+    """The owner, the name and the told state of each former job, in the order of submission."""
+    found = store.former_jobs.find().sort("slurm.submit_time")
+    return [
+        (
+            job["slurm"]["uid"],
+            job["slurm"]["name"],
+            (job["cw"].get("accounting") or job["slurm"])["job_state"],
+        )
+        for job in found
+    ]
+
+
+@pytest.mark.parametrize("order", [(PLAIN, BOBS), (BOBS, PLAIN)])
+def test_of_two_jobs_with_an_id_the_earlier_is_a_former_job(
+    store: Store, order: tuple[AccountedJob, AccountedJob]
+) -> None:
+    assert take(store, *order) == {"insert": 1, "former": 1}
+    assert only(store)["slurm"]["name"] == "bobs"
+    assert former(store) == [("1001", PLAIN.name, "COMPLETED")]
+    assert take(store, *order) == {}
+
+
+def test_an_earlier_job_that_sacct_tells_of_later_is_a_former_job(store: Store) -> None:
+    assert take(store, BOBS) == {"insert": 1}
+    assert take(store, PLAIN) == {"former": 1}
+    assert take(store, PLAIN) == {}
+    assert only(store)["slurm"]["name"] == "bobs"
+    assert former(store) == [("1001", PLAIN.name, "COMPLETED")]
+
+
+def test_an_earlier_job_of_an_id_that_is_in_use_is_a_former_job(store: Store) -> None:
+    scrape(store, printed("7", "bob(1002)", sealed=False))
+    slurm = only(store)["slurm"]
+    assert datetime.fromisoformat(slurm["submit_time"]) < datetime.fromisoformat(LATER)
+    old = accounted(submit_time="2020-01-01T00:00:00-05:00")
+    assert take(store, old) == {"former": 1}
+    assert only(store)["slurm"] == slurm
+    assert former(store) == [("1001", PLAIN.name, "COMPLETED")]
+
+
+def test_a_job_that_was_replaced_while_it_ran_gets_its_end(store: Store) -> None:
+    scrape(store, printed("7", "alice(1001)", sealed=False))
+    scrape(store)
+    slurm = only(store)["slurm"]
+    ours = accounted(submit_time=slurm["submit_time"], state="FAILED")
+    moment = datetime.fromisoformat(slurm["submit_time"])
+    bobs = accounted(uid="1002", user="bob", submit_time=(moment + timedelta(1)).isoformat())
+    assert take(store, ours, bobs) == {"replace": 1, "former": 1}
+    assert former(store) == [("1001", slurm["name"], "FAILED")]
+    assert take(store, ours, bobs) == {}
+
+
+def test_jobs_of_two_users_in_turns(store: Store) -> None:
+    thrice = [
+        PLAIN,
+        BOBS,
+        accounted(submit_time="2026-11-24T01:50:00-05:00", name="again"),
+        accounted(state="REQUEUED", submit_time="2026-11-24T01:10:00-05:00"),
+    ]
+    assert take(store, *thrice) == {"insert": 1, "former": 2}
+    assert only(store)["slurm"]["name"] == "again"
+    assert former(store) == [
+        ("1001", PLAIN.name, "COMPLETED"),
+        ("1002", "bobs", "COMPLETED"),
+    ]
+    assert take(store, *thrice) == {}
