@@ -25,6 +25,7 @@ from api.http.problems import Problem, answer_problems, bad_request, internal_er
 from api.http.request import Handler, Middleware, Request, Response, WsgiApplication
 from api.http.security_headers import forbid_sniffing
 from api.lists import queries
+from api.query_slots import QuerySlots
 from api.schema.docs_page import docs_page
 from api.schema.endpoint import Context, Endpoint, Manual
 from api.schema.openapi import description
@@ -81,7 +82,8 @@ def build_app(
     described = description(endpoints, user_dict.SCHEMAS)
     manual = Manual(json_bytes(described), docs_page(described))
     stats = ClusterStats(store, clusters, clock)
-    service = _Service(store, clock, stats, manual, settings.jobs_visible)
+    slots = QuerySlots(settings.threads)
+    service = _Service(store, clock, stats, manual, settings.jobs_visible, slots)
     auth = Auth(store, settings, clock)
     app = _App(
         [allow_origins(settings.cors_origins)], [path for each in endpoints for path in each.shown]
@@ -102,7 +104,7 @@ def build_metrics_app(
     """Return /metrics alone, for everyone, as a WSGI application."""
     endpoint = replace(metrics.metrics, access="everyone")
     stats = ClusterStats(store, clusters, clock)
-    service = _Service(store, clock, stats, _NO_MANUAL, "all")
+    service = _Service(store, clock, stats, _NO_MANUAL, "all", QuerySlots(1))
     app = _App([], endpoint.shown)
     app.add(endpoint.method, endpoint.routes, partial(service.answer, endpoint))
     return app.wsgi
@@ -126,6 +128,7 @@ class _Service:
     clusters: ClusterStats
     manual: Manual
     jobs_visible: JobsVisible
+    slots: QuerySlots
 
     def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer a request that may be made. Raises Problem; pymongo's errors."""
@@ -140,7 +143,8 @@ class _Service:
             )
         given = endpoint.given(request)
         context = Context(
-            request, given, self.clock(), self.store, self.clusters, self.manual, visible
+            *(request, given, self.clock(), self.store, self.clusters, self.manual, visible),
+            slots=self.slots.taken_by,
         )
         return endpoint.response(context)
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from waitress import create_server, wasyncore
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from api.connections import Connection, end_largest, end_slow
+from api.endpoints.health import healthz
 from api.http.arguments import MAX_BODY_BYTES, too_large_body
 from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error, unavailable
 from api.http.request import WsgiApplication
@@ -81,8 +82,8 @@ class Server:
             _refusing_large(app, lambda: self._waiting_bytes),
             **proxy,
             map=self._channels,
+            _dispatcher=_Dispatcher(settings.threads),
             sockets=_listening_sockets(settings.host, settings.port, key),
-            threads=settings.threads,
             ident="clockwork",
             connection_limit=_CONNECTIONS,
             channel_timeout=_IDLE_SECONDS,
@@ -249,6 +250,32 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
         self.set_close_on_finish()
         self.content_length = len(problem.body)
         self.write(problem.body)
+
+
+class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Threads that answer requests, and one thread more that answers ``/healthz`` alone.
+
+    So this probe never waits for the requests of others.
+    """
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._probes = ThreadedTaskDispatcher()
+        self._probes.set_thread_count(1)
+        self.set_thread_count(threads)
+
+    def add_task(self, task: Any) -> None:
+        """Queue the first request of the connection *task*."""
+        # A request that could not be parsed may have no path.
+        if getattr(task.requests[0], "path", None) in healthz.paths:
+            self._probes.add_task(task)
+        else:
+            super().add_task(task)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> Any:
+        """End all threads."""
+        self._probes.shutdown(cancel_pending, timeout)
+        return super().shutdown(cancel_pending, timeout)
 
 
 class _Connection(Connection):

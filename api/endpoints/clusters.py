@@ -128,7 +128,8 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
     census = context.clusters.census()
     jobs = census.jobs
     if context.visible:
-        jobs = unfinished_by_cluster(context.store, context.visible)
+        with context.slot():
+            jobs = unfinished_by_cluster(context.store, context.visible)
     listed = []
     for name in sorted(census.jobs):
         rounds = {kind: _rounds(context, census.standings, name, kind) for kind in KINDS}

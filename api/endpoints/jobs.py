@@ -105,8 +105,9 @@ def job_history(context: Context, arguments: JobArguments) -> Response:
 
     The response is an empty object if there is none.
     """
-    job = found_job(context, arguments)
-    return json_response({} if job is None else _history(context, job))
+    with context.slot():
+        job = found_job(context, arguments)
+        return json_response({} if job is None else _history(context, job))
 
 
 def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | None:

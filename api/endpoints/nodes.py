@@ -130,8 +130,9 @@ def node_history(context: Context, arguments: OneNode) -> Response:
     Goes back 400 days. The response is an empty object if there is no such node. `node_name` and
     `name` are one argument.
     """
-    node = _found_node(context, arguments)
-    return json_response({} if node is None else _history(context, node["slurm"]))
+    with context.slot():
+        node = _found_node(context, arguments)
+        return json_response({} if node is None else _history(context, node["slurm"]))
 
 
 def _found_node(context: Context, arguments: OneNode) -> dict[str, Any] | None:

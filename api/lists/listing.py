@@ -123,7 +123,8 @@ def list_response(
     """Answer the documents that *arguments* ask for, or their number; 304 for an unchanged list.
 
     *visible* is the filter for the documents that the user may see, {} for all.  Raises Problem 400
-    for a bad cursor; pymongo's errors here or in the middle of the stream.
+    for a bad cursor, 503 while too many costly queries run; pymongo's errors here or in the middle
+    of the stream.
     """
     order = arguments.sort or Order()
     place = None if arguments.cursor is None else read_cursor(arguments.cursor, order)
@@ -137,6 +138,7 @@ def list_response(
             if isinstance(tag, Response):
                 return tag
             headers = tag
+        ending.enter_context(context.slot())
         if arguments.count == "true":
             number = collection.count_documents(wanted, session=session)
             response = json_response({"count": number}).with_headers(*headers)
@@ -148,10 +150,9 @@ def list_response(
                 place,
                 in_lines=arguments.format == "ndjson",
             )
-            found = _found(collection, session, listing, wanted)
+            found = _found(collection, session, listing, wanted, ending.pop_all())
             if listing.limit is None:
                 stream = listing.write(found)
-                ending.pop_all()  # it ends the session
                 return Response(stream, headers, content_type=listing.content_type)
             response = _page(context, listing, listing.limit, found, headers)
         return _retagged(response) if visible else response
@@ -231,16 +232,20 @@ def _cutoffs(
 
 
 def _found(
-    collection: Collection[Document], session: ClientSession, listing: _Listing, wanted: Filter
+    collection: Collection[Document],
+    session: ClientSession,
+    listing: _Listing,
+    wanted: Filter,
+    held: ExitStack,
 ) -> Iterator[list[Document]]:
     """Return the documents behind the listing's place in batches, up to its limit and one more.
 
-    The session ends with the iterator.
+    *held* ends with the iterator: the session, and the slot of the query.
     """
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
     projection = listing.fields.projection(order.key.path if missing else None)
     shows_volatile_values = listing.fields.shows_volatile_values
-    with session, _as_new_as(session) as beside:
+    with held, _as_new_as(session) as beside:
         for rest in [{}] if listing.place is None else order.behind(listing.place):
             found = collection.find_raw_batches(
                 all_of(wanted, rest), projection, limit=missing, session=session

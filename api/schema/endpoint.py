@@ -16,6 +16,7 @@ docs/accounts.md follow from the declaration.
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -61,6 +62,8 @@ class Context:
     visible: dict[str, Any]
     """The Mongo filter for the jobs that the user may see, {} for all; part of every query for
     jobs."""
+    slots: Callable[[str], AbstractContextManager[None]]
+    """Takes a slot for a costly query of the account with this e-mail address."""
 
     @property
     def user(self) -> User:
@@ -75,6 +78,13 @@ class Context:
         if self.request.token is None:
             raise LookupError("an endpoint for everyone asks for the token")
         return self.request.token
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Return the context in which a costly query of the user runs, such as a list.
+
+        Entering it raises Problem 503 while too many of them run.
+        """
+        return self.slots(self.user.mila_email_username)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""Bound how many costly queries run at a time, so that they never hold all threads of the server.
+
+Costly are lists, counts and histories: what they cost grows with what the database holds.  A
+request that is one too many is refused at once and does not wait in silence.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from api.http.problems import unavailable
+
+_THREADS_LEFT = 2
+"""Threads of the server that costly queries leave to all other requests."""
+
+
+class QuerySlots:
+    """The slots of one API process with so many *threads*; one costly query takes one slot.
+
+    All accounts together have all threads but two, and one account has half of the threads.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.in_all = max(1, threads - _THREADS_LEFT)
+        self.per_account = min(self.in_all, max(1, threads // 2))
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken_by(self, account: str) -> Iterator[None]:
+        """Hold a slot for a query of *account* in this block. Raises Problem 503 if none is free.
+
+        The block may end in another thread than it began.
+        """
+        with self._lock:
+            if self._taken[account] >= self.per_account:
+                raise unavailable(
+                    f"This account's last {self.per_account} lists, counts and histories are not"
+                    " answered yet, which is as many as run at a time. Try again when one of them"
+                    " has ended, or ask for less, for example a page with limit."
+                )
+            if self._taken.total() >= self.in_all:
+                raise unavailable(
+                    f"{self.in_all} lists, counts and histories of all users are not answered yet,"
+                    " which is as many as run at a time. Try again in a moment."
+                )
+            self._taken[account] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[account] -= 1
+                if not self._taken[account]:
+                    del self._taken[account]
