@@ -20,7 +20,7 @@ comma := ,
 # The files whose English `make prose` checks.
 PROSE := $(wildcard *.md docs/*.md) clockwork.example.toml Makefile $(wildcard systemd/*)
 
-.PHONY: help demo test test-fast coverage bench lint prose format fuzz day chaos audit lock clean
+.PHONY: help demo test test-fast coverage bench lint prose format fuzz day chaos audit release lock clean
 
 help:
 	@echo "make demo       run the whole service with two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -41,6 +41,8 @@ help:
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
 	@echo "                (half an hour: make chaos CHAOS_MINUTES=10 CHAOS_KILLS=20)"
 	@echo "make audit      look for known vulnerabilities of the locked packages (needs the network)"
+	@echo "make release    build the packages of a release into dist, with checksums and a list of what they"
+	@echo "                need (needs the network)"
 	@echo "make lock       write the lock files again from pyproject.toml (needs the network)"
 	@echo "make clean      remove .venv and the files that the tools have left"
 
@@ -98,9 +100,9 @@ audit: $(VENV)/development
 
 # Each of these two empty files says that .venv holds the packages of its lock file.
 # development holds those of runtime too.
-$(VENV)/runtime: requirements.lock pyproject.toml | $(BIN)/python
+$(VENV)/runtime: requirements-embedded.lock pyproject.toml | $(BIN)/python
 	@echo "installing what Clockwork needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-embedded.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -119,15 +121,27 @@ $(BIN)/python:
 	  echo "make: $(PYTHON) cannot make virtual environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
+# The same commit gives the same bytes: the archives bear the time of the commit.
+release: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+release: $(VENV)/development
+	@[ -z "$$(git status --porcelain)" ] || { \
+	  echo "make: there are changes that are not committed: commit them, so that others can build the same" >&2; exit 1; }
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
+	  --format cyclonedx-json --output dist/sbom.cyclonedx.json -r requirements.lock
+	cp requirements.lock requirements-embedded.lock dist
+	cd dist && sha256sum * > SHA256SUMS
+
+# Each lock file holds the packages of the one before it, in the same versions.
+LOCK = $(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header pyproject.toml
 lock: $(VENV)/development
-	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --extra embedded --extra build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --extra embedded --extra build --extra test --extra bench -c requirements.lock pyproject.toml \
-	  -o requirements-dev.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header \
-	  --extra embedded --extra build --extra test --extra bench --extra fuzz -c requirements-dev.lock \
-	  pyproject.toml -o requirements-fuzz.lock
+	$(LOCK) -o requirements.lock
+	$(LOCK) --extra embedded --extra build -c requirements.lock -o requirements-embedded.lock
+	$(LOCK) --extra embedded --extra build --extra test --extra bench \
+	  -c requirements-embedded.lock -o requirements-dev.lock
+	$(LOCK) --extra embedded --extra build --extra test --extra bench --extra fuzz \
+	  -c requirements-dev.lock -o requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

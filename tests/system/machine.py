@@ -17,6 +17,7 @@ PACKAGES = {
     "mariadbd": "mariadb-server-core",
     "scontrol": "slurm-client",
     "sbatch": "slurm-client",
+    "ansible-playbook": "ansible-core",
     "sshd": "openssh-server",
     "ssh-keygen": "openssh-client",
     "systemd-analyze": "systemd",
