@@ -26,6 +26,8 @@ from api.http.request import Handler, Middleware, Request, Response, WsgiApplica
 from api.http.security_headers import forbid_sniffing
 from api.lists import queries
 from api.query_slots import QuerySlots
+from api.scheduling import partitions
+from api.scheduling.why import why_waits
 from api.schema.docs_page import docs_page
 from api.schema.endpoint import Context, Endpoint, Manual
 from api.schema.openapi import description
@@ -43,6 +45,9 @@ ENDPOINTS = (
     nodes.one_node,
     jobs.job_history,
     nodes.node_history,
+    why_waits,
+    partitions.list_partitions,
+    partitions.list_reservations,
     clusters.list_clusters,
     account.whoami,
     metrics.metrics,

@@ -25,6 +25,9 @@ _WORDS = {
     "set_aside": "records in quarantine",
     "scrapes": "rounds in the log",
     "node_periods": "periods of nodes",
+    "partitions": "partitions",
+    "reservations": "reservations",
+    "forecasts": "watched forecasts",
     "coverage": "records of coverage",
 }
 """What a collection holds, for people."""

@@ -183,6 +183,8 @@ class ClusterSettings(_Frozen):
     """For one whole round: connection, command, and all its writes."""
     jobs_interval: Seconds = 60.0
     nodes_interval: Seconds = 300.0
+    partitions_interval: Seconds = 300.0
+    """How often partitions and reservations are read, behind a round that is due anyway."""
 
     @field_validator("timezone")
     @classmethod

@@ -24,12 +24,14 @@ from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.sync.forecasts import note_forecasts
 from ingest.sync.node_life import note_nodes
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
 from scraper.inquiry import ClusterInquiry, ask_for_list, run_show
+from scraper.partitions import PartitionRounds
 from scraper.slurm_commands import new_seal
 from scraper.slurm_watch import SlurmWatch
 from scraper.ssh.connection import Connection, connect
@@ -48,6 +50,9 @@ from scraper.ssh.errors import (
 
 MAX_RECORDS = 1_000_000
 """Records in one output, at most: more than any known cluster has."""
+
+FORECAST_SECONDS = 300.0
+"""How often Slurm's forecasts of starts are noted."""
 
 OLD_FORCED_COMMAND = (
     "the login host refuses the command that reads the seal from standard input, so the command of "
@@ -113,6 +118,9 @@ class ClusterScraper:
             )
             for kind in (JOBS, NODES)
         }
+        self._forecasts_due = 0.0
+        """By the monotonic clock."""
+        self._partitions = PartitionRounds(store, cluster, self.lease.bulk_write)
         self._accounting = Accounting(cluster, store, self._intakes[JOBS.plural].bulk_write)
 
     def round(self, kind: Kind) -> RoundReport:
@@ -132,9 +140,12 @@ class ClusterScraper:
                         self._watch.keep_configuration(self._connection)
                     if kind is JOBS:
                         self._account(asked, counts.unseen_ends)
+                        self._note_forecasts()
                     else:
                         began = datetime.fromtimestamp(asked, timezone.utc)
                         note_nodes(self._store, self.cluster, self.lease.bulk_write, began)
+                    if self._connection is not None and self._seal_on_stdin:
+                        self._partitions.after_round(self._connection)
             except BaseException as error:
                 self._answered = not isinstance(error, ScrapeError) or error.answered
                 self._accounting.forget()
@@ -264,6 +275,12 @@ class ClusterScraper:
         self._accounting.after_round(
             self._connection, asked, unseen_ends, self._watch.purge_seconds
         )
+
+    def _note_forecasts(self) -> None:
+        if time.monotonic() >= self._forecasts_due:
+            self._forecasts_due = time.monotonic() + FORECAST_SECONDS
+            now = datetime.now(timezone.utc)
+            note_forecasts(self._store, self.cluster.name, self.lease.bulk_write, now)
 
     def _connect(self) -> Connection:
         """Replace the kept connection by a new one and return it."""

@@ -45,8 +45,9 @@ def time_format_line(seal: str) -> bytes:
 
 
 def show_command(scontrol: str, what: str) -> str:
-    """Return the command line that shows every ``job``, every ``node`` or Slurm's ``config``.
+    """Return the command line that shows every record of a kind, or Slurm's ``config``.
 
+    *what* is ``job``, ``node``, ``partition``, ``reservation`` or ``config``.
     *scontrol* is the program's name or full path, as the configuration checks it.  The command
     reads one line of standard input, ``time_format_line``.
     """

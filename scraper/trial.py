@@ -15,11 +15,12 @@ from typing import Literal
 from config import ClusterSettings
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record
-from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.slurm.kinds import JOBS, NODES, PARTITIONS, RESERVATIONS, Kind
 from ingest.slurm.sacct import AccountingUnreadable, read_jobs
 from scraper.cluster_round import OLD_FORCED_COMMAND
 from scraper.inquiry import ask_for_list, run_show
 from scraper.missing_jobs import hidden_jobs
+from scraper.partitions import NOT_ALLOWED, ask_all
 from scraper.slurm_commands import accounted_command, new_seal, time_format_line
 from scraper.slurm_configuration import SlurmConfiguration
 from scraper.slurm_watch import ask_configuration, why_ends_are_missed
@@ -106,6 +107,7 @@ class _Trial:
             ("jobs", self._try_jobs),
             ("time zone", self._try_zone),
             ("Slurm's configuration", self._try_configuration),
+            ("partitions", self._try_partitions),
             ("squeue", self._try_squeue),
         ]
         return [*parts, ("sacct", self._try_sacct)] if self._cluster.sacct else parts
@@ -186,6 +188,19 @@ class _Trial:
                 f"slurm.conf hides {' and '.join(hidden)} from ordinary users: the login user "
                 "needs the level Operator (sacctmgr modify user NAME set adminlevel=operator)",
             )
+
+    def _try_partitions(self) -> Iterator[Finding]:
+        try:
+            counts = [
+                f"{len(ask_all(self.connection(), self._cluster, kind))} {kind.plural}"
+                for kind in (PARTITIONS, RESERVATIONS)
+            ]
+        except CommandFailed as error:
+            if not error.is_refusal:
+                raise
+            yield Finding("partitions", "warning", NOT_ALLOWED)
+        else:
+            yield Finding("partitions", "ok", ", ".join(counts))
 
     def _try_squeue(self) -> Iterator[Finding]:
         try:

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "api.schema": "config ingest api.http api.stats",
     "api.lists": "config ingest api.http api.schema",
     "api.endpoints": "config ingest api.http api.stats api.schema api.lists",
-    "api": "config ingest api.http api.stats api.schema api.lists api.endpoints",
+    "api.scheduling": "config ingest api.http api.schema api.endpoints",
+    "api": "config ingest api.http api.stats api.schema api.lists api.endpoints api.scheduling",
     "clockwork": "config ingest scraper api",
 }
 """A package, and those that it may import. A name stands for all packages below it as well, unless

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import NotRequired, TypedDict
 
 from ingest.reading.convert import typed_keys
-from ingest.slurm.keys import JOB, NODE, KeyTable
+from ingest.slurm.keys import JOB, NODE, PARTITION, RESERVATION, KeyTable
 
 Number = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -53,7 +53,12 @@ class _Slurm:
         return handler.generate_schema(self._kind)
 
 
-_ID = {"JobSlurm": "job_id", "NodeSlurm": "name"}
+_ID = {
+    "JobSlurm": "job_id",
+    "NodeSlurm": "name",
+    "PartitionSlurm": "name",
+    "ReservationSlurm": "name",
+}
 _JOB_WORDS: dict[str, tuple[Any, str]] = {
     "mila_cluster_username": (str, "UserId's name; on some clusters."),
     "cc_account_username": (str, "UserId's name; on the other clusters."),
@@ -66,6 +71,12 @@ _JOB_WORDS: dict[str, tuple[Any, str]] = {
     "alloc_groups": (
         list[dict[str, Any]],
         "Groups of nodes that hold the same of the job, where scontrol prints them.",
+    ),
+}
+_RESERVATION_WORDS: dict[str, tuple[Any, str]] = {
+    "alloc_groups": (
+        list[dict[str, Any]],
+        "The reserved cores of each node, where not whole nodes are reserved.",
     ),
 }
 _NODE_WORDS: dict[str, tuple[Any, str]] = {"memory": (str | None, "RealMemory, MiB.")}
@@ -142,6 +153,29 @@ class Node(JsonObject):
 
     slurm: Annotated[dict[str, Any], _Slurm("NodeSlurm", NODE, _NODE_WORDS)]
     cw: NodeCw
+
+
+class ListedCw(JsonObject):
+    """What the service knows of a partition or a reservation."""
+
+    first_seen: datetime
+    """When a scrape first showed it."""
+    last_changed: datetime
+    """When a scrape last showed a change."""
+
+
+class Partition(JsonObject):
+    """A partition."""
+
+    slurm: Annotated[dict[str, Any], _Slurm("PartitionSlurm", PARTITION, {})]
+    cw: ListedCw
+
+
+class Reservation(JsonObject):
+    """A reservation of nodes."""
+
+    slurm: Annotated[dict[str, Any], _Slurm("ReservationSlurm", RESERVATION, _RESERVATION_WORDS)]
+    cw: ListedCw
 
 
 class Nothing(TypedDict):

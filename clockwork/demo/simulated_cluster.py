@@ -33,7 +33,7 @@ _NEW_IDS = 1000
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _COMMAND = re.compile(
     r"env SLURM_TIME_FORMAT=(?P<format>\S+) scontrol -a show "
-    r"(?P<kind>job(?: (?P<id>\d+))?|node|config)"
+    r"(?P<kind>job(?: (?P<id>\d+))?|node|config|partition|reservation)"
 )
 _OWNER = re.compile(r"^JobId=(\d+) [^\n]*\n +UserId=[^\n]*?\((\d+)\)")
 _OWN_IDS = ("JobId", "ArrayJobId", "HetJobId")
@@ -75,7 +75,13 @@ class SimulatedCluster:
             return Answer(stderr=refusal.encode(), exit_status=126)
         if match["id"]:
             return self._answer_one(match["id"], match["format"])
-        prints = {"job": self._print_jobs, "node": self._print_nodes, "config": self._print_config}
+        prints = {
+            "job": self._print_jobs,
+            "node": self._print_nodes,
+            "config": self._print_config,
+            "partition": self._print_partitions,
+            "reservation": self._print_reservations,
+        }
         records = prints[match["kind"]]()
         return Answer(stdout=self._in_format(records, match["format"]))
 
@@ -111,6 +117,36 @@ class SimulatedCluster:
             f"BOOT_TIME               = {self._local(self._started)}\n"
             f"MinJobAge               = {FINISHED_SECONDS} sec\n"
             "PrivateData             = none\n"
+        )
+
+    def _print_partitions(self) -> Iterator[str]:
+        """The partitions that the nodes and the jobs of the dumps name."""
+        nodes: dict[str, list[str]] = {}
+        for raw in self._nodes:
+            values = {pair.key: pair.value.strip() for pair in raw.pairs}
+            for name in values.get("Partitions", "").split(","):
+                nodes.setdefault(name, []).append(values["NodeName"])
+        for raw in self._jobs:
+            for name in next(pair.value for pair in raw.pairs if pair.key == "Partition").split(
+                ","
+            ):
+                nodes.setdefault(name, [])
+        for name in sorted(filter(None, nodes)):
+            yield (
+                f"PartitionName={name}\n"
+                "   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL\n"
+                "   MaxNodes=UNLIMITED MaxTime=7-00:00:00 MinNodes=0\n"
+                f"   Nodes={','.join(nodes[name]) or '(null)'}\n"
+                f"   State=UP TotalNodes={len(nodes[name])}\n\n"
+            )
+
+    def _print_reservations(self) -> Iterator[str]:
+        begin = self._started + timedelta(hours=20)
+        yield (
+            f"ReservationName=maintenance StartTime={self._local(begin)} "
+            f"EndTime={self._local(begin + timedelta(hours=4))} Duration=04:00:00\n"
+            f"   Nodes={self._nodes[0].pairs[0].value} NodeCnt=1 Flags=MAINT,SPEC_NODES\n"
+            "   Users=root State=INACTIVE\n\n"
         )
 
     # --- records with today's times -------------------------------------------------------------

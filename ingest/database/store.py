@@ -14,6 +14,9 @@ set_aside     a record in quarantine               ``_id``: cluster, kind and id
 scrapes       how one round went                   nothing; a week is kept
 clusters      how a cluster's rounds go            ``_id``: cluster and kind
 node_periods  what held for a node for a time      ``_id``: cluster, name and begin
+partitions    ``{slurm, cw}``                      ``_id``: cluster and name
+reservations  ``{slurm, cw}``                      ``_id``: cluster and name
+forecasts     when Slurm said that a job starts    ``_id``: cluster, id and submit time
 coverage      the time whose jobs are all known    ``_id``: cluster
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
@@ -49,6 +52,8 @@ INDEX_SECONDS = 3600.0
 """What new indexes over a large collection may take."""
 ROUND_LOG_KEPT_SECONDS = 7 * 86400
 """How long a round stays in the log of rounds, ``scrapes``."""
+FORECASTS_KEPT_SECONDS = 28 * 86400
+"""How long the forecasts for a job stay in ``forecasts`` after its start."""
 NODE_PERIODS_KEPT_SECONDS = 400 * 86400
 """How long a node's period stays in ``node_periods`` after its end."""
 
@@ -110,6 +115,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("name", ASCENDING), ("cluster_name", ASCENDING), ("since", ASCENDING)]),
         IndexModel([("until", ASCENDING)], expireAfterSeconds=NODE_PERIODS_KEPT_SECONDS),
     ],
+    "partitions": [IndexModel([("slurm.cluster_name", ASCENDING)])],
+    "reservations": [IndexModel([("slurm.cluster_name", ASCENDING)])],
+    "forecasts": [
+        IndexModel([("cluster_name", ASCENDING), ("partition", ASCENDING)]),
+        IndexModel([("started", ASCENDING)], expireAfterSeconds=FORECASTS_KEPT_SECONDS),
+    ],
     "coverage": [],
     "marks": [],
     "volatile_jobs": [],
@@ -134,6 +145,9 @@ class Store:
         self.round_log: Collection[Document] = self.database["scrapes"]
         self.clusters: Collection[Document] = self.database["clusters"]
         self.node_periods: Collection[Document] = self.database["node_periods"]
+        self.partitions: Collection[Document] = self.database["partitions"]
+        self.reservations: Collection[Document] = self.database["reservations"]
+        self.forecasts: Collection[Document] = self.database["forecasts"]
         self.coverage: Collection[Document] = self.database["coverage"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 

@@ -1,4 +1,4 @@
-"""Every key that `scontrol show job` and `scontrol show node` print, one row a key.
+"""Every key that `scontrol show job`, `node`, `partition` and `reservation` print, one row a key.
 
 All that Clockwork knows of a key stands in its row: where Slurm prints the key, what its value can
 hold, what the value becomes in a document, and what anonymising does to the value.  The reader,
@@ -253,6 +253,87 @@ Topology              25.05-26.05 line word word     text
 Parameters            25.11-26.05 line name word     text
 """
 
+_PARTITION_KEYS = """
+PartitionName        15.08-26.05 line  name verbatim structure always as=name
+AllowGroups          15.08-26.05 line  name word     structure
+AllowAccounts        15.08-26.05 in    name word     structure
+DenyAccounts         15.08-26.05 in    name word     structure
+AllowQos             15.08-26.05 in    name word     structure
+DenyQos              15.08-26.05 in    name word     structure
+AllocNodes           15.08-26.05 line  word word     hosts
+Alternate            15.08-26.05 in    name word     structure
+Default              15.08-26.05 in    word word     kept
+CpuBind              18.08-26.05 in    word word     kept
+QoS                  15.08-26.05 in    name word     structure as=qos
+DefaultTime          15.08-26.05 line  word duration kept
+DisableRootJobs      15.08-26.05 in    word word     kept
+ExclusiveUser        15.08-25.11 in    word word     kept
+ExclusiveTopo        24.05-25.11 in    word word     kept
+Exclusive            26.05       in    word word     kept
+GraceTime            15.08-26.05 in    word integer  kept
+Hidden               15.08-26.05 in    word word     kept
+MaxNodes             15.08-26.05 line  word integer  kept
+MaxTime              15.08-26.05 in    word duration kept
+MinNodes             15.08-26.05 in    word integer  kept
+LLN                  15.08-26.05 in    word word     kept
+MaxCPUsPerNode       15.08-26.05 in    word integer  kept
+MaxCPUsPerSocket     23.02-26.05 in    word integer  kept
+NodeSets             22.05-26.05 line  name word     structure
+Nodes                15.08-26.05 line  word word     hosts
+Priority             15.08       line  word integer  kept
+PriorityJobFactor    16.05-26.05 line  word integer  kept
+PriorityTier         16.05-26.05 in    word integer  kept
+RootOnly             15.08-26.05 in    word word     kept behind=Priority
+ReqResv              15.08-26.05 in    word word     kept behind=Priority
+Shared               15.08       in    word word     kept behind=Priority
+OverSubscribe        16.05-26.05 in    word word     kept
+OverTimeLimit        17.02-26.05 line  word word     kept
+PreemptMode          15.08-26.05 in    word word     kept behind=Priority,PriorityJobFactor
+Topology             25.05-26.05 line  name word     structure
+State                15.08-26.05 line  word word     kept always
+TotalCPUs            15.08-26.05 in    word integer  kept
+TotalNodes           15.08-26.05 in    word integer  kept
+SelectTypeParameters 15.08-26.05 in    word word     kept
+JobDefaults          18.08-26.05 line  word word     kept
+DefMemPerCPU         15.08-26.05 line  word integer  kept
+DefMemPerNode        15.08-26.05 both  word integer  kept
+MaxMemPerCPU         15.08-26.05 both  word integer  kept
+MaxMemPerNode        15.08-26.05 both  word integer  kept
+TRES                 22.05-26.05 line  word word     tres
+TRESBillingWeights   15.08-26.05 line  word word     kept
+ResumeTimeout        21.08-26.05 line  word integer  kept
+SuspendTimeout       21.08-26.05 in    word integer  kept
+SuspendTime          21.08-26.05 in    word integer  kept
+PowerDownOnIdle      23.02-26.05 in    word word     kept
+"""
+
+_RESERVATION_KEYS = """
+ReservationName   15.08-26.05 line  name verbatim label always as=name
+StartTime         15.08-26.05 in    word time     time  always
+EndTime           15.08-26.05 in    word time     time  always
+Duration          15.08-26.05 in    word duration kept
+Nodes             15.08-26.05 line  word word     hosts
+NodeCnt           15.08-26.05 in    word integer  kept
+CoreCnt           15.08-26.05 in    word integer  kept
+Features          15.08-26.05 in    name word     structure
+PartitionName     15.08-26.05 in    name word     structure as=partition
+Flags             15.08-26.05 in    word word     kept
+NodeName          17.11-26.05 group word word     hosts
+CoreIDs           17.11-26.05 group word word     kept
+TRES              15.08-26.05 line  word word     tres
+AllowedPartitions 25.11-26.05 line  name word     structure
+QOS               25.11-26.05 in    name word     structure
+Users             15.08-26.05 line  name word     person
+Groups            20.11-26.05 in    name word     label
+Accounts          15.08-26.05 in    name word     label
+Licenses          15.08-26.05 in    name word     structure
+State             15.08-26.05 in    word word     kept
+BurstBuffer       15.08-26.05 in    name word     text
+Watts             15.08-23.11 in    word word     kept
+MaxStartDelay     20.02-26.05 line  word duration kept
+Comment           23.02-26.05 line  path text     text
+"""
+
 PATTERN = r"[A-Z][A-Za-z0-9_/:()\-]{0,63}"
 """What a key looks like: ``CPUs/Task``, ``AllocNode:Sid``, ``NtasksPerN:B:S:C``."""
 
@@ -295,7 +376,7 @@ class KeyTable:
     """The keys of one kind of record."""
 
     kind: str
-    """``job`` or ``node``, as in ``scontrol show``."""
+    """``job``, ``node``, ``partition`` or ``reservation``, as in ``scontrol show``."""
     first: str
     """The key that opens every record; its value is the record's id."""
     keys: Mapping[str, Key]
@@ -383,3 +464,5 @@ def _table(kind: str, rows: str, ids: str, witness: str) -> KeyTable:
 
 JOB = _table("job", _JOB_KEYS, ids="0|[1-9][0-9]{0,9}", witness="SubmitTime")
 NODE = _table("node", _NODE_KEYS, ids="[!-<>-~]{1,255}", witness="BootTime")
+PARTITION = _table("partition", _PARTITION_KEYS, ids="[^ \\n]{1,255}", witness="State")
+RESERVATION = _table("reservation", _RESERVATION_KEYS, ids="[^\\n]{1,255}?", witness="StartTime")

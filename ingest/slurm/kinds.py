@@ -1,13 +1,13 @@
-"""Jobs and nodes: what differs between the two."""
+"""Jobs, nodes, partitions and reservations: what differs between them."""
 
 from dataclasses import dataclass
 
-from ingest.slurm.keys import JOB, NODE, KeyTable
+from ingest.slurm.keys import JOB, NODE, PARTITION, RESERVATION, KeyTable
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Jobs or nodes."""
+    """Jobs, nodes, partitions or reservations."""
 
     table: KeyTable
     plural: str
@@ -21,3 +21,5 @@ class Kind:
 
 JOBS = Kind(JOB, "jobs")
 NODES = Kind(NODE, "nodes")
+PARTITIONS = Kind(PARTITION, "partitions")
+RESERVATIONS = Kind(RESERVATION, "reservations")

@@ -37,8 +37,8 @@ from ingest.sync.volatile_values import add_newest_values, packs_of
 BATCH = 50
 """Documents in one transaction: an earlier release stored texts of a mebibyte."""
 
-_OF_SLURM = ("jobs", "nodes", "former_jobs")
-_OF_ROUNDS = ("set_aside", "node_periods", "coverage", "clusters")
+_OF_SLURM = ("jobs", "nodes", "former_jobs", "partitions", "reservations")
+_OF_ROUNDS = ("set_aside", "node_periods", "coverage", "forecasts", "clusters")
 """``clusters`` is last: until then, a run that was cut short finds the old name again."""
 _LOCK = "moving"
 """A key that documents have within a transaction only."""

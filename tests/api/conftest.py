@@ -9,19 +9,25 @@ from tests.api.support.client import Client
 from tests.api.support.examples import (
     BELUGA_JOB,
     BELUGA_NODE,
+    MAIN,
     MILA_JOB,
     MILA_NODE,
     NOW,
+    TRANSTECH,
     job_document,
+    listed_document,
     node_document,
 )
 
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """The store with the examples: two jobs and two nodes on two clusters."""
+    """The store with the examples: two jobs, two nodes and more on two clusters."""
     store.jobs.insert_many([job_document(dict(BELUGA_JOB)), job_document(dict(MILA_JOB))])
     store.nodes.insert_many([node_document(dict(BELUGA_NODE)), node_document(dict(MILA_NODE))])
+    for name in ("beluga", "mila"):
+        store.partitions.insert_one(listed_document({**MAIN, "cluster_name": name}))
+        store.reservations.insert_one(listed_document({**TRANSTECH, "cluster_name": name}))
     return store
 
 

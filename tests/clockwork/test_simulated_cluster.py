@@ -124,7 +124,7 @@ def stays(values: Values, name: str) -> bool:
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job; id",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show job 1,2",
         "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show node 1",
-        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show partition",
+        "env SLURM_TIME_FORMAT=%FT%T%z scontrol -a show partition main",
         "sh",
         "",
     ],

@@ -29,6 +29,13 @@ BOOT_TIME               = 2026-11-01T00:00:00+0000
 MinJobAge               = 300 sec
 PrivateData             = none
 """
+PARTITION = b"""\
+PartitionName=main
+   AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL
+   MaxNodes=UNLIMITED MaxTime=UNLIMITED MinNodes=0
+   State=UP TotalCPUs=32 TotalNodes=1 SelectTypeParameters=NONE
+
+"""
 JOB_IDS = [str(number) for number in range(11, 21)]
 """Ten jobs, in the order in which they are printed and sorted."""
 BANNER = b"Welcome to login1.\nMaintenance on Friday.\n"
@@ -51,8 +58,14 @@ class LoginHost(SimulatedLoginHost):
         self.knows_time_format = True
         self.is_of_first_release = False
         """Refuse what the forced command of the first release refuses."""
-        self.configuration = CONFIGURATION
-        """What ``show config`` prints. Misfortunes spare it, and the lists below leave it out."""
+        self.seldom = {
+            "show config": CONFIGURATION,
+            "show partition": PARTITION,
+            "show reservation": b"No reservations in the system\n",
+        }
+        """What these commands print. Misfortunes spare them, and the lists below leave them out."""
+        self.refused: tuple[str, ...] = ()
+        """Ends of commands that the forced command refuses."""
         self.requested: list[str] = []
         """Command lines as they came over SSH."""
         self.asked: list[str] = []
@@ -64,17 +77,18 @@ class LoginHost(SimulatedLoginHost):
         return super().session(transport)
 
     def shell(self, channel: paramiko.Channel, command: str) -> str:
-        if "show config" not in command:
+        if not any(each in command for each in self.seldom):
             self.requested.append(command)
         return command if self.is_of_first_release else super().shell(channel, command)
 
     def respond(self, channel: paramiko.Channel, command: str) -> None:
-        if command.startswith("sh "):
+        if command.startswith("sh ") or (self.refused and command.endswith(self.refused)):
             channel.sendall_stderr(b"clockwork-forced-command: refused: this key runs ...\n")
             channel.send_exit_status(126)
             return
-        if command.endswith("show config"):
-            channel.sendall(self.configuration)
+        if command.endswith(tuple(self.seldom)):
+            (output,) = (self.seldom[end] for end in self.seldom if command.endswith(end))
+            channel.sendall(output)
             channel.send_exit_status(0)
             return
         self.asked.append(command)

@@ -278,7 +278,7 @@ def test_no_jobs_in_the_system_means_that_all_are_gone(
 def hides_jobs(host: LoginHost) -> None:
     """PrivateData=jobs, from now on: no job is listed any more, with exit status 0."""
     host.misfortunes = [prints(NONE)] * 100
-    host.configuration = CONFIGURATION.replace(b"= none", b"= jobs")
+    host.seldom["show config"] = CONFIGURATION.replace(b"= none", b"= jobs")
 
 
 def shows_another_cluster(_host: LoginHost, channel: paramiko.Channel, whole: bytes) -> None:
@@ -321,7 +321,7 @@ def test_an_empty_list_beside_allocated_cpus_fails_the_first_round_of_all(
 def test_nodes_that_were_read_longer_ago_than_the_purge_time_say_nothing(
     host: LoginHost, scraper: ClusterScraper, store: Store
 ) -> None:
-    host.configuration = CONFIGURATION.replace(b"300", b"30")
+    host.seldom["show config"] = CONFIGURATION.replace(b"300", b"30")
     assert log_round(scraper, NODES)
     long_ago = datetime.now(timezone.utc) - timedelta(seconds=31)
     store.clusters.update_one({"_id": "mila/nodes"}, {"$set": {"last_success": long_ago}})
@@ -351,7 +351,7 @@ def test_a_restart_of_slurmctld_explains_a_loss(
 ) -> None:
     assert log_round(scraper, JOBS)
     later = (datetime.now(timezone.utc) + timedelta(seconds=5)).strftime("%FT%T+0000")
-    host.configuration = CONFIGURATION.replace(b"2026-11-01T00:00:00+0000", later.encode())
+    host.seldom["show config"] = CONFIGURATION.replace(b"2026-11-01T00:00:00+0000", later.encode())
     host.misfortunes = [prints(NONE)]
     assert scraper.round(JOBS).counts.vanished == 10
 
@@ -398,7 +398,7 @@ def test_a_cluster_is_left_alone_for_less_than_half_of_the_purge_time(
     host: LoginHost, scraper: ClusterScraper
 ) -> None:
     assert scraper.longest_pause == 300 / 2 - 60
-    host.configuration = CONFIGURATION.replace(b"300", b"7200")
+    host.seldom["show config"] = CONFIGURATION.replace(b"300", b"7200")
     scraper.round(NODES)
     assert scraper.longest_pause == LONGEST_SECONDS
 
@@ -422,7 +422,7 @@ def test_the_configuration_of_slurm_is_read_once_a_day(
     host: LoginHost, scraper: ClusterScraper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scraper.round(JOBS)
-    host.configuration = CONFIGURATION.replace(b"300", b"7200")
+    host.seldom["show config"] = CONFIGURATION.replace(b"300", b"7200")
     scraper.round(JOBS)
     assert scraper.longest_pause == 90.0
     tomorrow = time.monotonic() + 86_400
@@ -436,7 +436,7 @@ def test_the_configuration_of_slurm_is_read_once_a_day(
 def test_a_configuration_that_can_not_be_read_fails_no_round(
     host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host.configuration = b"Welcome\n"
+    host.seldom["show config"] = b"Welcome\n"
     assert scraper.round(JOBS).counts.read == 10
     assert scraper.longest_pause == 90.0
     assert "Slurm's configuration was not read: " in caplog.text
@@ -445,7 +445,7 @@ def test_a_configuration_that_can_not_be_read_fails_no_round(
 def test_an_interval_longer_than_the_purge_time_is_warned_of(
     host: LoginHost, scraper: ClusterScraper, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host.configuration = CONFIGURATION.replace(b"300", b"60")
+    host.seldom["show config"] = CONFIGURATION.replace(b"300", b"60")
     scraper.round(JOBS)
     assert "Lower jobs_interval or raise MinJobAge" in caplog.text
     assert scraper.longest_pause == 0

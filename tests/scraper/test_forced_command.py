@@ -31,7 +31,7 @@ ENDED = ended_command("sacct", 1795982400, 1796004000)
 PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
 ALLOWED = re.compile(
     r"sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
-    rf"{PATH_}scontrol -a show (job|node|config|job [0-9]{{1,10}})'"
+    rf"{PATH_}scontrol -a show (job|node|config|partition|reservation|job [0-9]{{1,10}})'"
     rf"|env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
     r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
@@ -96,7 +96,10 @@ def refused(done: "subprocess.CompletedProcess[bytes]") -> bool:
 SEALS = ["", "q7Rk2Xa", "A", "0", "abcdefghijkl", "ABCXYZabz019"]
 
 
-@pytest.mark.parametrize("what", ["job", "node", "config", "job 71", "job 0", "job 4294967295"])
+@pytest.mark.parametrize(
+    "what",
+    ["job", "node", "config", "partition", "reservation", "job 71", "job 0", "job 4294967295"],
+)
 @pytest.mark.parametrize("seal", SEALS)
 def test_scontrol_gets_its_words_and_the_time_format(run: Run, what: str, seal: str) -> None:
     """And nothing of standard input but its first line."""
@@ -498,6 +501,10 @@ def test_nothing_may_stand_before_or_after(run: Run, command: str, added: str) -
         SHOW_JOB.replace("show job", "show hostnames"),
         SHOW_JOB.replace("show job", "show node cn-a001"),
         SHOW_JOB.replace("show job", "show config x"),
+        SHOW_JOB.replace("show job", "show partition main"),
+        SHOW_JOB.replace("show job", "show partitions"),
+        SHOW_JOB.replace("show job", "show reservation x"),
+        SHOW_JOB.replace("show job", "show reservation "),
         SHOW_JOB.replace("show job", "show "),
         SHOW_JOB.replace("show job", "show"),
         SHOW_JOB.replace("show job", "update job -a show job"),

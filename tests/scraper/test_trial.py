@@ -10,6 +10,7 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings
+from scraper.partitions import NOT_ALLOWED
 from scraper.trial import Finding, try_cluster
 from tests.scraper.home import Home
 
@@ -50,7 +51,14 @@ def trial(home: Home) -> Trial:
 def test_all_is_well(trial: Trial) -> None:
     found = trial()
     assert {finding.level for finding in found.values()} == {"ok"}
-    assert list(found) == ["nodes", "jobs", "time zone", "Slurm's configuration", "squeue"]
+    assert list(found) == [
+        "nodes",
+        "jobs",
+        "time zone",
+        "Slurm's configuration",
+        "partitions",
+        "squeue",
+    ]
 
 
 def test_jobs_that_private_data_hides(trial: Trial) -> None:
@@ -121,6 +129,15 @@ def test_a_login_host_that_does_not_allow_the_configuration(trial: Trial) -> Non
     assert found["Slurm's configuration"].level == "warning"
     assert "Replace clockwork-forced-command" in found["Slurm's configuration"].text
     assert found["nodes"].level == "ok"
+
+
+def test_a_login_host_that_does_not_allow_partitions(trial: Trial) -> None:
+    for words in ("show partition", "show reservation"):
+        assert trial({words: REFUSED})["partitions"] == Finding(
+            "partitions", "warning", NOT_ALLOWED
+        )
+    assert trial({"show reservation": Answer([b"x"])})["partitions"].level == "failed"
+    assert "1 reservations" in trial()["partitions"].text
 
 
 @pytest.mark.parametrize(("second_list", "level"), [(True, "failed"), (False, "warning")])

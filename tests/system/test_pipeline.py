@@ -273,6 +273,23 @@ def test_nodes_are_as_they_were_configured(world: World) -> None:
     assert seen["mila", "cn-a003"]["alloc_tres"] == "cpu=1,mem=1000M"
 
 
+def test_partitions_and_reservations_are_as_they_were_configured(world: World) -> None:
+    scrape(world.service)
+    for site in (world.mila, world.beluga):
+        listed = world.api.get("partitions/list", cluster_name=site.name).json
+        found = {each["slurm"]["name"]: each["slurm"] for each in listed}
+        assert found.keys() == {"main", "long"}
+        assert found["long"]["max_time"] == 7 * 86400
+        assert found["main"]["max_time"] is None
+        assert found["main"]["default"] == "YES"
+        assert found["main"]["total_nodes"] == len(site.cluster.node_names)
+    [reserved] = world.api.get("reservations/list").json
+    wanted = {"name": "transtech", "users": ALICE, "nodes": "cn-a003", "cluster_name": "mila"}
+    assert reserved["slurm"].items() >= wanted.items()
+    assert reserved["slurm"]["duration"] == 3600
+    assert reserved["slurm"]["start_time"][-6:] in ("-05:00", "-04:00")
+
+
 def test_only_the_owner_writes_the_user_dict(world: World) -> None:
     alices, bobs = world.jobs["held"].job_id, world.jobs["bob's"].job_id
 
@@ -306,8 +323,9 @@ def test_a_round_is_one_command_of_each_kind(world: World) -> None:
     scrape(world.service)
     for site, was in zip((world.mila, world.beluga), before, strict=True):
         made = {what: count - was[what] for what, count in requests(site).items()}
-        # The third command reads Slurm's configuration, once a day in a scraper that runs on.
-        assert made == {"connections": 1, "commands": 3, "show job": 1, "show node": 1}
+        # The others read Slurm's configuration, partitions and reservations, which a scraper that
+        # runs on does once a day and every few minutes.
+        assert made == {"connections": 1, "commands": 5, "show job": 1, "show node": 1}
 
 
 def requests(site: Site) -> dict[str, int]:

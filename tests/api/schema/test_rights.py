@@ -87,8 +87,20 @@ def _of_one_node(_who: str, answer: Answer) -> str:
     return "the node" if answer.json["slurm"]["name"] == "cn-a002" else "?"
 
 
+def _of_partitions(_who: str, answer: Answer) -> str:
+    return "all partitions" if len(answer.json) == 2 else "?"
+
+
+def _of_reservations(_who: str, answer: Answer) -> str:
+    return "all reservations" if len(answer.json) == 2 else "?"
+
+
 def _history(_who: str, answer: Answer) -> str:
     return "the history" if answer.json.get("job_id") == ITS_ID else json.dumps(answer.json)
+
+
+def _why(_who: str, answer: Answer) -> str:
+    return "the answer" if answer.json.get("job_id") == ITS_ID else json.dumps(answer.json)
 
 
 def _node_history(_who: str, answer: Answer) -> str:
@@ -119,7 +131,10 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET nodes/one": ("name=cn-a002", _of_one_node),
     "GET node/one": ("name=cn-a002", _of_one_node),
     "GET jobs/history": (f"job_id={ITS_ID}", _history),
+    "GET jobs/why": (f"job_id={ITS_ID}", _why),
     "GET nodes/history": ("name=cn-a002", _node_history),
+    "GET partitions/list": ("", _of_partitions),
+    "GET reservations/list": ("", _of_reservations),
     "GET clusters/list": ("", _counts),
     "GET whoami": ("", _account),
     "GET /metrics": ("", _figures),
@@ -202,6 +217,7 @@ def test_to_a_user_who_sees_their_own_the_others_are_not_there(
         ("PUT", "jobs/user_dict_update", f"job_id=820432&{pairs}"),
         ("PUT", "jobs/user_dict_update", f"job_id=820432&cluster_name=beluga&{pairs}"),
         ("GET", "jobs/history", "job_id=820432"),
+        ("GET", "jobs/why", "job_id=820432"),
         ("GET", "jobs/list", "user=ccuser01"),
         ("GET", "jobs/list", "cluster_name=beluga"),
         ("GET", "jobs/list", "user=ccuser01&time=3600&cluster_name=beluga"),

@@ -76,6 +76,26 @@ MILA_NODE = {
     "cluster_name": "mila",
 }
 
+MAIN: dict[str, Any] = {
+    "name": "main",
+    "max_time": 604800,
+    "nodes": "cn-a[001-002]",
+    "qos": None,
+    "state": "UP",
+    "total_nodes": 2,
+}
+TRANSTECH: dict[str, Any] = {
+    "name": "transtech",
+    "start_time": "2021-11-14T08:00:00-05:00",
+    "end_time": "2021-11-14T10:00:00-05:00",
+    "duration": 7200,
+    "nodes": "cn-a002",
+    "partition": None,
+    "flags": "MAINT,SPEC_NODES",
+    "users": "root",
+    "state": "INACTIVE",
+}
+
 
 def job_document(
     slurm: dict[str, Any], finished_ago: float | None = None, **names: str | None
@@ -104,4 +124,13 @@ def node_document(slurm: dict[str, Any]) -> dict[str, Any]:
         "_id": f"{slurm['cluster_name']}/{slurm['name']}",
         "slurm": slurm,
         "cw": {"first_seen": NOW, "last_changed": NOW, "filters": node_search_fields(slurm)},
+    }
+
+
+def listed_document(slurm: dict[str, Any]) -> dict[str, Any]:
+    """A partition or a reservation as the ingest writes it."""
+    return {
+        "_id": f"{slurm['cluster_name']}/{slurm['name']}",
+        "slurm": slurm,
+        "cw": {"first_seen": NOW, "last_changed": NOW},
     }

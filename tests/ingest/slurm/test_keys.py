@@ -4,20 +4,32 @@ import re
 
 import pytest
 
-from ingest.slurm.keys import JOB, NODE, OWN_NAMES, PATTERN, KeyTable
+from ingest.slurm.keys import (
+    JOB,
+    NODE,
+    OWN_NAMES,
+    PARTITION,
+    PATTERN,
+    RESERVATION,
+    KeyTable,
+)
 from tests.ingest.slurm.releases import RELEASES, lines_of, names_of
 
-BOTH = pytest.mark.parametrize("table", [JOB, NODE], ids=["jobs", "nodes"])
+EACH_TABLE = pytest.mark.parametrize(
+    "table",
+    [JOB, NODE, PARTITION, RESERVATION],
+    ids=["jobs", "nodes", "partitions", "reservations"],
+)
 EACH_RELEASE = pytest.mark.parametrize("release", RELEASES)
 
 
-@BOTH
+@EACH_TABLE
 @EACH_RELEASE
 def test_a_release_prints_the_keys_that_the_table_says(table: KeyTable, release: str) -> None:
     assert sorted(table.printed_by(release)) == sorted(names_of(table, release))
 
 
-@BOTH
+@EACH_TABLE
 @EACH_RELEASE
 def test_the_keys_of_a_release_stand_in_the_order_of_the_table(
     table: KeyTable, release: str
@@ -29,7 +41,7 @@ def test_the_keys_of_a_release_stand_in_the_order_of_the_table(
     assert printed == expected
 
 
-@BOTH
+@EACH_TABLE
 @EACH_RELEASE
 def test_which_keys_can_open_a_line(table: KeyTable, release: str) -> None:
     for line in lines_of(table, release):
@@ -39,7 +51,7 @@ def test_which_keys_can_open_a_line(table: KeyTable, release: str) -> None:
             assert name in table.openers or table.keys[name].place == "group"
 
 
-@BOTH
+@EACH_TABLE
 @EACH_RELEASE
 def test_which_keys_can_stand_behind_which(table: KeyTable, release: str) -> None:
     for line in lines_of(table, release):
@@ -49,7 +61,7 @@ def test_which_keys_can_stand_behind_which(table: KeyTable, release: str) -> Non
             assert second.rank > first.rank
 
 
-@BOTH
+@EACH_TABLE
 @EACH_RELEASE
 def test_every_record_of_every_release_has_the_keys_that_are_always_there(
     table: KeyTable, release: str
@@ -63,7 +75,7 @@ def test_every_record_of_every_release_has_the_keys_that_are_always_there(
     assert {key.name for key in table.mandatory} <= always
 
 
-@BOTH
+@EACH_TABLE
 def test_every_row_is_printed_by_the_releases_that_it_names(table: KeyTable) -> None:
     for key in table.keys.values():
         printed = [release for release in RELEASES if key.name in names_of(table, release)]
@@ -74,7 +86,7 @@ def test_every_row_is_printed_by_the_releases_that_it_names(table: KeyTable) -> 
         ]
 
 
-@BOTH
+@EACH_TABLE
 def test_a_place_is_told_no_wider_than_some_release_has_it(table: KeyTable) -> None:
     opens: set[str] = set()
     stands_behind: set[str] = set()
@@ -93,7 +105,7 @@ def test_a_place_is_told_no_wider_than_some_release_has_it(table: KeyTable) -> N
             assert key.name in stands_behind | {"OverSubscribe"}
 
 
-@BOTH
+@EACH_TABLE
 def test_names_in_documents_are_those_of_one_key_of_a_release(table: KeyTable) -> None:
     for release in RELEASES:
         keys = [table.keys[name] for name in table.printed_by(release)]
@@ -102,7 +114,7 @@ def test_names_in_documents_are_those_of_one_key_of_a_release(table: KeyTable) -
         assert not OWN_NAMES & set(names)
 
 
-@BOTH
+@EACH_TABLE
 def test_what_the_table_says_of_itself(table: KeyTable) -> None:
     rows = list(table.keys.values())
     assert [key.rank for key in rows] == list(range(len(rows)))

@@ -1,0 +1,1 @@
+"""What Slurm schedules: partitions, reservations, and why a job waits."""

@@ -1,0 +1,182 @@
+"""``jobs/why``: why a job waits, what can be done, and how long jobs like it waited."""
+
+from datetime import datetime
+from typing import Any
+
+from api.endpoints.jobs import found_job
+from api.http.json_text import json_response
+from api.http.request import Response
+from api.scheduling.like_jobs import begin_of_wait, moment_of, size_class, waits_in
+from api.scheduling.obstacles import (
+    Dependency,
+    Nodes,
+    ReservationInTheWay,
+    dependencies,
+    nodes_of,
+    partitions_of,
+    reservations_in_the_way,
+)
+from api.scheduling.quantiles import FEWEST, SHARE, estimate
+from api.schema.arguments import JobArguments
+from api.schema.documents import ClusterName, JsonObject, Nothing, Number, Seconds
+from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.database.search_fields import NOT_FINISHED
+from ingest.slurm.reasons import explain
+from ingest.sync.forecasts import forecast_errors
+
+
+class Place(JsonObject):
+    """The place of a job among the pending jobs of a partition, by priority."""
+
+    partition: str
+    ahead: Number
+    """Pending jobs with a higher priority. Priorities can be 15 minutes old."""
+    pending: Number
+    """All pending jobs of the partition with this one. The waiting tasks of an array are one."""
+
+
+class Waits(JsonObject):
+    """How long jobs like this one waited before they began, in seconds."""
+
+    of: str
+    """Which jobs: those of the size class in the partition, or all jobs of the partition."""
+    partition: str
+    count: Number
+    """Jobs of the last 28 days that the figures are from."""
+    low: Seconds
+    median: Seconds
+    high: Seconds
+    """Of ten such jobs, eight began after `low` and before `high`."""
+
+
+class Forecast(JsonObject):
+    """When Slurm says that the job will start, and how wrong Slurm was before."""
+
+    start_time: datetime
+    count: Number
+    """Forecasts for this partition, of the last 28 days, whose jobs have started."""
+    half_within: Seconds | None
+    """Half of them were wrong by less; null if there are too few."""
+    most_within: Seconds | None
+    """Eight of ten were wrong by less."""
+
+
+class Why(JsonObject):
+    """Why a job waits."""
+
+    job_id: str
+    cluster_name: ClusterName
+    job_state: str | None
+    reason: str | None
+    """As Slurm prints it."""
+    sentence: str | None
+    """The reason in words; null for a job that does not wait. So are all keys below."""
+    remedy: str | None
+    """What can be done."""
+    waited: Seconds | None
+    """Since the job could begin, or since its submission."""
+    dependencies: list[Dependency] | None
+    reservations: list[ReservationInTheWay] | None
+    nodes: Nodes | None
+    places: list[Place] | None
+    """In each of the job's partitions; empty for a job that is held."""
+    forecast: Forecast | None
+    """null, too, if Slurm makes none."""
+    waits: list[Waits] | None
+    """In each of the job's partitions in which enough jobs began."""
+
+
+@endpoint(
+    "GET",
+    "jobs/why",
+    arguments=JobArguments,
+    content=Why | Nothing,
+    problems=SEVERAL,
+    gets=Gets.job("the answer"),
+)
+def why_waits(context: Context, arguments: JobArguments) -> Response:
+    """Why a job waits, what can be done, and how long jobs like it waited.
+
+    The response is an empty object if there is no such job. Of other jobs, it tells the states of
+    those that the job depends on, and numbers.
+    """
+    job = found_job(context, arguments)
+    return json_response({} if job is None else _why(context, job["slurm"]))
+
+
+def _why(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        key: slurm.get(key) for key in ("job_id", "cluster_name", "job_state", "reason")
+    }
+    if slurm.get("job_state") != "PENDING":
+        return told | dict.fromkeys(set(Why.__annotations__) - told.keys())
+    store, now = context.store, context.now
+    began = begin_of_wait(slurm)
+    waited = 0.0 if began is None else max(0.0, (now - began).total_seconds())
+    nodes, names = nodes_of(store, slurm)
+    sentence, remedy = explain(slurm.get("reason"))
+    waits = (_waits(context, slurm, partition, waited) for partition in partitions_of(slurm))
+    return told | {
+        "sentence": sentence,
+        "remedy": remedy,
+        "waited": waited,
+        "dependencies": dependencies(store, slurm),
+        "reservations": reservations_in_the_way(store, slurm, names, now),
+        "nodes": nodes,
+        "places": [_place(context, slurm, partition) for partition in partitions_of(slurm)]
+        if slurm.get("priority")
+        else [],
+        "forecast": _forecast(context, slurm),
+        "waits": [each for each in waits if each is not None],
+    }
+
+
+def _place(context: Context, slurm: dict[str, Any], partition: str) -> dict[str, Any]:
+    pending = {
+        "cw.filters.partitions": partition,
+        "cw.filters.finished_at": NOT_FINISHED,
+        "cw.filters.states": "PENDING",
+        "slurm.cluster_name": slurm["cluster_name"],
+    }
+    ahead = {**pending, "slurm.priority": {"$gt": slurm["priority"]}}
+    return {
+        "partition": partition,
+        "ahead": context.store.jobs.count_documents(ahead),
+        "pending": context.store.jobs.count_documents(pending),
+    }
+
+
+def _waits(
+    context: Context, slurm: dict[str, Any], partition: str, waited: float
+) -> dict[str, Any] | None:
+    found = waits_in(context.store, slurm["cluster_name"], partition, context.now)
+    size = size_class(slurm)
+    for of, waits in (
+        (size, [wait for each, wait in found if each == size]),
+        ("all sizes", [wait for _, wait in found]),
+    ):
+        told = estimate(waits, waited)
+        if told is not None:
+            return {
+                "of": of,
+                "partition": partition,
+                "count": told.count,
+                "low": told.low,
+                "median": told.median,
+                "high": told.high,
+            }
+    return None
+
+
+def _forecast(context: Context, slurm: dict[str, Any]) -> dict[str, Any] | None:
+    if moment_of(slurm.get("start_time")) is None:
+        return None
+    partition = str(slurm.get("partition"))
+    errors = sorted(forecast_errors(context.store, slurm["cluster_name"], partition))
+    enough = len(errors) >= FEWEST
+    return {
+        "start_time": slurm["start_time"],
+        "count": len(errors),
+        "half_within": errors[len(errors) // 2] if enough else None,
+        "most_within": errors[int(SHARE * len(errors))] if enough else None,
+    }

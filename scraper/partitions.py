@@ -1,0 +1,85 @@
+"""Ask for the partitions and the reservations of one cluster, every few minutes.
+
+What fails here costs no round: it is logged, and asked for again at the next interval.  A login
+host whose forced command is older refuses both commands; the log says so once.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from config import ClusterSettings
+from ingest.database.store import Store
+from ingest.reading.convert import DocumentError, SlurmDict
+from ingest.reading.framing import NoAnswer
+from ingest.reading.simple_records import read_simple_records
+from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
+from ingest.sync.sync_rounds import BulkWrite
+from ingest.sync.whole_lists import store_whole_list
+from scraper.slurm_commands import show_command, time_format_line
+from scraper.ssh.connection import Connection
+from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
+
+NOT_ALLOWED = (
+    "the login host does not allow `scontrol show partition` and `show reservation`, so partitions "
+    "and reservations stay unknown. Replace clockwork-forced-command on the login host by the one "
+    "of this release"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def ask_all(connection: Connection, cluster: ClusterSettings, kind: Kind) -> list[SlurmDict]:
+    """Return the ``slurm`` dicts of all partitions or reservations. Raises `ScrapeError`."""
+    command = show_command(cluster.scontrol, kind.table.kind)
+    output = b"".join(connection.run(command, time_format_line("")))
+    try:
+        return read_simple_records(output, kind.table, cluster)
+    except (NoAnswer, DocumentError) as error:
+        raise NotAnswered(cluster.name, f"{command!r}: {error}") from error
+
+
+class PartitionRounds:
+    """Keeps the partitions and the reservations of one cluster."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: ClusterSettings,
+        bulk_write: BulkWrite,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._bulk_write = bulk_write
+        self._clock = clock
+        self._due = -math.inf
+        self._told = ""
+        """What the log said last."""
+
+    def after_round(self, connection: Connection) -> None:
+        """Ask for both if they are due. Raises what the write raises, and pymongo's errors."""
+        if self._clock() < self._due:
+            return
+        self._due = self._clock() + self._cluster.partitions_interval
+        try:
+            for kind in (PARTITIONS, RESERVATIONS):
+                records = ask_all(connection, self._cluster, kind)
+                now = datetime.now(timezone.utc)
+                store_whole_list(self._store, self._cluster, kind, records, self._bulk_write, now)
+        except ScrapeError as error:
+            refused = isinstance(error, CommandFailed) and error.is_refusal
+            self._tell(
+                NOT_ALLOWED
+                if refused
+                else f"partitions and reservations were not read: {error.message}"
+            )
+        else:
+            self._told = ""
+
+    def _tell(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            logger.warning("%s", what, extra={"cluster": self._cluster.name})
