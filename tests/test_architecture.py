@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "api.schema": "config ingest api.http api.stats",
     "api.lists": "config ingest api.http api.schema",
     "api.endpoints": "config ingest api.http api.stats api.schema api.lists",
-    "api.scheduling": "config ingest api.http api.schema api.endpoints",
+    "api.scheduling": "config ingest api.http api.schema api.lists api.endpoints",
     "api": "config ingest api.http api.stats api.schema api.lists api.endpoints api.scheduling",
     "clockwork": "config ingest scraper api",
 }
