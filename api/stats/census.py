@@ -1,13 +1,15 @@
 """Count what each cluster holds and say how its rounds go, once for all who ask.
 
 A cluster is known from the moment the configuration names it, and also where the database knows it
-by its rounds alone, until it is retired.  Every query has an index, and the results are cached for
-`CENSUS_SECONDS`.  Numbers of jobs and nodes are those of the last good round, however old;
-`ClusterStats.is_up` says whether to believe them.
+by its rounds alone, until it is retired.  The scraper keeps the counts (`ingest.sync.kept_counts`);
+where it has not yet, they are counted here.  Results are cached for `CENSUS_SECONDS`.  Numbers of
+jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says whether to
+believe them.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,20 +17,15 @@ from typing import Any
 import pymongo
 from pymongo.collection import Collection
 
-from api.stats.gpus import (
-    HOLDING_STATES,
-    JOB_KEYS,
-    NODE_KEYS,
-    WHOLE_NODES,
-    all_gpus,
-    asked_gpus,
-    lack_gpu_use,
-)
+from api.stats.gpus import WHOLE_NODES, all_gpus, asked_gpus, lack_gpu_use
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.database.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
+from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, NODE_KEYS
+from ingest.slurm.hostlists import HostlistError, expand
+from ingest.sync import kept_counts
 from ingest.sync.coverage import coverage_by_cluster
 
 CENSUS_SECONDS = 10.0
@@ -109,13 +106,17 @@ class ClusterStats:
             names = set(self.configured)
             scraped = {standing["cluster_name"] for standing in standings.values()}
             names |= scraped - retired_since(standings.values()).keys()
-            nodes = {name: _present_nodes(self._store, name) for name in sorted(names)}
+            clusters = {
+                name: _Cluster(self._store, name, *kept)
+                for name, kept in _kept(self._store, sorted(names)).items()
+            }
+            nodes = {name: cluster.present_nodes() for name, cluster in clusters.items()}
             return Census(
                 standings,
-                {name: _unfinished_jobs(self._store, name) for name in sorted(names)},
+                {name: cluster.unfinished_jobs() for name, cluster in clusters.items()},
                 nodes,
                 {
-                    name: _held_gpus(self._store, name)
+                    name: clusters[name].held_gpus()
                     for name, present in nodes.items()
                     if lack_gpu_use(present)
                 },
@@ -142,29 +143,76 @@ def _standings_in(store: Store) -> Standings:
     return {found["_id"]: found for found in store.clusters.find()}
 
 
-def _unfinished_jobs(store: Store, name: str) -> Counts:
-    unfinished = {"slurm.cluster_name": name, "cw.filters.finished_at": NOT_FINISHED}
-    return _counted(store.jobs, unfinished, "job_state", "partition")
+def _kept(
+    store: Store, names: Iterable[str]
+) -> dict[str, tuple[kept_counts.Counts | None, kept_counts.Counts | None]]:
+    names = list(names)
+    kept = kept_counts.read_counts(store, names)
+    return {name: (kept.get(f"{name}/jobs"), kept.get(f"{name}/nodes")) for name in names}
 
 
-def _present_nodes(store: Store, name: str, which: Document | None = None) -> Counts:
-    present = {"slurm.cluster_name": name, "cw.vanished": None, **(which or {})}
-    return _counted(store.nodes, present, "state", *NODE_KEYS)
+@dataclass(frozen=True)
+class _Cluster:
+    """What a cluster has: by the counts that the scraper keeps, or counted where it keeps none."""
+
+    store: Store
+    name: str
+    jobs: kept_counts.Counts | None
+    nodes: kept_counts.Counts | None
+
+    def unfinished_jobs(self) -> Counts:
+        if self.jobs is not None:
+            return _groups(self.jobs, "job")
+        unfinished = {"slurm.cluster_name": self.name, "cw.filters.finished_at": NOT_FINISHED}
+        return _counted(self.store.jobs, unfinished, "job_state", "partition")
+
+    def present_nodes(self) -> Counts:
+        if self.nodes is not None:
+            return _groups(self.nodes, "node")
+        return self._count_nodes({})
+
+    def held_gpus(self) -> int | None:
+        asked, whole = self._asked() if self.jobs is None else _asked_of(self.jobs)
+        if asked is None or not whole:
+            return asked
+        theirs = self._count_nodes({"slurm.name": {"$in": sorted(whole)}})
+        return None if all_gpus(theirs) != 0 else asked
+
+    def _count_nodes(self, which: Document) -> Counts:
+        present = {"slurm.cluster_name": self.name, "cw.vanished": None, **which}
+        return _counted(self.store.nodes, present, "state", *NODE_KEYS)
+
+    def _asked(self) -> tuple[int | None, set[str]]:
+        holding = {
+            "slurm.cluster_name": self.name,
+            "cw.filters.finished_at": NOT_FINISHED,
+            "slurm.job_state": {"$in": HOLDING_STATES},
+        }
+        asked = asked_gpus(_counted(self.store.jobs, holding, *JOB_KEYS))
+        found = self.store.jobs.find({**holding, **WHOLE_NODES}, {"_id": 0, "cw.filters.nodes": 1})
+        return asked, {node for job in found for node in job["cw"]["filters"]["nodes"]}
 
 
-def _held_gpus(store: Store, name: str) -> int | None:
-    holding = {
-        "slurm.cluster_name": name,
-        "cw.filters.finished_at": NOT_FINISHED,
-        "slurm.job_state": {"$in": HOLDING_STATES},
-    }
-    asked = asked_gpus(_counted(store.jobs, holding, *JOB_KEYS))
-    if asked is None:
-        return None
-    whole = store.jobs.find({**holding, **WHOLE_NODES}, {"_id": 0, "cw.filters.nodes": 1})
-    nodes = {node for job in whole for node in job["cw"]["filters"]["nodes"]}
-    theirs = _present_nodes(store, name, {"slurm.name": {"$in": sorted(nodes)}})
-    return None if all_gpus(theirs) != 0 else asked
+def _groups(counts: kept_counts.Counts, kind: str) -> Counts:
+    groups: Counts = Counter()
+    for (what, *texts), number in counts.items():
+        if what == kind:
+            groups[tuple(str(text) for text in texts)] += number
+    return groups
+
+
+def _asked_of(jobs: kept_counts.Counts) -> tuple[int | None, set[str]]:
+    """Return how many GPUs *jobs* asked for, and the nodes that they may hold whole."""
+    asked: int | None = 0
+    whole: set[str] = set()
+    for (what, value, *_), number in jobs.items():
+        if what == "asks":
+            tells = asked is not None and isinstance(value, int)
+            asked = asked + number * value if tells else None  # type: ignore[operator]
+        elif what == "whole":
+            with suppress(HostlistError):  # as in the search fields
+                whole.update(expand(str(value)))
+    return asked, whole
 
 
 def _counted(collection: Collection[Document], which: Document, *keys: str) -> Counts:

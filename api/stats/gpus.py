@@ -9,24 +9,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ingest.slurm.gpus import Gpus, node_gpus
-from ingest.slurm.tres import read_tres
+from ingest.slurm.gpus import NODE_KEYS, Gpus, asked_by_job, node_gpus
 
-NODE_KEYS = ("cfg_tres", "alloc_tres", "gres", "gres_used")
-"""The keys of a node that tell of its GPUs."""
-JOB_KEYS = (
-    *("num_nodes", "num_tasks", "tres_per_job", "tres_per_node", "gres", "tres_per_task"),
-    "tres_per_socket",
-)
-"""The keys of a job that tell how many GPUs the job asked for."""
 WHOLE_NODES = {"slurm.over_subscribe": "NO", "slurm.exclusive": {"$ne": "NO"}}
 """A Mongo filter for jobs that may have whole nodes, with GPUs that they did not ask for."""
-HOLDING_STATES = (
-    *("RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED"),
-    "SUSPENDED",
-)
-"""The states of jobs that hold GPUs."""
-
 Groups = Mapping[tuple[str, ...], int]
 """How many nodes or jobs have the same texts."""
 
@@ -43,7 +29,7 @@ def asked_gpus(jobs: Groups) -> int | None:
     """
     asked = 0
     for texts, count in jobs.items():
-        of_one = _asked_by_job(*texts)
+        of_one = asked_by_job(*texts)
         if of_one is None:
             return None
         asked += count * of_one
@@ -110,15 +96,3 @@ def _of_type(name: str, found: list[tuple[Gpus, int]]) -> int | None:
 @lru_cache(maxsize=4096)
 def _gpus(*texts: str) -> Gpus:
     return node_gpus({key: text or None for key, text in zip(NODE_KEYS, texts, strict=True)})
-
-
-@lru_cache(maxsize=4096)
-def _asked_by_job(nodes: str, tasks: str, *requests: str) -> int | None:
-    for text, times in zip(requests, ("1", nodes, nodes, tasks, ""), strict=True):
-        try:
-            tres = read_tres(text)
-        except ValueError:
-            return None
-        if tres is not None and tres.gpus:
-            return tres.gpus * int(times) if times.isdecimal() else None
-    return 0

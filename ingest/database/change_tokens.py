@@ -119,8 +119,11 @@ def write_scraped(
     collection: Collection[Document],
     operations: Sequence[Any],
     cluster_name: str,
+    counts: Sequence[Any] = (),
 ) -> tuple[BulkWriteResult, ObjectId | None]:
     """Write what was scraped, unordered, in the transaction of *session*.
+
+    *counts* are writes of `ingest.sync.kept_counts` that go with the operations.
 
     A write of volatile values (`ingest.sync.volatile_values`) changes the jobs or the nodes.
 
@@ -128,6 +131,8 @@ def write_scraped(
     if nothing changed.  Raises pymongo's errors.
     """
     result = collection.bulk_write(operations, ordered=False, session=session)
+    if counts:
+        store.census.bulk_write(counts, session=session)
     if not changed_anything(result):
         return result, None
     name = scrape_token(collection.name.removeprefix(PACKS), cluster_name)

@@ -156,7 +156,10 @@ class Lease:
                 self._store.leases.delete_one({"_id": self._name, "holder": self._me})
 
     def bulk_write(
-        self, collection: Collection[Document], operations: Operations
+        self,
+        collection: Collection[Document],
+        operations: Operations,
+        counts: Operations = (),
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         """Write what was scraped of the cluster, as `write_scraped`, if the lease is still held.
 
@@ -165,7 +168,7 @@ class Lease:
 
         def write(session: ClientSession) -> tuple[BulkWriteResult, ObjectId | None]:
             self.confirm(session)
-            return write_scraped(self._store, session, collection, operations, self._name)
+            return write_scraped(self._store, session, collection, operations, self._name, counts)
 
         return in_transaction(self._store, write)
 

@@ -18,6 +18,7 @@ partitions    ``{slurm, cw}``                      ``_id``: cluster and name
 reservations  ``{slurm, cw}``                      ``_id``: cluster and name
 forecasts     when Slurm said that a job starts    ``_id``: cluster, id and submit time
 coverage      the time whose jobs are all known    ``_id``: cluster
+census        counts of jobs and nodes             ``_id``: cluster and kind
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
               of nodes                             `ingest.sync.volatile_values`
@@ -122,6 +123,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("started", ASCENDING)], expireAfterSeconds=FORECASTS_KEPT_SECONDS),
     ],
     "coverage": [],
+    "census": [],
     "marks": [],
     "volatile_jobs": [],
     "volatile_nodes": [],
@@ -149,6 +151,7 @@ class Store:
         self.reservations: Collection[Document] = self.database["reservations"]
         self.forecasts: Collection[Document] = self.database["forecasts"]
         self.coverage: Collection[Document] = self.database["coverage"]
+        self.census: Collection[Document] = self.database["census"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 
     def server_time(self) -> datetime:

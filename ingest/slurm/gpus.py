@@ -1,5 +1,7 @@
 """Count the GPUs of a node: how many there are, how many jobs hold, and of which types.
 
+Also how many GPUs a job asked for.
+
     >>> node_gpus({"gres": "gpu:a100:4", "cfg_tres": "cpu=32", "alloc_tres": "cpu=2"})
     Gpus(total=4, by_type={'a100': 4}, allocated=None)
 
@@ -10,9 +12,23 @@ which it does not by default.  ``Gres=`` says what a node has in any case; ``Gre
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ingest.slurm.tres import read_tres
+
+NODE_KEYS = ("cfg_tres", "alloc_tres", "gres", "gres_used")
+"""The keys of a node that tell of its GPUs."""
+JOB_KEYS = (
+    *("num_nodes", "num_tasks", "tres_per_job", "tres_per_node", "gres", "tres_per_task"),
+    "tres_per_socket",
+)
+"""The keys of a job that tell how many GPUs the job asked for."""
+HOLDING_STATES = (
+    *("RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED"),
+    "SUSPENDED",
+)
+"""The states of jobs that hold GPUs."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +79,17 @@ def _gpus(text: object) -> tuple[int, Mapping[str, int]] | None:
     except ValueError:
         return None
     return (tres.gpus or 0, tres.gpus_by_type) if tres else None
+
+
+@lru_cache(maxsize=4096)
+def asked_by_job(nodes: str, tasks: str, *requests: str) -> int | None:
+    """Return how many GPUs a job asked for, by the texts of its `JOB_KEYS`; None where it does not
+    tell."""
+    for text, times in zip(requests, ("1", nodes, nodes, tasks, ""), strict=True):
+        try:
+            tres = read_tres(text)
+        except ValueError:
+            return None
+        if tres is not None and tres.gpus:
+            return tres.gpus * int(times) if times.isdecimal() else None
+    return 0

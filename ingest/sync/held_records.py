@@ -10,6 +10,8 @@ from ingest.database.store import Document
 from ingest.reading.convert import SlurmDict
 from ingest.sync.document_updates import DocumentUpdates
 from ingest.sync.fingerprints import Fingerprint, fingerprint
+from ingest.sync.kept_counts import Keys, keys_of
+from ingest.sync.seen_records import NO_TEXT, Entry
 from ingest.sync.volatile_values import add_newest_values, last_changed
 
 _FETCHED_AT_ONCE = 250
@@ -26,8 +28,14 @@ class Held(NamedTuple):
     fingerprint: Fingerprint
     last_changed: int
     """Of the document, in milliseconds of Unix time."""
+    keys: Keys
+    """Under which the record counts."""
     is_present: bool
     """Whether the record is not marked as gone."""
+
+    def entry(self, written: float) -> Entry:
+        """Return what a scraper remembers of the record, as last written at *written*."""
+        return Entry(self.fingerprint, written, self.last_changed, NO_TEXT, self.keys)
 
 
 class HeldRecords:
@@ -44,7 +52,7 @@ class HeldRecords:
         while batch := list(islice(found, _FETCHED_AT_ONCE)):
             add_newest_values(self._collection, batch)
             for document in batch:
-                yield document["slurm"][self._updates.kind.id_key], _held(document)
+                yield document["slurm"][self._updates.kind.id_key], self._of(document)
 
     def present_ids(self) -> set[str]:
         """Return the ids of the records that are not gone. Raises pymongo's errors."""
@@ -60,11 +68,11 @@ class HeldRecords:
             documents = list(self._collection.find({"_id": {"$in": ids}}, _SHOWN))
             add_newest_values(self._collection, documents)
             for found in documents:
-                held[found["slurm"][self._updates.kind.id_key]] = _held(found)
+                held[found["slurm"][self._updates.kind.id_key]] = self._of(found)
         return held
 
-
-def _held(document: Document) -> Held:
-    slurm = document["slurm"]
-    is_present = document.get("cw", {}).get("vanished") is None
-    return Held(slurm, fingerprint(slurm), last_changed(document), is_present)
+    def _of(self, document: Document) -> Held:
+        slurm = document["slurm"]
+        keys = keys_of(self._updates.kind, slurm)
+        is_present = document.get("cw", {}).get("vanished") is None
+        return Held(slurm, fingerprint(slurm), last_changed(document), keys, is_present)

@@ -9,7 +9,7 @@ so that the next round writes the document again or marks the record as gone.
 import logging
 
 from ingest.sync.held_records import HeldRecords
-from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords
+from ingest.sync.seen_records import SeenRecords
 
 COMPARED_OF_A_ROUND = 200
 _IDS_LOGGED = 10
@@ -49,7 +49,7 @@ class ReadBack:
             if found is None or not found.is_present:
                 del seen[record_id]
             elif found.fingerprint != remembered.fingerprint:
-                seen[record_id] = Entry(found.fingerprint, _DUE, found.last_changed, NO_TEXT)
+                seen[record_id] = found.entry(_DUE)
             else:
                 continue
             differ.append(record_id)
@@ -66,5 +66,5 @@ class ReadBack:
         """Add the records that the database holds as present and *seen* lacks. Return their ids."""
         missing = sorted(self._held.present_ids().difference(seen))
         for record_id, found in self._held.of(missing).items():
-            seen[record_id] = Entry(found.fingerprint, _DUE, found.last_changed, NO_TEXT)
+            seen[record_id] = found.entry(_DUE)
         return missing

@@ -32,6 +32,7 @@ from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
 from ingest.sync.document_updates import HISTORY_STEPS, former_id
 from ingest.sync.fingerprints import fingerprint, is_another_job
+from ingest.sync.kept_counts import forget_counts
 from ingest.sync.volatile_values import add_newest_values, packs_of
 
 BATCH = 50
@@ -63,6 +64,8 @@ def rename_cluster(store: Store, old: str, new: str, lease_seconds: float) -> Co
     leases = [Lease(store, name, lease_seconds) for name in (old, new)]
     moved: Counter[str] = Counter()
     with leases[0].holding(), leases[1].holding():
+        for name in (old, new):
+            forget_counts(store, name)
         rounds = store.round_log.update_many({"cluster_name": old}, {"$set": {"cluster_name": new}})
         moved["scrapes"] = rounds.modified_count
         for name in (*_OF_SLURM, *_OF_ROUNDS):

@@ -12,19 +12,21 @@ a name or a comment stands in no such place: the reading says which place is the
 is none where the key can be seen twice.  (What `ingest.reading.records.Vouching` learns later lets
 further texts be read, and none of those that were read in another way.)
 
-A row is packed, about 240 bytes with its id, where objects would take four times as much: there
+A row is packed, about 300 bytes with its id, where objects would take four times as much: there
 may be 200,000.
 """
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
 from ingest.reading.records import Record
 from ingest.slurm.keys import KeyTable
 from ingest.sync.fingerprints import Fingerprint
+from ingest.sync.kept_counts import Counts, Keys
 
 _LONGEST_ID = 300
 """No id ends further on in a text, in bytes."""
@@ -89,6 +91,8 @@ class Entry(NamedTuple):
     last_changed: int
     """``cw.last_changed`` of its document, in milliseconds of Unix time."""
     text: TextFingerprint
+    keys: Keys = ()
+    """Under which the record counts."""
 
     def needs_write(self, new: "Entry", interval: float) -> bool:
         """Whether *new* has to be written over this: changed, or due (volatile values alone)."""
@@ -103,7 +107,7 @@ class Entry(NamedTuple):
         """This, which Mongo holds still, after *new* was read and not written."""
         same = self.fingerprint.volatile == new.fingerprint.volatile
         written = new.written if same else self.written
-        return Entry(self.fingerprint, written, self.last_changed, new.text)
+        return Entry(self.fingerprint, written, self.last_changed, new.text, self.keys)
 
 
 class SeenRecords:
@@ -116,16 +120,33 @@ class SeenRecords:
     def __init__(self, table: KeyTable) -> None:
         self._id_starts = len(f"{table.first}=")
         self._rows: dict[str, bytes] = {}
+        self._keys: dict[str, Keys] = {}
+        self._shared: dict[Keys, Keys] = {}
+        self.counts: Counts = Counter()
+        """How many records count under each key."""
         self._fresh = (float("-inf"), float("inf"))
 
     def __getitem__(self, record_id: str) -> Entry:
-        return _unpack(self._rows[record_id])
+        return _unpack(self._rows[record_id], self._keys.get(record_id, ()))
 
     def __setitem__(self, record_id: str, entry: Entry) -> None:
+        _recount(self.counts, self._keys.get(record_id, ()), entry.keys)
         self._rows[record_id] = _pack(entry)
+        if entry.keys:
+            self._keys[record_id] = self._shared.setdefault(entry.keys, entry.keys)
+        else:
+            self._keys.pop(record_id, None)
 
     def __delitem__(self, record_id: str) -> None:
         del self._rows[record_id]
+        _recount(self.counts, self._keys.pop(record_id, ()), ())
+
+    def counts_with(self, changes: Mapping[str, Keys]) -> Counts:
+        """Return the counts if these records, by id, counted under these keys."""
+        counts = self.counts.copy()
+        for record_id, keys in changes.items():
+            _recount(counts, self._keys.get(record_id, ()), keys)
+        return counts
 
     def __contains__(self, record_id: object) -> bool:
         return record_id in self._rows
@@ -136,7 +157,7 @@ class SeenRecords:
     def get(self, record_id: str) -> Entry | None:
         """The entry of a record, if it is a present one."""
         row = self._rows.get(record_id)
-        return None if row is None else _unpack(row)
+        return None if row is None else _unpack(row, self._keys.get(record_id, ()))
 
     def begin(self, now: float, interval: float) -> set[str]:
         """Begin a round: what was not written within *interval* seconds of *now* is to be read.
@@ -185,7 +206,7 @@ def _pack(entry: Entry) -> bytes:
     return packed + document + (_NO_STATE if known.state is None else known.state.encode())
 
 
-def _unpack(row: bytes) -> Entry:
+def _unpack(row: bytes, keys: Keys) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
     stable, volatile, uid, owner, submit_time, last_changed = _DOCUMENT.unpack_from(row, _TEXT.size)
     state = None if row[_STATE_STARTS:] == _NO_STATE else row[_STATE_STARTS:].decode()
@@ -194,4 +215,17 @@ def _unpack(row: bytes) -> Entry:
         written,
         last_changed,
         TextFingerprint(text_hash, tuple(places)),
+        keys,
     )
+
+
+def _recount(counts: Counts, before: Keys, after: Keys) -> None:
+    """Count a record under the keys *after* and no longer under the keys *before*, in place."""
+    if before == after:
+        return
+    for key in after:
+        counts[key] += 1
+    for key in before:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]

@@ -7,10 +7,11 @@ gone.  An error leaves everything as it was, apart from the records that came wh
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bson import ObjectId
 from pymongo import InsertOne, ReplaceOne, UpdateOne
@@ -36,10 +37,11 @@ from ingest.sync.fingerprints import (
     owner_name,
 )
 from ingest.sync.held_records import Held, HeldRecords
+from ingest.sync.kept_counts import Counts, Keys, counts_write, keys_of, read_counts
 from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
 from ingest.sync.quarantine import Quarantine
 from ingest.sync.read_back import ReadBack
-from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
+from ingest.sync.seen_records import Entry, SeenRecords, TextFingerprint, text_fingerprint
 from ingest.sync.volatile_values import (
     Packs,
     Values,
@@ -58,6 +60,9 @@ MANY_VALUES = 4096
 """Records whose volatile values wait to be written together, at most."""
 SMALL_WRITE = 50
 """Records that are worth a write of their own where nothing else is being written."""
+
+RECOUNT_SECONDS = 86_400.0
+"""How often everything is compared and counted again."""
 
 DUPLICATE_KEY = 11000
 
@@ -123,21 +128,43 @@ class _Changes:
     written: dict[str, Entry] = field(default_factory=dict)
     """What is known of all these records when they are written."""
 
+    @property
+    def keys(self) -> dict[str, Keys]:
+        """Under which these records count then, by id."""
+        return {record_id: entry.keys for record_id, entry in self.written.items()}
+
 
 BeforeGone = Callable[[int, int, int], None]
 """Takes how many records were read, how many were expected (those known before, less the finished
 ones that are missing), and how many unfinished jobs are missing. Raises to keep all of them."""
 
-BulkWrite = Callable[[Collection[Document], Sequence[Any]], tuple[BulkWriteResult, ObjectId | None]]
-"""Writes operations all or none, in any order, and returns what `write_scraped` does."""
+
+class BulkWrite(Protocol):
+    """Writes operations all or none, in any order, and returns what `write_scraped` does."""
+
+    def __call__(
+        self,
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        """Write *operations*, and the *counts* that go with them."""
 
 
 def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
     """Return a `BulkWrite` for *cluster* that asks for no lease."""
-    return lambda collection, operations: in_transaction(
-        store,
-        lambda session: write_scraped(store, session, collection, operations, cluster.name),
-    )
+
+    def write(
+        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        return in_transaction(
+            store,
+            lambda session: write_scraped(
+                store, session, collection, operations, cluster.name, counts
+            ),
+        )
+
+    return write
 
 
 def _read(record: Record) -> _Read:
@@ -175,6 +202,10 @@ class SyncRounds:
         """Volatile values that wait to be written, and when their documents last changed."""
         self._quarantine = Quarantine(store, cluster.name, kind.plural)
         self._seen: SeenRecords | None = None
+        self._loaded = 0.0
+        """When the database was read, in seconds of the monotonic clock."""
+        self._kept: Counts | None = None
+        """The counts that the database has; None where it has none, or they are not known."""
         self._token: ObjectId | None = None
         """Of the last scrape that changed the documents, as far as this object knows."""
         self._read_back = ReadBack(self._held, cluster.name, kind.plural)
@@ -247,6 +278,9 @@ class SyncRounds:
         if self._kind is JOBS:
             refresh_changed(self._store, self._cluster.username_field, users)
         self._read_back.compare_some(seen)
+        if kept := self._counts_write(seen.counts):
+            self._write_operations(self._store.census, kept)
+            self._kept = seen.counts.copy()
         return counts
 
     def _batches(
@@ -297,38 +331,68 @@ class SyncRounds:
         """Return what is remembered, unless another process has written meanwhile."""
         token = read_scraped_token(self._store, self._kind.plural, self._cluster.name)
         if self._seen is not None:
-            if token == self._token:
+            is_due = time.monotonic() - self._loaded >= RECOUNT_SECONDS
+            if token == self._token and not is_due:
                 return self._seen
-            logger.warning(
-                "database: another process has changed the documents, or a backup was restored; "
-                "everything is compared again",
-                extra={"cluster": self._cluster.name, "kind": self._kind.plural},
-            )
+            if token != self._token:
+                self._warn_of_changes()
         self._token = token
+        self._loaded = time.monotonic()
         seen = SeenRecords(self._kind.table)
         now = self._clock().timestamp()
         for record_id, found in self._held.present():
-            seen[record_id] = Entry(found.fingerprint, now, found.last_changed, NO_TEXT)
+            seen[record_id] = found.entry(now)
         for writes in self._packs.unused(seen):
             self._write_packs(writes)
+        self._compare_counts(seen)
         return seen
+
+    def _warn_of_changes(self) -> None:
+        logger.warning(
+            "database: another process has changed the documents, or a backup was restored; "
+            "everything is compared again",
+            extra={"cluster": self._cluster.name, "kind": self._kind.plural},
+        )
+
+    def _compare_counts(self, seen: SeenRecords) -> None:
+        """Read the counts that the database keeps. Warn if they are not those of its documents."""
+        kept = read_counts(self._store, [self._cluster.name])
+        self._kept = kept.get(f"{self._cluster.name}/{self._kind.plural}")
+        if self._kept is not None and self._kept != seen.counts:
+            logger.warning(
+                "census: the kept counts were wrong; this round corrects them",
+                extra={"cluster": self._cluster.name, "kind": self._kind.plural},
+            )
+
+    def _counts_write(self, counts: Counts) -> list[ReplaceOne[Document]]:
+        """Return the write of *counts*, none where the database has them."""
+        if counts == self._kept:
+            return []
+        return [counts_write(self._cluster.name, self._kind.plural, counts)]
 
     # --- writing ------------------------------------------------------------------------------
 
-    def bulk_write(self, operations: Sequence[Any]) -> BulkWriteResult:
+    def bulk_write(
+        self, operations: Sequence[Any], counts: Counts | None = None
+    ) -> BulkWriteResult:
         """Write *operations* on the documents of this cluster and kind, all or none.
 
+        *counts* are those that hold afterwards; None where the operations leave them alone.
         What is remembered of present records stays valid only if *operations* leave them alone.
         """
-        return self._write_into(self._collection, operations)
+        kept = [] if counts is None else self._counts_write(counts)
+        result = self._write_into(self._collection, operations, kept)
+        if kept:
+            self._kept = counts
+        return result
 
     def _write_packs(self, operations: Sequence[Any]) -> None:
         self._write_into(self._packs.collection, operations)
 
     def _write_into(
-        self, collection: Collection[Document], operations: Sequence[Any]
+        self, collection: Collection[Document], operations: Sequence[Any], kept: Sequence[Any] = ()
     ) -> BulkWriteResult:
-        result, token = self._write_operations(collection, operations)
+        result, token = self._write_operations(collection, operations, kept)
         if token is not None:
             self._token = token
         return result
@@ -343,9 +407,9 @@ class SyncRounds:
             self._keep_owners(batch, seen)
         changes = self._compare(batch, users, now, seen)
         if changes.fresh:
-            counts.inserted += self._insert(changes.fresh, users, now, changes.operations)
+            counts.inserted += self._insert(changes, users, now, seen)
         if changes.operations:
-            done = self.bulk_write(changes.operations)
+            done = self.bulk_write(changes.operations, seen.counts_with(changes.keys))
             if missing := len(changes.operations) - done.matched_count:
                 raise DocumentsMissing(
                     f"{missing} {self._kind.plural} of {self._cluster.name} are no longer in the "
@@ -367,7 +431,8 @@ class SyncRounds:
         changes = _Changes()
         for slurm, text, _ in batch.read:
             record_id = slurm[self._kind.id_key]
-            new = Entry(fingerprint(slurm), now.timestamp(), milliseconds(now), text)
+            keys = keys_of(self._kind, slurm)
+            new = Entry(fingerprint(slurm), now.timestamp(), milliseconds(now), text, keys)
             known = seen.get(record_id)
             if known is None:
                 changes.fresh[record_id] = (slurm, new.fingerprint)
@@ -432,26 +497,29 @@ class SyncRounds:
 
     def _insert(
         self,
-        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
+        changes: _Changes,
         users: Mapping[str, Names],
         now: datetime,
-        operations: list[UpdateOne | ReplaceOne[Document]],
+        seen: SeenRecords,
     ) -> int:
-        """Insert *fresh* records. Return how many were inserted.
+        """Insert the fresh records of *changes*. Return how many were inserted.
 
-        Records that came back, or that another process inserted first, become *operations*.
+        Records that came back, or that another process inserted first, become operations.
         """
+        fresh = changes.fresh
         missing = dict(fresh)
+        counts = seen.counts_with({each: changes.written[each].keys for each in missing})
         try:
-            self._insert_all(missing, users, now)
+            self._insert_all(missing, users, now, counts)
         except BulkWriteError as error:
             if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
                 raise
             held = self._held.of(list(fresh))
-            operations += self._over_held(held, fresh, users, now)
+            changes.operations += self._over_held(held, fresh, users, now)
             missing = {key: value for key, value in fresh.items() if key not in held}
             if missing and len(missing) < len(fresh):
-                self._insert_all(missing, users, now)
+                counts = seen.counts_with({each: changes.written[each].keys for each in missing})
+                self._insert_all(missing, users, now, counts)
         return len(missing)
 
     def _insert_all(
@@ -459,9 +527,10 @@ class SyncRounds:
         fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
         users: Mapping[str, Names],
         now: datetime,
+        counts: Counts,
     ) -> None:
         inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
-        self.bulk_write(inserts)
+        self.bulk_write(inserts, counts)
 
     def _over_held(
         self,
@@ -494,7 +563,11 @@ class SyncRounds:
                 for record_id, held in self._held.of(moving).items()
             }
             self.bulk_write(
-                [self._updates.vanished(record_id, now, last.get(record_id)) for record_id in batch]
+                [
+                    self._updates.vanished(record_id, now, last.get(record_id))
+                    for record_id in batch
+                ],
+                seen.counts_with(dict.fromkeys(batch, ())),
             )
             for writes in self._packs.without(moving):
                 self._write_packs(writes)

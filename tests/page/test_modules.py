@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from api.stats.gpus import NODE_KEYS
 from clockwork.demo.run import DUMPS
 from ingest.reading.records import Record
-from ingest.slurm.gpus import node_gpus
+from ingest.slurm.gpus import NODE_KEYS, node_gpus
 from ingest.slurm.keys import NODE
 from ingest.slurm.tres import Tres, read_tres
 from ingest.sync.fingerprints import FINISHED_STATES

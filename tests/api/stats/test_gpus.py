@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from api.stats.census import Census, ClusterStats
-from api.stats.gpus import HOLDING_STATES, JOB_KEYS, asked_gpus, gpu_sums
+from api.stats.gpus import asked_gpus, gpu_sums
 from ingest.database.store import Store
 from ingest.reading.records import Record
-from ingest.slurm.gpus import node_gpus
+from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, node_gpus
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.fingerprints import FINISHED_STATES
 from ingest.sync.sync_rounds import SyncRounds

@@ -169,13 +169,13 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     plain = plain_bulk_write(store, cluster())
 
     def bulk_write(
-        collection: Collection[Document], operations: Sequence[Any]
+        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         nonlocal writes
         writes += 1
         if failing and writes == 2:
             raise PyMongoError("the second batch fails")
-        return plain(collection, operations)
+        return plain(collection, operations, counts)
 
     rounds = Rounds(store, clock, bulk_write=bulk_write)
     rounds.take(*many(9))
@@ -269,10 +269,10 @@ def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.M
     plain = plain_bulk_write(store, cluster())
 
     def bulk_write(
-        collection: Collection[Document], operations: Sequence[Any]
+        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         sizes.append(sum(len(bson.encode(each._doc)) for each in operations))
-        return plain(collection, operations)
+        return plain(collection, operations, counts)
 
     rounds = Rounds(store, clock, bulk_write=bulk_write)
     rounds.take(*many(40, command="/run.sh " + "x" * 20_000))
