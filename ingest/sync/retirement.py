@@ -15,6 +15,7 @@ from ingest.database.retired_clusters import retire
 from ingest.database.store import Document, Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.document_updates import vanished_values
+from ingest.sync.kept_counts import forget_counts
 from ingest.sync.volatile_values import add_newest_values, packs_of, volatile_values
 
 BATCH = 250
@@ -32,6 +33,7 @@ def retire_cluster(store: Store, cluster_name: str, lease: Lease, now: datetime)
 
     *lease* is that of the cluster, and held.  Raises LeaseLost and pymongo's errors.
     """
+    forget_counts(store, cluster_name)
     for kind in (JOBS, NODES):
         collection = store.database[kind.plural]
         present = collection.find(_present(cluster_name), _SHOWN, batch_size=BATCH)

@@ -1,6 +1,8 @@
 """How many GPUs jobs hold, by what they asked for and by the nodes that they have."""
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from ingest.reading.records import Record
 from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, node_gpus
 from ingest.slurm.kinds import JOBS, NODES
 from ingest.sync.fingerprints import FINISHED_STATES
+from ingest.sync.kept_counts import counts_write, keys_of
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.clusters import CLUSTERS, Clock
 from tests.ingest.reading.golden import FOLDER, items_of
@@ -97,6 +100,14 @@ def test_a_job_that_may_have_whole_nodes_leaves_the_sum_unknown_on_nodes_with_gp
         (None, ["cloud001", "cn-b001"], None),
         ("NODE", ["cloud001"], 1),
     ):
-        change = {"slurm.exclusive": exclusive, "cw.filters.nodes": nodes}
+        change = {
+            "slurm.exclusive": exclusive,
+            "slurm.nodes": ",".join(nodes),
+            "cw.filters.nodes": nodes,
+        }
         assert store.jobs.update_one(shares_no_cpus, {"$set": change}).matched_count
+        store.census.delete_many({})
+        assert census_of_a_dump().held_gpus == {"mila": held}
+        keys = (keys_of(JOBS, job["slurm"]) for job in store.jobs.find())
+        store.census.bulk_write([counts_write("mila", "jobs", Counter(chain(*keys)))])
         assert census_of_a_dump().held_gpus == {"mila": held}
