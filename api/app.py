@@ -15,8 +15,7 @@ from http import HTTPStatus
 import bottle
 
 from api.auth import Auth
-from api.endpoints import account, clusters, health, jobs, manual, metrics, nodes, user_dict
-from api.endpoints.page import page_files
+from api.endpoints import account, clusters, gpu, health, jobs, manual, metrics, nodes, user_dict
 from api.http.cors import allow_origins
 from api.http.etags import answer_unchanged
 from api.http.gzip import compress_responses
@@ -25,6 +24,7 @@ from api.http.problems import Problem, answer_problems, bad_request, internal_er
 from api.http.request import Handler, Middleware, Request, Response, WsgiApplication
 from api.http.security_headers import forbid_sniffing
 from api.lists import queries
+from api.page_files import page_files
 from api.query_slots import QuerySlots
 from api.scheduling import partitions
 from api.scheduling.why import why_waits
@@ -41,14 +41,20 @@ ENDPOINTS = (
     jobs.list_jobs,
     jobs.one_job,
     user_dict.update_user_dict,
+    user_dict.get_user_props,
+    user_dict.set_user_props,
+    user_dict.delete_user_props,
     nodes.list_nodes,
     nodes.one_node,
+    gpu.gpu_of_node,
     jobs.job_history,
     nodes.node_history,
     why_waits,
     partitions.list_partitions,
     partitions.list_reservations,
     clusters.list_clusters,
+    gpu.list_gpus,
+    gpu.one_gpu,
     account.whoami,
     metrics.metrics,
     health.healthz,

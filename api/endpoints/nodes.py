@@ -79,7 +79,7 @@ def one_node(context: Context, arguments: OneNode) -> Response:
 
     The response is an empty object if there is none. `node_name` and `name` are one argument.
     """
-    node = _found_node(context, arguments)
+    node = found_node(context, arguments)
     if node is None:
         return tagged(json_response({}))
     add_newest_values(context.store.nodes, [node])
@@ -131,11 +131,11 @@ def node_history(context: Context, arguments: OneNode) -> Response:
     `name` are one argument.
     """
     with context.slot():
-        node = _found_node(context, arguments)
+        node = found_node(context, arguments)
         return json_response({} if node is None else _history(context, node["slurm"]))
 
 
-def _found_node(context: Context, arguments: OneNode) -> dict[str, Any] | None:
+def found_node(context: Context, arguments: OneNode) -> dict[str, Any] | None:
     """Return the node that the arguments name, None where there is none.
 
     Raises Problem 500 for a name that several clusters have; pymongo's errors.

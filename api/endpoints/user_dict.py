@@ -1,11 +1,12 @@
-"""``jobs/user_dict_update``: a job's owner merges pairs into the job's ``user`` dict.
+"""``jobs/user_dict_update`` and ``jobs/user_props``: a job's owner changes the job's ``user`` dict.
 
 The conditions, who owns the job and how large its dict becomes, stand inside the one write that
-merges.  So nothing can come between a check and the write, and writes of different keys never lose
-each other.  Where the write changed nothing, the job is read in the same transaction, only to say
-why.
+merges or removes.  So nothing can come between a check and the write, and writes of different keys
+never lose each other.  Where the write changed nothing, the job is read in the same transaction,
+only to say why.
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from api.http.problems import Problem, bad_request
 from api.http.request import JSON, Response
 from api.lists import queries
 from api.lists.fields import LONGEST_KEY
-from api.schema.arguments import JobArguments, Reads, Schema
+from api.schema.arguments import MOST_VALUES, TEXTS, JobArguments, Reads, Schema
 from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
@@ -114,25 +115,86 @@ def _check_key(key: str) -> None:
         raise ValueError(f"has the key {key[:64]!r}..., which is above {LONGEST_KEY} bytes")
 
 
+_PAIRS = Reads(
+    _reference("UpdatePairs"),
+    checked_pairs,
+    in_json={"anyOf": [_reference("UpdatePairs"), _reference("UpdatePairsText")]},
+    in_form=_reference("UpdatePairsText"),
+)
+_PAIRS_FIELD = Field(
+    description="The keys to write, each value replacing what is there whole. A key is not"
+    " empty, does not start with `$`, holds no `.` and no NUL, is not `__proto__`, and has"
+    f" {LONGEST_KEY} bytes at most, at every depth; {MOST_LEVELS} levels of nesting at"
+    f" most; the whole `user` dict has {MOST_BYTES} bytes of BSON at most.",
+    examples=[{"train_loss": 0.2}],
+)
+
+
+@dataclass(frozen=True)
+class _ReadsKeys(Reads):
+    """Reads keys: a text with commas between the keys, or a JSON list of keys."""
+
+    @property
+    def is_json(self) -> bool:
+        """Not in a query and a form."""
+        return False
+
+    def _checked(self, value: Any) -> list[str]:
+        if isinstance(value, str):
+            return list(super()._checked(value))
+        if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
+            raise ValueError("must be a string, or a list of strings")
+        if len(value) > MOST_VALUES:
+            raise ValueError(f"has {len(value)} keys; at most {MOST_VALUES} are read")
+        return list(dict.fromkeys(value))
+
+
+_KEYS_TEXT: Schema = {
+    "type": "string",
+    "pattern": r"^([^\\,]|\\[\\,])+(,([^\\,]|\\[\\,])+){0,99}$",
+}
+_KEYS_LIST: Schema = {"type": "array", "items": {"type": "string"}, "maxItems": MOST_VALUES}
+
+
 class UpdateArguments(JobArguments):
     """A job, and what to write into its user dict."""
 
-    update_pairs: Annotated[
+    update_pairs: Annotated[Any, _PAIRS, _PAIRS_FIELD]
+
+
+class SetArguments(JobArguments):
+    """A job, and what to write into its user dict, under the name of existing clients."""
+
+    updates: Annotated[Any, _PAIRS, _PAIRS_FIELD]
+
+
+class DeleteArguments(JobArguments):
+    """A job, and which keys to remove from its user dict."""
+
+    keys: Annotated[
         Any,
-        Reads(
-            _reference("UpdatePairs"),
-            checked_pairs,
-            in_json={"anyOf": [_reference("UpdatePairs"), _reference("UpdatePairsText")]},
-            in_form=_reference("UpdatePairsText"),
+        _ReadsKeys(
+            TEXTS.schema,
+            TEXTS.read,
+            in_json={"anyOf": [_KEYS_LIST, _KEYS_TEXT]},
+            in_form=_KEYS_TEXT,
         ),
         Field(
-            description="The keys to write, each value replacing what is there whole. A key is not"
-            " empty, does not start with `$`, holds no `.` and no NUL, is not `__proto__`, and has"
-            f" {LONGEST_KEY} bytes at most, at every depth; {MOST_LEVELS} levels of nesting at"
-            f" most; the whole `user` dict has {MOST_BYTES} bytes of BSON at most.",
-            examples=[{"train_loss": 0.2}],
+            description="The keys to remove, with commas between them. `\\,` is a comma within a"
+            " key. In JSON a list of keys too. A key that is not there is no error.",
+            examples=[["train_loss"]],
         ),
     ]
+
+
+_REFUSALS = {
+    HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
+    HTTPStatus.NOT_FOUND: "There is no such job.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is neither JSON nor a form.",
+    **SEVERAL,
+}
+_OWNER_WRITES = Gets(owner="written", other="403", privileged="403", own=("written", "404"))
 
 
 @endpoint(
@@ -141,14 +203,8 @@ class UpdateArguments(JobArguments):
     arguments=UpdateArguments,
     content=UserDict,
     body=True,
-    problems={
-        HTTPStatus.FORBIDDEN: "The job is not yours, or your account may not write.",
-        HTTPStatus.NOT_FOUND: "There is no such job.",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is neither JSON nor a form.",
-        **SEVERAL,
-    },
-    gets=Gets(owner="written", other="403", privileged="403", own=("written", "404")),
+    problems=_REFUSALS,
+    gets=_OWNER_WRITES,
 )
 def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     """Write into the `user` dict of a job of yours.
@@ -157,15 +213,76 @@ def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
     keys, both win. Returns the whole new dict. The arguments stand in the query, in a form or in a
     JSON body; an argument that stands in both must have one value.
     """
-    pairs: Pairs = arguments.update_pairs
+    return _merged(context, arguments, arguments.update_pairs)
+
+
+@endpoint(
+    "GET",
+    "jobs/user_props/get",
+    arguments=JobArguments,
+    content=UserDict,
+    problems=SEVERAL,
+    gets=Gets.job("the user dict"),
+)
+def get_user_props(context: Context, arguments: JobArguments) -> Response:
+    """The `user` dict of a job.
+
+    The response is an empty object if there is no such job.
+    """
+    job = found_job(context, arguments)
+    return json_response({} if job is None else job["user"])
+
+
+@endpoint(
+    "PUT",
+    "jobs/user_props/set",
+    arguments=SetArguments,
+    content=UserDict,
+    body=True,
+    problems=_REFUSALS,
+    gets=_OWNER_WRITES,
+)
+def set_user_props(context: Context, arguments: SetArguments) -> Response:
+    """Write into the `user` dict of a job of yours, as existing clients do.
+
+    The same as `jobs/user_dict_update`, which names the pairs `update_pairs`.
+    """
+    return _merged(context, arguments, arguments.updates)
+
+
+@endpoint(
+    "PUT",
+    "jobs/user_props/delete",
+    arguments=DeleteArguments,
+    content=UserDict,
+    body=True,
+    problems=_REFUSALS,
+    gets=_OWNER_WRITES,
+)
+def delete_user_props(context: Context, arguments: DeleteArguments) -> Response:
+    """Remove keys from the `user` dict of a job of yours.
+
+    All keys are removed at once. Returns the whole new dict.
+    """
+    return _write(context, arguments, queries.remove_by_owner(context.user, arguments.keys), {})
+
+
+def _merged(context: Context, arguments: JobArguments, pairs: Pairs) -> Response:
+    update = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
+    return _write(context, arguments, update, pairs)
+
+
+def _write(
+    context: Context, arguments: JobArguments, update: list[queries.Filter], pairs: Pairs
+) -> Response:
+    """Change the user dict of a job by *update*, which merges *pairs*, and answer the new dict."""
     job_id = arguments.job_id
     cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
     job = all_of(queries.job(job_id, cluster_name), context.visible)
-    merge = queries.merge_by_owner(context.user, pairs, MOST_BYTES)
 
     def write(session: ClientSession) -> dict[str, Any] | None:
-        written = context.store.jobs.update_one(job, merge, session=session)
+        written = context.store.jobs.update_one(job, update, session=session)
         if written.modified_count:
             replace_token(context.store, session, user_dict_token(cluster_name, job_id))
         now = context.store.jobs.find_one(job, session=session)
@@ -187,7 +304,8 @@ def _its_cluster(context: Context, arguments: JobArguments) -> str:
 
 
 def _check_left_alone(job: dict[str, Any], pairs: Pairs, user: User, name: str) -> None:
-    """Raise the Problem for which the write left *job* as it was; none if it has all the pairs."""
+    """Raise the Problem for which the write left *job* as it was; none if there was nothing to
+    change."""
     if not user.owns(job["slurm"]):
         raise Problem(
             HTTPStatus.FORBIDDEN,

@@ -1,10 +1,10 @@
-"""Build Mongo filters and the one update: no operator in them can come from a request.
+"""Build Mongo filters and the two updates: no operator in them can come from a request.
 
-Filters hold plain strings, numbers and dates; the update holds what the client sent as literals.
+Filters hold plain strings, numbers and dates; updates hold what the client sent as literals.
 Filters are flat, ``{path: condition}``, and `ingest.database.embedded_quirks.all_of` joins them so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import Any
@@ -53,12 +53,27 @@ def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[F
     """
     merged = {"$mergeObjects": ["$user", {"$literal": pairs}]}
     fits = {"$lte": [{"$bsonSize": merged}, most_bytes]}
+    return _set_by_owner(user, merged, fits)
+
+
+def remove_by_owner(user: User, keys: Sequence[str]) -> list[Filter]:
+    """Return the update that removes *keys* from a job's user dict.
+
+    The update leaves a job alone that is not the user's.
+    """
+    removed = {"$in": ["$$pair.k", {"$literal": list(keys)}]}
+    pairs = {"$objectToArray": "$user"}
+    rest = {"$filter": {"input": pairs, "as": "pair", "cond": {"$not": [removed]}}}
+    return _set_by_owner(user, {"$arrayToObject": rest})
+
+
+def _set_by_owner(user: User, value: Filter, *conditions: Filter) -> list[Filter]:
     owned = [
         {"$eq": [f"$slurm.{field}", {"$literal": username}]}
         for field, username in user.usernames.items()
     ]
-    allowed = {"$and": [{"$or": owned}, fits]}
-    return [{"$set": {"user": {"$cond": [allowed, merged, "$user"]}}}]
+    allowed = {"$and": [{"$or": owned}, *conditions]}
+    return [{"$set": {"user": {"$cond": [allowed, value, "$user"]}}}]
 
 
 def only_one(documents: Iterable[dict[str, Any]], what: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.app import build_app
-from api.endpoints.page import CONTENT_TYPES, FOLDER, address
+from api.page_files import CONTENT_TYPES, FOLDER, address
 from ingest.database.store import connect
 from ingest.slurm.keys import JOB
 from tests.api.support.client import Client

@@ -3,7 +3,8 @@
 The facts are those of mila-iqia/clockwork's clockwork_tools, which calls with requests: HTTP Basic
 with e-mail and key, the base ``/api/v1/clusters``, ``username`` (earlier ``user``) and
 ``relative_time``, nodes by ``node_name`` (earlier ``name``), and ``update_pairs`` as JSON within a
-form.  Whatever is not 200 is an error to it, whose body it reads as JSON.
+form.  The newest client writes with ``jobs/user_props`` and a JSON body.  Whatever is not 200 is an
+error to it, whose body it reads as JSON.
 """
 
 import base64
@@ -58,6 +59,10 @@ class ExistingClient:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._request("PUT", endpoint, form, kind)
 
+    def put_json(self, endpoint: str, **given: Any) -> Any:
+        kind = {"Content-type": "application/json"}
+        return self._request("PUT", endpoint, json.dumps(given), kind)
+
     def _request(self, method: str, target: str, body: str | None, kind: dict[str, str]) -> Any:
         connection = HTTPConnection(LOOPBACK, self._port, timeout=60)
         connection.request(method, self._base + target, body, {**self._headers, **kind})
@@ -104,6 +109,21 @@ def test_all_that_such_a_client_calls(server: int, filled: Store, base: str) -> 
     job = {"job_id": "233874", "cluster_name": "mila"}
     assert client.put("jobs/user_dict_update", **job, update_pairs=pairs) == json.loads(pairs)
     assert client.get("jobs/one", **job)["user"] == json.loads(pairs)
+    # The newest clients write with a JSON body.
+    assert client.get("jobs/user_props/get", **job) == json.loads(pairs)
+    changed = client.put_json("jobs/user_props/set", **job, updates={"a": 1, "b": [None]})
+    assert changed == {**json.loads(pairs), "a": 1, "b": [None]}
+    without = client.put_json("jobs/user_props/delete", **job, keys="é")
+    assert without == {"train_loss": 0.2, "a": 1, "b": [None]}
+    assert client.put_json("jobs/user_props/delete", **job, keys=["a", "b"]) == {"train_loss": 0.2}
+    rtx8000 = {"name": "rtx8000", "vendor": "nvidia", "ram": 48, "cuda_cores": 4608}
+    rtx8000 |= {"tensor_cores": 576, "tflops_fp32": 16.3}
+    assert client.get("gpu/one", gpu_name="rtx8000") == rtx8000
+    assert client.get("gpu/one", gpu_name="rtx") == {}
+    assert rtx8000 in client.get("gpu/list")
+    assert client.get("nodes/one/gpu", node_name="cn-a002") == {}
+    filled.nodes.update_one({"slurm.name": "cn-a002"}, {"$set": {"slurm.gres": "gpu:RTX8000:8"}})
+    assert client.get("nodes/one/gpu", node_name="cn-a002", cluster_name="mila") == rtx8000
     for wrong in ({"job_id": "820432", "update_pairs": pairs}, {"update_pairs": "{}"}):
         with pytest.raises(RuntimeError, match=r"code 40[03]\. .*detail"):
             client.put("jobs/user_dict_update", **wrong)

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -49,6 +50,20 @@ def test_nothing_but_the_user_dict_changes(client: Client, store: Store) -> None
 
     assert before is not None
     assert store.jobs.find_one({"slurm.job_id": "233874"}) == before | {"user": {"a": 1}}
+
+
+def test_keys_are_removed(client: Client, store: Store) -> None:
+    update(client, {"a": {"x": 1}, "b,c": [1, 2], "d": None, "e": 4})
+    delete = partial(client.put, "jobs/user_props/delete", job_id="233874")
+
+    assert delete(keys=["a", "a", "not there"]).json == {"b,c": [1, 2], "d": None, "e": 4}
+    assert delete(keys="b\\,c,d").json == {"e": 4}
+    assert client.call("PUT", "jobs/user_props/delete", "job_id=233874&keys=x").json == {"e": 4}
+    assert delete(keys=[]).json == {"e": 4}
+    for wrong in (None, "", 1, {"e": 1}, [1], ["e", None]):
+        assert delete(keys=wrong).status == 400
+    assert user_dict(store) == {"e": 4}
+    assert delete(keys=["e"]).json == {}
 
 
 def test_a_value_is_replaced_whole(client: Client) -> None:

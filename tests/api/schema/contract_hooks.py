@@ -22,10 +22,14 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "job_state": ("RUNNING,PENDING",),
     "fields": ("slurm",),
     "update_pairs": ('{"a": 1}',),
+    "updates": ('{"a": 1}',),
+    "keys": ("a",),
+    "gpu_name": ("a100",),
 }
 """Values of arguments for which there is something."""
 CURSOR = cursor_text(Order(), Place(None, "beluga/"))
-MOSTLY_KNOWN = KNOWN.keys() - {"update_pairs"}
+PAIRS = {"update_pairs", "updates"}
+MOSTLY_KNOWN = KNOWN.keys() - PAIRS
 
 
 @schemathesis.hook
@@ -50,8 +54,8 @@ def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
             for name in part.keys() & MOSTLY_KNOWN:
                 part[name] = part[name] and _chosen([*KNOWN[name], part[name]], part[name])
         for part in (query, body):
-            if "update_pairs" in part:
-                part["update_pairs"] = _pairs(part["update_pairs"], in_query=part is query)
+            for name in part.keys() & PAIRS:
+                part[name] = _pairs(part[name], in_query=part is query)
         case.query = query
 
 

@@ -25,6 +25,8 @@ VISIBLE: tuple[JobsVisible, ...] = ("all", "own")
 
 ITS_ID, OWNER = str(MILA_JOB["job_id"]), str(MILA_JOB["mila_cluster_username"])
 OTHERS_ID, OTHER = str(BELUGA_JOB["job_id"]), str(BELUGA_JOB["cc_account_username"])
+BEFORE = {"before": 1}
+"""The user dict of every job."""
 OWNED = {"owner": {ITS_ID}, "other": {OTHERS_ID}}
 
 Table = dict[str, dict[str, str]]
@@ -76,7 +78,23 @@ def _of_one_job(_who: str, answer: Answer) -> str:
 
 
 def _written(who: str, answer: Answer) -> str:
-    return "written" if answer.json == {"by": who} else "?"
+    return "written" if answer.json == {**BEFORE, "by": who} else "?"
+
+
+def _removed(_who: str, answer: Answer) -> str:
+    return "written" if answer.json == {} else "?"
+
+
+def _user_dict(_who: str, answer: Answer) -> str:
+    return "the user dict" if answer.json == BEFORE else json.dumps(answer.json)
+
+
+def _models(_who: str, answer: Answer) -> str:
+    return "all models" if len(answer.json) > 1 else "?"
+
+
+def _model(_who: str, answer: Answer) -> str:
+    return "the model" if answer.json.get("name") == "rtx8000" else "?"
 
 
 def _of_nodes(_who: str, answer: Answer) -> str:
@@ -127,9 +145,15 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/list": ("", _of_jobs),
     "GET jobs/one": (f"job_id={ITS_ID}", _of_one_job),
     "PUT jobs/user_dict_update": (f"job_id={ITS_ID}&update_pairs=%s", _written),
+    "GET jobs/user_props/get": (f"job_id={ITS_ID}", _user_dict),
+    "PUT jobs/user_props/set": (f"job_id={ITS_ID}&updates=%s", _written),
+    "PUT jobs/user_props/delete": (f"job_id={ITS_ID}&keys=before", _removed),
     "GET nodes/list": ("", _of_nodes),
     "GET nodes/one": ("name=cn-a002", _of_one_node),
     "GET node/one": ("name=cn-a002", _of_one_node),
+    "GET nodes/one/gpu": ("name=cn-a002", _model),
+    "GET gpu/list": ("", _models),
+    "GET gpu/one": ("gpu_name=rtx8000", _model),
     "GET jobs/history": (f"job_id={ITS_ID}", _history),
     "GET jobs/why": (f"job_id={ITS_ID}", _why),
     "GET nodes/history": ("name=cn-a002", _node_history),
@@ -159,6 +183,7 @@ def routes(app: Any) -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def callers(filled: Store) -> dict[str, dict[str, str]]:
     """The header fields of everyone who may come, by who they are."""
+    filled.nodes.update_one({"slurm.name": "cn-a002"}, {"$set": {"slurm.gres": "gpu:rtx8000:8"}})
     people = {
         "owner": ("owner@mila.example", OWNER, None, "user"),
         "other": ("other@mila.example", OTHER, OTHER, "user"),
@@ -187,11 +212,11 @@ def test_every_address_for_everyone(
     def got(who: str, method: str, path: str) -> str:
         row = table[row_of(method, path)]
         query, reading = READINGS.get(row_of(method, path), ("", lambda who, _: row[who]))
-        filled.jobs.update_many({}, {"$set": {"user": {}}})
+        filled.jobs.update_many({}, {"$set": {"user": BEFORE}})
         query = query.replace("%s", f'{{"by":"{who}"}}')
         answer = Client(app, callers[who]).call(method, path, query)
         what = reading(who, answer) if answer.status == 200 else str(answer.status)
-        changed = filled.jobs.count_documents({"user": {"$ne": {}}})
+        changed = filled.jobs.count_documents({"user": {"$ne": BEFORE}})
         assert changed == (what == "written"), (who, method, path)
         return what
 

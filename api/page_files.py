@@ -11,7 +11,7 @@ from api.http.etags import body_digest, weak_tag
 from api.http.request import Handler, Request, Response
 from api.http.security_headers import page_headers
 
-FOLDER = Path(__file__).parents[1] / "page"
+FOLDER = Path(__file__).parent / "page"
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
