@@ -9,16 +9,22 @@ from datetime import datetime
 from typing import Any
 
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from api.http.request import Response
 from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Census, ClusterStats
 from api.stats.gpus import gpu_sums
-from api.stats.sums import by_state, jobs_by_partition, tres_sums
+from api.stats.queue_figures import NODE_CLASSES, WAIT_BOUNDS, QueueFigures
+from api.stats.sums import by_state, jobs_by_partition, memory_sums, tres_sums
 from ingest.sync.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -26,6 +32,10 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _NEVER = 0.0
 _ALWAYS_SHOWN = ("PENDING", "RUNNING")
 """States of jobs that every cluster has a series for."""
+
+_REASONS_SHOWN = ("Priority", "Resources")
+_ENDS_SHOWN = ("CANCELLED", "COMPLETED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+"""Reasons and ends that every cluster has a series for."""
 
 _FIGURES = {
     "records": ("records", "records that scontrol printed"),
@@ -69,6 +79,9 @@ class Metrics(Collector):
         yield self._of_coverage(census)
         yield from self._of_jobs(census)
         yield from self._of_nodes(census)
+        figures = self._clusters.queues.figures()
+        yield from self._of_queues(figures)
+        yield from self._of_bad_nodes(figures)
 
     # --- rounds -------------------------------------------------------------------------------
 
@@ -181,14 +194,69 @@ class Metrics(Collector):
                 ),
             )
         }
+        memory = {
+            name: GaugeMetricFamily(f"clockwork_{name}", what, labels=("cluster",))
+            for name, what in (
+                ("memory_bytes", "Memory of all nodes, whatever their state (CfgTRES)."),
+                ("allocated_memory_bytes", "Memory that is allocated to jobs (AllocTRES)."),
+            )
+        }
+        by_type = GaugeMetricFamily(
+            "clockwork_gpus_by_type",
+            "GPUs of all nodes by their type; those without a type are absent.",
+            labels=("cluster", "type"),
+        )
         for cluster in self._clusters.configured:
+            for name, amount in memory_sums(census.nodes[cluster]).items():
+                memory[name].add_metric((cluster,), amount)
             _add_all(nodes, cluster, by_state(census.nodes[cluster]))
             held = census.held_gpus.get(cluster)
             total = tres_sums(census.nodes[cluster]) | gpu_sums(census.nodes[cluster], held)
             for name, family in sums.items():
                 if total[name] is not None:
                     family.add_metric((cluster,), total[name])
-        yield from (nodes, *sums.values())
+            for gpu_type, gpus in sorted(total["gpus_by_type"].items()):
+                by_type.add_metric((cluster, gpu_type), gpus["gpus"])
+        yield from (nodes, *sums.values(), by_type, *memory.values())
+
+    def _of_queues(self, figures: Mapping[str, QueueFigures]) -> Iterator[Metric]:
+        pending = GaugeMetricFamily(
+            "clockwork_pending_jobs",
+            "Pending jobs by Slurm's reason; each waiting task of an array counts.",
+            labels=("cluster", "reason"),
+        )
+        waits = GaugeMetricFamily(
+            "clockwork_wait_seconds_bucket",
+            "Of the jobs that began within the last day: how many waited at most `le` seconds.",
+            labels=("cluster", "le"),
+        )
+        ended = GaugeMetricFamily(
+            "clockwork_ended_jobs",
+            "Jobs that ended within the last day, by their last state.",
+            labels=("cluster", "state"),
+        )
+        for cluster, of_cluster in figures.items():
+            _add_all(pending, cluster, dict.fromkeys(_REASONS_SHOWN, 0) | of_cluster.pending)
+            _add_all(ended, cluster, dict.fromkeys(_ENDS_SHOWN, 0) | of_cluster.ended)
+            for bound in WAIT_BOUNDS:
+                shorter = sum(wait <= bound for wait in of_cluster.waits)
+                waits.add_metric((cluster, floatToGoString(bound)), shorter)
+        yield from (pending, waits, ended)
+
+    def _of_bad_nodes(self, figures: Mapping[str, QueueFigures]) -> Iterator[Metric]:
+        bad = GaugeMetricFamily(
+            "clockwork_bad_nodes", "Nodes that are down, or drained.", labels=("cluster", "class")
+        )
+        since = GaugeMetricFamily(
+            "clockwork_bad_nodes_since_timestamp_seconds",
+            "Since when the first of these nodes is so, in Unix time; absent where there is none.",
+            labels=("cluster", "class"),
+        )
+        for cluster, of_cluster in figures.items():
+            _add_all(bad, cluster, dict.fromkeys(NODE_CLASSES, 0) | of_cluster.bad_nodes)
+            for node_class, moment in sorted(of_cluster.bad_since.items()):
+                since.add_metric((cluster, node_class), moment.timestamp())
+        yield from (bad, since)
 
 
 def _add_all(family: GaugeMetricFamily, cluster: str, states: Mapping[str, int]) -> None:

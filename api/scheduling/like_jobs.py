@@ -5,13 +5,14 @@ within `DAYS`, at most the newest `MOST_JOBS` of the partition.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import DESCENDING
 
 from ingest.database.store import Store
 from ingest.slurm.tres import read_tres
+from ingest.slurm.values import moment
 
 DAYS = 28
 MOST_JOBS = 3000
@@ -43,17 +44,9 @@ def size_class(slurm: Mapping[str, Any]) -> str:
     return next((name for most, name in _CPU_CLASSES if cpus <= most), "more than 64 CPUs")
 
 
-def moment_of(text: object) -> datetime | None:
-    """Return a time of a document as a moment; None for ``Unknown`` and null."""
-    try:
-        return datetime.fromisoformat(str(text)).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None
-
-
 def begin_of_wait(slurm: Mapping[str, Any]) -> datetime | None:
     """Return when a job began to wait: when Slurm could start the job, or its submission."""
-    return moment_of(slurm.get("eligible_time")) or moment_of(slurm.get("submit_time"))
+    return moment(slurm.get("eligible_time")) or moment(slurm.get("submit_time"))
 
 
 def waits_in(
@@ -73,7 +66,7 @@ def waits_in(
     waits = []
     for job in newest.limit(MOST_JOBS):
         slurm = job["slurm"]
-        began, start = begin_of_wait(slurm), moment_of(slurm.get("start_time"))
+        began, start = begin_of_wait(slurm), moment(slurm.get("start_time"))
         if began and start and since <= start <= now and _has_begun(slurm):
             waits.append((size_class(slurm), max(0.0, (start - began).total_seconds())))
     return waits

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.scheduling.like_jobs import moment_of
 from api.schema.documents import JsonObject
 from ingest.database.store import Store
 from ingest.slurm.hostlists import HostlistError, expand
+from ingest.slurm.values import moment
 
 MOST_DEPENDENCIES = 50
 MOST_NODES = 20
@@ -141,7 +141,7 @@ def reservations_in_the_way(
 
 
 def _overlaps(reservation: Mapping[str, Any], now: datetime, end: datetime | None) -> bool:
-    begins, ends = moment_of(reservation.get("start_time")), moment_of(reservation.get("end_time"))
+    begins, ends = moment(reservation.get("start_time")), moment(reservation.get("end_time"))
     return (begins is None or end is None or begins < end) and (ends is None or ends > now)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from api.endpoints.jobs import found_job
 from api.http.json_text import json_response
 from api.http.request import Response
-from api.scheduling.like_jobs import begin_of_wait, moment_of, size_class, waits_in
+from api.scheduling.like_jobs import begin_of_wait, size_class, waits_in
 from api.scheduling.obstacles import (
     Dependency,
     Nodes,
@@ -22,6 +22,7 @@ from api.schema.documents import ClusterName, JsonObject, Nothing, Number, Secon
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.slurm.reasons import explain
+from ingest.slurm.values import moment
 from ingest.sync.forecasts import forecast_errors
 
 
@@ -169,7 +170,7 @@ def _waits(
 
 
 def _forecast(context: Context, slurm: dict[str, Any]) -> dict[str, Any] | None:
-    if moment_of(slurm.get("start_time")) is None:
+    if moment(slurm.get("start_time")) is None:
         return None
     partition = str(slurm.get("partition"))
     errors = sorted(forecast_errors(context.store, slurm["cluster_name"], partition))

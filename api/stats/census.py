@@ -18,6 +18,7 @@ import pymongo
 from pymongo.collection import Collection
 
 from api.stats.gpus import WHOLE_NODES, all_gpus, asked_gpus, lack_gpu_use
+from api.stats.queue_figures import QueueStats
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.database.retired_clusters import retired_since
@@ -70,6 +71,7 @@ class ClusterStats:
         self.configured = {cluster.name: cluster for cluster in configured}
         self.clock = clock
         self._store = store
+        self.queues = QueueStats(store, self.configured, clock)
         self._census = TtlCache(self._take_census, timedelta(seconds=CENSUS_SECONDS), clock)
         ttl = timedelta(seconds=STANDINGS_SECONDS)
         self._standings = TtlCache(self._read_standings, ttl, clock)

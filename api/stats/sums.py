@@ -1,11 +1,13 @@
 """Add up the counts of a census: jobs by partition, CPUs of nodes."""
 
+import re
 from collections import Counter
 from functools import lru_cache
 
 from api.stats.census import Counts
 from ingest.slurm.tres import Tres, read_tres
 
+_MEMORY = re.compile(r"(?:^|,)mem=([0-9]+(?:\.[0-9]+)?)([KMGTP]?)(?:,|$)")
 TRES_SUMS = ("cpus", "allocated_cpus", "nodes_without_tres")
 
 
@@ -39,6 +41,22 @@ def tres_sums(nodes: Counts) -> dict[str, int]:
         for name, amount in _amounts(cfg_tres, alloc_tres).items():
             total[name] += count * amount
     return {name: total[name] for name in TRES_SUMS}
+
+
+def memory_sums(nodes: Counts) -> dict[str, int]:
+    """Return the memory of all nodes of a census and what is allocated of it, in bytes."""
+    total: Counter[str] = Counter()
+    for (_, cfg_tres, alloc_tres, *_), count in nodes.items():
+        total["memory_bytes"] += count * _memory(cfg_tres)
+        total["allocated_memory_bytes"] += count * _memory(alloc_tres)
+    return {name: total[name] for name in ("memory_bytes", "allocated_memory_bytes")}
+
+
+@lru_cache(maxsize=4096)
+def _memory(tres: str) -> int:
+    """Return the bytes of ``mem=125G``; 0 if it is not there. Slurm prints M without a letter."""
+    match = _MEMORY.search(tres)
+    return int(float(match[1]) * 1024 ** ("KMGTP".index(match[2] or "M") + 1)) if match else 0
 
 
 def _amounts(cfg_tres: str, alloc_tres: str) -> dict[str, int]:

@@ -95,6 +95,14 @@ def _iso(local: str, printed_offset: str | None, zone: ZoneInfo) -> str | None:
         return None
 
 
+def moment(text: object) -> datetime | None:
+    """Return a time of a document, ISO 8601 with an offset, in UTC; None for any other value."""
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+
+
 def is_no_time(value: str) -> bool:
     """Whether *value* is what scontrol prints where there is no time."""
     return value.strip(" ") in ABSENT | {"Unknown"}

@@ -22,6 +22,7 @@ from pymongo import DeleteOne, ReplaceOne
 from ingest.database.embedded_quirks import one_of
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
+from ingest.slurm.values import moment
 from ingest.sync.sync_rounds import BulkWrite
 
 MOST_OPEN = 300
@@ -57,7 +58,7 @@ def _of_watched(
     jobs = {_id(cluster_name, slurm): slurm for slurm in found}
     for document_id, document in watched.items():
         slurm = jobs.get(document_id)
-        start = _moment(slurm.get("start_time")) if slurm else None
+        start = moment(slurm.get("start_time")) if slurm else None
         which = {"_id": document_id}
         if slurm is None or (start is None and slurm["job_state"] != "PENDING"):
             yield DeleteOne(which)
@@ -80,7 +81,7 @@ def _of_others(
         "slurm.start_time": {"$gt": "", "$lt": "U"},  # a time, and not Unknown
     }
     for job in store.jobs.find(wanted, _WANTED).limit(MOST_OPEN):
-        slurm, start = job["slurm"], _moment(job["slurm"].get("start_time"))
+        slurm, start = job["slurm"], moment(job["slurm"].get("start_time"))
         document_id = _id(cluster_name, slurm)
         if start is None or document_id in watched or room <= 0:
             continue
@@ -112,10 +113,3 @@ def forecast_errors(store: Store, cluster_name: str, partition: str) -> list[flo
 
 def _id(cluster_name: str, slurm: Document) -> str:
     return f"{cluster_name}/{slurm['job_id']}/{slurm['submit_time']}"
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(text)).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None

@@ -1,12 +1,15 @@
-"""The Grafana dashboard and the manual name no metric that /metrics does not have."""
+"""The Grafana boards, the alert rules and the manual name no metric that /metrics lacks."""
 
 import json
 import re
+import shutil
+import subprocess
 from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.endpoints.metrics import Metrics
@@ -14,19 +17,26 @@ from api.stats.census import ClusterStats
 from ingest.database.store import Store
 from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
-from tests.api.support.clusters import CLUSTERS, COUNTS, a_job, a_node
+from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[3]
-DASHBOARD: dict[str, Any] = json.loads((REPOSITORY / "docs/grafana/clockwork.json").read_text())
-PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
-VARIABLES: list[dict[str, Any]] = DASHBOARD["templating"]["list"]
+BOARDS: list[dict[str, Any]] = [
+    json.loads(path.read_text()) for path in sorted((REPOSITORY / "docs/grafana").glob("*.json"))
+]
+PANELS: list[dict[str, Any]] = [panel for board in BOARDS for panel in board["panels"]]
+VARIABLES: list[dict[str, Any]] = BOARDS[0]["templating"]["list"]
+RULES = REPOSITORY / "docs/prometheus/clockwork.rules.yml"
 
+PROMTOOL = shutil.which("promtool")
 METRIC = re.compile(r"\bclockwork_\w+")
 
 
 def queries() -> list[str]:
     asked = [target["expr"] for panel in PANELS for target in panel.get("targets", ())]
-    return asked + [each["definition"] for each in VARIABLES if each["type"] == "query"]
+    asked += [each["definition"] for each in VARIABLES if each["type"] == "query"]
+    rules = re.findall(r"^ +expr: (.*)$", RULES.read_text(), re.MULTILINE)
+    assert len(rules) >= 8
+    return asked + [rule for rule in rules if not rule.startswith("up{")]
 
 
 def labels_of_metrics(store: Store) -> dict[str, set[str]]:
@@ -34,7 +44,10 @@ def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     RoundLog(store, "mila").succeeded("jobs", 1.0, COUNTS, 100)
     CoverageLedger(store, "mila").change(0, lambda before: before.after_round(9, 10, 300))
     store.jobs.insert_one(a_job(1, "RUNNING", "long"))
-    store.nodes.insert_one(a_node(1, "IDLE", "cpu=1", None))
+    store.nodes.insert_one(a_node(1, "IDLE", "cpu=1,gres/gpu:a100=4", None))
+    store.node_periods.insert_one(
+        {"cluster_name": "mila", "until": None, "words": ["DOWN"], "since": NOON, "onset": None}
+    )
     text = (
         Metrics(ClusterStats(store, CLUSTERS, lambda: datetime.now(timezone.utc))).text().decode()
     )
@@ -78,14 +91,19 @@ def test_legends_name_labels_that_are_left(store: Store) -> None:
 
 
 def test_variables_are_defined() -> None:
-    defined = {each["name"] for each in VARIABLES} | {"__rate_interval", "__all"}
-
-    assert set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD))) <= defined
+    for board in BOARDS:
+        names = {each["name"] for each in board["templating"]["list"]}
+        used = set(re.findall(r"\$\{?(\w+)", json.dumps(board)))
+        assert used <= names | {"__rate_interval", "__all"}
+    assert len({board["uid"] for board in BOARDS}) == len(BOARDS) == 3
 
 
 def test_every_panel_has_a_place_of_its_own() -> None:
-    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
-    for panel, other in combinations(PANELS, 2):
+    for board in BOARDS:
+        panels = board["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+    pairs = (pair for board in BOARDS for pair in combinations(board["panels"], 2))
+    for panel, other in pairs:
         a, b = panel["gridPos"], other["gridPos"]
         apart = (
             a["x"] + a["w"] <= b["x"]
@@ -95,3 +113,20 @@ def test_every_panel_has_a_place_of_its_own() -> None:
         )
         assert apart, (panel["title"], other["title"])
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in PANELS)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's prometheus)")
+def test_every_rule_fires_and_every_query_is_read_by_a_real_prometheus(tmp_path: Path) -> None:
+    """And no rule fires where all is well."""
+    rules = "\n".join(
+        f"      - record: query:{number}\n        expr: {json.dumps(query)}"
+        for number, query in enumerate(queries())
+        if not query.startswith("label_values")
+    ).replace("$__rate_interval", "5m")
+    asked = tmp_path / "asked.yml"
+    asked.write_text(f"groups:\n  - name: asked\n    rules:\n{rules}\n")
+    for words in (["check", "rules", str(asked)], ["test", "rules", "clockwork.rules.test.yml"]):
+        done = subprocess.run(
+            [str(PROMTOOL), *words], cwd=RULES.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,136 @@
+"""Count, for /metrics, why jobs wait, how long they waited, how they ended, and which nodes are bad.
+
+The figures are those of the last good round.  Each query has an index and a bound, and the figures
+are cached for `FIGURES_SECONDS`.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pymongo
+from pymongo import DESCENDING
+
+from api.stats.ttl_cache import TtlCache
+from ingest.database.search_fields import NOT_FINISHED
+from ingest.database.store import Store
+from ingest.slurm.reasons import is_known, reason_name
+from ingest.slurm.values import moment
+
+FIGURES_SECONDS = 60.0
+DAY = timedelta(days=1)
+MOST_JOBS = 20_000
+"""Jobs of a cluster that began or ended within a day, at most: the newest."""
+WAIT_BOUNDS = (10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0, math.inf)
+"""Seconds."""
+OTHER_REASON = "other"
+"""For all reasons that are a text of Slurm's own."""
+NODE_CLASSES = {
+    "down": {"DOWN", "NOT_RESPONDING", "INVAL", "FAIL"},
+    "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT"},
+}
+"""The first class counts that has a word of the node's state."""
+
+_QUERY_SECONDS = 8.0
+_TASKS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+_TIMES = {f"slurm.{key}": 1 for key in ("eligible_time", "submit_time", "start_time", "job_state")}
+
+
+@dataclass
+class QueueFigures:
+    """The figures of one cluster."""
+
+    pending: Counter[str] = field(default_factory=Counter)
+    """Pending jobs by reason; each waiting task of an array counts."""
+    waits: list[float] = field(default_factory=list)
+    """How long jobs waited that began within a day, in seconds."""
+    ended: Counter[str] = field(default_factory=Counter)
+    """Jobs that ended within a day, by state."""
+    bad_nodes: Counter[str] = field(default_factory=Counter)
+    """Nodes by class: ``down`` or ``drained``."""
+    bad_since: dict[str, datetime] = field(default_factory=dict)
+    """Since when the first node of a class is what it is now."""
+
+
+class QueueStats:
+    """Keeps the figures of the clusters of these names."""
+
+    def __init__(self, store: Store, names: Iterable[str], clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._names = sorted(names)
+        self._clock = clock
+        self._cache = TtlCache(self._count, timedelta(seconds=FIGURES_SECONDS), clock)
+
+    def figures(self) -> Mapping[str, QueueFigures]:
+        """Return the figures by cluster. Raises as `ClusterStats.census` does."""
+        return self._cache.value()
+
+    def _count(self) -> Mapping[str, QueueFigures]:
+        with pymongo.timeout(_QUERY_SECONDS):
+            return {name: self._of(name) for name in self._names}
+
+    def _of(self, name: str) -> QueueFigures:
+        figures = QueueFigures()
+        self._count_pending(name, figures)
+        self._count_recent(name, figures)
+        self._count_nodes(name, figures)
+        return figures
+
+    def _count_pending(self, name: str, figures: QueueFigures) -> None:
+        pending = {
+            "slurm.cluster_name": name,
+            "cw.filters.finished_at": NOT_FINISHED,
+            "slurm.job_state": "PENDING",
+        }
+        keys = {"reason": "$slurm.reason", "tasks": "$slurm.array_task_id"}
+        group = {"_id": keys, "count": {"$sum": 1}}
+        for found in self._store.jobs.aggregate([{"$match": pending}, {"$group": group}]):
+            reason = reason_name(found["_id"].get("reason"))
+            count = found["count"] * tasks_in(found["_id"].get("tasks"))
+            figures.pending[reason if is_known(reason) else OTHER_REASON] += count
+
+    def _count_recent(self, name: str, figures: QueueFigures) -> None:
+        since = self._clock() - DAY
+        recent = {"slurm.cluster_name": name, "cw.filters.finished_at": {"$gte": since}}
+        keys = {**_TIMES, "cw.filters.finished_at": 1}
+        found = self._store.jobs.find(recent, keys).sort("cw.filters.finished_at", DESCENDING)
+        for job in found.limit(MOST_JOBS):
+            slurm = job["slurm"]
+            state = str(slurm.get("job_state"))
+            if job["cw"]["filters"]["finished_at"] != NOT_FINISHED:
+                figures.ended[state.partition(" ")[0]] += 1
+            began = moment(slurm.get("eligible_time")) or moment(slurm.get("submit_time"))
+            start = moment(slurm.get("start_time"))
+            if began and start and start >= since and state.partition("+")[0] not in _NEVER_BEGAN:
+                figures.waits.append(max(0.0, (start - began).total_seconds()))
+
+    def _count_nodes(self, name: str, figures: QueueFigures) -> None:
+        bad = {"cluster_name": name, "until": None, "words": {"$ne": []}}
+        for period in self._store.node_periods.find(bad):
+            words = set(period["words"])
+            node_class = next((key for key, those in NODE_CLASSES.items() if those & words), None)
+            if node_class is not None:
+                figures.bad_nodes[node_class] += 1
+                since = period["onset"] or period["since"]
+                figures.bad_since[node_class] = min(since, figures.bad_since.get(node_class, since))
+
+
+_NEVER_BEGAN = frozenset({"PENDING", "CANCELLED"})
+
+
+def tasks_in(array_task_id: object) -> int:
+    """Return how many tasks ``1-10:3,15%2`` stands for; 1 for a job that is no array.
+
+    A list that Slurm cut short ends in ``...``, and counts as far as it goes.
+    """
+    text = str(array_task_id or "").partition("%")[0]
+    count = 0
+    for part in text.split(","):
+        match = _TASKS.fullmatch(part.strip())
+        if match is not None:
+            first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+            count += max(0, last - first) // max(1, step) + 1
+    return max(1, count)
