@@ -4,6 +4,7 @@ The metrics are made from the census.  They cover the clusters that the configur
 cluster that never answered is down, and not absent.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from api.http.request import Response
 from api.schema.arguments import NoArguments
@@ -240,7 +240,7 @@ class Metrics(Collector):
             _add_all(ended, cluster, dict.fromkeys(_ENDS_SHOWN, 0) | of_cluster.ended)
             for bound in WAIT_BOUNDS:
                 shorter = sum(wait <= bound for wait in of_cluster.waits)
-                waits.add_metric((cluster, floatToGoString(bound)), shorter)
+                waits.add_metric((cluster, "+Inf" if bound == math.inf else str(bound)), shorter)
         yield from (pending, waits, ended)
 
     def _of_bad_nodes(self, figures: Mapping[str, QueueFigures]) -> Iterator[Metric]:

@@ -24,6 +24,10 @@ from ingest.database.search_fields import NOT_FINISHED
 from ingest.slurm.reasons import explain
 from ingest.slurm.values import moment
 from ingest.sync.forecasts import forecast_errors
+from ingest.sync.volatile_values import add_newest_values
+
+MOST_PENDING = 50_000
+"""Pending jobs of a partition that are compared."""
 
 
 class Place(JsonObject):
@@ -31,7 +35,7 @@ class Place(JsonObject):
 
     partition: str
     ahead: Number
-    """Pending jobs with a higher priority. Priorities can be 15 minutes old."""
+    """Pending jobs with a higher priority, by the last round."""
     pending: Number
     """All pending jobs of the partition with this one. The waiting tasks of an array are one."""
 
@@ -102,7 +106,10 @@ def why_waits(context: Context, arguments: JobArguments) -> Response:
     those that the job depends on, and numbers.
     """
     job = found_job(context, arguments)
-    return json_response({} if job is None else _why(context, job["slurm"]))
+    if job is None:
+        return json_response({})
+    add_newest_values(context.store.jobs, [job])
+    return json_response(_why(context, job["slurm"]))
 
 
 def _why(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:
@@ -139,11 +146,14 @@ def _place(context: Context, slurm: dict[str, Any], partition: str) -> dict[str,
         "cw.filters.states": "PENDING",
         "slurm.cluster_name": slurm["cluster_name"],
     }
-    ahead = {**pending, "slurm.priority": {"$gt": slurm["priority"]}}
+    keys = ("slurm.priority", "cw.last_changed", "cw.finished_at", "cw.vanished")
+    jobs = list(context.store.jobs.find(pending, dict.fromkeys(keys, 1)).limit(MOST_PENDING))
+    add_newest_values(context.store.jobs, jobs)
+    priorities = [job["slurm"].get("priority") or 0 for job in jobs]
     return {
         "partition": partition,
-        "ahead": context.store.jobs.count_documents(ahead),
-        "pending": context.store.jobs.count_documents(pending),
+        "ahead": sum(priority > slurm["priority"] for priority in priorities),
+        "pending": len(jobs),
     }
 
 

@@ -1,4 +1,4 @@
-"""Count, for /metrics, why jobs wait, how long they waited, how they ended, and which nodes are bad.
+"""Count for /metrics why jobs wait, how long they waited, how they ended, and which nodes are bad.
 
 The figures are those of the last good round.  Each query has an index and a bound, and the figures
 are cached for `FIGURES_SECONDS`.
@@ -16,7 +16,7 @@ from pymongo import DESCENDING
 
 from api.stats.ttl_cache import TtlCache
 from ingest.database.search_fields import NOT_FINISHED
-from ingest.database.store import Store
+from ingest.database.store import Document, Store
 from ingest.slurm.reasons import is_known, reason_name
 from ingest.slurm.values import moment
 
@@ -108,7 +108,7 @@ class QueueStats:
                 figures.waits.append(max(0.0, (start - began).total_seconds()))
 
     def _count_nodes(self, name: str, figures: QueueFigures) -> None:
-        bad = {"cluster_name": name, "until": None, "words": {"$ne": []}}
+        bad: Document = {"cluster_name": name, "until": None, "words": {"$ne": []}}
         for period in self._store.node_periods.find(bad):
             words = set(period["words"])
             node_class = next((key for key, those in NODE_CLASSES.items() if those & words), None)

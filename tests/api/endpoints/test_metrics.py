@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from api.app import build_app, build_metrics_app
 from api.endpoints.metrics import Metrics
 from api.stats.census import CENSUS_SECONDS, ClusterStats
+from api.stats.queue_figures import tasks_in
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
@@ -236,6 +237,92 @@ def test_gpus_that_slurm_does_not_count(store: Store, clock: Clock) -> None:
     found = figures(store, clock)
     assert one(found, "clockwork_gpus", cluster="mila") == 8
     assert of(found, "clockwork_allocated_gpus") == {"beluga": 0}
+
+
+def test_why_jobs_wait_how_long_they_waited_and_how_they_ended(store: Store, clock: Clock) -> None:
+    def changed(number: int, state: str, ago: float | None = None, **slurm: Any) -> dict[str, Any]:
+        job = a_job(number, state, "long")["slurm"] | slurm
+        document = job_document(job)
+        if ago is not None:
+            ended = NOON - timedelta(seconds=ago)
+            document["cw"]["filters"]["finished_at"] = ended
+        return document
+
+    def waited(seconds: float) -> dict[str, Any]:
+        start = NOON - timedelta(hours=2)
+        return {
+            "submit_time": (start - timedelta(seconds=seconds)).isoformat(),
+            "start_time": start.isoformat(),
+        }
+
+    store.jobs.insert_many(
+        [
+            changed(1, "PENDING", reason="Priority"),
+            changed(2, "PENDING", reason="Priority", array_task_id="1-10%2"),
+            changed(3, "PENDING", reason="ReqNodeNotAvail,_UnavailableNodes:cn-a001"),
+            changed(4, "PENDING", reason="a_text_of_somebody's"),
+            changed(5, "RUNNING", **waited(30)),
+            changed(6, "COMPLETED", 60, **waited(4000)),
+            changed(7, "TIMEOUT", 60, **waited(4000)),
+            changed(8, "FAILED", 100_000, **waited(4000)),
+            changed(9, "CANCELLED", 60, **waited(9000)),
+        ]
+    )
+    found = figures(store, clock)
+    assert of(found, "clockwork_pending_jobs", cluster="mila") == {
+        "Priority": 11,
+        "Resources": 0,
+        "ReqNodeNotAvail": 1,
+        "other": 1,
+    }
+    ends = of(found, "clockwork_ended_jobs", cluster="mila")
+    assert {state: count for state, count in ends.items() if count} == {
+        "COMPLETED": 1,
+        "TIMEOUT": 1,
+        "CANCELLED": 1,
+    }
+    waits = of(found, "clockwork_wait_seconds_bucket", cluster="mila")
+    assert (waits["10.0"], waits["60.0"], waits["3600.0"], waits["14400.0"]) == (0, 1, 1, 3)
+    assert waits["+Inf"] == 3
+    assert of(found, "clockwork_wait_seconds_bucket", cluster="beluga")["+Inf"] == 0
+    assert set(of(found, "clockwork_pending_jobs", cluster="beluga").values()) == {0}
+
+
+def test_nodes_that_are_down_or_drained_memory_and_types(store: Store, clock: Clock) -> None:
+    store.nodes.insert_many(
+        [
+            a_node(1, "MIXED", "cpu=1,mem=2G,gres/gpu:a100=4", "cpu=1,mem=1024M"),
+            a_node(2, "IDLE", "cpu=1,mem=1.50G", None),
+        ]
+    )
+    hour = timedelta(hours=1)
+    for words, since, onset in (
+        (["DOWN", "DRAIN"], NOON - hour, None),
+        (["DOWN"], NOON, NOON - 2 * hour),
+        (["DRAIN"], NOON - 5 * hour, None),
+        (["POWERED_DOWN"], NOON, None),
+    ):
+        store.node_periods.insert_one(
+            {"cluster_name": "mila", "until": None, "words": words, "since": since, "onset": onset}
+        )
+    found = figures(store, clock)
+    assert of(found, "clockwork_bad_nodes", cluster="mila") == {"down": 2, "drained": 1}
+    assert of(found, "clockwork_bad_nodes", cluster="beluga") == {"down": 0, "drained": 0}
+    assert of(found, "clockwork_bad_nodes_since_timestamp_seconds") == {
+        ("down", "mila"): (NOON - 2 * hour).timestamp(),
+        ("drained", "mila"): (NOON - 5 * hour).timestamp(),
+    }
+    assert one(found, "clockwork_memory_bytes", cluster="mila") == 3.5 * 2**30
+    assert one(found, "clockwork_allocated_memory_bytes", cluster="mila") == 2**30
+    assert of(found, "clockwork_gpus_by_type") == {("mila", "a100"): 4}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "count"),
+    [(None, 1), ("3", 1), ("1-10", 10), ("1-10:3,15%2", 5), ("1,2,...", 2), (7, 1), ("x", 1)],
+)
+def test_tasks_of_an_array(tasks: object, count: int) -> None:
+    assert tasks_in(tasks) == count
 
 
 @pytest.mark.parametrize(
