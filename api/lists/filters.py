@@ -38,6 +38,8 @@ class ListFilter:
     """How the argument's text is read: as one value, or as several of which any will do."""
     example: Any = None
     also: AlsoNamed | None = None
+    few: bool = False
+    """Whether few documents pass it, so that its index finds them at once."""
     condition: Callable[[Any, datetime], Any] | None = None
     """Makes the condition on the path from the argument's value and the time (UTC); None for
     equality."""
@@ -86,14 +88,16 @@ JOB_FILTERS = (
         "slurm.array_job_id",
         "The tasks of a job array, by the array's id",
         reads=NUMBERS,
+        few=True,
     ),
-    ListFilter("name", "slurm.name", "Jobs of this name"),
-    ListFilter("node", "cw.filters.nodes", "Jobs that run, or ran, on this node"),
+    ListFilter("name", "slurm.name", "Jobs of this name", few=True),
+    ListFilter("node", "cw.filters.nodes", "Jobs that run, or ran, on this node", few=True),
     ListFilter(
         "user",
         "cw.filters.names",
         "The jobs of the user who bears this name: any of the three",
         reads=ONE,
+        few=True,
         also=AlsoNamed("username", "An older name of `user`.", older=True),
     ),
     ListFilter(
@@ -118,7 +122,7 @@ JOB_FILTERS = (
     _CLUSTER,
 )
 NODE_FILTERS = (
-    ListFilter("name", "slurm.name", "Nodes of this name"),
+    ListFilter("name", "slurm.name", "Nodes of this name", few=True),
     ListFilter(
         "state",
         "cw.filters.states",

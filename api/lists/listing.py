@@ -43,6 +43,7 @@ from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
 from ingest.database.change_tokens import read_tokens
+from ingest.database.embedded_pages import page_filters
 from ingest.database.embedded_quirks import all_of
 from ingest.database.store import Document
 from ingest.sync.volatile_values import add_newest_values
@@ -116,6 +117,10 @@ class Kind:
         conditions = (each.wanted(getattr(arguments, each.name), now) for each in self.filters)
         return all_of(visible, *conditions)
 
+    def leaves_many(self, arguments: ListArguments) -> bool:
+        """Return whether many documents may pass the filters that the arguments give."""
+        return all(getattr(arguments, each.name) is None for each in self.filters if each.few)
+
 
 def list_response(
     context: Context, arguments: ListArguments, kind: Kind, visible: Filter
@@ -150,7 +155,9 @@ def list_response(
                 place,
                 in_lines=arguments.format == "ndjson",
             )
-            found = _found(collection, session, listing, wanted, ending.pop_all())
+            in_ranges = not visible and kind.leaves_many(arguments) and context.store.is_embedded
+            parts = _parts(collection, session, listing, wanted, in_ranges=in_ranges)
+            found = _found(collection, session, listing, parts, ending.pop_all())
             if listing.limit is None:
                 stream = listing.write(found)
                 return Response(stream, headers, content_type=listing.content_type)
@@ -231,14 +238,41 @@ def _cutoffs(
     return Cutoffs(milliseconds(cutoff), milliseconds(last))
 
 
-def _found(
+def _parts(
     collection: Collection[Document],
     session: ClientSession,
     listing: _Listing,
     wanted: Filter,
+    *,
+    in_ranges: bool,
+) -> Iterator[Filter]:
+    """Return the filters of the queries, one after another, for what is behind the place.
+
+    *in_ranges* is how the embedded database reads a page.
+    """
+    order, place = listing.order, listing.place
+    if in_ranges and listing.limit is not None:
+        bounds = collection.find({"cw.filters.bound": True}, {order.key.path: 1}, session=session)
+        yield from page_filters(
+            [order.place(each).key for each in bounds],
+            *(order.key.path, order.key.floor),
+            None if place is None else place.key,
+            wanted,
+            descending=order.descending,
+        )
+        return
+    for rest in [{}] if place is None else order.behind(place):
+        yield all_of(wanted, rest)
+
+
+def _found(
+    collection: Collection[Document],
+    session: ClientSession,
+    listing: _Listing,
+    parts: Iterable[Filter],
     held: ExitStack,
 ) -> Iterator[list[Document]]:
-    """Return the documents behind the listing's place in batches, up to its limit and one more.
+    """Return the documents of all *parts* in batches, up to the listing's limit and one more.
 
     *held* ends with the iterator: the session, and the slot of the query.
     """
@@ -246,10 +280,8 @@ def _found(
     projection = listing.fields.projection(order.key.path if missing else None)
     shows_volatile_values = listing.fields.shows_volatile_values
     with held, _as_new_as(session) as beside:
-        for rest in [{}] if listing.place is None else order.behind(listing.place):
-            found = collection.find_raw_batches(
-                all_of(wanted, rest), projection, limit=missing, session=session
-            )
+        for part in parts:
+            found = collection.find_raw_batches(part, projection, limit=missing, session=session)
             # Sorted even where nobody asked: in the order of an index whose values change, a slow
             # client would miss a job that ends meanwhile, or get it twice.  On disk, where there
             # are more documents than the database likes to sort in memory.

@@ -51,6 +51,11 @@ class Place:
     value: Any
     document_id: str
 
+    @property
+    def key(self) -> tuple[Any, str]:
+        """The value and the ``_id``, as `ingest.database.embedded_pages` takes them."""
+        return self.value, self.document_id
+
 
 @dataclass(frozen=True)
 class Order:

@@ -10,8 +10,10 @@ They are made from the document, have indexes, and never leave the API::
                  partitions: [string],    the partitions that the job waits for or runs in
                  nodes: [string],         the names that the job's hostlist stands for
                  finished_at: date,       cw.finished_at; NOT_FINISHED before that
-                 submit_time: date/null}  slurm.submit_time as a moment
-    of a node   {version: int, states: [string], partitions: [string], features: [string]}
+                 submit_time: date/null,  slurm.submit_time as a moment
+                 bound: true}             see `ingest.database.embedded_pages`; absent from most
+    of a node   {version: int, states: [string], partitions: [string], features: [string],
+                 bound: true}
 
 A state such as ``COMPLETED+RECONFIG_FAIL`` or ``IDLE*+DRAIN`` is found under each of its words,
 without Slurm's signs for a node's condition, and under the whole state.
@@ -26,13 +28,14 @@ from datetime import datetime, timezone
 from typing import Any, get_args
 
 from config.settings import UsernameField
+from ingest.database.embedded_pages import is_bound
 from ingest.slurm.hostlists import HostlistError, expand
 
 Document = dict[str, Any]
 
 _OWNER_FIELDS = get_args(UsernameField)
 
-VERSION = 2
+VERSION = 3
 """Of the search fields.  Fields without a version are those of version 1."""
 
 NOT_FINISHED = datetime(9999, 1, 1, tzinfo=timezone.utc)
@@ -58,6 +61,7 @@ def job_search_fields(
         "nodes": _nodes(slurm.get("nodes")),
         "finished_at": finished_at or NOT_FINISHED,
         "submit_time": _moment(slurm.get("submit_time")),
+        **_bound(slurm, "job_id"),
     }
 
 
@@ -68,6 +72,7 @@ def node_search_fields(slurm: Mapping[str, Any]) -> Document:
         "states": _states(slurm.get("state")),
         "partitions": _listed(slurm.get("partitions")),
         "features": _listed(slurm.get("features")),
+        **_bound(slurm, "name"),
     }
 
 
@@ -84,6 +89,11 @@ def names_field(names: Iterable[str | None]) -> list[str]:
 def _owner(slurm: Mapping[str, Any]) -> str:
     names = ((field, slurm.get(field)) for field in _OWNER_FIELDS)
     return next((owner_field(field, name) for field, name in names if name is not None), "")
+
+
+def _bound(slurm: Mapping[str, Any], key: str) -> Document:
+    document_id = f"{slurm.get('cluster_name')}/{slurm.get(key)}"
+    return {"bound": True} if is_bound(document_id) else {}
 
 
 def _states(state: str | None) -> list[str]:

@@ -33,6 +33,7 @@ update and delete of a job or a node gives ``_id``, or the whole unique key, by 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import pymongo
@@ -41,6 +42,8 @@ from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid
+
+from ingest.database import embedded_pages
 
 Document = dict[str, Any]
 
@@ -154,6 +157,11 @@ class Store:
         self.census: Collection[Document] = self.database["census"]
         self.change_tokens: Collection[Document] = self.database["marks"]
 
+    @cached_property
+    def is_embedded(self) -> bool:
+        """Whether this is the embedded database. Raises pymongo's errors."""
+        return "secantus" in str(self.database.client.server_info()).lower()
+
     def server_time(self) -> datetime:
         """Return the time on the database's host, in UTC. Raises pymongo's errors."""
         # MongoDB knows "hello" from 4.4.2 on only.
@@ -178,8 +186,9 @@ class Store:
 
     def _create_indexes(self) -> None:
         for name, indexes in INDEXES.items():
-            if indexes:
-                self.database[name].create_indexes(indexes)
+            more = embedded_pages.INDEXES.get(name, ()) if self.is_embedded else ()
+            if indexes or more:
+                self.database[name].create_indexes([*indexes, *more])
 
 
 def connect(uri: str, database: str) -> Store:
