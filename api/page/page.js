@@ -1,75 +1,113 @@
-// The page: who is signed in, which view is open, and the turn that keeps it fresh.
+// The page: who is signed in, which view is open, and what stands around it.
 
 import { hashOf, readHash } from "./frame/address.js";
 import { Away, Client, Problem } from "./frame/client.js";
-import { element, refill } from "./parts/elements.js";
-import { jobView } from "./views/job.js";
-import { jobsView } from "./views/jobs.js";
-import { nodeView } from "./views/node.js";
-import { nodesView } from "./views/nodes.js";
-import { overview } from "./views/overview.js";
+import { listenForKeys } from "./frame/keyboard.js";
 import { forget, keep, token } from "./frame/session.js";
 import { signInForm } from "./frame/sign_in.js";
-import { tick } from "./words/text.js";
+import { turns } from "./frame/turns.js";
+import { element, refill } from "./parts/elements.js";
+import { clusterView } from "./views/cluster.js";
+import { clustersView } from "./views/clusters.js";
+import { findView } from "./views/find.js";
+import { jobView } from "./views/job.js";
+import { jobsView } from "./views/jobs.js";
+import { mineView } from "./views/mine.js";
+import { nodeView } from "./views/node.js";
+import { nodesView } from "./views/nodes.js";
+import { tick, zone } from "./words/times.js";
+import { LANGUAGE, t } from "./words/words.js";
 
-const SECONDS_BETWEEN_TURNS = 15;
-const MOST_SECONDS_BETWEEN_TURNS = 120;
 const SECONDS_BETWEEN_TICKS = 5;
-const SECONDS_SHOWN = 60; // lengths of time are shown again, even if nothing has changed
 
-// A view is made of the arguments in the address:
+// A view is made of the arguments in the address, goTo(view, args), and the session:
 //   title      of the document
 //   tab        which link of the navigation is the current one
 //   content    an element, complete but for what the API says
-//   questions  {name: [path, arguments]} for the API, asked at every turn; [..., ONCE] only at first
+//   questions  {name: [path, arguments]} for the API, asked at every turn; or ask(ask), which asks itself
 //   show       puts the answers, {name: {body, headers}}, into the content; returns what to say aloud
 const VIEWS = {
-  overview,
+  home: (...parts) => (parts[2].account.role === "user" ? mineView : clustersView)(...parts),
+  mine: mineView,
+  clusters: clustersView,
+  cluster: clusterView,
   jobs: jobsView,
   job: jobView,
   nodes: nodesView,
   node: nodeView,
+  find: findView,
 };
 
 const main = document.getElementById("main");
 const trouble = document.getElementById("trouble");
 const freshness = document.getElementById("freshness");
+const search = document.getElementById("find-text");
 
-let client = null;
+let session = null;
 let visit = null;
 
 // --- signing in and out ---------------------------------------------------------------------------
 
 function signedOut(refusal = null) {
   leave();
-  client = null;
+  session = null;
   showSignedIn(false);
-  document.title = "Sign in · Clockwork";
+  document.title = `${t("Sign in")} · Clockwork`;
   document.getElementById("find").reset();
   trouble.replaceChildren();
+  main.removeAttribute("aria-busy");
   main.replaceChildren(signInForm(refusal, signIn));
   document.getElementById("token").focus();
 }
 
 async function signIn(value, stay) {
-  const candidate = new Client(value);
+  const client = new Client(value);
   try {
-    await candidate.ask("clusters/list", {}, new AbortController().signal);
+    const account = await accountOf(client);
+    keep(value, stay);
+    main.replaceChildren();
+    main.focus();
+    enter(client, account);
+    return null;
   } catch (error) {
     return error.status === 401
-      ? "This token is refused. Check that you copied all of it; it may also have been revoked."
+      ? t("This token is refused. Check that you copied all of it. It may also have been revoked.")
       : error.message;
   }
-  keep(value, stay);
-  main.focus();
-  enter(candidate);
-  return null;
 }
 
-function enter(newClient) {
-  client = newClient;
+async function accountOf(client) {
+  return (await client.ask("whoami", {}, new AbortController().signal)).body;
+}
+
+function enter(client, account) {
+  const names = [account.mila_cluster_username, account.cc_account_username];
+  session = {
+    ...{ client, account, lookAgain: () => visit?.turns.look() },
+    owns: (slurm) => account.role !== "service" && ["mila_cluster_username", "cc_account_username"].some((key, index) => slurm[key] && slurm[key] === names[index]),
+  };
   showSignedIn(true);
+  const who = document.getElementById("who");
+  who.textContent = account.mila_email_username;
+  who.title = t("Role: {role}. Token: {token}.", { role: account.role, token: account.token.name });
   navigate();
+}
+
+/** Enter with the token that is kept; until the API has answered who that is, go on trying. */
+async function enterAgain(value) {
+  load();
+  const client = new Client(value);
+  try {
+    enter(client, await accountOf(client));
+  } catch (error) {
+    if (error.status === 401) refused();
+    else complain(error, () => enterAgain(value));
+  }
+}
+
+function refused() {
+  forget();
+  signedOut(t("Your token is no longer accepted. It may have been revoked. Sign in again."));
 }
 
 function showSignedIn(yes) {
@@ -79,34 +117,32 @@ function showSignedIn(yes) {
 // --- going to a view ------------------------------------------------------------------------------
 
 function navigate() {
-  if (client === null) return;
+  if (session === null) return;
   const { view: name, args } = readHash(location.hash);
   const former = visit?.name;
   leave();
-  const view = (Object.hasOwn(VIEWS, name) ? VIEWS[name] : lostView)(args, goTo);
-  visit = {
-    ...{ name, view, moved: former !== undefined && former !== name, leaving: new AbortController() },
-    ...{ answers: null, shown: 0, failures: 0, asking: false },
-  };
+  const view = (Object.hasOwn(VIEWS, name) ? VIEWS[name] : lostView)(args, goTo, session);
   document.title = `${view.title} · Clockwork`;
   for (const link of document.querySelectorAll("#views a")) {
     if (link.dataset.view === view.tab) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  client.forgetAllBut(Object.values(view.questions));
-  main.setAttribute("aria-busy", "true");
-  turn(visit);
+  session.client.forgetAllBut(Object.values(view.questions ?? {}));
+  load();
+  const moved = former !== undefined && former !== name;
+  visit = { name, view, moved };
+  visit.turns = turns(view, { ask: (...asked) => session.client.ask(...asked), shown, failed, quiet: selecting });
 }
 
-function goTo(view, args) {
+function goTo(view, args, instead = false) {
   const hash = hashOf(view, args);
   if (location.hash === hash) navigate();
+  else if (instead) location.replace(hash);
   else location.hash = hash;
 }
 
 function leave() {
-  visit?.leaving.abort();
-  clearTimeout(visit?.timer);
+  visit?.turns.leave();
   visit = null;
 }
 
@@ -114,132 +150,111 @@ function lostView() {
   const content = element(
     "div",
     { class: "card" },
-    element("h1", {}, "There is no such view"),
-    element("p", {}, "The address of this page may be cut short. ", element("a", { href: "#/" }, "To the overview"))
+    element("h1", {}, t("There is no such view")),
+    element("p", {}, t("The address of this page may be cut short."), " ", element("a", { href: "#/" }, t("To the first view")))
   );
-  return { title: "Not found", tab: null, content, questions: {}, show: () => "" };
+  return { title: t("Not found"), tab: null, content, questions: {}, show: () => "" };
 }
 
-// --- keeping it fresh -----------------------------------------------------------------------------
+// --- what comes of a turn -------------------------------------------------------------------------
 
-async function turn(current) {
-  if (current.asking) return;
-  clearTimeout(current.timer);
-  current.asking = true;
-  let wait = SECONDS_BETWEEN_TURNS;
-  try {
-    const answers = await answersTo(current);
-    if (current !== visit) return;
-    settle(current, answers);
-    current.failures = 0;
-    trouble.replaceChildren();
-    showFreshness("live", "The API was last asked at ", new Date().toTimeString().slice(0, 8));
-  } catch (error) {
-    if (current !== visit) return;
-    if (error.status === 401) {
-      forget();
-      signedOut("Your token is no longer accepted: it may have been revoked. Sign in again.");
-      return;
-    }
-    current.failures += 1;
-    wait = Math.max(secondsAfter(current.failures), error.retryAfter ?? 0);
-    place(current);
-    complain(error);
-  } finally {
-    current.asking = false;
-  }
-  current.timer = setTimeout(() => turnWhenSeen(current), wait * 1000);
-}
-
-async function answersTo(current) {
-  const questions = Object.entries(current.view.questions);
-  const answers = await Promise.all(
-    questions.map(([name, [path, args, once]]) =>
-      once && current.answers ? current.answers[name] : client.ask(path, args, current.leaving.signal)
-    )
-  );
-  return Object.fromEntries(questions.map(([name], index) => [name, answers[index]]));
-}
-
-/** Show the answers, where they are others than those that are shown or these are a minute old. */
-function settle(current, answers) {
-  const first = current.answers === null;
-  const same = !first && Object.keys(answers).every((name) => answers[name] === current.answers[name]);
-  const fresh = Date.now() - current.shown < SECONDS_SHOWN * 1000;
-  // What someone is selecting to copy is not pulled from under the pointer.
-  if ((same && fresh) || (!first && selecting())) return;
-  const said = current.view.show(answers);
-  current.answers = answers;
-  current.shown = Date.now();
+function shown(said, first, answers) {
+  trouble.replaceChildren();
+  showFreshness(answers.clusters?.body ?? null);
   if (!first) return;
-  place(current);
+  place();
   document.getElementById("said").textContent = said;
 }
 
+function failed(error) {
+  if (error.status === 401) {
+    refused();
+    return true;
+  }
+  place();
+  complain(error, () => visit?.turns.look());
+  return false;
+}
+
+/** Until the API answers, the former view stays; where there is none, a word says that it loads. */
+function load() {
+  main.setAttribute("aria-busy", "true");
+  if (main.childElementCount === 0) main.replaceChildren(element("p", { class: "loading" }, t("Loading …")));
+}
+
 /** Let the view's content take the place of the former one's, once. */
-function place(current) {
+function place() {
   main.removeAttribute("aria-busy");
-  if (main.firstElementChild === current.view.content) return;
-  refill(main, current.view.content);
-  if (!current.moved) return;
+  if (main.firstElementChild === visit.view.content) return;
+  refill(main, visit.view.content);
+  if (!visit.moved) return;
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
 }
 
-function secondsAfter(failures) {
-  return Math.min(SECONDS_BETWEEN_TURNS * 2 ** (failures - 1), MOST_SECONDS_BETWEEN_TURNS);
-}
-
+/** What someone is selecting to copy is not pulled from under the pointer. */
 function selecting() {
   const selection = getSelection();
   return !selection.isCollapsed && main.contains(selection.anchorNode);
 }
 
-/** A page that nobody sees asks nothing; it asks at once when it is seen again. */
-function turnWhenSeen(current) {
-  if (!document.hidden) turn(current);
-}
-
-function complain(error) {
+function complain(error, tryAgain) {
   if (!(error instanceof Problem || error instanceof Away)) console.error(error);
-  const rest = error instanceof Away ? " The page goes on trying; what it shows is from before." : "";
-  const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, "Try now");
-  again.addEventListener("click", () => visit && turn(visit));
+  const rest = error instanceof Away ? ` ${t("The page goes on trying. What it shows is from before.")}` : "";
+  const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, t("Try now"));
+  again.addEventListener("click", tryAgain);
   refill(trouble, element("p", {}, error.message + rest), again);
-  showFreshness("stale", "", "Not fresh");
+  mark("stale", t("not refreshed"));
 }
 
-/** A mark of how fresh the page is, with `words`; what they mean is for those who hear the page. */
-function showFreshness(state, meaning, words) {
+/** Say in the header whether what Clockwork knows of the clusters is up to date. */
+function showFreshness(clusters) {
+  if (clusters === null) return;
+  const old = clusters.filter((cluster) => cluster.up === false).map((cluster) => cluster.name);
+  if (old.length === 0) mark("live", t("up to date"));
+  else mark("stale", t("out of date: {clusters}", { clusters: old.join(", ") }));
+}
+
+function mark(state, words) {
   freshness.className = `freshness ${state}`;
-  freshness.title = meaning + words;
-  freshness.replaceChildren(element("span", { class: "unseen-but-read" }, meaning), words);
+  freshness.textContent = words;
 }
 
 // --- the start ------------------------------------------------------------------------------------
 
+function translatePage() {
+  document.documentElement.lang = LANGUAGE;
+  for (const node of document.querySelectorAll("[data-words]")) node.textContent = t(node.textContent);
+  for (const name of ["aria-label", "placeholder"]) {
+    for (const node of document.querySelectorAll(`[${name}]`)) node.setAttribute(name, t(node.getAttribute(name)));
+  }
+  document.getElementById("zone").textContent = t("Times are by your clock: {zone}.", { zone: zone() });
+}
+
 addEventListener("hashchange", navigate);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && visit !== null) turn(visit);
+  if (!document.hidden) visit?.turns.look();
 });
 document.getElementById("sign-out").addEventListener("click", () => {
   forget();
   signedOut();
 });
 addEventListener("storage", () => {
-  if (client !== null && token() === null) signedOut(); // in another tab
+  if (session !== null && token() === null) signedOut(); // in another tab
 });
 document.getElementById("find").addEventListener("submit", (event) => {
   event.preventDefault();
-  const [, cluster = "", id] = /^(?:(.*)\/)?(.*)$/su.exec(document.getElementById("find-job").value.trim());
-  if (id !== "") goTo("job", { cluster_name: cluster, job_id: id });
+  const text = search.value.trim();
+  if (text !== "") goTo("find", { q: text });
 });
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // "#main" is not a view
   main.focus();
 });
+listenForKeys(search);
 setInterval(() => tick(main), SECONDS_BETWEEN_TICKS * 1000);
 
+translatePage();
 const kept = token();
 if (kept === null) signedOut();
-else enter(new Client(kept));
+else enterAgain(kept);

@@ -91,15 +91,20 @@ class Site:
 
 
 @contextmanager
-def running_site(mongo_uri: str) -> Iterator[Site]:
-    """The site, on a free port of loopback; its database is dropped afterwards."""
+def running_site(mongo_uri: str, *others: str) -> Iterator[Site]:
+    """The site, on a free port of loopback; its database is dropped afterwards.
+
+    *others* are names of clusters that are configured beside those of the example.
+    """
     store = connect(mongo_uri, f"clockwork_page_{uuid.uuid4().hex[:12]}")
     store.ensure_indexes()
     _, token = add_user(store, EMAIL, "milauser12", "ccuser01")
     clusters = load_settings(SETTINGS, {}).clusters
     fill(store, clusters)
     settings = ApiSettings(port=free_port())
-    server = Server(build_app(store, clusters=clusters.values()), settings)
+    configured = [*clusters.values()]
+    configured += [clusters["mila"].model_copy(update={"name": name}) for name in others]
+    server = Server(build_app(store, clusters=configured), settings)
     thread = threading.Thread(target=server.run)
     thread.start()
     site = Site(f"http://{LOOPBACK}:{settings.port}/", token, store)

@@ -41,9 +41,9 @@ def call(browser: Browser, module: str, expression: str, *arguments: Any) -> Any
 @pytest.mark.parametrize(
     ("hash_text", "view", "arguments"),
     [
-        ("", "overview", {}),
-        ("#", "overview", {}),
-        ("#/", "overview", {}),
+        ("", "home", {}),
+        ("#", "home", {}),
+        ("#/", "home", {}),
         ("#/jobs", "jobs", {}),
         ("#/jobs?user=a%20b&name=x%26y%3Dz", "jobs", {"user": "a b", "name": "x&y=z"}),
         ("#/jobs?user=a&user=b&empty=", "jobs", {"user": "b", "empty": ""}),
@@ -72,11 +72,11 @@ def test_several_values(browser: Browser) -> None:
         *(("m.length(86400 * 400)", "1 y 35 d"), ("m.length(86400 + 30)", "1 d")),
         *(("m.length(-5)", "0 s"), ("m.grouped(1234567)", "1,234,567")),
         *(("m.counted(1, 'job')", "1 job"), ("m.counted(0, 'job')", "0 jobs")),
-        *(("m.memory(191000)", "187 GiB"), ("m.memory(512)", "512 MiB")),
-        *(("m.memory(1536)", "1.5 GiB"), ("m.memory(NaN)", None)),
-        ("m.clusterTime('2021-11-13T00:56:47-05:00')", "2021-11-13 00:56"),
-        ("m.clusterTime('Unknown')", None),
-        ("m.clusterTime('2021-11-13Tomorrow')", None),
+        *(("m.memory(191000)", "187\u00a0GiB"), ("m.memory(512)", "512\u00a0MiB")),
+        *(("m.memory(1536)", "1.5\u00a0GiB"), ("m.memory(NaN)", None)),
+        ("m.moment('Unknown')", None),
+        ("m.moment('2021-11-13Tomorrow')", None),
+        ("m.clock(new Date(2021, 10, 3, 4, 5).getTime())", "2021-11-03 04:05"),
         ("m.moment('1636783007')", None),
         ("m.distance(Date.UTC(2021), Date.UTC(2021, 0, 1, 2))", "2 h ago"),
         ("m.distance(Date.UTC(2021, 0, 1, 2), Date.UTC(2021))", "in 2 h"),
@@ -89,7 +89,9 @@ def test_several_values(browser: Browser) -> None:
     ],
 )
 def test_words(browser: Browser, expression: str, said: str | None) -> None:
-    assert call(browser, "words/text", expression) == said
+    plain = "plain" in expression
+    module = "words/text" if plain else "words/words" if "ed(" in expression else "words/times"
+    assert call(browser, module, expression) == said
 
 
 def segments(browser: Browser, counts: list[int], most: int = 0) -> list[dict[str, float]]:
@@ -123,7 +125,7 @@ def test_tres_as_the_ingest_reads_it(browser: Browser) -> None:
         known = read_tres(text) or Tres()
         assert found["cpus"] == (known.cpus or 0), text
     assert call(browser, "slurm/tres", "m.readTres('cpu=1,mem=1.5G').memory") == 1536
-    assert call(browser, "slurm/tres", "m.readTres(null)") == {"cpus": 0, "memory": 0}
+    assert call(browser, "slurm/tres", "m.readTres(null)") == {"cpus": 0, "memory": 0, "nodes": 0}
 
 
 def test_gpus_as_the_ingest_counts_them(browser: Browser) -> None:
@@ -193,6 +195,165 @@ def test_run_times(browser: Browser) -> None:
     assert run_time("PENDING") is None
     assert run_time("RUNNING", "Unknown") is None
     assert run_time("RUNNING", end) is None
+
+
+def test_suspended_time_is_not_run_time(browser: Browser) -> None:
+    now = 1_000_000_000_000
+
+    def run_time(state: str, end: int) -> float | None:
+        iso = {name: f"2001-09-09T01:{minute:02d}:40Z" for name, minute in (("s", 0), ("r", 30))}
+        slurm: dict[str, object] = {
+            "job_state": state,
+            "start_time": iso["s"],
+            "suspend_time": iso["r"],
+        }
+        slurm |= {"secs_pre_suspend": 600, "end_time": f"2001-09-09T01:{end:02d}:40Z"}
+        job = {"slurm": slurm, "cw": {}}
+        seconds: float | None = call(browser, "slurm/job_facts", "m.runTime(a[0], a[1])", job, now)
+        return seconds
+
+    assert run_time("SUSPENDED", 59) == 600
+    assert run_time("RUNNING", 59) == 600 + 16 * 60
+    assert run_time("COMPLETED", 40) == 600 + 10 * 60
+
+
+@pytest.mark.parametrize(
+    ("slurm", "cpus", "memory", "gpus", "types"),
+    [
+        ({"tres": "cpu=4,mem=16G,node=1,gres/gpu=2,gres/gpu:a100=2"}, 4, 16384, 2, ["a100"]),
+        ({"req_tres": "cpu=4,mem=16G", "alloc_tres": "cpu=2,mem=512M"}, 2, 512, 0, []),
+        (
+            {
+                "num_cpus": "8",
+                "num_nodes": "2-2",
+                "min_memory_node": "4G",
+                "tres_per_node": "gpu:4",
+            },
+            *(8, 8192, 8, []),
+        ),
+        (
+            {"num_cpus": "2", "min_memory_cpu": "1500M", "job_gres": "gpu:v100:1"},
+            2,
+            3000,
+            1,
+            ["v100"],
+        ),
+        ({}, None, None, 0, []),
+    ],
+)
+def test_resources(
+    browser: Browser, slurm: dict[str, str], cpus: int, memory: int, gpus: int, types: list[str]
+) -> None:
+    found = call(browser, "slurm/job_facts", "m.resources(a[0])", slurm)
+    assert (found["cpus"], found["memory"], found["gpus"], found["types"]) == (
+        *(cpus, memory, gpus, types),
+    )
+
+
+@pytest.mark.parametrize(
+    ("slurm", "written"),
+    [
+        ({"job_id": "7"}, "7"),
+        ({"job_id": "7", "array_job_id": "4", "array_task_id": "3"}, "4_3"),
+        ({"job_id": "5", "array_job_id": "5", "array_task_id": "8-498%1"}, "5_[8-498%1]"),
+        ({"job_id": "27", "het_job_id": "26", "het_job_offset": "1"}, "26+1"),
+    ],
+)
+def test_ids_as_squeue_writes_them(browser: Browser, slurm: dict[str, str], written: str) -> None:
+    assert call(browser, "slurm/ids", "m.squeueId(a[0])", slurm) == written
+    assert call(browser, "slurm/ids", "m.typedId(a[0])", f" mila/{written} ")["cluster"] == "mila"
+    for other in ("", "train", "cn-a001", "4_", "4_x", "\u0664", "1e5"):
+        assert call(browser, "slurm/ids", "m.typedId(a[0])", other) is None, other
+
+
+def test_rows_that_are_folded(browser: Browser) -> None:
+    array = [
+        {"cluster_name": name, "job_id": str(i), "array_job_id": "4"}
+        for name in "ab"
+        for i in (4, 5)
+    ]
+    het = [{"cluster_name": "a", "job_id": str(i), "het_job_id": "26"} for i in (26, 27)]
+    alone = [{"cluster_name": name, "job_id": "4"} for name in "ab"]
+    jobs = [{"slurm": slurm} for slurm in array + alone + het]
+    groups = call(browser, "slurm/ids", "m.grouped(a).map((group) => group.jobs.length)", *jobs)
+    assert groups == [2, 2, 1, 1, 2]
+
+
+def test_dependencies_lead_to_their_jobs(browser: Browser) -> None:
+    text = "afterok:1(unfulfilled),afterany:7_3:26+1?singleton"
+    parts = call(browser, "slurm/ids", "m.dependencyParts(a[0])", text)
+    assert [part["text"] for part in parts if part["isId"]] == ["1", "7_3", "26+1"]
+    assert "".join(part["text"] for part in parts) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cn-a[001-003,7],login1", ["cn-a001", "cn-a002", "cn-a003", "cn-a7", "login1"]),
+        ("r[1-2]n[3-4]", ["r1n3", "r1n4", "r2n3", "r2n4"]),
+        ("a", ["a"]),
+        *(("a[1", None), ("a[1-100000]", None), ("a[x]", None), ("", [])),
+    ],
+)
+def test_lists_of_hosts(browser: Browser, text: str, names: list[str] | None) -> None:
+    assert call(browser, "slurm/hostlist", "m.expanded(a[0])", text) == names
+
+
+def test_reasons(browser: Browser) -> None:
+    told = [
+        "Priority",
+        "JobHeldUser",
+        "ReqNodeNotAvail,_UnavailableNodes:a",
+        "launch failed requeued held",
+    ]
+    told += ["QOSMaxCpuPerUserLimit", "AssocGrpGRES", "AssocGrpCPUMinutesLimit", "MaxMemPerAccount"]
+    sentences = call(browser, "slurm/reasons", "a.map(m.reasonInWords)", *told)
+    assert all(sentence.endswith(".") for sentence in sentences)
+    assert len(set(sentences)) == len(told)
+    unknown = ["", None, "constructor", "NewOne", "(null)", "\u202e"]
+    assert call(browser, "slurm/reasons", "a.map(m.reasonInWords)", *unknown) == [None] * len(
+        unknown
+    )
+
+
+def test_what_is_free_on_a_node(browser: Browser) -> None:
+    tres = {"cfg_tres": "cpu=8,mem=16G,gres/gpu=4,gres/gpu:a=4", "alloc_tres": "cpu=2,gres/gpu=1"}
+
+    def free(state: str, **cw: str) -> list[int]:
+        node = {"slurm": {**tres, "state": state}, "cw": cw}
+        facts = (
+            "((f) => [f.cpus.free, f.memory.free, f.gpus.free, f.types.a.free])(m.nodeFacts(a[0]))"
+        )
+        found: list[int] = call(browser, "slurm/node_facts", facts, node)
+        return found
+
+    assert free("MIXED") == free("IDLE+PLANNED") == [6, 16384, 3, 3]
+    for state in ("DOWN*", "MIXED+DRAIN", "IDLE+MAINT", "IDLE+CLOUD+POWERED_DOWN", "RESERVED"):
+        assert free(state) == [0, 0, 0, 0]
+    assert free("MIXED", vanished="2021-11-13T09:00:00Z") == [0, 0, 0, 0]
+
+
+def test_a_file_for_spreadsheets(browser: Browser) -> None:
+    row = ["=1+1", "+x", "@y", "-z", 'say "hi"', "a,b\n", None, -5, "é"]
+    text = call(browser, "parts/csv", "m.csv(a[0], [a[1]])", ["n"], row)
+    assert text == 'n\r\n\'=1+1,\'+x,\'@y,\'-z,"say ""hi""","a,b\n",,-5,é\r\n'
+
+
+def test_what_an_owner_types_is_json_or_text(browser: Browser) -> None:
+    for value, written in (("9007199254740993", "9007199254740993"), ("0.5", "0.5"), ("a", '"a"')):
+        assert (
+            call(browser, "views/owners_part", "m.pairs(...a)", "k", value) == f'{{"k":{written}}}'
+        )
+
+
+def test_the_language_of_the_page(browser: Browser) -> None:
+    for languages, spoken in (
+        (["fr-CA", "en"], "fr"),
+        (["de", "FR"], "fr"),
+        (["de"], "en"),
+        ([], "en"),
+    ):
+        assert call(browser, "words/words", "m.preferred(a)", *languages) == spoken
 
 
 def test_links_and_questions(browser: Browser) -> None:

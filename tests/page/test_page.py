@@ -1,5 +1,6 @@
 """The page in a real browser, over the real API and a database that scrapes have filled."""
 
+import re
 from functools import partial
 
 import pytest
@@ -7,13 +8,15 @@ from selenium.webdriver import Keys
 
 from tests.page.browser import Browser
 from tests.page.site import (
+    BREAKS_OUT,
+    EMAIL,
     STARTED_JOB,
     SWEEP,
     TOKENS_OWNER_JOB,
     UNCOUNTED_NODE,
     Site,
 )
-from tests.page.visits import differs, ids, show, shows, sign_in
+from tests.page.visits import differs, ids, job_ids, show, shows, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +54,7 @@ def test_staying_signed_in(browser: Browser, site: Site) -> None:
     sign_in(browser, site.token)
     browser.one(".cluster")
     assert browser.run("return [sessionStorage.length, localStorage.length]") == [0, 1]
+    assert browser.texts("#who") == [EMAIL]
     browser.open(site.url)
     browser.one(".cluster")
 
@@ -69,7 +73,7 @@ def read_counts(texts: list[str]) -> dict[str, int]:
 
 
 def test_the_figures_are_the_apis(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "", ".cluster")
+    show(signed_in, site, "clusters", ".cluster")
     clusters = site.ask("clusters/list")
 
     assert [each["name"] for each in clusters] == ["beluga", "mila"]
@@ -91,32 +95,29 @@ def test_the_figures_are_the_apis(signed_in: Browser, site: Site) -> None:
             f"{gpus} of {tres['gpus']}",
         ]
         assert (gpus == "unknown") == (name == "beluga")
-        assert signed_in.texts(f'[aria-label="Cluster {name}"] > header .state') == ["fresh"]
+        assert signed_in.texts(f'[aria-label="Cluster {name}"] > header .state') == ["up to date"]
 
 
 def test_gpus_of_unknown_use(signed_in: Browser, site: Site) -> None:
     show(signed_in, site, f"nodes?name={UNCOUNTED_NODE}", "tbody tr")
-    assert [text for text in signed_in.texts("tbody td.measure") if "unknown" in text] == [
-        "4, use unknown"
-    ]
+    assert any("unknown of 4" in text for text in signed_in.texts("tbody td.measure"))
 
 
 def test_the_time_whose_jobs_are_all_known(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "", '[aria-label="Cluster mila"] .known')
+    show(signed_in, site, "clusters", '[aria-label="Cluster mila"] .known')
 
-    assert signed_in.texts('[aria-label="Cluster mila"] .known p') == [
-        "Complete since 1970-01-01 00:15:00 UTC: every job that ended since then is known.",
-        "Jobs may be missing that ended from 1970-01-01 00:13:20 UTC to 1970-01-01 00:15:00 UTC.",
-        "Jobs may be missing that ended from 1970-01-01 00:10:00 UTC to 1970-01-01 00:11:40 UTC.",
-        "Jobs may be missing that ended from 1970-01-01 00:06:40 UTC to 1970-01-01 00:08:20 UTC.",
-        "Jobs may be missing in 2 earlier intervals, too.",
-        "sacct did not tell of missing jobs.",
+    assert signed_in.texts('[aria-label="Cluster mila"] .known > *') == [
+        "Every job is known that ended since 1970-01-01 00:15.",
+        "Jobs may be missing that ended from 1970-01-01 00:13 to 1970-01-01 00:15.",
+        "Jobs may be missing that ended from 1970-01-01 00:10 to 1970-01-01 00:11.",
+        "Jobs may be missing that ended from 1970-01-01 00:06 to 1970-01-01 00:08.",
+        "There are earlier gaps: 2.",
     ]
     assert signed_in.texts('[aria-label="Cluster beluga"] .known') == []
 
 
 def test_a_picture_is_drawn_to_scale(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "", ".cluster")
+    show(signed_in, site, "clusters", ".cluster")
     drawn = signed_in.run("""
         const bar = document.querySelector(
             '[aria-label="Cluster mila"] [aria-label="Unfinished jobs by state"] svg');
@@ -136,13 +137,13 @@ def test_a_picture_is_drawn_to_scale(signed_in: Browser, site: Site) -> None:
 
 
 def test_a_picture_leads_to_its_jobs(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "", ".cluster")
+    show(signed_in, site, "clusters", ".cluster")
     signed_in.one('[aria-label="Cluster mila"] .legend a').click()
     running = site.ask("clusters/list")[1]["unfinished_jobs"]["RUNNING"]
 
     signed_in.wait_for(".page-title", f"{running} jobs")
     assert set(signed_in.texts("tbody .state")) == {"RUNNING"}
-    assert signed_in.one("#filter-cluster_name").get_attribute("value") == "mila"
+    assert signed_in.texts(".chip") == ["Cluster: mila", "State: RUNNING"]
 
 
 # --- jobs -----------------------------------------------------------------------------------------
@@ -150,25 +151,34 @@ def test_a_picture_leads_to_its_jobs(signed_in: Browser, site: Site) -> None:
 
 def test_filters_are_the_apis_and_stand_in_the_address(signed_in: Browser, site: Site) -> None:
     show(signed_in, site, "jobs", "tbody tr")
+    if signed_in.run("return !document.querySelector('.fold').open"):
+        signed_in.one(".fold summary").click()
     signed_in.one("#filter-user").send_keys("milauser12", Keys.TAB)
+    signed_in.wait_for(".chip", "milauser12")
     signed_in.one("#filter-partition").send_keys("long,main", Keys.ENTER)
-    wanted = {"user": "milauser12", "partition": "long,main"}
-    signed_in.wait_for(".page-title", f"{site.ask('jobs/list', **wanted, count='true')['count']} ")
+    signed_in.wait_for(".chip", "main")
+    wanted = {"user": "milauser12", "partition": "long,main", "time": "0"}
     signed_in.one("input[value=RUNNING]").click()
+    signed_in.wait_for(".chip", "RUNNING")
     wanted["job_state"] = "RUNNING"
     found = [job["slurm"]["job_id"] for job in site.ask("jobs/list", **wanted, sort="-submit_time")]
 
-    signed_in.wait(lambda: ids(signed_in) == found)
+    signed_in.wait(lambda: job_ids(signed_in) == found)
     assert found
     address = signed_in.driver.current_url
     for part in ("user=milauser12", "partition=long%2Cmain", "job_state=RUNNING"):
         assert part in address
+    values = (
+        "return [...document.querySelectorAll('#suggested-partition option')].map((o) => o.value)"
+    )
+    assert "long" in signed_in.run(values)
 
     signed_in.open(address)  # as somebody does who was sent the link
-    signed_in.wait(lambda: ids(signed_in) == found)
+    signed_in.wait(lambda: job_ids(signed_in) == found)
+    signed_in.one(".chip").click()
+    signed_in.wait(lambda: len(signed_in.texts(".chip")) == 3)
     signed_in.driver.back()
-    signed_in.driver.back()
-    signed_in.driver.forward()
+    signed_in.wait(lambda: len(signed_in.texts(".chip")) == 4)
 
 
 def test_a_filter_that_the_api_refuses(signed_in: Browser, site: Site) -> None:
@@ -176,15 +186,14 @@ def test_a_filter_that_the_api_refuses(signed_in: Browser, site: Site) -> None:
     signed_in.wait_for("#trouble", "array_job_id")
     assert [each for each in signed_in.complaints() if " 400 " not in each] == []
 
-    signed_in.one("#filter-array_job_id").clear()
-    signed_in.one("#filter-array_job_id").send_keys("233884", Keys.ENTER)
+    show(signed_in, site, "jobs?array_job_id=233884", "tbody tr")
     tasks = site.ask("jobs/list", array_job_id="233884", sort="-submit_time")
-    signed_in.wait(lambda: ids(signed_in) == [job["slurm"]["job_id"] for job in tasks])
+    signed_in.wait(lambda: job_ids(signed_in) == [job["slurm"]["job_id"] for job in tasks])
     assert signed_in.texts("#trouble p") == []
 
 
 def test_pages_hold_every_job_once(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "jobs?name=sweep", "tbody tr")
+    show(signed_in, site, "jobs?name=sweep&limit=50", "tbody tr")
     seen: list[str] = ids(signed_in)
     for size in (50, SWEEP - 100):
         signed_in.one("a[rel=next]").click()
@@ -198,9 +207,9 @@ def test_pages_hold_every_job_once(signed_in: Browser, site: Site) -> None:
 
 
 def test_sorting_by_a_column(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "jobs?cluster_name=beluga&limit=500", "tbody tr")
+    show(signed_in, site, "jobs?cluster_name=beluga&time=all&limit=1000", "tbody tr")
     for direction, sort in (("ascending", "name"), ("descending", "-name")):
-        signed_in.one("th .sort").click()
+        signed_in.one("th.name .sort").click()
         signed_in.one(f"th[aria-sort={direction}]")
         found = site.ask("jobs/list", cluster_name="beluga", sort=sort)
         wanted = [job["slurm"]["job_id"] for job in found]
@@ -209,20 +218,31 @@ def test_sorting_by_a_column(signed_in: Browser, site: Site) -> None:
 
 
 def test_a_jobs_page(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "jobs?partition=fun_partition&cluster_name=mila", "tbody a")
+    show(signed_in, site, "jobs?partition=fun_partition&cluster_name=mila&time=all", "tbody a")
     signed_in.one("tbody a").click()
     signed_in.wait_for("h1", "somejobname_942640")
     job = site.ask("jobs/one", job_id=TOKENS_OWNER_JOB, cluster_name="mila")
 
-    keys = signed_in.texts("[aria-label='All that Slurm said of this job'] th")
-    assert keys == list(job["slurm"])
-    values = signed_in.texts("[aria-label='All that Slurm said of this job'] td")
+    said = {key: value for key, value in job["slurm"].items() if value not in (None, "")}
+    keys = signed_in.texts("[aria-label='All that Slurm says'] th")
+    assert keys == list(said)
+    values = signed_in.texts("[aria-label='All that Slurm says'] td")
     for key, value in zip(keys, values, strict=True):
-        said = job["slurm"][key]
-        assert value.startswith("\N{EN DASH}" if said is None else str(said)), key
-    assert signed_in.texts('[aria-label="Written by the job\'s owner"] th') == list(job["user"])
-    written = signed_in.texts('[aria-label="Written by the job\'s owner"] td')
+        assert value.startswith(str(said[key])), key
+    signed_in.one(".all-keys summary").click()
+    signed_in.one(".all-keys input").send_keys("stderr")
+    lines = "[...document.querySelectorAll('.all-keys tr')]"
+    shown = f"return {lines}.filter((each) => each.checkVisibility()).length"
+    assert signed_in.run(shown) == 1
+
+    assert signed_in.texts("[aria-label='Notes of the owner'] th") == list(job["user"])
+    written = signed_in.texts("[aria-label='Notes of the owner'] td")
     assert written[:2] == ["0.25", "9007199254740993"]  # which JavaScript can't count to
+    signed_in.one("#note-key").send_keys("big")
+    signed_in.one("#note-value").send_keys("9007199254740995", Keys.ENTER)
+    signed_in.wait_for("[aria-label='Notes of the owner'] td", "9007199254740995")
+    again = site.ask("jobs/one", job_id=TOKENS_OWNER_JOB, cluster_name="mila")
+    assert again["user"]["big"] == 9007199254740995
 
 
 def test_a_jobs_history(signed_in: Browser, site: Site) -> None:
@@ -233,18 +253,26 @@ def test_a_jobs_history(signed_in: Browser, site: Site) -> None:
     assert signed_in.texts(".steps .state") == ["PENDING", "RUNNING"]
     shown = [
         each.get_attribute("datetime")
-        for each in signed_in.driver.find_elements("css selector", ".steps time")
+        for each in signed_in.driver.find_elements("css selector", ".steps small time")
     ]
     assert shown == [step["seen"] for step in steps]
 
 
-def test_a_job_by_its_id(signed_in: Browser, site: Site) -> None:
-    show(signed_in, site, "", ".cluster")
-    signed_in.one("#find-job").send_keys(f"mila/{STARTED_JOB}", Keys.ENTER)
-    signed_in.wait_for("h1", "sweep lr=0.1")
-    signed_in.one("#find-job").clear()
-    signed_in.one("#find-job").send_keys("7", Keys.ENTER)
-    signed_in.wait_for("main", "No cluster has a job of this id")
+@pytest.mark.parametrize(
+    ("text", "where", "part"),
+    [
+        (f"mila/{STARTED_JOB}", "h1", "sweep lr=0.1"),
+        (STARTED_JOB, "h1", "sweep lr=0.1"),
+        ("7", "main", "No cluster has a job of this id"),
+        ("cn-a001", "h1", "cn-a001"),
+        ("milauser12", "main", "Jobs of this user"),
+        (BREAKS_OUT, "main", "Jobs with this name"),
+    ],
+)
+def test_searching(signed_in: Browser, site: Site, text: str, where: str, part: str) -> None:
+    show(signed_in, site, "clusters", ".cluster")
+    signed_in.one("#find-text").send_keys(text, Keys.ENTER)
+    signed_in.wait_for(where, part)
 
 
 def test_nodes(signed_in: Browser, site: Site) -> None:
@@ -253,10 +281,32 @@ def test_nodes(signed_in: Browser, site: Site) -> None:
     assert ids(signed_in) == [node["slurm"]["name"] for node in nodes]
     assert signed_in.texts("tbody .state") == [node["slurm"]["state"] for node in nodes]
 
-    signed_in.one("input[value=DRAIN]").click()
+    signed_in.one("[data-key='sort gpus']").click()
+    signed_in.one("th[aria-sort=descending]")
+    free = [
+        int(text.split()[0])
+        for text in signed_in.texts("tbody td:nth-child(5)")
+        if text[0].isdigit()
+    ]
+    assert free == sorted(free, reverse=True)
+    show(signed_in, site, "nodes?cluster_name=mila&state=DRAIN", ".chip")
     signed_in.wait(lambda: set(signed_in.texts("tbody .state")) == {"IDLE+DRAIN"})
+    assert signed_in.texts("tbody td:nth-child(5)")[0].startswith("none of")
     signed_in.one("tbody a").click()
-    signed_in.one("[aria-label='All that Slurm said of this node']")
+    signed_in.one("[aria-label='All that Slurm says']")
+
+
+def test_the_grid_of_nodes(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "nodes?cluster_name=mila&as=grid", ".grid a")
+    count = len(site.ask("nodes/list", cluster_name="mila"))
+    labels = signed_in.run(
+        "return [...document.querySelectorAll('.grid a')].map((e) => e.ariaLabel)"
+    )
+    assert len(labels) == count
+    assert "cn-a006, DOWN, out of service" in [re.sub(r"\+\w+", "", label) for label in labels]
+    signed_in.run("document.querySelector('.grid a').focus()")
+    signed_in.press(Keys.ARROW_RIGHT, Keys.ENTER)
+    signed_in.wait_for("h1", labels[1].split(",")[0])
 
 
 def test_an_unknown_view(signed_in: Browser, site: Site) -> None:

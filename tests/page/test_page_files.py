@@ -1,5 +1,6 @@
 """What the server gives a browser: the page's own files with a strict policy, and nothing else."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -113,6 +114,38 @@ def test_every_module_is_used() -> None:
                 (FOLDER / name).parent.joinpath(place).resolve().relative_to(FOLDER).as_posix()
             )
     assert used == SCRIPTS.keys()
+
+
+def test_every_text_is_in_both_languages() -> None:
+    """Every text of the page has a translation, and every translation has the text's values."""
+    written: set[str] = set()
+    for name, text in SCRIPTS.items():
+        if name != "words/french.js":
+            written.update(re.findall(r'\btx?\(\s*"((?:[^"\\]|\\.)*)"', text))
+    page = FILES["index.html"]
+    written.update(re.findall(r"data-words>([^<]+)<|", page))
+    for attribute in ("aria-label", "placeholder"):
+        written.update(re.findall(f'{attribute}="([^"]+)"', page))
+    pairs = re.findall(
+        r'^  ("(?:[^"\\]|\\.)*"): (".*"),$', SCRIPTS["words/french.js"], re.MULTILINE
+    )
+    french = {json.loads(english): json.loads(words) for english, words in pairs}
+
+    assert written - {""} == french.keys()
+    for english, words in french.items():
+        assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", words))
+
+
+def test_every_text_of_the_page_can_be_translated() -> None:
+    """No text that people read stands in a module by itself, without `t`."""
+    for name, text in SCRIPTS.items():
+        if name in {"words/french.js", "views/jobs_table.js"}:
+            continue
+        bare = re.sub(
+            r'\btx?\(\s*"(?:[^"\\]|\\.)*"', "", re.sub(r"^\s*(//|\*|/\*).*$", "", text, flags=re.M)
+        )
+        found = re.findall(r'"([A-Z][a-z]+(?: [a-z]+)+[.:]?)"', bare)
+        assert found == [], name
 
 
 def test_every_class_has_a_style() -> None:

@@ -24,11 +24,20 @@ def show(browser: Browser, site: Site, where: str, selector: str) -> None:
 
 
 def ids(browser: Browser) -> list[str]:
+    """What the rows are about, as the page writes it; rows that are folded away count, too."""
     return browser.texts("tbody .id a")
 
 
+def job_ids(browser: Browser) -> list[str]:
+    """Slurm's ids of the jobs in the table, whichever way the page writes them."""
+    script = """return [...document.querySelectorAll("tbody .id a")].map(
+        (link) => new URLSearchParams(link.hash.split("?")[1]).get("job_id")).filter(Boolean)"""
+    found: list[str] = browser.run(script)
+    return found
+
+
 def shows(browser: Browser, wanted: list[str]) -> bool:
-    return ids(browser) == wanted
+    return job_ids(browser) == wanted
 
 
 def differs(browser: Browser, before: list[str]) -> bool:

@@ -1,9 +1,9 @@
 // Where one is, as the part of the URL behind "#": "#/jobs?partition=long&job_state=RUNNING".
 
-/** {view, args} of a hash; an empty one is the overview. Arguments that come twice count once. */
+/** {view, args} of a hash; an empty one is the first view. Arguments that come twice count once. */
 export function readHash(hash) {
   const [, path = "", query = ""] = /^#?\/?([^?]*)\??(.*)$/su.exec(hash);
-  return { view: path || "overview", args: Object.fromEntries(new URLSearchParams(query)) };
+  return { view: path || "home", args: Object.fromEntries(new URLSearchParams(query)) };
 }
 
 /** The hash of a view with its arguments; empty ones are left out. */
@@ -11,7 +11,7 @@ export function hashOf(view, args = {}) {
   const query = new URLSearchParams(
     Object.entries(args).filter(([, value]) => value !== "" && value !== null && value !== undefined)
   );
-  const path = view === "overview" ? "" : view;
+  const path = view === "home" ? "" : view;
   return `#/${path}${query.size > 0 ? `?${query}` : ""}`;
 }
 

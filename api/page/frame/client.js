@@ -1,7 +1,6 @@
 // The API: asks with the token, knows what has not changed (ETag), and says in words what failed.
 
-/** Of a question whose first answer will do for as long as its view is open. */
-export const ONCE = true;
+import { t } from "../words/words.js";
 
 const BASE = "api/v1/cluster/"; // relative: the service may live under a proxy's path
 const SECONDS_TO_ANSWER = 60;
@@ -35,13 +34,24 @@ export class Client {
   async ask(path, args, signal) {
     const address = addressOf(path, args);
     const known = this.#known.get(address);
-    const response = await this.#fetch(address, known?.etag, signal);
+    const headers = known ? { "If-None-Match": known.etag } : {};
+    const response = await this.#fetch(address, { headers }, signal);
     if (response.status === 304 && known) return known.answer;
     const text = await read(response, signal);
     if (!response.ok) throw problemOf(response, text);
     const answer = { body: parsed(text), headers: response.headers };
-    this.#known.set(address, { etag: response.headers.get("ETag"), answer });
+    const etag = response.headers.get("ETag");
+    if (etag) this.#known.set(address, { etag, answer });
     return answer;
+  }
+
+  /** PUT `fields` as a form; the object that the API answers. Throws Problem and Away. */
+  async put(path, fields) {
+    const signal = new AbortController().signal;
+    const response = await this.#fetch(BASE + path, { method: "PUT", body: new URLSearchParams(fields) }, signal);
+    const text = await read(response, signal);
+    if (!response.ok) throw problemOf(response, text);
+    return parsed(text);
   }
 
   /** Keep no former answers but those to `questions`, [[path, args]]. */
@@ -52,20 +62,19 @@ export class Client {
     }
   }
 
-  async #fetch(address, etag, signal) {
-    const headers = { Authorization: `Bearer ${this.#token}`, Accept: "application/json" };
-    if (etag) headers["If-None-Match"] = etag;
+  async #fetch(address, { headers = {}, ...request }, signal) {
     const limit = AbortSignal.timeout(SECONDS_TO_ANSWER * 1000);
     try {
       return await fetch(address, {
-        headers,
+        ...request,
+        headers: { Authorization: `Bearer ${this.#token}`, Accept: "application/json", ...headers },
         signal: AbortSignal.any([signal, limit]),
         cache: "no-store",
         credentials: "omit", // else a refused token opens the browser's own window for a password
         redirect: "error",
       });
     } catch (error) {
-      throw signal.aborted ? error : new Away("The API does not answer.");
+      throw signal.aborted ? error : new Away(t("Clockwork does not answer."));
     }
   }
 }
@@ -88,7 +97,7 @@ async function read(response, signal) {
   try {
     return await response.text();
   } catch (error) {
-    throw signal.aborted ? error : new Away("The API's answer broke off.");
+    throw signal.aborted ? error : new Away(t("The response broke off."));
   }
 }
 
@@ -96,7 +105,7 @@ function parsed(text) {
   try {
     return JSON.parse(text, exactly);
   } catch {
-    throw new Away("What answered is not the API, or its answer broke off.");
+    throw new Away(t("What answered is not Clockwork, or its response broke off."));
   }
 }
 
@@ -123,7 +132,7 @@ export class Exact {
 }
 
 function problemOf(response, text) {
-  let detail = `The API answered ${response.status}.`;
+  let detail = t("Clockwork answered with status {status}.", { status: response.status });
   try {
     const said = JSON.parse(text).detail;
     if (typeof said === "string") detail = said;

@@ -1,5 +1,7 @@
 // The token: for this tab, or for this browser where the person asked for that. Nothing else is kept.
 
+import { t } from "../words/words.js";
+
 const KEY = "clockwork.token";
 
 /** The token that is kept, null where there is none. */
@@ -21,9 +23,9 @@ export function forget() {
 
 /** What is wrong with a token's shape, in a sentence; null where it may be one. */
 export function malformed(value) {
-  if (value === "") return "Type or paste your token.";
+  if (value === "") return t("Type or paste your token.");
   if (!/^[\x21-\x7e]+$/.test(value)) {
-    return "This is no token: a token has letters, digits and signs, no spaces between them.";
+    return t("This is not a token: a token has no spaces and no letters with accents.");
   }
   return null;
 }

@@ -1,6 +1,7 @@
 // The form that asks for the token.
 
 import { element } from "../parts/elements.js";
+import { t } from "../words/words.js";
 import { malformed } from "./session.js";
 
 /**
@@ -17,7 +18,7 @@ export function signInForm(refusal, signIn) {
   // For a keeper of passwords, which wants a name beside it.
   const name = element("input", { type: "text", autocomplete: "username", value: "Clockwork", hidden: true });
   const stay = element("input", { id: "stay", name: "stay", type: "checkbox" });
-  const button = element("button", { type: "submit", class: "primary" }, "Sign in");
+  const button = element("button", { type: "submit", class: "primary" }, t("Sign in"));
   const error = element("p", { id: "refusal", class: "error", role: "alert" });
 
   function refuse(sentence) {
@@ -45,21 +46,21 @@ export function signInForm(refusal, signIn) {
   const form = element(
     "form",
     { class: "card sign-in", novalidate: true, "aria-labelledby": "sign-in-title" },
-    element("h1", { id: "sign-in-title" }, "Sign in"),
+    element("h1", { id: "sign-in-title" }, t("Sign in")),
     element(
       "p",
       { id: "token-help", class: "muted" },
-      "Clockwork shows the jobs and nodes of your clusters. Your token is the one that its operator gave you."
+      t("Clockwork shows the jobs and the nodes of your clusters. An administrator of Clockwork gives you a token.")
     ),
     name,
-    element("label", { for: "token" }, "Token"),
+    element("label", { for: "token" }, t("Token")),
     field,
     error,
     element(
       "label",
       { class: "choice" },
       stay,
-      element("span", {}, "Stay signed in on this device", element("small", {}, "Else until this tab closes."))
+      element("span", {}, t("Stay signed in on this device"), element("small", {}, t("Otherwise you are signed out when this tab closes.")))
     ),
     button
   );

@@ -1,7 +1,8 @@
 // Pictures: counts to shapes, shapes to SVG. Colours come from page.css, by the tone's class.
 
 import { drawn } from "./elements.js";
-import { grouped, plain } from "../words/text.js";
+import { plain } from "../words/text.js";
+import { grouped } from "../words/words.js";
 
 const GAP = 0.4;
 const THINNEST = 0.8;

@@ -1,95 +1,118 @@
-// The form of a list's filters: fields whose names are the API's arguments.
+// The filters of a list: those that apply as chips on one line, and behind it fields to choose others.
 
-import { oneValue } from "../frame/address.js";
-import { element } from "./elements.js";
-import { shown } from "../words/text.js";
+import { hashOf, oneValue, severalValues } from "../frame/address.js";
+import { plain, shown } from "../words/text.js";
+import { t } from "../words/words.js";
+import { element, refill } from "./elements.js";
 
-/** A field for text; several values stand with commas between them. */
-export function field(title, name, filters) {
-  const id = `filter-${name}`;
-  const input = element("input", {
-    ...{ id, name, type: "text", value: filters[name] ?? "" },
-    ...{ autocomplete: "off", autocapitalize: "off", spellcheck: "false" },
+let unfolded = false;
+
+/**
+ * {node, suggest} of the filters of `view`.
+ *
+ * fields   [{name, title, kind, options}], `name` an argument of the address; `kind` is "text",
+ *          "choice" of one of `options`, [[value, words]], or "several" of the values in `options`
+ * given    the arguments of the address
+ * apply    is called with all arguments when something is chosen or typed
+ * beside   elements that stand at the end of the line
+ * suggest  lets the fields named in {name: values} suggest these values
+ */
+export function filterBar(view, fields, given, apply, beside = []) {
+  const form = element("form", { class: "filters", role: "search", "aria-label": t("Filters") }, fields.map((field) => fieldOf(field, given)));
+  const changed = () => apply({ ...without(given, fields.map((field) => field.name)), ...chosen(form) });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    changed();
   });
-  return element("div", {}, element("label", { for: id }, title), input);
+  form.addEventListener("change", changed);
+  form.addEventListener("input", (event) => {
+    const picked = event.target.type === "text" && event.inputType === "insertReplacementText";
+    if (picked) changed(); // from what the field suggests
+  });
+  const summary = element("summary", { "data-key": "filters" }, t("Filters"));
+  const fold = element("details", { class: "fold", open: unfolded }, summary, form);
+  fold.addEventListener("toggle", () => {
+    unfolded = fold.open;
+  });
+  const chips = fields.flatMap((field) => chipsOf(view, field, given));
+  const all = chips.length > 1 ? element("a", { class: "quiet", href: hashOf(view), "data-key": "clear" }, t("Clear")) : null;
+  const line = element("div", { class: "chips" }, chips, all, element("span", { class: "beside" }, beside));
+  return { node: element("div", { class: "filter-bar" }, line, fold), suggest: (values) => suggest(form, values) };
 }
 
-/** Let the fields named in {name: values} suggest these values. */
-export function suggest(form, values) {
-  for (const [name, each] of Object.entries(values)) {
-    const id = `suggested-${name}`;
-    const list = form.querySelector(`#${id}`) ?? form.appendChild(element("datalist", { id }));
-    list.replaceChildren(...each.map((value) => element("option", { value })));
-    form.elements[name].setAttribute("list", id);
+function without(args, names) {
+  return Object.fromEntries(Object.entries(args).filter(([name]) => !names.includes(name)));
+}
+
+// --- chips ----------------------------------------------------------------------------------------
+
+function chipsOf(view, field, given) {
+  const value = given[field.name] ?? "";
+  if (value === "" || field.kind === "quiet") return [];
+  if (field.kind === "choice") {
+    const words = field.options.find(([each]) => each === value)?.[1] ?? value;
+    return [chip(view, field, words, without(given, [field.name]))];
   }
+  const values = severalValues(value);
+  return values.map((each) => {
+    const rest = values.filter((other) => other !== each).map(oneValue).join(",");
+    return chip(view, field, each, { ...given, [field.name]: rest });
+  });
 }
 
-/** A choice of one of [[value, words]]; a value of the address that is none of them is offered too. */
-export function choice(title, name, filters, options) {
-  const id = `filter-${name}`;
-  const chosen = filters[name] ?? "";
-  const offered = options.some(([value]) => value === chosen) ? options : [...options, [chosen, chosen]];
-  const select = element(
+function chip(view, { title }, words, rest) {
+  const label = t("Remove the filter {title}: {value}", { title, value: plain(words) });
+  return element("a", { class: "chip", href: hashOf(view, rest), "aria-label": label, "data-key": label }, `${title}: `, shown(words));
+}
+
+// --- fields ---------------------------------------------------------------------------------------
+
+function fieldOf(field, given) {
+  const value = given[field.name] ?? "";
+  if (field.kind === "several") return pills(field, severalValues(value));
+  const id = `filter-${field.name}`;
+  const input =
+    field.kind === "choice"
+      ? choice(field, id, value)
+      : element("input", {
+          ...{ id, name: field.name, type: "text", value, list: `suggested-${field.name}` },
+          ...{ autocomplete: "off", autocapitalize: "off", spellcheck: "false" },
+        });
+  return element("div", {}, element("label", { for: id }, field.title), input);
+}
+
+/** A choice of one; a value of the address that is none of them is offered too. */
+function choice({ name, options }, id, value) {
+  const offered = options.some(([each]) => each === value) ? options : [...options, [value, value]];
+  return element(
     "select",
-    { id, name, "data-at-once": true },
-    offered.map(([value, words]) => element("option", { value, selected: value === chosen }, words))
+    { id, name },
+    offered.map(([each, words]) => element("option", { value: each, selected: each === value }, plain(words)))
   );
-  return element("div", {}, element("label", { for: id }, title), select);
 }
 
-/** Boxes to tick, as many as wanted, of one argument. */
-export function pills(title, name, values, chosen) {
-  const boxes = values.map((value) => {
+function pills({ title, name, options }, values) {
+  const boxes = [...new Set([...options, ...values])].map((value) => {
     const box = element("input", {
-      ...{ type: "checkbox", name, value: oneValue(value), checked: chosen.includes(value) },
-      ...{ "data-at-once": true, "data-key": `${name} ${value}` },
+      ...{ type: "checkbox", name, value: oneValue(value), checked: values.includes(value) },
+      "data-key": `${name} ${value}`,
     });
     return element("label", {}, box, shown(value));
   });
   return element("fieldset", { class: "pills whole" }, element("legend", {}, title), boxes);
 }
 
-const WIDE = "(min-width: 701px)";
-let unfolded = null;
-
-/**
- * The form: what is chosen applies at once, what is typed when Enter or the button is pressed.
- *
- * It is folded on a narrow screen until somebody opens it; {node, form}.
- */
-export function filterForm(fields, apply, cleared) {
-  const form = element(
-    "form",
-    { class: "filters", role: "search", "aria-label": "Filters" },
-    fields,
-    element(
-      "div",
-      { class: "actions" },
-      element("button", { type: "submit", class: "primary", "data-key": "apply" }, "Apply"),
-      element("a", { class: "quiet", href: cleared, "data-key": "clear" }, "Clear")
-    )
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    apply();
-  });
-  form.addEventListener("change", (event) => {
-    if (event.target.dataset.atOnce !== undefined) apply();
-  });
-  const node = element(
-    "details",
-    { class: "fold", open: unfolded ?? matchMedia(WIDE).matches },
-    element("summary", { "data-key": "filters" }, "Filters"),
-    form
-  );
-  node.addEventListener("toggle", () => {
-    unfolded = node.open;
-  });
-  return { node, form };
+function suggest(form, values) {
+  for (const [name, each] of Object.entries(values)) {
+    const id = `suggested-${name}`;
+    const list = form.querySelector(`#${id}`) ?? form.appendChild(element("datalist", { id }));
+    const options = [...new Set(each)].sort().map((value) => element("option", { value: oneValue(value) }));
+    refill(list, options);
+  }
 }
 
 /** {argument: value} of what the form holds; the values of boxes with commas between them. */
-export function filtersIn(form) {
+function chosen(form) {
   const held = new FormData(form);
   const values = [...new Set(held.keys())].map((name) => [name, held.getAll(name)]);
   return Object.fromEntries(

@@ -2,14 +2,18 @@
 
 import { hashOf } from "../frame/address.js";
 import { Exact } from "../frame/client.js";
+import { none, plain, shown } from "../words/text.js";
+import { clock, length, moment, relative } from "../words/times.js";
+import { t, tx } from "../words/words.js";
 import { element } from "./elements.js";
-import { length, moment, none, plain, relative, shown } from "../words/text.js";
 
 const SECONDS_KEYS = new Set(["time_limit", "run_time", "time_min", "delay_boot", "secs_pre_suspend"]);
 
-/** A state's word, a dot of its tone before it. */
+/** A state's word, a dot of its tone before it; it breaks before "+" alone. */
 export function stateBadge(state, tone) {
-  return element("span", { class: `state ${tone}` }, shown(state));
+  if (state === null || state === undefined) return element("span", { class: `state ${tone}` }, none());
+  const words = plain(state).split(/(?=\+)/).flatMap((word, index) => (index === 0 ? [word] : [element("wbr"), word]));
+  return element("span", { class: `state ${tone}` }, element("bdi", {}, words));
 }
 
 /** A link to a view with arguments that shows `text`. */
@@ -24,21 +28,30 @@ export function clipped(text) {
     : element("span", { class: "clip", title: plain(text) }, shown(text));
 }
 
-/** The name of a cluster, on narrow screens alone, where its column has no room. */
-export function besideId(clusterName) {
-  return element("small", { class: "narrow" }, " ", shown(clusterName));
-}
-
 /** Since when a job or a node is gone, if it is. */
 export function gone(cw) {
   return cw.vanished
-    ? element("span", { class: "muted" }, " when last seen; gone from the cluster since ", relative(cw.vanished))
+    ? element("span", { class: "muted" }, " ", tx("when last seen. It left the cluster {ago}.", { ago: relative(cw.vanished) }))
     : null;
+}
+
+/** A line for each of these clusters whose data is old: as of when, and since when; null for none. */
+export function staleness(clusters, wanted = () => true) {
+  const old = clusters.filter((cluster) => cluster.up !== true && wanted(cluster.name));
+  const lines = old.map(({ name, up, rounds }) => {
+    const last = moment(rounds.jobs.last_success);
+    const values = { cluster: shown(name), time: last === null ? "" : clock(last), ago: relative(rounds.jobs.last_success) };
+    if (last === null) return element("li", {}, tx("{cluster}: never read yet.", values));
+    return up === null
+      ? element("li", {}, tx("{cluster}: as of {time}. Clockwork no longer reads this cluster.", values))
+      : element("li", {}, tx("{cluster}: as of {time}. It was last reached {ago}.", values));
+  });
+  return lines.length === 0 ? null : element("ul", { class: "stale-clusters", "aria-label": t("Old data") }, lines);
 }
 
 /** A part of a page under a title of its own. */
 export function section(title, ...content) {
-  const id = title.toLowerCase().replaceAll(" ", "-");
+  const id = title.toLowerCase().replaceAll(/[^\p{L}]+/gu, "-");
   return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), ...content);
 }
 
@@ -47,23 +60,38 @@ export function column(...parts) {
   return element("div", { class: "column" }, parts);
 }
 
-/** A <dl> of [[term, description]]. */
+/** A <dl> of [[term, ...description]]; pairs that are null are left out. */
 export function facts(pairs) {
   return element(
     "dl",
     { class: "facts" },
-    pairs.map(([term, ...description]) =>
+    pairs.filter(Boolean).map(([term, ...description]) =>
       element("div", {}, element("dt", {}, term), element("dd", {}, ...description))
     )
   );
 }
 
+/** All keys of `dict` that hold something, folded, with a field that searches them. */
+export function foldedKeys(title, dict) {
+  const lines = keyLines(Object.fromEntries(Object.entries(dict).filter(([, value]) => value !== null && value !== "")));
+  const search = element("input", { type: "search", "aria-label": t("Search the keys"), placeholder: t("Search the keys") });
+  search.addEventListener("input", () => {
+    const wanted = search.value.trim().toLowerCase();
+    for (const line of lines) line.hidden = !line.textContent.toLowerCase().includes(wanted);
+  });
+  const table = element("table", { class: "keys", "aria-label": title }, element("tbody", {}, lines));
+  return element("details", { class: "card all-keys" }, element("summary", { "data-key": title }, title), search, table);
+}
+
 /** A table of all keys of `dict` and their values; `caption` says of what. */
 export function keyTable(dict, caption) {
-  const lines = Object.entries(dict).map(([key, value]) =>
+  return element("table", { class: "keys", "aria-label": caption }, element("tbody", {}, keyLines(dict)));
+}
+
+function keyLines(dict) {
+  return Object.entries(dict).map(([key, value]) =>
     element("tr", {}, element("th", { scope: "row" }, shown(key)), element("td", {}, ...valueOf(key, value)))
   );
-  return element("table", { class: "keys", "aria-label": caption }, element("tbody", {}, lines));
 }
 
 function valueOf(key, value) {
@@ -87,10 +115,10 @@ function structure(value) {
 /** Where one can turn to from a page of a list: its first page, and `next` where there is one. */
 export function pager(view, args, cursor, next) {
   const links = [];
-  if (cursor) links.push(element("a", { href: hashOf(view, args), "data-key": "first" }, "First page"));
+  if (cursor) links.push(element("a", { href: hashOf(view, args), "data-key": "first" }, t("First page")));
   if (next !== null) {
     const following = { ...args, cursor: next.get("cursor") };
-    links.push(element("a", { href: hashOf(view, following), rel: "next", "data-key": "next" }, "Next page"));
+    links.push(element("a", { href: hashOf(view, following), rel: "next", "data-key": "next" }, t("Next page")));
   }
-  return element("nav", { class: "pager", "aria-label": "Pages" }, links);
+  return element("nav", { class: "pager", "aria-label": t("Pages") }, links);
 }

@@ -1,24 +1,31 @@
-// A table that the API sorts: semantics for those who hear it, cards where the screen is narrow.
+// A table whose rows can be folded together: semantics for those who hear it, cards on narrow screens.
 //
 // The roles are written out because page.css lays the rows out as cards on narrow screens, and a
 // browser forgets what a table is when its display is another.
 
 import { element, refill } from "./elements.js";
+import { t } from "../words/words.js";
 
 /**
- * A table: {node, fill(rows)}.
+ * A table: {node, fill(groups)}.
  *
- * columns  [{title, sort, wide, cell}]: `sort` is the API's key to sort by, if it has one; `wide`
- *          columns take what is left of the width; cell(row) gives what stands there
- * sort     the key by which the rows are sorted, with "-" before it where they go down
+ * columns  [{title, sort, mostFirst, class, cell, ofGroup}]: `sort` is the key to sort by, if the
+ *          column has one, descending at first where `mostFirst`; cell(row) gives what stands
+ *          there, ofGroup(rows) what stands there for folded rows
+ * sort     the key by which the rows are sorted, with "-" before it where they are descending
  * onSort   is called with the key to sort by instead
+ * groups   [{key, rows}]: the rows of a group of several are folded into one that opens
  */
-export function table({ caption, columns, sort, onSort, empty }) {
+export function table({ caption, columns, sort = "", onSort, empty }) {
+  const opened = new Set();
   const body = element("tbody", { role: "rowgroup" });
   const heads = columns.map((column) => head(column, sort, onSort));
+  const tops = heads.map((each) => each.querySelector("button")).filter(Boolean);
+  const reachable = tops.find((each) => each.parentElement.ariaSort !== "none") ?? tops[0];
+  for (const button of tops) button.tabIndex = button === reachable ? 0 : -1; // one stop; arrows move
   const node = element(
     "div",
-    { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    { class: "scroll", role: "region", "aria-label": caption },
     element(
       "table",
       { role: "table", "aria-label": caption },
@@ -26,10 +33,37 @@ export function table({ caption, columns, sort, onSort, empty }) {
       body
     )
   );
-  const fill = (rows) => refill(body, rows.length > 0 ? rows.map(line) : nothing());
+  body.addEventListener("click", followRow);
 
-  function line(row) {
-    return element("tr", { role: "row" }, columns.map((column, index) => cell(column, row, index)));
+  function fill(groups) {
+    refill(body, groups.length > 0 ? groups.map(linesOf) : nothing());
+  }
+
+  function linesOf({ key, rows }) {
+    if (rows.length === 1) return line(rows[0]);
+    const open = opened.has(key);
+    const members = rows.map((row) => line(row, "member"));
+    for (const member of members) member.hidden = !open;
+    const button = element(
+      "button",
+      { type: "button", class: "opens", "data-key": `open ${key}`, "aria-expanded": String(open), "aria-label": t("Show each") }
+    );
+    button.addEventListener("click", () => {
+      const opens = !opened.delete(key);
+      if (opens) opened.add(key);
+      button.setAttribute("aria-expanded", String(opens));
+      for (const member of members) member.hidden = !opens;
+    });
+    const cells = columns.map((column, index) => {
+      const content = column.ofGroup?.(rows) ?? null;
+      return cell(column, index === 0 ? [button, content] : content, index);
+    });
+    return [element("tr", { role: "row", class: "group" }, cells), members];
+  }
+
+  function line(row, kind = null) {
+    const cells = columns.map((column, index) => cell(column, column.cell(row), index));
+    return element("tr", { role: "row", class: kind }, cells);
   }
 
   function nothing() {
@@ -40,12 +74,11 @@ export function table({ caption, columns, sort, onSort, empty }) {
   return { node, fill };
 }
 
-function cell(column, row, index) {
-  const content = column.cell(row);
+function cell(column, content, index) {
   const attributes = { "data-label": column.title, class: column.class ?? null };
   return index === 0
     ? element("th", { role: "rowheader", scope: "row", ...attributes }, content)
-    : element("td", { role: "cell", ...attributes }, content);
+    : element("td", { role: "cell", ...attributes }, content ?? "");
 }
 
 function head(column, sort, onSort) {
@@ -59,7 +92,14 @@ function head(column, sort, onSort) {
     column.title,
     element("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (down ? "▼" : "▲") : "")
   );
-  button.addEventListener("click", () => onSort(sorted && !down ? `-${column.sort}` : column.sort));
+  const descends = sorted ? !down : Boolean(column.mostFirst);
+  button.addEventListener("click", () => onSort(descends ? `-${column.sort}` : column.sort));
   const order = sorted ? (down ? "descending" : "ascending") : "none";
   return element("th", { ...attributes, "aria-sort": order }, button);
+}
+
+/** A click anywhere in a row is a click on what the row is about, unless it selects text or meets a link. */
+function followRow(event) {
+  if (event.target.closest("a, button") || !getSelection().isCollapsed) return;
+  event.target.closest("tr")?.querySelector("button.opens, th a")?.click();
 }

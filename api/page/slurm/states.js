@@ -76,6 +76,11 @@ export function nodeTone(state) {
 
 const TONE_ORDER = ["go", "half", "wait", "good", "odd", "bad", "off"];
 
+/** Whether a node of this state takes no jobs now: what it has is not free, whatever its use. */
+export function isOutOfService(state) {
+  return ["bad", "odd", "off"].includes(nodeTone(state)) || /RESERVED|FUTURE|POWERING_UP|#/.test(String(state ?? ""));
+}
+
 /** Counts by state, {state: count}, as [{state, count, tone}] in the order of the tones, large first. */
 export function toneOrdered(counts, toneOf) {
   return Object.entries(counts)

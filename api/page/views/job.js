@@ -1,108 +1,143 @@
-// One job: what matters, where it has been, what its owner wrote, and all that Slurm said.
+// One job: what it does and why, what it asks for, where it has been, what its owner wrote, and all else.
 
 import { oneValue } from "../frame/address.js";
-import { timeline } from "../parts/drawing.js";
+import { meter, timeline } from "../parts/drawing.js";
 import { element } from "../parts/elements.js";
-import { runTime, userOf } from "../slurm/job_facts.js";
-import { column, facts, gone, keyTable, linkTo, section, stateBadge } from "../parts/parts.js";
+import { column, facts, foldedKeys, gone, keyTable, linkTo, section, staleness, stateBadge } from "../parts/parts.js";
+import { expanded } from "../slurm/hostlist.js";
+import { dependencyParts, squeueId } from "../slurm/ids.js";
+import { knownUntil, resources, runTime, userOf } from "../slurm/job_facts.js";
 import { isFinished, isWaiting, jobTone } from "../slurm/states.js";
-import { clusterTime, length, moment, none, plain, relative, shown, utc } from "../words/text.js";
+import { none, plain, shown } from "../words/text.js";
+import { length, memory, moment, relative, when } from "../words/times.js";
+import { grouped, t, tx } from "../words/words.js";
+import { jobInWords } from "./job_in_words.js";
+import { jobsOf } from "./jobs_table.js";
+import { ownersPart } from "./owners_part.js";
 
-export function jobView(args) {
+export function jobView(args, _goTo, session) {
   const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };
   const content = element("article", { class: "job" });
+  const owners = ownersPart(session, asked);
   return {
-    title: `Job ${plain(asked.job_id)}`,
+    title: t("Job {id}", { id: plain(asked.job_id) }),
     tab: "jobs",
     content,
-    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked] },
-    show({ job, history }) {
+    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked], clusters: ["clusters/list", {}] },
+    show({ job, history, clusters }) {
       if (!job.body.slurm) {
         content.replaceChildren(...absent(asked));
-        return "There is no such job.";
+        return t("There is no such job.");
       }
-      content.replaceChildren(...sections(job.body, history.body));
-      return `Job ${plain(asked.job_id)} is ${plain(job.body.slurm.job_state)}`;
+      const { cluster_name: cluster, job_state: state } = job.body.slurm;
+      const until = knownUntil(clusters.body, Date.now())(cluster);
+      const old = staleness(clusters.body, (name) => name === cluster);
+      content.replaceChildren(...sections(job.body, history.body, until, old, owners));
+      return t("Job {id} is {state}", { id: plain(asked.job_id), state: plain(state) });
     },
   };
 }
 
 function absent({ job_id: id, cluster_name: cluster }) {
-  return [
-    element("h1", {}, "Job ", shown(id)),
-    element(
-      "p",
-      { class: "card" },
-      cluster === "" ? "No cluster has a job of this id." : ["There is no job of this id on ", shown(cluster), "."]
-    ),
-  ];
+  const words =
+    cluster === ""
+      ? t("No cluster has a job of this id.")
+      : tx("There is no job of this id on {cluster}.", { cluster: shown(cluster) });
+  return [element("h1", {}, tx("Job {id}", { id: shown(id) })), element("p", { class: "card whole" }, words)];
 }
 
-function sections(job, known) {
+function sections(job, known, until, old, owners) {
   const { slurm, cw, user } = job;
   return [
     element(
       "header",
       {},
-      element("p", { class: "muted" }, "Job ", shown(slurm.job_id), " on ", shown(slurm.cluster_name)),
+      element("p", { class: "muted" }, tx("Job {id} on {cluster}", { id: shown(squeueId(slurm)), cluster: shown(slurm.cluster_name) })),
       element("h1", {}, shown(slurm.name)),
-      element("p", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw))
+      element("p", { class: "why" }, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw), " ", element("span", { id: "why" }, jobInWords(job, until))),
+      old
     ),
-    column(
-      section("In short", inShort(job)),
-      section("History", ...historyOf(known)),
-      section("Written by its owner", ownersPart(user)),
-      accountingOf(known.accounting),
-      formerJobs(known.former_jobs),
-      section("What Clockwork knows", keyTable(cw, "What Clockwork knows of this job"))
+    column(section(t("Resources"), resourcesOf(job, until)), section(t("About the job"), about(slurm)), section(t("History"), ...historyOf(known))),
+    column(owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
+    element(
+      "div",
+      { class: "column whole" },
+      foldedKeys(t("All that Slurm says"), slurm),
+      foldedKeys(t("What Clockwork knows"), cw)
     ),
-    column(section("All that Slurm said", keyTable(slurm, "All that Slurm said of this job"))),
   ];
 }
 
-function inShort(job) {
+function resourcesOf(job, until) {
   const { slurm } = job;
+  const has = resources(slurm);
+  const took = runTime(job, until);
+  const limit = slurm.time_limit ?? null;
+  const said = t("{time} of {limit}", { time: length(took ?? 0), limit: limit === null ? t("no limit") : length(limit) });
+  return facts([
+    [t("Nodes"), has.nodes ? grouped(has.nodes) : none()],
+    [t("CPUs"), has.cpus ? grouped(has.cpus) : none()],
+    [t("Memory"), memory(has.memory || NaN) ?? none()],
+    [t("GPUs"), has.gpus ? [grouped(has.gpus), has.types.length ? [" ", element("small", {}, shown(has.types.join(", ")))] : null] : none()],
+    [t("Run time"), said, limit === null ? null : meter(took ?? 0, limit, said)],
+  ]);
+}
+
+function about(slurm) {
   const cluster = slurm.cluster_name;
-  const filtered = (key, value, written = oneValue(value)) =>
-    value ? linkTo("jobs", { cluster_name: cluster, [key]: written }, value) : none();
-  const time = (text) =>
-    moment(text) === null ? shown(text) : [clusterTime(text), " ", element("small", {}, relative(text))];
   const waiting = isWaiting(slurm.job_state);
   const finished = isFinished(slurm.job_state);
-  const took = runTime(job, Date.now());
+  const moments = (text) => (moment(text) === null ? none() : [when(text), " ", element("small", {}, relative(text))]);
   return facts([
-    ["User", filtered("user", userOf(slurm), userOf(slurm))],
-    ["Account", filtered("account", slurm.account)],
-    ["Partition", filtered("partition", slurm.partition)],
-    ["Nodes", shown(slurm.nodes)],
-    ["Submitted", time(slurm.submit_time)],
-    [waiting ? "Expected to start" : "Started", time(slurm.start_time)],
-    [finished ? "Ended" : "Ends by", time(slurm.end_time)],
-    ["Run time", took === null ? none() : length(took)],
-    ["Time limit", (slurm.time_limit ?? null) === null ? "none" : length(slurm.time_limit)],
-    [waiting ? "Waits for" : "Reason", shown(slurm.reason)],
-    ["Exit code", shown(slurm.exit_code)],
-    ["Command", shown(slurm.command)],
+    [t("User"), jobsOf("user", userOf(slurm), cluster)],
+    [t("Account"), jobsOf("account", slurm.account, cluster)],
+    [t("Partition"), (slurm.partition ?? "").split(",").map((each) => [jobsOf("partition", each, cluster), " "])],
+    slurm.nodes ? [t("Nodes"), nodesOf(slurm.nodes, cluster)] : null,
+    [t("Submitted"), moments(slurm.submit_time)],
+    waiting && moment(slurm.start_time) === null ? null : [waiting ? t("Expected start") : t("Started"), moments(slurm.start_time)],
+    moment(slurm.end_time) === null || waiting ? null : [finished ? t("Ended") : t("Ends at the latest"), moments(slurm.end_time)],
+    slurm.reason && !finished ? [t("Slurm's reason"), shown(slurm.reason)] : null,
+    slurm.dependency ? [t("Dependency"), dependency(slurm.dependency, cluster)] : null,
+    slurm.array_job_id ? [t("Array"), linkTo("jobs", { cluster_name: cluster, array_job_id: slurm.array_job_id }, slurm.array_job_id)] : null,
+    slurm.het_job_id ? [t("Heterogeneous job"), linkTo("find", { q: `${cluster}/${slurm.het_job_id}` }, slurm.het_job_id_set ?? slurm.het_job_id)] : null,
+    slurm.resv_name ? [t("Reservation"), linkTo("cluster", { cluster_name: cluster }, slurm.resv_name)] : null,
+    finished ? [t("Exit code"), shown(slurm.exit_code)] : null,
+    slurm.command ? [t("Command"), shown(slurm.command)] : null,
+    slurm.work_dir ? [t("Working directory"), shown(slurm.work_dir)] : null,
+    slurm.stdout ? [t("Output"), shown(slurm.stdout)] : null,
   ]);
+}
+
+function dependency(text, cluster) {
+  return dependencyParts(text).map((part) =>
+    part.isId ? linkTo("find", { q: `${cluster}/${part.text}` }, part.text) : shown(part.text)
+  );
+}
+
+/** A link to each node of a list of hosts; a list of very many stays text. */
+function nodesOf(text, cluster) {
+  const names = expanded(text);
+  if (names === null) return shown(text);
+  return names.map((name) => [linkTo("node", { cluster_name: cluster, node_name: name }, name), " "]);
 }
 
 // --- history --------------------------------------------------------------------------------------
 
 function historyOf(known) {
   const steps = known.history;
-  if (steps.length === 0) return [element("p", { class: "muted" }, "No state of it was seen yet.")];
+  if (steps.length === 0) return [element("p", { class: "muted" }, t("Clockwork has not seen a state of it yet."))];
   const until = moment(known.finished_at) ?? moment(known.vanished) ?? Date.now();
   const line = spans(steps, until);
   const told = line.map(({ state, from, to }) => `${plain(state)} ${length((to - from) / 1000)}`).join(", ");
   return [
     timeline(line, told),
     element("ol", { class: "steps" }, steps.map(step)),
-    element("p", { class: "muted" }, "Each time is that of the scrape which first showed the state."),
+    element("p", { class: "muted" }, t("A time is when Clockwork first saw the state.")),
   ];
 }
 
 function step({ state, seen }) {
-  return element("li", {}, stateBadge(state, jobTone(state)), " ", element("small", {}, relative(seen), " · ", utc(seen)));
+  return element("li", {}, stateBadge(state, jobTone(state)), " ", when(seen), " ", element("small", {}, relative(seen)));
 }
 
 /** The states of a history, [{state, seen}], as lengths of time: each until the next, the last until `end`. */
@@ -110,26 +145,18 @@ export function spans(steps, end) {
   return steps.map(({ state, seen }, index) => {
     const from = moment(seen) ?? end;
     const to = moment(steps[index + 1]?.seen) ?? Math.max(end, from);
-    return { state: state ?? "unknown", tone: jobTone(state), from, to };
+    return { state: state ?? t("unknown"), tone: jobTone(state), from, to };
   });
 }
 
 function accountingOf(accounting) {
-  return accounting === null ? null : section("What sacct says of its end", keyTable(accounting, "What sacct says"));
+  return accounting === null ? null : section(t("What sacct says of its end"), keyTable(accounting, t("What sacct says of its end")));
 }
 
 function formerJobs(jobs) {
   if (jobs.length === 0) return null;
   const lines = jobs.map(({ slurm }) =>
-    element("li", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), " ", shown(slurm.name), " ", element("small", {}, "submitted ", relative(slurm.submit_time)))
+    element("li", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), " ", shown(slurm.name), " ", element("small", {}, tx("submitted {when}", { when: relative(slurm.submit_time) })))
   );
-  return section("Former jobs of this id", element("ol", { class: "steps" }, lines));
-}
-
-// --- the owner's part -----------------------------------------------------------------------------
-
-function ownersPart(user) {
-  return Object.keys(user).length === 0
-    ? element("p", { class: "muted" }, "Nothing yet. The owner of a job can write to it with jobs/user_dict_update.")
-    : keyTable(user, "Written by the job's owner");
+  return section(t("Earlier jobs with this id"), element("ol", { class: "steps" }, lines));
 }

@@ -29,13 +29,14 @@ def names(filters: Sequence[ListFilter]) -> set[str]:
     return {each.name for each in filters}
 
 
-def test_the_page_offers_every_filter(kind: Kind) -> None:
+def test_the_page_offers_filters_that_there_are(kind: Kind) -> None:
     script = (REPOSITORY / "api" / "page" / "views" / f"{kind.name}.js").read_text()
     [listed] = re.findall(r"const FILTERS = \[(.*?)\];", script, re.DOTALL)
+    offered = set(re.findall(r'"(\w+)"', listed))
 
-    assert set(re.findall(r'"(\w+)"', listed)) == names(kind.filters)
-    for name in names(kind.filters):
-        assert re.search(rf'(field|choice|pills)\("[^"]+", "{name}"', script), name
+    assert offered <= names(kind.filters)
+    for name in offered:
+        assert f'name: "{name}"' in script
 
 
 def test_every_filter_has_an_index(kind: Kind) -> None:

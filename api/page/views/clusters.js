@@ -3,40 +3,44 @@
 import { oneValue } from "../frame/address.js";
 import { meter, stackedBar } from "../parts/drawing.js";
 import { element, refill } from "../parts/elements.js";
-import { linkTo, stateBadge } from "../parts/parts.js";
+import { linkTo } from "../parts/parts.js";
 import { jobTone, nodeTone, toneOrdered } from "../slurm/states.js";
-import { counted, grouped, none, plain, relative, shown, utc } from "../words/text.js";
+import { none, plain, shown } from "../words/text.js";
+import { clock, moment, relative } from "../words/times.js";
+import { counted, grouped, t } from "../words/words.js";
+import { freshness, standing } from "./cluster_card.js";
 
 const MOST_PARTITIONS = 12;
 const MOST_MISSING = 3;
 
-export function overview() {
+export function clustersView(_args, _goTo, session) {
   const clusters = element("div", { class: "clusters" });
-  const title = element("div", { class: "page-title" }, element("h1", {}, "Clusters"));
+  const title = element("div", { class: "page-title" }, element("h1", {}, t("Clusters")));
   return {
-    title: "Overview",
-    tab: "overview",
+    title: t("Clusters"),
+    tab: "clusters",
     content: element("div", {}, title, clusters),
     questions: { clusters: ["clusters/list", {}] },
     show(answers) {
       const found = answers.clusters.body;
-      refill(clusters, found.length > 0 ? found.map(cluster) : nothing());
+      const isAdmin = session.account.role === "admin";
+      refill(clusters, found.length > 0 ? found.map((each) => cluster(each, isAdmin)) : nothing());
       return counted(found.length, "cluster");
     },
   };
 }
 
 function nothing() {
-  return element("p", { class: "card" }, "Clockwork knows no cluster yet: none is configured, and none was scraped.");
+  return element("p", { class: "card" }, t("Clockwork knows no cluster yet. An administrator adds clusters to its configuration."));
 }
 
-function cluster(found) {
+function cluster(found, isAdmin) {
   return element(
     "section",
-    { class: "card cluster", "aria-label": `Cluster ${plain(found.name)}` },
-    element("header", {}, element("h2", {}, shown(found.name)), standing(found), ages(found.rounds)),
-    troubles(found.rounds),
-    known(found.coverage),
+    { class: "card cluster", "aria-label": t("Cluster {name}", { name: plain(found.name) }) },
+    element("header", {}, element("h2", {}, linkTo("cluster", { cluster_name: found.name }, found.name)), standing(found), freshness(found.rounds)),
+    isAdmin ? troubles(found.rounds) : null,
+    known(found.coverage, isAdmin),
     jobsByState(found),
     jobsByPartition(found),
     nodesByState(found),
@@ -44,71 +48,44 @@ function cluster(found) {
   );
 }
 
-// --- freshness ------------------------------------------------------------------------------------
-
-function standing({ up, rounds }) {
-  if (up === null) return stateBadge("not configured here", "off");
-  if (up) return stateBadge("fresh", "good");
-  const never = Object.values(rounds).every((round) => round.last_attempt === null);
-  return never ? stateBadge("no round yet", "wait") : stateBadge("not fresh", "bad");
-}
-
-function ages(rounds) {
-  const age = ([kind, round]) => [
-    `${kind} `,
-    round.last_success === null ? "never" : relative(round.last_success),
-  ];
-  const [jobs, nodes] = Object.entries(rounds).map(age);
-  return element("span", { class: "age" }, jobs, " · ", nodes);
-}
+// --- what an operator wants to know ----------------------------------------------------------------
 
 /** Why the rounds fail that fail now. */
 function troubles(rounds) {
-  return Object.entries(rounds)
-    .filter(([, round]) => round.up === false && round.last_error !== null)
-    .map(([kind, { last_error: last }]) =>
-      element(
-        "p",
-        { class: "trouble" },
-        `A round of ${kind} failed `,
-        relative(last.at),
-        ": ",
-        shown(last.error)
-      )
-    );
+  return Object.values(rounds)
+    .filter((round) => round.up === false && round.last_error !== null)
+    .map(({ last_error: last }) => element("p", { class: "trouble" }, relative(last.at), ": ", shown(last.error)));
 }
 
 /** Since when all jobs are known, and in which times jobs may have ended that are not. */
-function known(coverage) {
+function known(coverage, isAdmin) {
   if (coverage === null) return null;
   const newest = coverage.missing.slice(-MOST_MISSING).reverse();
   const earlier = coverage.missing.length - newest.length;
+  const time = (text) => clock(moment(text));
+  const refused = isAdmin && coverage.accounting === false;
   return element(
-    "section",
-    { class: "known", "aria-label": "Known jobs" },
-    element("p", {}, `Complete since ${utc(coverage.complete_since)}: every job that ended since then is known.`),
-    newest.map((each) => element("p", { class: "trouble" }, `Jobs may be missing that ended from ${utc(each.from)} to ${utc(each.to)}.`)),
-    earlier === 0 ? null : element("p", {}, `Jobs may be missing in ${counted(earlier, "earlier interval")}, too.`),
-    coverage.accounting === false ? element("p", {}, "sacct did not tell of missing jobs", ...because(coverage.accounting_error)) : null
+    "details",
+    { class: "known" },
+    element("summary", { "data-key": `known ${time(coverage.since)}` }, t("Every job is known that ended since {time}.", { time: time(coverage.complete_since) })),
+    newest.map((each) => element("p", { class: "trouble" }, t("Jobs may be missing that ended from {from} to {to}.", { from: time(each.from), to: time(each.to) }))),
+    earlier === 0 ? null : element("p", {}, t("There are earlier gaps: {count}.", { count: grouped(earlier) })),
+    refused ? element("p", {}, t("sacct did not answer."), " ", coverage.accounting_error === null ? null : shown(coverage.accounting_error)) : null
   );
-}
-
-function because(error) {
-  return error === null ? ["."] : [": ", shown(error)];
 }
 
 // --- pictures -------------------------------------------------------------------------------------
 
 function jobsByState(found) {
   const parts = toneOrdered(found.unfinished_jobs, jobTone);
-  return figure("Unfinished jobs by state", parts, "job", (part) =>
+  return figure(t("Unfinished jobs by state"), parts, "job", (part) =>
     linkTo("jobs", { cluster_name: found.name, job_state: oneValue(part.state) }, part.state)
   );
 }
 
 function nodesByState(found) {
   const parts = toneOrdered(found.nodes, nodeTone);
-  return figure("Nodes by state", parts, "node", (part) =>
+  return figure(t("Nodes by state"), parts, "node", (part) =>
     linkTo("nodes", { cluster_name: found.name, state: oneValue(part.state) }, part.state)
   );
 }
@@ -119,7 +96,7 @@ function figure(title, parts, word, link) {
     "section",
     { class: "figure", "aria-label": title },
     element("header", {}, element("h3", {}, title), element("small", {}, counted(total(parts), word))),
-    stackedBar(parts, { label: `${title}: ${told || "none"}` }),
+    stackedBar(parts, { label: `${title}: ${told || t("none")}` }),
     element(
       "ul",
       { class: "legend" },
@@ -139,7 +116,7 @@ function jobsByPartition(found) {
   const most = partitions[0].jobs;
   const rows = partitions.map((partition) => partitionRow(found.name, partition, most));
   const rest = rows.slice(MOST_PARTITIONS);
-  const title = "Unfinished jobs by partition";
+  const title = t("Unfinished jobs by partition");
   return element(
     "section",
     { class: "figure", "aria-label": title },
@@ -150,7 +127,7 @@ function jobsByPartition(found) {
       : element(
           "details",
           { "data-key": `more ${found.name}` },
-          element("summary", { "data-key": `more ${found.name}` }, `${grouped(rest.length)} more`),
+          element("summary", { "data-key": `more ${found.name}` }, t("{count} more", { count: grouped(rest.length) })),
           element("ul", { class: "partitions" }, rest)
         )
   );
@@ -161,35 +138,35 @@ function partitionRow(clusterName, { name, parts, jobs }, most) {
   return element(
     "li",
     { title: plain(name) },
-    name === "" ? none() : linkTo("jobs", { cluster_name: clusterName, partition: oneValue(name), time: "0" }, name),
+    name === "" ? none() : linkTo("jobs", { cluster_name: clusterName, partition: oneValue(name) }, name),
     stackedBar(parts, { label: told, most, height: 10 }),
     element("span", { class: "number" }, grouped(jobs))
   );
 }
 
 /** How much of a cluster's CPUs and GPUs is allocated to jobs. */
-function allocated(tres) {
+export function allocated(tres) {
   const kinds = [
-    ["CPUs", tres.allocated_cpus, tres.cpus],
-    ["GPUs", tres.allocated_gpus, tres.gpus],
+    [t("CPUs allocated"), tres.allocated_cpus, tres.cpus],
+    [t("GPUs allocated"), tres.allocated_gpus, tres.gpus],
   ].filter(([, , all]) => all === null || all > 0);
   return element(
     "div",
     { class: "allocated" },
-    kinds.map(([name, part, all]) => {
-      const said = `${amount(part)} of ${amount(all)}`;
+    kinds.map(([title, part, all]) => {
+      const said = t("{part} of {all}", { part: amount(part), all: amount(all) });
       return element(
         "section",
-        { class: "figure", "aria-label": `${name} allocated` },
-        element("header", {}, element("h3", {}, `${name} allocated`), element("small", {}, said)),
-        part === null || all === null ? null : meter(part, all, `${name} allocated: ${said}`)
+        { class: "figure", "aria-label": title },
+        element("header", {}, element("h3", {}, title), element("small", {}, said)),
+        part === null || all === null ? null : meter(part, all, `${title}: ${said}`)
       );
     })
   );
 }
 
 function amount(number) {
-  return number === null ? "unknown" : grouped(number);
+  return number === null ? t("unknown") : grouped(number);
 }
 
 function total(parts) {

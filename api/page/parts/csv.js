@@ -1,0 +1,27 @@
+// What a table shows, as a file of comma-separated values.
+
+import { element } from "./elements.js";
+import { t } from "../words/words.js";
+
+/** The text of a CSV file (RFC 4180): names of columns, then rows; null is an empty field. */
+export function csv(names, rows) {
+  return [names, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
+}
+
+// A spreadsheet runs text that begins like a formula: an apostrophe makes text of it.
+function field(value) {
+  const text = String(value ?? "");
+  const harmless = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+}
+
+/** A button that saves what `content` gives, the text of a CSV file, as a file called `name`. */
+export function csvButton(name, content) {
+  const button = element("button", { type: "button", class: "quiet", "data-key": "csv", title: t("Save what is shown as a CSV file") }, "CSV");
+  button.addEventListener("click", () => {
+    const address = URL.createObjectURL(new Blob([content()], { type: "text/csv" }));
+    element("a", { href: address, download: name }).click();
+    URL.revokeObjectURL(address);
+  });
+  return button;
+}

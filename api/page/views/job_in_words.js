@@ -1,0 +1,41 @@
+// What a job does now, why and until when, in one or two sentences.
+
+import { runTime } from "../slurm/job_facts.js";
+import { reasonInWords } from "../slurm/reasons.js";
+import { isFinished, isWaiting } from "../slurm/states.js";
+import { plain } from "../words/text.js";
+import { clock, length, moment } from "../words/times.js";
+import { t } from "../words/words.js";
+
+/** The sentences for a job whose cluster is known until `until` (ms). */
+export function jobInWords(job, until) {
+  const { slurm, cw } = job;
+  if (cw.vanished && !isFinished(slurm.job_state)) return t("Nobody saw how it ended.");
+  if (isWaiting(slurm.job_state)) return waits(slurm, until);
+  const took = runTime(job, until);
+  const ran = took === null ? t("an unknown time") : length(took);
+  if (/^SUSPENDED/.test(slurm.job_state)) return t("It ran for {time} and is suspended.", { time: ran });
+  if (!isFinished(slurm.job_state)) return [t("It has run for {time}.", { time: ran }), endsBy(slurm, until)].join(" ");
+  return [t("It ran for {time}.", { time: ran }), exit(slurm.exit_code)].join(" ");
+}
+
+function waits(slurm, until) {
+  const reason = reasonInWords(slurm.reason) ?? (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
+  const submitted = moment(slurm.submit_time);
+  const since = submitted === null ? "" : t("It has waited for {time}.", { time: length((until - submitted) / 1000) });
+  const start = moment(slurm.start_time);
+  const expected = start === null ? t("Slurm does not forecast its start yet.") : t("Slurm expects it to start at {time}.", { time: clock(start) });
+  return [reason, since, expected].filter(Boolean).join(" ");
+}
+
+function endsBy(slurm, until) {
+  const end = moment(slurm.end_time);
+  return end === null || end < until ? "" : t("Its time limit ends it at {time} at the latest.", { time: clock(end) });
+}
+
+// Slurm prints the status and the signal that ended a job: "0:15".
+function exit(code) {
+  const [status = "0", signal = "0"] = String(code ?? "").split(":");
+  if (signal !== "0") return t("A signal ended it: {signal}.", { signal: plain(signal) });
+  return status === "0" || status === "" ? "" : t("Its exit code was {code}.", { code: plain(status) });
+}

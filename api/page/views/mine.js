@@ -1,0 +1,65 @@
+// The jobs of the person who is signed in, and the clusters beside them.
+
+import { csvButton } from "../parts/csv.js";
+import { element, refill } from "../parts/elements.js";
+import { linkTo, staleness } from "../parts/parts.js";
+import { isFinished, isWaiting } from "../slurm/states.js";
+import { grouped, t } from "../words/words.js";
+import { clusterCard } from "./cluster_card.js";
+import { ASKED, jobsTable } from "./jobs_table.js";
+
+const DAYS = 7;
+const MOST = 500;
+
+export function mineView(_args, goTo, session) {
+  const email = session.account.mila_email_username;
+  const list = jobsTable({
+    own: true,
+    caption: t("My jobs"),
+    sort: "-finished_at",
+    onSort: (key) => goTo("jobs", { user: email, time: String(DAYS * 86400), sort: key }),
+    empty: t("You have no unfinished job, and none that ended within a week."),
+  });
+  const count = element("span", { class: "muted" });
+  const old = element("div");
+  const clusters = element("div", { class: "clusters" });
+  const all = linkTo("jobs", { user: email, time: "all" }, t("All my jobs"));
+  return {
+    title: t("My jobs"),
+    tab: "mine",
+    content: element(
+      "div",
+      { class: "mine" },
+      element(
+        "div",
+        {},
+        element("div", { class: "page-title" }, element("h1", {}, t("My jobs")), count, element("span", { class: "aside" }, all, csvButton("my_jobs.csv", list.csv))),
+        old,
+        list.node
+      ),
+      element("section", { "aria-label": t("Clusters") }, element("div", { class: "page-title" }, element("h2", {}, t("Clusters"))), clusters)
+    ),
+    questions: {
+      jobs: ["jobs/list", { user: email, time: String(DAYS * 86400), sort: "-finished_at", limit: String(MOST), fields: ASKED }],
+      clusters: ["clusters/list", {}],
+    },
+    show({ jobs, clusters: found }) {
+      list.fill(jobs.body, found.body);
+      count.textContent = inShort(jobs.body);
+      const mine = new Set(jobs.body.map(({ slurm }) => slurm.cluster_name));
+      refill(old, staleness(found.body, (name) => mine.has(name)));
+      refill(clusters, found.body.map((cluster) => clusterCard(cluster)));
+      return count.textContent;
+    },
+  };
+}
+
+function inShort(jobs) {
+  const present = jobs.filter(({ slurm, cw }) => !isFinished(slurm.job_state) && !cw.vanished);
+  const waiting = present.filter(({ slurm }) => isWaiting(slurm.job_state)).length;
+  return t("{running} running, {waiting} waiting, {ended} ended within a week", {
+    running: grouped(present.length - waiting),
+    waiting: grouped(waiting),
+    ended: grouped(jobs.length - present.length),
+  });
+}
