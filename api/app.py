@@ -16,6 +16,7 @@ import bottle
 
 from api.auth import Auth
 from api.endpoints import account, clusters, gpu, health, jobs, manual, metrics, nodes, user_dict
+from api.feed.endpoints import job_changes, node_changes
 from api.http.cors import allow_origins
 from api.http.etags import answer_unchanged
 from api.http.gzip import compress_responses
@@ -52,6 +53,8 @@ ENDPOINTS = (
     why_waits,
     partitions.list_partitions,
     partitions.list_reservations,
+    job_changes,
+    node_changes,
     clusters.list_clusters,
     gpu.list_gpus,
     gpu.one_gpu,

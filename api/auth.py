@@ -74,7 +74,8 @@ class Auth:
             caller = self._caller(request)
             user = caller.user
             key = f"{user.mila_email_username} {caller.token.name}"
-            _refuse(self._of_tokens.take(key), "requests with this token")
+            if request.hold is None or not request.hold.is_resumed:  # it is counted once
+                _refuse(self._of_tokens.take(key), "requests with this token")
             note_use(self._store, caller, self._clock())
             if request.method not in READING and not user.may_write:
                 raise Problem(

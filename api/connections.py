@@ -17,6 +17,9 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 
+from api.http.request import Hold
+from api.waiting import Parked, Waiting
+
 RECEIVE_SECONDS = 30.0
 """Seconds from the first byte of a request to its last."""
 LEAST_RATE = 1 << 10
@@ -38,6 +41,9 @@ _VERSIONS = ("1.0", "1.1")
 
 class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
     """A request as waitress reads it, with stricter rules."""
+
+    hold: Hold | None = None
+    """How the response is held back, if the server can do that."""
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the request line and the header fields.
@@ -69,6 +75,8 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     """A client's connection, which knows how long it has waited for its client."""
 
     parser_class = StrictRequest
+    waiting: Waiting | None = None
+    """Where connections wait whose response is held back."""
 
     def __init__(self, *args: Any, **keys: Any) -> None:
         self.waiting_since = time.monotonic()
@@ -92,6 +100,31 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         if not self.total_outbufs_len:
             self.waiting_since = time.monotonic()
         return sent
+
+    def service(self) -> None:
+        """Answer the first request, or hold the response back."""
+        request = self.requests[0]
+        try:
+            super().service()
+        except Parked:
+            if self.waiting is not None:
+                self.waiting.park(self, request.hold)
+                self.server.pull_trigger()
+
+    def readable(self) -> bool:
+        """Return whether to read: also while a response is held back, to see the client leave."""
+        is_held = len(self.requests) == 1 and self.is_held()
+        return is_held or bool(super().readable())
+
+    def is_held(self) -> bool:
+        """Return whether the response is held back."""
+        return self.waiting is not None and self in self.waiting
+
+    def handle_close(self) -> None:
+        """Close the connection."""
+        super().handle_close()
+        if self.waiting is not None:
+            self.waiting.leave(self)
 
     @property
     def waits(self) -> bool:

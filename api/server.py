@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import resource
 import socket
 import threading
 import time
@@ -17,8 +18,9 @@ from api.connections import Connection, end_largest, end_slow
 from api.endpoints.health import healthz
 from api.http.arguments import MAX_BODY_BYTES, too_large_body
 from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error, unavailable
-from api.http.request import WsgiApplication
+from api.http.request import HOLD, Hold, WsgiApplication
 from api.http.security_headers import NOSNIFF
+from api.waiting import MOST_WAITING, Parked, States, Waiting
 from config.settings import ApiSettings
 from ingest.sync.log_lines import LogLines
 
@@ -30,6 +32,8 @@ MAX_HEADER_BYTES = 64 << 10
 _CONNECTIONS = 500
 _ROOM = 50
 """Connections that are kept free for new clients."""
+_OTHER_FILES = 200
+"""Files that may be open beside the connections: the database's, and responses on disk."""
 _IDLE_SECONDS = 60
 """Seconds after which an idle connection is closed."""
 _TURN_SECONDS = 1.0
@@ -58,12 +62,18 @@ class ServerError(Exception):
 class Server:
     """The API, which listens at the configured address from the start; `run` serves until `stop`.
 
-    Raises ServerError if it can't listen; *key* names the setting that would fix that.
+    Raises ServerError if it can't listen; *key* names the setting that would fix that.  With
+    *states*, responses can be held back until something changes.
     """
 
     def __init__(
-        self, app: WsgiApplication, settings: ApiSettings, key: str = "api.host or api.port"
+        self,
+        app: WsgiApplication,
+        settings: ApiSettings,
+        key: str = "api.host or api.port",
+        states: States | None = None,
     ) -> None:
+        self._waiting = None if states is None else Waiting(states)
         self._stopping = threading.Event()
         self._being_stopped = threading.RLock()  # a signal may interrupt the thread that holds it
         self._turned: Callable[[], None] = lambda: None
@@ -85,7 +95,7 @@ class Server:
             _dispatcher=_Dispatcher(settings.threads),
             sockets=_listening_sockets(settings.host, settings.port, key),
             ident="clockwork",
-            connection_limit=_CONNECTIONS,
+            connection_limit=_CONNECTIONS + MOST_WAITING,
             channel_timeout=_IDLE_SECONDS,
             cleanup_interval=_IDLE_SECONDS // 4,
             max_request_header_size=MAX_HEADER_BYTES,
@@ -96,8 +106,10 @@ class Server:
         self._listeners = [
             channel for channel in self._channels.values() if isinstance(channel, TcpWSGIServer)
         ]
+        connection_class = type("_", (_Connection,), {"waiting": self._waiting})
         for listener in self._listeners:
-            listener.channel_class = _Connection
+            listener.channel_class = connection_class
+        _allow_open_files(_CONNECTIONS + MOST_WAITING + _OTHER_FILES)
 
     def run(self, turned: Callable[[], None] = lambda: None) -> None:
         """Answer requests until `stop`; then take no new requests, send all responses, return.
@@ -111,10 +123,14 @@ class Server:
             pass
         for listener in self._listeners:
             wasyncore.dispatcher.close(listener)
+        if self._waiting is not None:
+            self._waiting.stop()
         deadline = time.monotonic() + _SECONDS_TO_FINISH
         while self._responses_under_way() and time.monotonic() < deadline:
             self._turn()
         self._waitress.task_dispatcher.shutdown()
+        if self._waiting is not None:
+            self._waiting.shut_down()
         wasyncore.close_all(self._channels)
 
     def stop(self) -> None:
@@ -129,11 +145,12 @@ class Server:
         now = time.monotonic()
         connections = self._connections()
         self._waiting_bytes = end_largest(connections, _MOST_BYTES)
-        crowded = len(self._channels) > _CONNECTIONS - _ROOM
+        most = _CONNECTIONS - _ROOM + (0 if self._waiting is None else len(self._waiting))
+        crowded = len(self._channels) > most
         if crowded or now - self._looked_at >= _TURN_SECONDS:
             self._looked_at = now
             is_scarce = self._waiting_bytes > _SCARCE_BYTES
-            end_slow(connections, _CONNECTIONS - _ROOM, now, is_scarce=is_scarce)
+            end_slow(connections, most, now, is_scarce=is_scarce)
         self._turned()
 
     def _connections(self) -> list[Connection]:
@@ -191,6 +208,14 @@ def _is_large(status: str, headers: Iterable[tuple[str, str]]) -> bool:
     return not lengths or lengths[0] > _LARGE_BYTES
 
 
+def _allow_open_files(number: int) -> None:
+    """Allow this process to open so many files, or as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _listening_sockets(host: str, port: int, key: str) -> list[socket.socket]:
     """Return a socket for each address of the host: ``localhost`` may have two."""
     listening: list[socket.socket] = []
@@ -231,7 +256,49 @@ def _listening_socket(family: int, address: Any) -> socket.socket:
 
 
 class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
-    """A response of waitress, without the end of a chunked body after HEAD, which has no body."""
+    """A response of waitress, which may be held back.
+
+    After HEAD, which has no body, the end of a chunked body is left out too.
+    """
+
+    def execute(self) -> None:
+        """Answer the request, or raise Parked.
+
+        What a stream of events had before this answer stays as it was sent.
+        """
+        waiting = self.channel.waiting
+        if waiting is not None:
+            hold = self.request.hold
+            if hold is None:
+                hold = self.request.hold = Hold(waiting.has_room)
+            environ = self.get_environment()
+            environ[HOLD] = hold
+            if hold.is_stream:
+                environ["HTTP_LAST_EVENT_ID"] = hold.last_event_id
+            hold.topic = None
+        super().execute()
+
+    def write(self, data: bytes) -> None:
+        """Write a part of the body, after the header. Raises Parked if the response waits."""
+        hold = self.request.hold
+        if hold is None or not (hold.topic or hold.is_stream):
+            super().write(data)
+        elif not hold.is_stream:
+            raise Parked
+        else:
+            self._write_events(hold, data)
+            if hold.topic is not None:
+                raise Parked
+
+    def _write_events(self, hold: Hold, data: bytes) -> None:
+        self.content_length = None
+        self.remove_content_length_header()
+        if hold.is_resumed:
+            self.wrote_header, self.chunked_response = True, hold.is_chunked
+        if self.status.startswith("200"):
+            super().write(data)
+        hold.is_chunked = self.chunked_response
+        self.close_on_finish = True
 
     def build_response_header(self) -> Any:
         header = super().build_response_header()

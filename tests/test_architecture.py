@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "api.lists": "config ingest api.http api.schema",
     "api.endpoints": "config ingest api.http api.stats api.schema api.lists",
     "api.scheduling": "config ingest api.http api.schema api.lists api.endpoints",
-    "api": "config ingest api.http api.stats api.schema api.lists api.endpoints api.scheduling",
+    "api.feed": "config ingest api.http api.schema api.lists api.endpoints",
+    "api": "config ingest api.http api.stats api.schema api.lists api.endpoints api.feed"
+    " api.scheduling",
     "clockwork": "config ingest scraper api",
 }
 """A package, and those that it may import. A name stands for all packages below it as well, unless

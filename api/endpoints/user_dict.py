@@ -25,6 +25,7 @@ from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.accounts.users import User
 from ingest.database.change_tokens import replace_token, user_dict_token
+from ingest.database.changes import Changed
 from ingest.database.embedded_quirks import all_of
 from ingest.database.transactions import in_transaction
 
@@ -284,7 +285,8 @@ def _write(
     def write(session: ClientSession) -> dict[str, Any] | None:
         written = context.store.jobs.update_one(job, update, session=session)
         if written.modified_count:
-            replace_token(context.store, session, user_dict_token(cluster_name, job_id))
+            token = user_dict_token(cluster_name, job_id)
+            replace_token(context.store, session, token, Changed([job_id]))
         now = context.store.jobs.find_one(job, session=session)
         if now is not None and not written.modified_count:
             _check_left_alone(now, pairs, context.user, name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain
 
-from api.http.request import Handler, Header, Request, Response
+from api.http.request import EVENTS, Handler, Header, Request, Response
 
 LEAST_BYTES = 1024
 """Bytes from which on a body is compressed; a shorter body gains nothing."""
@@ -18,11 +18,11 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 def compress_responses(handler: Handler) -> Handler:
-    """Middleware: compress the responses of *handler* that are no errors."""
+    """Middleware: compress the responses of *handler*, other than errors and events."""
 
     def answer(request: Request) -> Response:
         response = handler(request)
-        if response.status >= HTTPStatus.BAD_REQUEST:
+        if response.status >= HTTPStatus.BAD_REQUEST or response.content_type == EVENTS:
             return response
         return compressed(response.with_headers(VARY), request.header("Accept-Encoding") or "")
 

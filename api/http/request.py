@@ -4,8 +4,9 @@ A `Handler` answers a request.  A `Middleware` takes a handler and returns a han
 it changes the request on its way in, the response on its way out, or answers by itself.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +14,74 @@ from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
+"""Server-sent events (HTML Living Standard, 9.2)."""
 
 Environ = Mapping[str, Any]
 """A WSGI environment (PEP 3333)."""
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Header = tuple[str, str]
 """The name and the value of one header field."""
+
+
+HOLD = "clockwork.hold"
+"""Where a WSGI environment has the `Hold`, if the server can hold responses back."""
+HEARTBEAT_SECONDS = 15.0
+"""Seconds after which something is sent on a stream of events on which nothing happens."""
+
+
+@dataclass
+class Hold:
+    """The wish that the server keeps a response back until something changes.
+
+    An endpoint that has nothing to tell asks for it, and returns a response all the same.  The
+    server then sends nothing, and holds no thread.  When something changed, or the time is over,
+    the server has the whole request answered once more, by the same way.
+
+    The response of a stream of events is sent at once.  The server then keeps the connection, and
+    adds to the stream what each further answer holds.
+    """
+
+    has_room: Callable[[str], bool] = lambda _account: True
+    """Tells whether the server can hold back one more response for an account."""
+    is_resumed: bool = False
+    """Whether the request was answered before."""
+    is_over: bool = False
+    """Whether the response must be given now."""
+    topic: str | None = None
+    """What the response waits for, as `ingest.database.changes.states` has it; None: no wish."""
+    state: str = ""
+    """The state of the topic when the response was made."""
+    account: str = ""
+    """Whose request it is."""
+    deadline: float | None = None
+    """When the time is over, in seconds of the monotonic clock."""
+    due: float = 0.0
+    """When the request is answered again at the latest, in seconds of the monotonic clock."""
+    last_event_id: str | None = None
+    """What the request has as its Last-Event-ID when it is answered again; only for a stream."""
+    is_chunked: bool = field(default=False, init=False)
+    """For the server: whether the stream is sent in chunks of HTTP/1.1."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the response is a stream of events."""
+        return self.last_event_id is not None
+
+    def wish(
+        self, topic: str, state: str, seconds: float, account: str, event: str | None = None
+    ) -> None:
+        """Keep the response back for up to so many seconds since the request was made.
+
+        *event* is the id of the last event of a stream.
+        """
+        now = time.monotonic()
+        if self.deadline is None:
+            self.deadline = now + seconds
+        if self.is_over:
+            return
+        self.topic, self.state, self.account, self.last_event_id = topic, state, account, event
+        self.due = self.deadline if event is None else min(self.deadline, now + HEARTBEAT_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -40,6 +103,12 @@ class Request:
     def path(self) -> str:
         """The path as WSGI has it: the bytes of the client, read as latin-1."""
         return str(self.environ.get("SCRIPT_NAME", "")) + str(self.environ.get("PATH_INFO", ""))
+
+    @property
+    def hold(self) -> Hold | None:
+        """How a response is held back; None where the server can't do that."""
+        hold: Hold | None = self.environ.get(HOLD)
+        return hold if self.method == "GET" else None
 
     def header(self, name: str) -> str | None:
         """The value of the header field *name*, None where the request has no such field."""

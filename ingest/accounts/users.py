@@ -27,6 +27,7 @@ from pymongo.errors import DuplicateKeyError
 
 from ingest.accounts.tokens import Token, new_token, token_digest, token_of
 from ingest.database.change_tokens import bulk_write
+from ingest.database.changes import Changed
 from ingest.database.search_fields import names_field
 from ingest.database.store import Store
 
@@ -249,7 +250,10 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
             )
             for job in batch
         ]
-        bulk_write(store, store.jobs, operations, [job["cluster_name"] for job in batch])
+        changed: dict[str, Changed] = {}
+        for job in batch:
+            changed.setdefault(job["cluster_name"], Changed()).ids.append(job["job_id"])
+        bulk_write(store, store.jobs, operations, changed)
 
 
 def refresh_outdated_jobs(store: Store) -> None:

@@ -18,14 +18,16 @@ The tokens are in the collection ``marks``:
 A document::
 
     {_id: str, mark: ObjectId,
-     scraped: ObjectId}        of the last write that a scrape or a replay made; absent before
+     scraped: ObjectId,        of the last write that a scrape or a replay made; absent before
+     number: int, entry: ObjectId}
+                               of the last entry in ``changes``; see `ingest.database.changes`
 
 Writers of different tokens never wait for each other.  A reader reads the tokens first and then
 the documents.  A write that comes between the two makes the tokens look old, never the documents.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -33,6 +35,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.results import BulkWriteResult
 
+from ingest.database.changes import Changed, add_entry, replace_head
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
@@ -41,21 +44,34 @@ SCRAPE = "scrape"
 USER_SLOTS = 16
 PACKS = "volatile_"
 """Before ``jobs`` and ``nodes``: the collections of volatile values, which have the same tokens."""
+NOTHING = Changed()
+"""For writes of which readers of ``changes`` need not learn."""
 
 ChangeTokens = list[tuple[str, str]]
 """The ``_id`` of each token, and the token."""
 
 
 def replace_token(
-    store: Store, session: ClientSession, name: str, *, scraped: bool = False
+    store: Store,
+    session: ClientSession,
+    name: str,
+    changed: Changed = NOTHING,
+    *,
+    scraped: bool = False,
 ) -> ObjectId:
     """Replace the token of this name, in the transaction of *session*. Return the new token.
 
-    *scraped* also makes it the token of the last scrape.  Raises pymongo's errors.
+    *changed* goes into the row of this name in ``changes``.  *scraped* also makes it the token of
+    the last scrape.  Raises pymongo's errors.
     """
     token = ObjectId()
     tokens = {"mark": token, "scraped": token} if scraped else {"mark": token}
-    store.change_tokens.update_one({"_id": name}, {"$set": tokens}, upsert=True, session=session)
+    if changed.ids:
+        before = replace_head(store, session, name, token, tokens)
+        add_entry(store, session, name, token, before, changed)
+    else:
+        this = {"_id": name}
+        store.change_tokens.update_one(this, {"$set": tokens}, upsert=True, session=session)
     return token
 
 
@@ -95,19 +111,20 @@ def bulk_write(
     store: Store,
     collection: Collection[Document],
     operations: Sequence[Any],
-    cluster_names: Iterable[str],
+    changed: Mapping[str, Changed],
 ) -> BulkWriteResult:
-    """Write *operations* on documents of these clusters, unordered, in one transaction.
+    """Write *operations*, unordered, in one transaction.
 
-    Replaces the clusters' tokens if anything changed.  Raises pymongo's errors; nothing is written
-    then.
+    *changed* says what they change, by the cluster.  Replaces the clusters' tokens if anything
+    changed.  Raises pymongo's errors; nothing is written then.
     """
 
     def write(session: ClientSession) -> BulkWriteResult:
         result = collection.bulk_write(operations, ordered=False, session=session)
         if changed_anything(result):
-            for cluster_name in sorted(set(cluster_names)):
-                replace_token(store, session, scrape_token(collection.name, cluster_name))
+            for cluster_name in sorted(changed):
+                name = scrape_token(collection.name, cluster_name)
+                replace_token(store, session, name, changed[cluster_name])
         return result
 
     return in_transaction(store, write)
@@ -120,12 +137,14 @@ def write_scraped(
     operations: Sequence[Any],
     cluster_name: str,
     counts: Sequence[Any] = (),
+    changed: Changed = NOTHING,
 ) -> tuple[BulkWriteResult, ObjectId | None]:
     """Write what was scraped, unordered, in the transaction of *session*.
 
     *counts* are writes of `ingest.sync.kept_counts` that go with the operations.
 
     A write of volatile values (`ingest.sync.volatile_values`) changes the jobs or the nodes.
+    *changed* says what the operations change, apart from volatile values.
 
     Returns the result and the new token of scrapes (see `read_scraped_token`); the token is None
     if nothing changed.  Raises pymongo's errors.
@@ -136,7 +155,7 @@ def write_scraped(
     if not changed_anything(result):
         return result, None
     name = scrape_token(collection.name.removeprefix(PACKS), cluster_name)
-    return result, replace_token(store, session, name, scraped=True)
+    return result, replace_token(store, session, name, changed, scraped=True)
 
 
 def changed_anything(result: BulkWriteResult) -> bool:

@@ -34,7 +34,8 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.results import BulkWriteResult
 
-from ingest.database.change_tokens import write_scraped
+from ingest.database.change_tokens import NOTHING, write_scraped
+from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
 
@@ -160,6 +161,7 @@ class Lease:
         collection: Collection[Document],
         operations: Operations,
         counts: Operations = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         """Write what was scraped of the cluster, as `write_scraped`, if the lease is still held.
 
@@ -168,7 +170,9 @@ class Lease:
 
         def write(session: ClientSession) -> tuple[BulkWriteResult, ObjectId | None]:
             self.confirm(session)
-            return write_scraped(self._store, session, collection, operations, self._name, counts)
+            return write_scraped(
+                self._store, session, collection, operations, self._name, counts, changed
+            )
 
         return in_transaction(self._store, write)
 

@@ -20,6 +20,7 @@ forecasts     when Slurm said that a job starts    ``_id``: cluster, id and subm
 coverage      the time whose jobs are all known    ``_id``: cluster
 census        counts of jobs and nodes             ``_id``: cluster and kind
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
+changes       which jobs or nodes have changed     ``_id``: see `ingest.database.changes`
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
               of nodes                             `ingest.sync.volatile_values`
 ============  ===================================  =======================================
@@ -58,6 +59,8 @@ ROUND_LOG_KEPT_SECONDS = 7 * 86400
 """How long a round stays in the log of rounds, ``scrapes``."""
 FORECASTS_KEPT_SECONDS = 28 * 86400
 """How long the forecasts for a job stay in ``forecasts`` after its start."""
+CHANGES_KEPT_SECONDS = 86400
+"""How long an entry stays in ``changes``."""
 NODE_PERIODS_KEPT_SECONDS = 400 * 86400
 """How long a node's period stays in ``node_periods`` after its end."""
 
@@ -128,6 +131,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "coverage": [],
     "census": [],
     "marks": [],
+    "changes": [IndexModel([("at", ASCENDING)], expireAfterSeconds=CHANGES_KEPT_SECONDS)],
     "volatile_jobs": [],
     "volatile_nodes": [],
 }
@@ -156,6 +160,7 @@ class Store:
         self.coverage: Collection[Document] = self.database["coverage"]
         self.census: Collection[Document] = self.database["census"]
         self.change_tokens: Collection[Document] = self.database["marks"]
+        self.changes: Collection[Document] = self.database["changes"]
 
     @cached_property
     def is_embedded(self) -> bool:

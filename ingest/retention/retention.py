@@ -36,6 +36,7 @@ from pymongo.results import BulkWriteResult
 from config import RetentionSettings
 from ingest.accounts.users import refresh_outdated_jobs
 from ingest.database.change_tokens import bulk_write
+from ingest.database.changes import Changed
 from ingest.database.leases import Lease, LeaseBusy
 from ingest.database.migrations import migrated
 from ingest.database.store import Document, Store
@@ -258,5 +259,8 @@ def _write(
     """Write *operations* on *documents*; writes of jobs also replace the change tokens."""
     if collection.name != store.jobs.name:
         return collection.bulk_write(operations, ordered=False)
-    names = [document["slurm"]["cluster_name"] for document in documents]
-    return bulk_write(store, collection, operations, names)
+    changed: dict[str, Changed] = {}
+    for job in documents:
+        slurm = job["slurm"]
+        changed.setdefault(slurm["cluster_name"], Changed()).leave(slurm["job_id"], job)
+    return bulk_write(store, collection, operations, changed)

@@ -19,6 +19,7 @@ from pymongo import InsertOne, ReplaceOne, UpdateOne
 
 from config import ClusterSettings
 from ingest.accounts.users import Names, refresh_changed, username_map
+from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import AccountedJob, latest
@@ -35,8 +36,8 @@ LAG_SECONDS = 60
 SHOWN_JOBS = 50
 """Jobs of a window that scontrol showed, held against sacct's."""
 
-Write = Callable[[Sequence[Any]], object]
-"""Writes operations on the cluster's jobs, all or none."""
+Write = Callable[[Sequence[Any], Changed], object]
+"""Writes operations on the cluster's jobs, all or none, and what they change."""
 Change = Literal["insert", "replace", "update", "end", "former"]
 
 
@@ -121,6 +122,7 @@ def _take_batch(
     now = datetime.now(timezone.utc)
     ids = [stored.document_id(job.job_id) for job in jobs]
     documents = {found["_id"]: found for found in store.jobs.find({"_id": {"$in": ids}})}
+    changed = Changed()
     operations: list[InsertOne[Document] | ReplaceOne[Document] | UpdateOne] = []
     for document_id, job in zip(ids, jobs, strict=True):
         found = documents.get(document_id)
@@ -128,6 +130,7 @@ def _take_batch(
         if change == "insert":
             operations.append(InsertOne(stored.accounted(job, users, now)))
         elif change == "replace" and found is not None:
+            changed.leave(job.job_id, found)
             former = found | {"_id": former_id(found)}
             store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
             document = stored.accounted(job, users, now)
@@ -137,9 +140,10 @@ def _take_batch(
         elif change == "end":
             operations.append(stored.ended(job, now))
         if change is not None:
+            changed.ids.append(job.job_id)
             counts[change] = counts.get(change, 0) + 1
     if operations:
-        write(operations)
+        write(operations, changed)
 
 
 def successive(runs: Iterable[AccountedJob]) -> list[AccountedJob]:

@@ -26,6 +26,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from ingest.database.change_tokens import replace_token, scrape_token
+from ingest.database.changes import Changed
 from ingest.database.embedded_quirks import one_of
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
@@ -107,10 +108,14 @@ class _Move:
         self._collection.bulk_write(moves, ordered=False, session=session)
         for lease in self._leases:
             lease.confirm(session)
-        if self._collection.name in _KEYS:
+        key = _KEYS.get(self._collection.name)
+        if key is not None:
+            changed = Changed()
+            for each in documents:
+                changed.leave(each["slurm"][key], each)
             for name in (self._old, self._new):
                 token = scrape_token(self._collection.name, name)
-                replace_token(self._store, session, token, scraped=True)
+                replace_token(self._store, session, token, changed, scraped=True)
         return len(documents)
 
     def _locked(self, size: int, session: ClientSession) -> list[Document]:

@@ -21,7 +21,8 @@ from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
 from ingest.accounts.users import Names, refresh_changed, username_map
-from ingest.database.change_tokens import read_scraped_token, write_scraped
+from ingest.database.change_tokens import NOTHING, read_scraped_token, write_scraped
+from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
 from ingest.reading.convert import SlurmDict
@@ -123,6 +124,8 @@ class _Changes:
     """Records that are not known yet, by id."""
     operations: list[UpdateOne | ReplaceOne[Document]] = field(default_factory=list)
     """Writes of the documents that others have."""
+    told: Changed = field(default_factory=Changed)
+    """What these writes change, for the readers of changes."""
     moved: dict[str, tuple[int, Values]] = field(default_factory=dict)
     """Records of which only volatile values changed, for `Packs.with_values`."""
     written: dict[str, Entry] = field(default_factory=dict)
@@ -147,20 +150,27 @@ class BulkWrite(Protocol):
         collection: Collection[Document],
         operations: Sequence[Any],
         counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
-        """Write *operations*, and the *counts* that go with them."""
+        """Write *operations*, and the *counts* that go with them.
+
+        *changed* says what the operations change, apart from volatile values.
+        """
 
 
 def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
     """Return a `BulkWrite` for *cluster* that asks for no lease."""
 
     def write(
-        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         return in_transaction(
             store,
             lambda session: write_scraped(
-                store, session, collection, operations, cluster.name, counts
+                store, session, collection, operations, cluster.name, counts, changed
             ),
         )
 
@@ -373,15 +383,19 @@ class SyncRounds:
     # --- writing ------------------------------------------------------------------------------
 
     def bulk_write(
-        self, operations: Sequence[Any], counts: Counts | None = None
+        self,
+        operations: Sequence[Any],
+        changed: Changed = NOTHING,
+        counts: Counts | None = None,
     ) -> BulkWriteResult:
         """Write *operations* on the documents of this cluster and kind, all or none.
 
+        *changed* says what they change, apart from volatile values.
         *counts* are those that hold afterwards; None where the operations leave them alone.
         What is remembered of present records stays valid only if *operations* leave them alone.
         """
         kept = [] if counts is None else self._counts_write(counts)
-        result = self._write_into(self._collection, operations, kept)
+        result = self._write_into(self._collection, operations, kept, changed)
         if kept:
             self._kept = counts
         return result
@@ -390,9 +404,13 @@ class SyncRounds:
         self._write_into(self._packs.collection, operations)
 
     def _write_into(
-        self, collection: Collection[Document], operations: Sequence[Any], kept: Sequence[Any] = ()
+        self,
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        kept: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> BulkWriteResult:
-        result, token = self._write_operations(collection, operations, kept)
+        result, token = self._write_operations(collection, operations, kept, changed)
         if token is not None:
             self._token = token
         return result
@@ -409,7 +427,8 @@ class SyncRounds:
         if changes.fresh:
             counts.inserted += self._insert(changes, users, now, seen)
         if changes.operations:
-            done = self.bulk_write(changes.operations, seen.counts_with(changes.keys))
+            kept = seen.counts_with(changes.keys)
+            done = self.bulk_write(changes.operations, changes.told, kept)
             if missing := len(changes.operations) - done.matched_count:
                 raise DocumentsMissing(
                     f"{missing} {self._kind.plural} of {self._cluster.name} are no longer in the "
@@ -448,11 +467,9 @@ class SyncRounds:
             if not changed:
                 new = new._replace(last_changed=known.last_changed)
             if changed or is_finished(new.fingerprint.state):
-                changes.operations.append(
-                    self._over(
-                        known.fingerprint, slurm, new.fingerprint, users, now, changed=changed
-                    )
-                )
+                before, after = known.fingerprint, new.fingerprint
+                over = self._over(before, slurm, after, users, now, changes.told, changed=changed)
+                changes.operations.append(over)
             else:
                 changes.moved[record_id] = (known.last_changed, values)
             changes.written[record_id] = new
@@ -486,12 +503,19 @@ class SyncRounds:
         new: Fingerprint,
         users: Mapping[str, Names],
         now: datetime,
+        told: Changed,
         *,
         changed: bool,
     ) -> UpdateOne | ReplaceOne[Document]:
-        """Return the write of *slurm* over the document that has the fingerprint *before*."""
+        """Return the write of *slurm* over the document that has the fingerprint *before*.
+
+        Adds what it changes to *told*.
+        """
+        record_id = slurm[self._kind.id_key]
+        if changed:
+            told.ids.append(record_id)
         if self._kind is JOBS and is_another_job(before, new, slurm):
-            self._keep_former(slurm[self._kind.id_key])
+            self._keep_former(record_id, told)
             return self._updates.replacement(slurm, users, now)
         return self._updates.update(before, slurm, users, now, changed=changed)
 
@@ -515,7 +539,7 @@ class SyncRounds:
             if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
                 raise
             held = self._held.of(list(fresh))
-            changes.operations += self._over_held(held, fresh, users, now)
+            changes.operations += self._over_held(held, fresh, users, now, changes.told)
             missing = {key: value for key, value in fresh.items() if key not in held}
             if missing and len(missing) < len(fresh):
                 counts = seen.counts_with({each: changes.written[each].keys for each in missing})
@@ -530,7 +554,7 @@ class SyncRounds:
         counts: Counts,
     ) -> None:
         inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
-        self.bulk_write(inserts, counts)
+        self.bulk_write(inserts, Changed([*fresh]), counts)
 
     def _over_held(
         self,
@@ -538,15 +562,17 @@ class SyncRounds:
         fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
         users: Mapping[str, Names],
         now: datetime,
+        told: Changed,
     ) -> Iterator[UpdateOne | ReplaceOne[Document]]:
         for record_id, before in held.items():
             slurm, new = fresh[record_id]
-            yield self._over(before.fingerprint, slurm, new, users, now, changed=True)
+            yield self._over(before.fingerprint, slurm, new, users, now, told, changed=True)
 
-    def _keep_former(self, record_id: str) -> None:
+    def _keep_former(self, record_id: str, told: Changed) -> None:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
         former = self._collection.find_one(self._updates.identity(record_id))
         if former is not None:
+            told.leave(record_id, former)
             add_newest_values(self._collection, [former])
             former["_id"] = former_id(former)
             self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
@@ -562,13 +588,9 @@ class SyncRounds:
                 record_id: volatile_values(held.slurm)
                 for record_id, held in self._held.of(moving).items()
             }
-            self.bulk_write(
-                [
-                    self._updates.vanished(record_id, now, last.get(record_id))
-                    for record_id in batch
-                ],
-                seen.counts_with(dict.fromkeys(batch, ())),
-            )
+            updates = [self._updates.vanished(each, now, last.get(each)) for each in batch]
+            kept = seen.counts_with(dict.fromkeys(batch, ()))
+            self.bulk_write(updates, Changed([*batch]), kept)
             for writes in self._packs.without(moving):
                 self._write_packs(writes)
             for record_id in batch:

@@ -11,7 +11,7 @@ from pymongo.monitoring import CommandListener
 from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
-from ingest.database.change_tokens import bulk_write
+from ingest.database.change_tokens import NOTHING, bulk_write
 from ingest.database.migrations import migrate
 from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Document, Store
@@ -142,7 +142,7 @@ def test_other_users_activity_is_in_no_header(own: Own) -> None:
     before = headers()
     own.store.jobs.insert_one(job_document({**BELUGA_JOB, "job_id": "77"}, finished_ago=1800))
     operation = UpdateOne({"_id": "beluga/77"}, {"$set": {"slurm.job_state": "FAILED"}})
-    bulk_write(own.store, own.store.jobs, [operation], ["beluga", "mila"])
+    bulk_write(own.store, own.store.jobs, [operation], {"beluga": NOTHING, "mila": NOTHING})
 
     assert headers() == before
 

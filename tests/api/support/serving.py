@@ -9,16 +9,19 @@ from typing import Any
 
 from api.schema.endpoint import BASE
 from api.server import Server
+from api.waiting import States
 from config.settings import ApiSettings
 from tests.api.support.client import Client
 from tests.support.ports import LOOPBACK, free_port
 
 
 @contextmanager
-def served(app: Any, settings: ApiSettings | None = None) -> Iterator[int]:
-    """Run the server of *app* in a thread; yields its port."""
+def served(
+    app: Any, settings: ApiSettings | None = None, states: States | None = None
+) -> Iterator[int]:
+    """Run the server of *app* in a thread; yields its port. With *states*, requests can wait."""
     settings = settings or ApiSettings(port=free_port())
-    server = Server(app, settings)
+    server = Server(app, settings, states=states)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -5,7 +5,7 @@ from pymongo import InsertOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from ingest.database.change_tokens import bulk_write, scrape_token
+from ingest.database.change_tokens import NOTHING, bulk_write, scrape_token
 from ingest.database.embedded_quirks import TRIES
 from ingest.database.store import Store
 from ingest.database.transactions import in_transaction
@@ -33,7 +33,7 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
 
 
 def add(store: Store, number: int) -> None:
-    bulk_write(store, store.jobs, [InsertOne({"_id": f"mila/{number}"})], ["mila"])
+    bulk_write(store, store.jobs, [InsertOne({"_id": f"mila/{number}"})], {"mila": NOTHING})
 
 
 def test_a_commit_that_was_undone_is_tried_again(

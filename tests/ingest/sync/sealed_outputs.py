@@ -60,6 +60,10 @@ def many(number: int, **texts: str) -> list[str]:
     return [one(str(1000 + each), **texts) for each in range(number)]
 
 
+def later(record: str) -> str:
+    return record.replace("RunTime=00:10:00", "RunTime=00:15:00")
+
+
 def slurm_dicts(store: Store, cluster_name: str = "mila") -> dict[str, Document]:
     present = {"slurm.cluster_name": cluster_name, "cw.vanished": None}
     documents = list(store.jobs.find(present))

@@ -17,6 +17,8 @@ from api.stats.census import Census, ClusterStats
 from api.stats.gpus import gpu_sums
 from api.stats.sums import by_state, jobs_by_partition, tres_sums
 from bench.dumps import Dump, node_dump
+from ingest.database.change_tokens import NOTHING
+from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.reading.reader import Reader
 from ingest.slurm.kinds import NODES
@@ -165,11 +167,14 @@ def test_a_lost_write_leaves_the_counts_as_they_were(store: Store, clock: Clock)
     fails = False
 
     def bulk_write(
-        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         if fails:
             raise PyMongoError("the database is away")
-        return plain(collection, operations, counts)
+        return plain(collection, operations, counts, changed)
 
     rounds = Rounds(store, clock, bulk_write=bulk_write)
     rounds.take(*many(3))

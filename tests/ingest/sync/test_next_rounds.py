@@ -17,6 +17,8 @@ from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
 import ingest.sync.sync_rounds
+from ingest.database.change_tokens import NOTHING
+from ingest.database.changes import Changed
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
 from ingest.sync.fingerprints import VOLATILE
@@ -24,7 +26,7 @@ from ingest.sync.long_texts import LONGEST_TEXT
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.ingest.reading.attacks import attacks, job
 from tests.ingest.sync.outputs import ALICE, BOB, Clock, cluster
-from tests.ingest.sync.sealed_outputs import Rounds, many, one, slurm_dicts
+from tests.ingest.sync.sealed_outputs import Rounds, later, many, one, slurm_dicts
 
 OTHER_SEAL = "Zz1Yy2X"
 
@@ -40,10 +42,6 @@ def wait_until(true: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def later(record: str) -> str:
-    return record.replace("RunTime=00:10:00", "RunTime=00:15:00")
 
 
 def test_what_did_not_change_is_passed_over(store: Store, clock: Clock) -> None:
@@ -169,13 +167,16 @@ def test_a_batch_that_fails_ends_the_round_and_the_next_one_makes_up(
     plain = plain_bulk_write(store, cluster())
 
     def bulk_write(
-        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         nonlocal writes
         writes += 1
         if failing and writes == 2:
             raise PyMongoError("the second batch fails")
-        return plain(collection, operations, counts)
+        return plain(collection, operations, counts, changed)
 
     rounds = Rounds(store, clock, bulk_write=bulk_write)
     rounds.take(*many(9))
@@ -269,10 +270,13 @@ def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.M
     plain = plain_bulk_write(store, cluster())
 
     def bulk_write(
-        collection: Collection[Document], operations: Sequence[Any], counts: Sequence[Any] = ()
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
     ) -> tuple[BulkWriteResult, ObjectId | None]:
         sizes.append(sum(len(bson.encode(each._doc)) for each in operations))
-        return plain(collection, operations, counts)
+        return plain(collection, operations, counts, changed)
 
     rounds = Rounds(store, clock, bulk_write=bulk_write)
     rounds.take(*many(40, command="/run.sh " + "x" * 20_000))

@@ -1,0 +1,112 @@
+"""Hold responses back until something changes, without a thread for each of them.
+
+An endpoint asks for this (`api.http.request.Hold`).  The connection then waits here with its
+request.  One thread asks the database for the state of what they wait for, twice a second and only
+while a connection waits.  Connections whose time has come are answered by threads of their own, so
+that all other requests find the server's threads free.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from api.http.request import Hold
+
+POLL_SECONDS = 0.5
+MOST_WAITING = 1100
+"""Connections that may wait at a time."""
+MOST_OF_ACCOUNT = 1000
+"""Connections of one account that may wait at a time."""
+_THREADS = 2
+"""Threads that answer those whose time has come."""
+
+States = Callable[[Iterable[str]], Mapping[str, str]]
+"""Returns the state of each topic: another text after each change. Raises pymongo's errors."""
+
+logger = logging.getLogger(__name__)
+
+
+class Parked(BaseException):
+    """The response is held back: the connection waits. No error, and no code may catch it."""
+
+
+class Waiting:
+    """The connections that wait, each with the `Hold` of its request."""
+
+    def __init__(self, states: States) -> None:
+        self._states = states
+        self._parked: dict[Any, Hold] = {}
+        self._changed = threading.Condition()
+        self._stopped = threading.Event()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="waited")
+        threading.Thread(target=self._watch, name="waiting", daemon=True).start()
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._parked
+
+    def has_room(self, account: str) -> bool:
+        """Return whether one more connection of *account* may wait."""
+        with self._changed:
+            of_account = sum(hold.account == account for hold in self._parked.values())
+            return len(self._parked) < MOST_WAITING and of_account < MOST_OF_ACCOUNT
+
+    def park(self, connection: Any, hold: Hold) -> None:
+        """Let *connection* wait, until `resume` is called for it in another thread."""
+        with self._changed:
+            self._parked[connection] = hold
+            self._changed.notify()
+        if self._stopped.is_set() or not connection.connected:
+            self._resume(connection)
+
+    def leave(self, connection: Any) -> None:
+        """Forget a connection that was closed."""
+        with self._changed:
+            self._parked.pop(connection, None)
+
+    def stop(self) -> None:
+        """Answer all connections now; none waits any more."""
+        with self._changed:
+            self._stopped.set()
+            self._changed.notify()
+            parked = [*self._parked]
+        for connection in parked:
+            self._resume(connection)
+
+    def shut_down(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            with self._changed:
+                self._changed.wait_for(lambda: self._parked or self._stopped.is_set())
+                parked = [*self._parked.items()]
+            try:
+                states = self._states({str(hold.topic) for _, hold in parked})
+            except PyMongoError as error:
+                logger.warning("changes: could not ask whether something changed: %s", error)
+                states = {}
+            now = time.monotonic()
+            for connection, hold in parked:
+                state = states.get(str(hold.topic), hold.state)
+                # What was sent must have been read: a client that reads slowly gets less often
+                # what changed, and nothing piles up for it.
+                if now >= hold.due or (state != hold.state and not connection.total_outbufs_len):
+                    self._resume(connection)
+
+    def _resume(self, connection: Any) -> None:
+        with self._changed:
+            hold = self._parked.pop(connection, None)
+        if hold is None:
+            return
+        hold.is_resumed = True
+        hold.is_over = self._stopped.is_set() or time.monotonic() >= (hold.deadline or 0)
+        self._threads.submit(connection.service)
