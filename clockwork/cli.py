@@ -16,7 +16,7 @@ from pathlib import Path
 from pymongo.errors import InvalidURI, PyMongoError
 
 from api.server import ServerError
-from clockwork import cluster_commands, commands, replay, transfer_commands
+from clockwork import cluster_commands, commands, replay, transfer_commands, user_commands
 from clockwork.demo.run import DemoError, run_demo
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
@@ -33,6 +33,7 @@ _FAILURES = (
     *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
     *(RetentionStopped, ServerError, TransferError, commands.FileError, replay.ReplayRefused),
     cluster_commands.ClusterRefused,
+    *user_commands.FAILURES,
 )
 
 
@@ -146,6 +147,20 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _anonymise(options: argparse.Namespace) -> int:
     return commands.anonymise_dump(options.file)
+
+
+def _me(_options: argparse.Namespace) -> int:
+    return user_commands.me(user_commands.client(os.environ, Path.home()))
+
+
+def _job(options: argparse.Namespace) -> int:
+    service = user_commands.client(os.environ, Path.home())
+    return user_commands.job(service, options.job_id, options.cluster)
+
+
+def _why(options: argparse.Namespace) -> int:
+    service = user_commands.client(os.environ, Path.home())
+    return user_commands.why(service, options.job_id, options.cluster)
 
 
 def _retain(options: argparse.Namespace) -> int:
@@ -351,6 +366,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = command("check", _check, "Check the configuration, the database and every cluster.")
     check.add_argument("--offline", action="store_true", help="the configuration file alone")
+    command("me", _me, "For users: your account and your jobs, as the REST API tells them.")
+    for name, run, help_ in (
+        ("job", _job, "For users: what the REST API tells of a job."),
+        ("why", _why, "For users: why a job waits, as the REST API tells it."),
+    ):
+        of_job = command(name, run, help_)
+        of_job.add_argument("job_id", metavar="ID", help="of the job")
+        of_job.add_argument("--cluster", metavar="NAME", help="where several clusters have the id")
     _add_user_commands(command("user", lambda _: 2, "Accounts and their tokens."))
     _add_cluster_commands(
         command("cluster", lambda _: 2, "Clusters that were renamed or are gone.")

@@ -70,12 +70,7 @@ def load_settings(
     ``$CREDENTIALS_DIRECTORY`` where it lies there.  Without *secrets* no other file is looked at.
     Raises `ConfigurationError`.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
+    table = read_toml(path)
     _name_clusters(table, path)
     try:
         settings = Settings.model_validate(table)
@@ -84,6 +79,16 @@ def load_settings(
         raise ConfigurationError("\n".join(lines)) from None
     settings = _with_folder(settings, path.resolve().parent, environment)
     return _with_secrets(settings, path, environment) if secrets else settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what the TOML file *path* holds. Raises `ConfigurationError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
 
 
 def _name_clusters(table: dict[str, Any], path: Path) -> None:

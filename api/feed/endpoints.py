@@ -19,7 +19,7 @@ from api.schema.endpoint import Context, Gets, endpoint
 MOST_SECONDS = 60
 
 _PROBLEMS = {
-    HTTPStatus.GONE: "The changes that follow the cursor are no longer known: list anew.",
+    HTTPStatus.GONE: "The changes that follow the cursor are no longer known: list all again.",
 }
 
 

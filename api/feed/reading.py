@@ -28,7 +28,7 @@ from ingest.sync.volatile_values import add_newest_values
 MOST_DOCUMENTS = 500
 """Documents in one response, apart from the last entry's."""
 STREAM_SECONDS = 600
-"""Seconds after which a stream of events ends, and the client connects anew."""
+"""Seconds after which a stream of events ends, and the client connects again."""
 _AT_ONCE = 100
 _NO_CACHE: Header = ("Cache-Control", "no-store")
 

@@ -1,0 +1,66 @@
+"""`clockwork me` and `clockwork job`, against the real API."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from api.app import build_app
+from clockwork import cli
+from clockwork.user_commands import client
+from config import ConfigurationError
+from ingest.accounts.users import add_user
+from ingest.database.changes import states
+from ingest.database.store import Store
+from tests.api.support.serving import served
+from tests.ingest.sync.outputs import Clock
+from tests.ingest.sync.sealed_outputs import Rounds, one
+from tests.support.ports import LOOPBACK
+
+
+def test_me_and_a_job(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, token = add_user(store, "alice@mila.example", "alice")
+    with served(build_app(store), None, partial(states, store)) as port:
+        monkeypatch.setenv("CLOCKWORK_URL", f"http://{LOOPBACK}:{port}")
+        monkeypatch.setenv("CLOCKWORK_TOKEN", token)
+        assert cli.main(["me"]) == 0
+        assert capsys.readouterr().out == (
+            "alice@mila.example (user)\nno jobs that wait, run, or ended within a day\n"
+        )
+        Rounds(store, Clock()).take(one("1", name="evil\x1b[2J"), one("2", owner="bob(1002)"))
+        assert cli.main(["me"]) == 0
+        _, head, *rows = capsys.readouterr().out.splitlines()
+        assert head.split()[:4] == ["CLUSTER", "JOB", "NAME", "STATE"]
+        assert [row.split()[:4] for row in rows] == [["mila", "1", "evil\\x1b[2J", "RUNNING"]]
+        assert cli.main(["job", "2", "--cluster", "mila"]) == 0
+        assert "job_state     RUNNING\n" in capsys.readouterr().out
+        assert cli.main(["job", "3"]) == 1
+        assert "no job '3'" in capsys.readouterr().err
+        assert cli.main(["why", "1", "--cluster", "mila"]) == 0
+        assert capsys.readouterr().out.startswith("job_state")
+        assert cli.main(["why", "3"]) == 1
+        assert "no job '3'" in capsys.readouterr().err
+        monkeypatch.setenv("CLOCKWORK_TOKEN", "cw_wrong")
+        assert cli.main(["me"]) == 1
+        assert "401" in capsys.readouterr().err
+
+
+def test_where_the_address_and_the_token_come_from(tmp_path: Path) -> None:
+    path = tmp_path / ".config" / "clockwork.toml"
+    with pytest.raises(ConfigurationError, match="no url of the service"):
+        client({}, tmp_path)
+    path.parent.mkdir()
+    path.write_text('url = "https://clockwork.example.org"\ntoken = "cw_x"\n')
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        client({}, tmp_path)
+    path.chmod(0o600)
+    client({}, tmp_path)
+    client({"CLOCKWORK_URL": "http://other"}, tmp_path)
+    with pytest.raises(ConfigurationError, match="no address of a service"):
+        client({"CLOCKWORK_URL": "other"}, tmp_path)
+    path.write_text('uri = "https://clockwork.example.org"\n')
+    with pytest.raises(ConfigurationError, match="unknown key uri"):
+        client({}, tmp_path)
