@@ -5,8 +5,8 @@ line says is therefore kept while an output is read, and so is what a value is c
 line that is new is taken apart by the shortest way that gives what `Form.split_line` gives:
 
 - a text that stands alone runs to the line's end;
-- where a line holds as many spaces as its keys need, no value holds a space, and the keys are what
-  stands behind the spaces.
+- where a line holds as many spaces as its keys need, and perhaps one at its end, no value holds a
+  space, and the keys are what stands behind the spaces.
 """
 
 from dataclasses import dataclass, field, replace
@@ -58,8 +58,8 @@ class _Plan:
     last: tuple[str, Convert]
     number: int
     """The number of the shape if no text is absent."""
-    spaces: int
-    """Spaces behind the first key of a line whose values hold none; -1 for lines of other kinds."""
+    can_fill: bool
+    """`fill` can convert lines whose values hold no spaces."""
     names: tuple[str, ...]
     """The names in documents."""
     readers: tuple[Convert, ...]
@@ -107,9 +107,10 @@ class Lines:
         self._kept: dict[str, tuple[int, SlurmDict]] = {}
         self._plans: dict[LineShape, _Plan] = {}
         self._by_opening: dict[str, dict[int, _Plan]] = {}
-        """Plans by the key that opens a line, and the number of spaces behind."""
+        """Plans by the key that opens a line, and the `_spaces` behind."""
         self._first_lines: dict[int, _Plan] = {}
         """Plans of first lines up to JobName. A user's text can hold such a line further down."""
+        self._has_names = "JobName" in form.table.keys
         self._memos: dict[str, _Memo] = {}
         self.shapes: list[LineShape] = []
         """The shapes so far; `read` gives their places here."""
@@ -139,18 +140,19 @@ class Lines:
         none: dict[int, _Plan] = {}
         kept, whole_lines, by_opening = self._kept.get, self._whole.get, self._by_opening.get
         try:
-            head, there, name = lines[0].partition(" JobName=")
+            first, *others = lines
+            head, there, name = first.partition(" JobName=")
             rest = head.partition("=")[2]
-            is_named = there and name not in ABSENT
-            plan = self._first_lines.get(rest.count(" ")) if is_named else None
+            is_usual = name not in ABSENT if there else not self._has_names
+            plan = self._first_lines.get(_spaces(rest)) if is_usual else None
             number = plan.fill(rest, slurm) if plan is not None else None
             if number is None:
-                self._add(lines[0], numbers, slurm)
+                self._add(first, numbers, slurm)
             else:
                 numbers.append(number)
-                slurm["name"] = name
-            for line in lines[1:]:
-                known = kept(line)
+                if there:
+                    slurm["name"] = name
+            for line, known in zip(others, map(kept, others), strict=True):
                 if known is not None:
                     numbers.append(known[0])
                     slurm.update(known[1])
@@ -164,12 +166,16 @@ class Lines:
                         numbers.append(number)
                         slurm[name] = text
                         continue
-                plan = by_opening(opening, none).get(rest.count(" "))
-                number = plan.fill(rest, slurm) if plan is not None else None
+                plan = by_opening(opening, none).get(_spaces(rest))
+                part = {} if plan is not None and plan.is_kept else slurm
+                number = plan.fill(rest, part) if plan is not None else None
                 if number is None:
                     self._add(line, numbers, slurm)
-                else:
-                    numbers.append(number)
+                    continue
+                numbers.append(number)
+                if part is not slurm:
+                    self._keep(line, number, part)
+                    slurm.update(part)
         except DocumentError:
             return self.shapes_of(lines), None
         return numbers, slurm
@@ -187,17 +193,21 @@ class Lines:
             slurm.setdefault("alloc_groups", []).append(part)
         else:
             slurm.update(part)
-        if first:
-            if words[-1:] == ("JobName=",) and self.shapes[number] == words:
-                # The name runs to the line's end: see `read`.
-                plan = replace(self._plan(words[:-1]), number=number, texts=())
-                self._first_lines[plan.spaces] = plan
-        elif plan.is_kept:
-            if len(self._kept) >= MAX_LINES:
-                self._kept.clear()
-            self._kept[line] = number, part
-        elif plan.spaces >= 0:
-            self._by_opening.setdefault(line.partition("=")[0], {})[plan.spaces] = plan
+        rest = line.partition(" JobName=")[0].partition("=")[2] if first else line.partition("=")[2]
+        if first and words[-1:] == ("JobName=",) and self.shapes[number] == words:
+            # The name runs to the line's end: see `read`.
+            words = words[:-1]
+            plan = replace(self._plan(words), number=number, texts=())
+        if plan.can_fill and _spaces(rest) in {len(words) - 1, -len(words)}:
+            plans = self._by_opening.setdefault(line.partition("=")[0], {})
+            (self._first_lines if first else plans)[_spaces(rest)] = plan
+        if plan.is_kept and not first:
+            self._keep(line, number, part)
+
+    def _keep(self, line: str, number: int, part: SlurmDict) -> None:
+        if len(self._kept) >= MAX_LINES:
+            self._kept.clear()
+        self._kept[line] = number, part
 
     def _filled(self, plan: _Plan, found: list[str]) -> tuple[int, SlurmDict]:
         """What a line says whose tokens have the values *found*. Raises `DocumentError`."""
@@ -243,10 +253,8 @@ class Lines:
         is_kept = not is_group and not any(
             row and (row.value in _MOVING or row.volatile) for row in rows
         )
-        is_plain = not (has_owner or left_out or is_group or is_kept)
-        can_fill = (
-            is_plain and self._form.multi_line and "JobName" not in names and words[0].endswith("=")
-        )
+        is_odd = has_owner or left_out or is_group or any(row and row.flag for row in rows)
+        can_fill = self._form.multi_line and not is_odd and "JobName" not in names
         plan = _Plan(
             words=words,
             steps=tuple(
@@ -255,7 +263,7 @@ class Lines:
             ),
             last=(document_names[-1], readers[-1]) if names else ("", str),
             number=self._number(words),
-            spaces=len(words) - 1 if can_fill else -1,
+            can_fill=can_fill and bool(words) and words[0].endswith("="),
             names=tuple(document_names),
             readers=tuple(readers),
             texts=texts,
@@ -283,3 +291,9 @@ class Lines:
             number = self._numbers[shape] = len(self.shapes)
             self.shapes.append(shape)
         return number
+
+
+def _spaces(values: str) -> int:
+    """The number of spaces in *values*, negative if the last character is one of them."""
+    number = values.count(" ")
+    return -number if values[-1:] == " " else number

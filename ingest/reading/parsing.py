@@ -45,6 +45,7 @@ _FLAGS = frozenset(key.name for key in JOB.keys.values() if key.flag)
 _FLAG = "|".join(sorted(_FLAGS))
 _TOKEN = re.compile(rf"(?:^{_OPENING}?|\n {{3}}| |(?:(?<==Yes)|(?<==No)),?(?=(?:{_FLAG})=)){_KEY}")
 _TOKEN_OF_LINE = re.compile(rf"(?:^{_OPENING}| ){_KEY}")
+_TOKEN_OF_FIRST_LINE = re.compile(rf"(?:^| ){_KEY}")
 _TOKEN_INSIDE = re.compile(rf" {_KEY}")
 _OPENS_LINE = re.compile(_OPENING + _KEY)
 _SEAL = "\0"
@@ -125,13 +126,12 @@ class Form(NamedTuple):
         return _SEAL not in line and line[value : value + 1].isdecimal()
 
     def _split_first(self, line: str) -> tuple[LineShape, list[str]]:
-        name = ""
-        if self.multi_line:  # where JobName runs to the line's end
-            line, sign, name = line.partition(" JobName=")
-            name = sign + name
-        _, *parts = _TOKEN.split(line)
-        if name:
-            parts += ["JobName=", name[len(" JobName=") :]]
+        if not self.multi_line:
+            _, *parts = _TOKEN.split(line)
+            return tuple(parts[0::2]), parts[1::2]
+        line, sign, name = line.partition(" JobName=")  # which runs to the line's end
+        _, *parts = _TOKEN_OF_FIRST_LINE.split(line)
+        parts += [sign[1:], name] if sign else []
         return tuple(parts[0::2]), parts[1::2]
 
     def shape_of(self, words: LineShape, found: Sequence[str]) -> LineShape:

@@ -71,8 +71,8 @@ class Shapes:
         self._convert = Converter(form.table, cluster)
         self._lines = Lines(form, self._convert)
         self._judged: dict[_Key, _Judged | Unreadable] = {}
-        self._used: set[_Key] = set()
-        """The shapes of the output in hand, those of refused records too."""
+        self._used: dict[_Key, _Judged | Unreadable | None] = {}
+        """The shapes of the output in hand; None if they are to be judged anew."""
         self._all_used = True
         """Whether ``_used`` holds all of them."""
 
@@ -96,6 +96,7 @@ class Shapes:
     def forget(self) -> None:
         """Judge all shapes anew: other places are vouched for."""
         self._judged.clear()
+        self._used = dict.fromkeys(self._used)
 
     def all_show(self, place: Place) -> bool:
         """Tell whether every record of the output with the first key of *place* shows *place*."""
@@ -174,18 +175,16 @@ class Shapes:
     # --- shapes -----------------------------------------------------------------------------------
 
     def _judge(self, key: _Key, vouched: Container[Place]) -> _Judged:
-        known = self._judged.get(key)
+        known = self._used.get(key)
         if known is None:
             try:
-                known = self._judge_anew(key, vouched)
+                known = self._judged.get(key) or self._judge_anew(key, vouched)
             except Unreadable as error:
                 known = error
             if len(key[0]) <= MAX_RECORD_LINES:
-                self._judged[key] = known
-        if len(key[0]) <= MAX_RECORD_LINES:
-            self._used.add(key)
-        else:
-            self._all_used = False
+                self._judged[key] = self._used[key] = known
+            else:
+                self._all_used = False
         if isinstance(known, Unreadable):
             raise Unreadable(str(known), known.places)
         return known

@@ -10,7 +10,8 @@ from ingest.reading.vouching import MAX_PLACES_OF_AN_OWNER, Vouching
 from ingest.slurm.values import duration
 from tests.fuzz.oracle import check
 from tests.ingest.reading.attacks import Attack, job, output
-from tests.support.reading import SEAL, read_lazily
+from tests.ingest.reading.reference import document_of
+from tests.support.reading import CLUSTER, SEAL, read_lazily
 from tests.support.reading import read as read_whole
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
@@ -55,8 +56,11 @@ def test_the_first_jobs_name_can_not_pass_for_the_o_form(seal: str) -> None:
     assert values(second)["Command"] == "/r WorkDir=/y"
 
 
-def test_a_line_in_the_first_jobs_name_can_not_pass_for_the_form_of_several_lines() -> None:
-    attack = Attack("a line", "name", "x\n   Future=1")
+@pytest.mark.parametrize("line", ["Future=1", "UserId=bob(1002)"])
+def test_a_line_in_the_first_jobs_name_can_not_pass_for_the_form_of_several_lines(
+    line: str,
+) -> None:
+    attack = Attack("a line", "name", f"x\n   {line}")
     text = output(attack, sealed=False, one_line=True)
     assert ids(list(read_lazily([text]))) == ["19", "20", "21"]
 
@@ -197,3 +201,32 @@ def hard_texts() -> Iterator[str]:
 def test_a_hard_text_breaks_no_rule_in_any_way_of_reading(text: str) -> None:
     for options in OPTIONS:
         check(bytes([options]) + text.encode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd"),
+    [
+        ("SpreadJob=No ExpeditedRequeue=No", "SpreadJob=No,ExpeditedRequeue=No New=1"),
+        ("GresEnforceBind=No SpreadJob=No", "GresEnforceBind=No,New=1 SpreadJob=No"),
+        (
+            "GresEnforceBind=No ExpeditedRequeue=No",
+            "GresEnforceBind=No,SpreadJob=No ExpeditedRequeue=No",
+        ),
+        ("Power= Other=1 ", "Power=a b Other=1"),
+        ("Power= Other=1", "Power= Future=1"),
+        ("Container=/a ContainerID=b", "Container=(null) ContainerID=b"),
+        ("Power=a Future=b", "Power=a Future=1 "),
+    ],
+)
+def test_a_line_like_one_before_is_read_as_it_is_written(usual: str, odd: str) -> None:
+    lines = [usual, usual.replace("=a", "=c"), odd, odd.replace("=a", "=c")]
+    text = job("1", ALICE, sealed=False)
+    texts = [
+        text.replace("JobId=1", f"JobId={number}").replace("Power=", line)
+        for number, line in enumerate(lines, start=1)
+    ]
+    found = read("".join(texts))
+    assert ids(found) == ["1", "2", "3", "4"]
+    for item in found:
+        assert isinstance(item, Record)
+        assert item.slurm == document_of(item, CLUSTER)
