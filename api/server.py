@@ -21,6 +21,7 @@ from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error
 from api.http.request import HOLD, Hold, WsgiApplication
 from api.http.security_headers import NOSNIFF
 from api.waiting import MOST_WAITING, Parked, States, Waiting
+from config import OperatorError
 from config.settings import ApiSettings
 from ingest.sync.log_lines import LogLines
 
@@ -55,7 +56,7 @@ _CORS = ("access-control-", "vary")
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-class ServerError(Exception):
+class ServerError(OperatorError):
     """The API can't listen at the configured address; the message is for the operator."""
 
 

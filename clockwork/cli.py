@@ -1,5 +1,7 @@
 """Read the command line, and call the function that does what it asks for.
 
+Each command imports what it needs itself, so that the short ones start fast.
+
 Exit status: 0 done; 1 it failed, as the message says; 2 the command or the configuration is
 wrong; 3 ``replay`` or ``anonymise`` met records that it could not read; 130 interrupted.  The
 commands ``up``, ``scrape`` and ``serve`` run until a signal stops them, and end with 0.
@@ -15,26 +17,20 @@ from pathlib import Path
 
 from pymongo.errors import InvalidURI, PyMongoError
 
-from api.server import ServerError
-from clockwork import cluster_commands, commands, replay, transfer_commands, user_commands
-from clockwork.demo.run import DemoError, run_demo
+from clockwork.console import CommandError
 from clockwork.embedded.database import EmbeddedDatabase
-from clockwork.embedded.folder import EmbeddedError
 from clockwork.logs import set_up_logging
-from config import ConfigurationError, LogSettings, Settings, find_settings_file, load_settings
-from ingest.accounts.users import ROLES, AccountError
-from ingest.database.store import Store, connect
-from ingest.retention.archive import ArchiveError
-from ingest.retention.retention import AnotherRun, ClocksDiffer, RetentionStopped
-from ingest.transfer.digests import TransferError
-from scraper.ssh.errors import printable
-
-_FAILURES = (
-    *(AccountError, AnotherRun, ArchiveError, ClocksDiffer, DemoError, EmbeddedError),
-    *(RetentionStopped, ServerError, TransferError, commands.FileError, replay.ReplayRefused),
-    cluster_commands.ClusterRefused,
-    *user_commands.FAILURES,
+from config import (
+    ConfigurationError,
+    LogSettings,
+    OperatorError,
+    Settings,
+    find_settings_file,
+    load_settings,
 )
+from ingest.accounts.users import ROLES
+from ingest.database.store import Store, connect
+from scraper.ssh.errors import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
-    except (ConfigurationError, commands.CommandError) as error:
+    except (ConfigurationError, CommandError) as error:
         _complain(str(error))
         return 2
-    except _FAILURES as error:
+    except OperatorError as error:
         _complain(str(error))
         return 1
     except PyMongoError as error:
@@ -104,16 +100,22 @@ def _connected(uri: str, settings: Settings) -> Store:
 
 
 def _up(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     path, settings = _settings(options)
     return commands.up(path, settings)
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from clockwork.demo.run import run_demo
+
     set_up_logging(LogSettings(level="warning"))
     return run_demo(options.port)
 
 
 def _scrape(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     path, settings = _settings(options)
     with _store(settings) as store:
         if options.once:
@@ -124,12 +126,16 @@ def _scrape(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     path, settings = _settings(options)
     with _store(settings) as store:
         return commands.serve_api(path, settings, store)
 
 
 def _replay(options: argparse.Namespace) -> int:
+    from clockwork import replay
+
     _, settings = _settings(options)
     files = {"jobs": options.jobs, "nodes": options.nodes}
     if options.dry_run:
@@ -146,48 +152,67 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _anonymise(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     return commands.anonymise_dump(options.file)
 
 
 def _me(_options: argparse.Namespace) -> int:
-    return user_commands.me(user_commands.client(os.environ, Path.home()))
+    from clockwork import user_commands
+
+    with user_commands.client(os.environ, Path.home()) as service:
+        return user_commands.me(service)
 
 
 def _job(options: argparse.Namespace) -> int:
-    service = user_commands.client(os.environ, Path.home())
-    return user_commands.job(service, options.job_id, options.cluster)
+    from clockwork import user_commands
+
+    with user_commands.client(os.environ, Path.home()) as service:
+        return user_commands.job(service, options.job_id, options.cluster)
 
 
 def _why(options: argparse.Namespace) -> int:
-    service = user_commands.client(os.environ, Path.home())
-    return user_commands.why(service, options.job_id, options.cluster)
+    from clockwork import user_commands
+
+    with user_commands.client(os.environ, Path.home()) as service:
+        return user_commands.why(service, options.job_id, options.cluster)
 
 
 def _retain(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return commands.retain(settings, store)
 
 
 def _restore(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return commands.restore_archive(store, options.file)
 
 
 def _backup_make(options: argparse.Namespace) -> int:
+    from clockwork import transfer_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return transfer_commands.backup_make(store, options.file)
 
 
 def _backup_load(options: argparse.Namespace) -> int:
+    from clockwork import transfer_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return transfer_commands.backup_load(store, options.file)
 
 
 def _move(options: argparse.Namespace) -> int:
+    from clockwork import transfer_commands
+
     _, settings = _settings(options)
     if settings.mongo.uri is not None:
         raise ConfigurationError(
@@ -203,14 +228,18 @@ def _move(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from clockwork import commands
+
     path, settings = _settings(options, secrets=not options.offline)
     return commands.check(path, settings, _store, offline=options.offline)
 
 
 def _user_add(options: argparse.Namespace) -> int:
+    from clockwork import account_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
-        return commands.user_add(
+        return account_commands.user_add(
             store,
             options.email,
             options.mila_cluster_username,
@@ -222,36 +251,48 @@ def _user_add(options: argparse.Namespace) -> int:
 
 
 def _user_import(options: argparse.Namespace) -> int:
+    from clockwork import account_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
-        return commands.user_import(store, options.file, dry_run=options.dry_run)
+        return account_commands.user_import(store, options.file, dry_run=options.dry_run)
 
 
 def _user_list(options: argparse.Namespace) -> int:
+    from clockwork import account_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
-        return commands.user_list(store)
+        return account_commands.user_list(store)
 
 
 def _user_revoke(options: argparse.Namespace) -> int:
+    from clockwork import account_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
-        return commands.user_revoke(store, options.email, options.token_name)
+        return account_commands.user_revoke(store, options.email, options.token_name)
 
 
 def _user_remove(options: argparse.Namespace) -> int:
+    from clockwork import account_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
-        return commands.user_remove(store, options.email)
+        return account_commands.user_remove(store, options.email)
 
 
 def _cluster_list(options: argparse.Namespace) -> int:
+    from clockwork import cluster_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return cluster_commands.cluster_list(settings, store)
 
 
 def _cluster_rename(options: argparse.Namespace) -> int:
+    from clockwork import cluster_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return cluster_commands.cluster_rename(
@@ -260,6 +301,8 @@ def _cluster_rename(options: argparse.Namespace) -> int:
 
 
 def _cluster_retire(options: argparse.Namespace) -> int:
+    from clockwork import cluster_commands
+
     _, settings = _settings(options)
     with _store(settings) as store:
         return cluster_commands.cluster_retire(settings, store, options.name, yes=options.yes)
@@ -347,6 +390,14 @@ def _parser() -> argparse.ArgumentParser:
     anonymised.add_argument(
         "file", metavar="FILE", help="of `scontrol show job` or `show node`; - is standard input"
     )
+    command("me", _me, "For users: your account and your jobs, as the REST API tells them.")
+    for name, run, help_ in (
+        ("job", _job, "For users: what the REST API tells of a job."),
+        ("why", _why, "For users: why a job waits, as the REST API tells it."),
+    ):
+        of_job = command(name, run, help_)
+        of_job.add_argument("job_id", metavar="ID", help="of the job")
+        of_job.add_argument("--cluster", metavar="NAME", help="where several clusters have the id")
     command("retain", _retain, "Take old finished jobs out of the database, as [retention] says.")
     restored = command("restore", _restore, "Put jobs back from an archive file of the retention.")
     restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
@@ -366,22 +417,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = command("check", _check, "Check the configuration, the database and every cluster.")
     check.add_argument("--offline", action="store_true", help="the configuration file alone")
-    command("me", _me, "For users: your account and your jobs, as the REST API tells them.")
-    for name, run, help_ in (
-        ("job", _job, "For users: what the REST API tells of a job."),
-        ("why", _why, "For users: why a job waits, as the REST API tells it."),
-    ):
-        of_job = command(name, run, help_)
-        of_job.add_argument("job_id", metavar="ID", help="of the job")
-        of_job.add_argument("--cluster", metavar="NAME", help="where several clusters have the id")
-    _add_user_commands(command("user", lambda _: 2, "Accounts and their tokens."))
+    _add_account_commands(command("user", lambda _: 2, "Accounts and their tokens."))
     _add_cluster_commands(
         command("cluster", lambda _: 2, "Clusters that were renamed or are gone.")
     )
     return parser
 
 
-def _add_user_commands(user: argparse.ArgumentParser) -> None:
+def _add_account_commands(user: argparse.ArgumentParser) -> None:
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
     add.set_defaults(run=_user_add)

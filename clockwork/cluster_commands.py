@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-from clockwork.commands import CommandError, moment_text, print_table, say
-from config import Settings
+from clockwork.console import CommandError, moment_text, print_table, say
+from config import OperatorError, Settings
 from config.settings import CLUSTER_NAME
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.retired_clusters import retired_since
@@ -35,7 +35,7 @@ _KINDS = ("jobs", "nodes")
 _DRY_RUN = "Dry run: nothing was changed. Give --yes to do it."
 
 
-class ClusterRefused(Exception):
+class ClusterRefused(OperatorError):
     """The cluster can't be renamed or retired now; the message is for the operator."""
 
 

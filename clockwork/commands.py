@@ -9,15 +9,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from clockwork.console import CommandError, say
 from clockwork.daemons.api import ApiDaemon
 from clockwork.daemons.reload import require_clusters
 from clockwork.daemons.scraper import ScrapeDaemon
@@ -25,9 +25,7 @@ from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
 from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
-from config import ClusterSettings, ConfigurationError, Settings
-from ingest.accounts.csv_import import do_import, plan_import
-from ingest.accounts.users import Names, add_user, list_users, remove, revoke
+from config import ClusterSettings, ConfigurationError, OperatorError, Settings
 from ingest.anonymise.rewrite import Report, anonymise
 from ingest.database.store import Store
 from ingest.reading.reader import NoAnswer
@@ -52,11 +50,7 @@ logger = logging.getLogger(__name__)
 StoreOf = Callable[[Settings], AbstractContextManager[Store]]
 
 
-class CommandError(Exception):
-    """The command does not fit the configuration, or the other way round; for the operator."""
-
-
-class FileError(Exception):
+class FileError(OperatorError):
     """A captured output can't be taken in; the message is for the operator."""
 
 
@@ -307,95 +301,3 @@ def _check_database(settings: Settings, store_of: StoreOf) -> Finding:
             return Finding("database", "ok", f"{kind}, {jobs} jobs, {users} users")
     except (ConfigurationError, PyMongoError, EmbeddedError) as error:
         return Finding("database", "failed", str(error))
-
-
-# --- users ----------------------------------------------------------------------------------------
-
-
-def user_add(
-    store: Store,
-    email: str,
-    mila: str | None,
-    cc: str | None,
-    token_name: str | None,
-    role: str | None,
-    *,
-    rename: bool,
-) -> int:
-    """Add an account or a token; the token is the one line on standard output."""
-    user, token = add_user(store, email, mila, cc, token_name, role, rename=rename)
-    names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
-    say(f"{names}, role {user.role}. The token, which is shown this once:")
-    sys.stdout.write(token + "\n")
-    return 0
-
-
-def user_import(store: Store, path: Path, *, dry_run: bool) -> int:
-    """Add and change the accounts that a CSV file names; a line for each of them."""
-    plan = plan_import(store, path)
-    if not dry_run:
-        do_import(store, plan)
-    for names in plan.added:
-        _print(["added", *_cells(names)])
-    for change in plan.changed:
-        _print(["changed", *_cells(change.after)])
-    counts = f"{len(plan.added)} added, {len(plan.changed)} changed, {plan.unchanged} unchanged"
-    say(f"{path}: {counts}" + (" (dry run: nothing was written)" if dry_run else ""))
-    return 0
-
-
-def _cells(names: Names) -> list[str]:
-    fields = ("mila_email_username", "mila_cluster_username", "cc_account_username")
-    return [names[field] or "-" for field in fields]
-
-
-def user_list(store: Store) -> int:
-    """A line for each token, and for each account without one: whose it is, when it was used."""
-    rows = []
-    for user in list_users(store):
-        account = [*_cells(user.names), user.role]
-        rows += [
-            [*account, token.name, moment_text(token.created), moment_text(token.last_used)]
-            for token in user.tokens
-        ]
-        if not user.tokens:
-            rows.append([*account, "-", "-", "-"])
-    names = ["email", "mila_cluster_username", "cc_account_username"]
-    print_table([*names, "role", "token", "created", "last used"], rows)
-    return 0
-
-
-def moment_text(time: datetime | None) -> str:
-    """Return a moment in UTC to the second; ``-`` where there was none."""
-    return "-" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def user_revoke(store: Store, email: str, token_name: str | None) -> int:
-    """Revoke one token of an account, or all of them."""
-    say(f"{email}: {_tokens(revoke(store, email, token_name))} revoked")
-    return 0
-
-
-def user_remove(store: Store, email: str) -> int:
-    """Remove an account with its tokens; its jobs stay and belong to nobody."""
-    say(f"{email}: removed, with {_tokens(len(remove(store, email).tokens))}; the jobs stay")
-    return 0
-
-
-def _tokens(count: int) -> str:
-    return "1 token" if count == 1 else f"{count} tokens"
-
-
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print *headings* and *rows* to standard output, with tabs between the cells."""
-    for row in (headings, *rows):
-        _print(row)
-
-
-def _print(row: Iterable[str]) -> None:
-    sys.stdout.write("\t".join(printable(cell) for cell in row) + "\n")
-
-
-def say(text: str) -> None:
-    """Write a line for people to standard error."""
-    sys.stderr.write(printable(text) + "\n")

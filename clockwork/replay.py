@@ -11,15 +11,9 @@ from pathlib import Path
 
 import orjson
 
-from clockwork.commands import (
-    SOME_IN_QUARANTINE,
-    CommandError,
-    chunks,
-    named_cluster,
-    naming,
-    say,
-)
-from config import ClusterSettings, Settings
+from clockwork.commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
+from clockwork.console import CommandError, say
+from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
 from ingest.reading.reader import Reader
@@ -38,7 +32,7 @@ _MOST_GONE = 0.5
 """A complete file that marks a larger part as gone looks like a part of the output."""
 
 
-class ReplayRefused(Exception):
+class ReplayRefused(OperatorError):
     """The files were not, or not wholly, written; the message is for the operator."""
 
 

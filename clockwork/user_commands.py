@@ -9,10 +9,12 @@ The address and the token come from $CLOCKWORK_URL and $CLOCKWORK_TOKEN, or from
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from clockwork_client import ApiError, Clockwork, Unreachable
+from config import OperatorError
 from config.load import ConfigurationError, read_toml
 from scraper.ssh.errors import printable
 
@@ -32,12 +34,22 @@ _FACTS = (
 )
 """Keys of ``slurm`` that `clockwork job` prints, in this order."""
 
-FAILURES = (ApiError, Unreachable)
-"""What the commands raise when the service refuses or does not answer."""
+
+@contextmanager
+def client(environ: Mapping[str, str], home: Path) -> Iterator[Clockwork]:
+    """Give the client of this user.
+
+    Raises ConfigurationError, which says what is missing, and OperatorError if the service refuses
+    or does not answer.
+    """
+    service = _client(environ, home)
+    try:
+        yield service
+    except (ApiError, Unreachable) as error:
+        raise OperatorError(str(error)) from error
 
 
-def client(environ: Mapping[str, str], home: Path) -> Clockwork:
-    """Return the client of this user. Raises ConfigurationError, which says what is missing."""
+def _client(environ: Mapping[str, str], home: Path) -> Clockwork:
     path = home / USER_FILE
     given = {key: environ.get(f"CLOCKWORK_{key.upper()}") for key in _KEYS}
     if not all(given.values()) and path.is_file():

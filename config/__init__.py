@@ -3,6 +3,7 @@
 ``load_settings`` is the way in; everyone else is handed the part of `Settings` that they need.
 """
 
+from config.errors import OperatorError
 from config.load import ConfigurationError, find_settings_file, load_settings
 from config.settings import (
     ApiSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "EmbeddedSettings",
     "LogSettings",
     "MongoSettings",
+    "OperatorError",
     "RetentionSettings",
     "ScraperSettings",
     "Settings",

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from config.errors import OperatorError
 from config.settings import Settings
 
 if sys.version_info >= (3, 11):
@@ -32,7 +33,7 @@ _WITH_PASSWORD = re.compile(r"[a-z+]+://[^/?]*:[^/?]*@")
 """A URI that names a password."""
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(OperatorError):
     """The configuration can't be used. The message is for the operator, a line for each mistake."""
 
 

@@ -22,7 +22,7 @@ from clockwork.demo.ssh_server import SimulatedLoginHost
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.processes.specs import api_process, check_port, listens, scraper_process
 from clockwork.processes.supervisor import Supervisor
-from config import ApiSettings, Settings, load_settings
+from config import ApiSettings, OperatorError, Settings, load_settings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
 
@@ -58,7 +58,7 @@ _ZONE = "America/Montreal"
 _POLL_SECONDS = 0.2
 
 
-class DemoError(Exception):
+class DemoError(OperatorError):
     """The demo can't run here; the message is for the operator."""
 
 

@@ -20,10 +20,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from config import OperatorError
+
 CREDENTIALS = "credentials.json"
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(OperatorError):
     """The embedded database can't be used. The message is for the operator."""
 
 

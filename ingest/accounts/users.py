@@ -25,6 +25,7 @@ from typing import Any
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from config import OperatorError
 from ingest.accounts.tokens import Token, new_token, token_digest, token_of
 from ingest.database.change_tokens import bulk_write
 from ingest.database.changes import Changed
@@ -51,7 +52,7 @@ Names = dict[str, str | None]
 """A user's three names by their field; None for a name that the user lacks."""
 
 
-class AccountError(ValueError):
+class AccountError(OperatorError, ValueError):
     """An account can't be made, changed or found; the message is for the operator."""
 
 

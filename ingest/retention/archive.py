@@ -22,13 +22,15 @@ from typing import Any
 
 from bson.json_util import RELAXED_JSON_OPTIONS, dumps, loads
 
+from config import OperatorError
+
 Document = dict[str, Any]
 
 _EXTENDED_JSON = RELAXED_JSON_OPTIONS.with_options(tz_aware=True, tzinfo=timezone.utc)
 _CHUNK = 1 << 20
 
 
-class ArchiveError(Exception):
+class ArchiveError(OperatorError):
     """An archive file can't be written or read; the message is for the operator."""
 
 

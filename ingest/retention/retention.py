@@ -33,7 +33,7 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.results import BulkWriteResult
 
-from config import RetentionSettings
+from config import OperatorError, RetentionSettings
 from ingest.accounts.users import refresh_outdated_jobs
 from ingest.database.change_tokens import bulk_write
 from ingest.database.changes import Changed
@@ -58,15 +58,15 @@ MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 Stop = Callable[[], bool]
 
 
-class RetentionStopped(Exception):
+class RetentionStopped(OperatorError):
     """The run was told to stop, or lost its lease; the next run does the rest."""
 
 
-class AnotherRun(Exception):
+class AnotherRun(OperatorError):
     """Another process runs the retention."""
 
 
-class ClocksDiffer(Exception):
+class ClocksDiffer(OperatorError):
     """The clocks of this host and of the database differ, and either may be wrong."""
 
 

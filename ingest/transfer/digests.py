@@ -8,6 +8,7 @@ from typing import Any
 import bson
 from pymongo.collection import Collection
 
+from config import OperatorError
 from ingest.database.store import INDEXES, Document, Store
 
 _BYTES = 32
@@ -18,7 +19,7 @@ Progress = Callable[[str, int], None]
 """Takes the name of a collection, and how many of its documents are done."""
 
 
-class TransferError(Exception):
+class TransferError(OperatorError):
     """Documents can't be copied, or the copy is not the original; for the operator."""
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -554,6 +555,7 @@ def test_a_check_of_what_is_well(hosts: Site, capsys: pytest.CaptureFixture[str]
             "finished jobs are shown for 90 s (MinJobAge)",
         ),
         "cluster mila, squeue": ("ok", "33 jobs"),
+        "cluster mila, partitions": ("ok", "4 partitions, 1 reservations"),
         "cluster beluga, nodes": ("ok", "8 nodes"),
         "cluster beluga, jobs": ("ok", "31 jobs"),
         "cluster beluga, time zone": ("ok", times["beluga"]),
@@ -562,6 +564,7 @@ def test_a_check_of_what_is_well(hosts: Site, capsys: pytest.CaptureFixture[str]
             "finished jobs are shown for 90 s (MinJobAge)",
         ),
         "cluster beluga, squeue": ("ok", "31 jobs"),
+        "cluster beluga, partitions": ("ok", "6 partitions, 1 reservations"),
     }
     for said in times.values():
         assert re.fullmatch(r"America/Montreal, in which scontrol prints [1-9]\d+ times", said)
@@ -585,7 +588,8 @@ def test_a_check_of_a_login_host_of_the_first_release(
     assert how == "warns"
     assert "does not allow `scontrol show config`" in said
     assert "forced command" not in parts(printed, "beluga")
-    assert printed.splitlines()[-1] == "all works; warnings: 2"
+    assert found["partitions"][0] == "warns"
+    assert printed.splitlines()[-1] == "all works; warnings: 3"
 
 
 def test_a_check_with_one_cluster_down(hosts: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -596,7 +600,7 @@ def test_a_check_with_one_cluster_down(hosts: Site, capsys: pytest.CaptureFixtur
     assert (part, how) == ("login", "FAILED")
     assert "Connection refused" in said
     assert {how for how, _ in parts(printed, "beluga").values()} == {"ok"}
-    assert printed.splitlines()[-1] == "1 of 8 checks failed"
+    assert printed.splitlines()[-1] == "1 of 9 checks failed"
 
 
 def test_a_check_names_every_failure_on_a_line(
@@ -732,3 +736,13 @@ def test_an_api_whose_port_is_taken(
         (place / "clockwork.toml").write_text(f"{in_store}[api]\nport = {port}\n")
         assert run("serve") == 1
     assert f"can't listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_user_command_loads_no_more_than_it_needs() -> None:
+    """Most of a second goes into the imports of a command that does them all."""
+    loaded = "import sys, clockwork.cli, clockwork.account_commands; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    unwanted = {"api", "paramiko", "apscheduler", "waitress", "scraper.cluster_round"}
+    assert unwanted.isdisjoint(done.stdout.split())

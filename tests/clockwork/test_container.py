@@ -34,7 +34,9 @@ def builder() -> str:
     else:
         pytest.skip("neither podman nor a running Docker is here")
     if run(name, "image", "inspect", BASE).returncode and run(name, "pull", BASE).returncode:
-        pytest.skip(f"{BASE} is not here and can't be fetched; CLOCKWORK_TEST_PYTHON_IMAGE names one")
+        pytest.skip(
+            f"{BASE} is not here and can't be fetched; CLOCKWORK_TEST_PYTHON_IMAGE names one"
+        )
     return name
 
 
@@ -94,7 +96,7 @@ def test_the_image_serves_and_can_write_nothing(
 
 def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
             return bool(response.status == 200)
     except OSError:
         return False

@@ -15,7 +15,7 @@ from ingest.database.store import Store
 from tests.api.support.serving import served
 from tests.ingest.sync.outputs import Clock
 from tests.ingest.sync.sealed_outputs import Rounds, one
-from tests.support.ports import LOOPBACK
+from tests.support.ports import LOOPBACK, free_port
 
 
 def test_me_and_a_job(
@@ -50,17 +50,32 @@ def test_me_and_a_job(
 def test_where_the_address_and_the_token_come_from(tmp_path: Path) -> None:
     path = tmp_path / ".config" / "clockwork.toml"
     with pytest.raises(ConfigurationError, match="no url of the service"):
-        client({}, tmp_path)
+        entered({}, tmp_path)
     path.parent.mkdir()
     path.write_text('url = "https://clockwork.example.org"\ntoken = "cw_x"\n')
     path.chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        client({}, tmp_path)
+        entered({}, tmp_path)
     path.chmod(0o600)
-    client({}, tmp_path)
-    client({"CLOCKWORK_URL": "http://other"}, tmp_path)
+    entered({}, tmp_path)
+    entered({"CLOCKWORK_URL": "http://other"}, tmp_path)
     with pytest.raises(ConfigurationError, match="no address of a service"):
-        client({"CLOCKWORK_URL": "other"}, tmp_path)
+        entered({"CLOCKWORK_URL": "other"}, tmp_path)
     path.write_text('uri = "https://clockwork.example.org"\n')
     with pytest.raises(ConfigurationError, match="unknown key uri"):
-        client({}, tmp_path)
+        entered({}, tmp_path)
+
+
+def entered(environ: dict[str, str], home: Path) -> None:
+    with client(environ, home):
+        pass
+
+
+def test_a_service_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLOCKWORK_URL", f"http://{LOOPBACK}:{free_port()}")
+    monkeypatch.setenv("CLOCKWORK_TOKEN", "cw_token")
+    monkeypatch.setattr("clockwork.user_commands.PATIENCE_SECONDS", 0.1)
+    assert cli.main(["me"]) == 1
+    assert "clockwork: " in capsys.readouterr().err
