@@ -13,13 +13,15 @@ from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.lists.retired import in_use
+from api.lists.single import in_use, only_one, plain_ids
 from api.schema.arguments import JobArguments
 from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.embedded_quirks import all_of
 from ingest.sync.volatile_values import add_newest_values
 
+ME = "me"
+"""The user who asks, as a value of the filter ``user``."""
 _MOST_FORMER_JOBS = 20
 
 JOBS = Kind(
@@ -34,6 +36,13 @@ JOBS = Kind(
     " finished ones.",
     fields=JOB_FIELDS,
     fields_example=["slurm.job_id", "slurm.job_state"],
+    csv_fields=[
+        *("slurm.job_id", "slurm.cluster_name", "slurm.name", "cw.mila_email_username"),
+        *("cw.mila_cluster_username", "cw.cc_account_username", "slurm.account"),
+        *("slurm.partition", "slurm.qos", "slurm.job_state", "slurm.exit_code"),
+        *("slurm.submit_time", "slurm.start_time", "slurm.end_time", "slurm.time_limit"),
+        *("slurm.nodes", "slurm.tres", "cw.finished_at", "cw.vanished"),
+    ],
 )
 
 
@@ -52,7 +61,21 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
     Ordered by cluster and id, as text, unless `sort` says otherwise. Without `limit`, all jobs come
     in one stream. A list that ends early was cut by a database that failed meanwhile.
     """
-    return list_response(context, arguments, JOBS, context.visible)
+    return list_response(context, _known_to_all(context, arguments), JOBS, context.visible)
+
+
+def _known_to_all(context: Context, arguments: Any) -> Any:
+    """Return *arguments* with the user in place of ``me``, and plain ids in place of ``4_3``."""
+    plain: dict[str, Any] = {}
+    if arguments.user == ME:
+        plain["user"] = context.user.mila_email_username
+    if arguments.job_id is not None:
+        plain["job_id"] = plain_ids(context.store, arguments.job_id, _where(context, arguments))
+    return arguments.model_copy(update=plain)
+
+
+def _where(context: Context, arguments: Any) -> queries.Filter:
+    return all_of(context.visible, queries.of_cluster(arguments.cluster_name))
 
 
 @endpoint(
@@ -67,7 +90,9 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
 def one_job(context: Context, arguments: JobArguments) -> Response:
     """One job.
 
-    The response is an empty object if there is none.
+    The response is an empty object if there is none. Also by the ids that Slurm's commands show:
+    `4_3` is a task of a job array, `4_[1-8]` are waiting tasks, `26+1` is a component of a
+    heterogeneous job.
     """
     job = found_job(context, arguments)
     if job is None:
@@ -116,10 +141,11 @@ def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | Non
     Without a cluster's name, jobs of retired clusters count only where there is no other.  Raises
     Problem 500 for an id that several clusters have; pymongo's errors.
     """
-    named = queries.job(arguments.job_id, arguments.cluster_name)
-    wanted = all_of(named, context.visible)
-    jobs = in_use(context.store, context.store.jobs.find(wanted))
-    return queries.only_one(jobs, f"job {arguments.job_id!r}")
+    found: list[dict[str, Any]] = []
+    for job_id in plain_ids(context.store, [arguments.job_id], _where(context, arguments)):
+        wanted = all_of(queries.job(job_id, arguments.cluster_name), context.visible)
+        found += context.store.jobs.find(wanted)
+    return only_one(in_use(context.store, found), f"job {arguments.job_id!r}")
 
 
 def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from api.lists.fields import NODE_FIELDS
 from api.lists.filters import NODE_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
-from api.lists.retired import in_use
+from api.lists.single import in_use, only_one
 from api.schema import documents
 from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
 from api.schema.documents import Count, JsonObject, Node, Nothing
@@ -30,6 +30,11 @@ NODES = Kind(
     sort_words="By name.",
     fields=NODE_FIELDS,
     fields_example=["slurm.name", "slurm.state"],
+    csv_fields=[
+        *("slurm.name", "slurm.cluster_name", "slurm.state", "slurm.reason", "slurm.partitions"),
+        *("slurm.features", "slurm.gres", "slurm.memory", "slurm.cfg_tres", "slurm.alloc_tres"),
+        "cw.vanished",
+    ],
 )
 
 
@@ -143,7 +148,7 @@ def found_node(context: Context, arguments: OneNode) -> dict[str, Any] | None:
     name = arguments.node_name
     wanted = queries.node(name, arguments.cluster_name)
     nodes = in_use(context.store, context.store.nodes.find(wanted))
-    return queries.only_one(nodes, f"node {name!r}")
+    return only_one(nodes, f"node {name!r}")
 
 
 def _history(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from api.http.problems import Problem, bad_request
 from api.http.request import JSON, Response
 from api.lists import queries
 from api.lists.fields import LONGEST_KEY
+from api.lists.single import is_plain
 from api.schema.arguments import MOST_VALUES, TEXTS, JobArguments, Reads, Schema
 from api.schema.documents import UserDict
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
@@ -277,8 +278,9 @@ def _write(
     context: Context, arguments: JobArguments, update: list[queries.Filter], pairs: Pairs
 ) -> Response:
     """Change the user dict of a job by *update*, which merges *pairs*, and answer the new dict."""
-    job_id = arguments.job_id
-    cluster_name = arguments.cluster_name or _its_cluster(context, arguments)
+    job_id, cluster_name = arguments.job_id, arguments.cluster_name
+    if cluster_name is None or not is_plain(job_id):
+        job_id, cluster_name = _key_of(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
     job = all_of(queries.job(job_id, cluster_name), context.visible)
 
@@ -298,11 +300,11 @@ def _write(
     return json_response(now["user"])
 
 
-def _its_cluster(context: Context, arguments: JobArguments) -> str:
+def _key_of(context: Context, arguments: JobArguments) -> tuple[str, str]:
     job = found_job(context, arguments)
     if job is None:
         raise _no_job(f"job {arguments.job_id!r}")
-    return str(job["slurm"]["cluster_name"])
+    return str(job["slurm"]["job_id"]), str(job["slurm"]["cluster_name"])
 
 
 def _check_left_alone(job: dict[str, Any], pairs: Pairs, user: User, name: str) -> None:

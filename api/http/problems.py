@@ -5,7 +5,8 @@
     {"type": "about:blank",
      "title": str       the status in HTTP's words,
      "status": int,
-     "detail": str      what is wrong with this request and what to do}
+     "detail": str      what is wrong with this request and what to do,
+     "clusters": [str]  only where several clusters have what was asked for: their names}
 """
 
 import logging
@@ -28,11 +29,18 @@ logger = logging.getLogger(__name__)
 class Problem(Exception):
     """A request that is answered with an error."""
 
-    def __init__(self, status: int, detail: str, headers: Sequence[Header] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Sequence[Header] = (),
+        clusters: Sequence[str] = (),
+    ) -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
         self.headers = tuple(headers)
+        self.clusters = tuple(clusters)
 
     @property
     def status_line(self) -> str:
@@ -47,6 +55,7 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
+            **({"clusters": self.clusters} if self.clusters else {}),
         }
         return orjson.dumps(fields)
 

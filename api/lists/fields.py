@@ -125,10 +125,22 @@ def _paths(name: str, every: Fields) -> Iterable[tuple[str, str | None]]:
     return [(part, key)]
 
 
+def check_user_key(key: str) -> str:
+    """Return *key* if it can be a key of a user dict. Raises ValueError otherwise."""
+    if not is_user_key(key):
+        raise ValueError("names no key: a key is not empty, begins with no $ and holds no dot")
+    return key
+
+
+def is_user_key(key: str) -> bool:
+    """Return whether *key* can be a key of a user dict."""
+    written = 0 < len(key.encode()) <= LONGEST_KEY
+    return written and not key.startswith("$") and "." not in key and "\0" not in key
+
+
 def _is_key(part: str, key: str, every: Fields) -> bool:
     if part == "cw":
         return key in (*every.cw_keys, *every.cw_keys_on_request)
     if part == "slurm":
         return _SLURM_KEY.fullmatch(key) is not None
-    written = 0 < len(key.encode()) <= LONGEST_KEY
-    return written and not key.startswith("$") and "." not in key and "\0" not in key
+    return is_user_key(key)

@@ -5,25 +5,33 @@ that the database is asked for.  Rows stand in the order in which a query names 
 filter that leaves the fewest documents first (`ingest.database.embedded_quirks` says why).
 """
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
-from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter, before
+from api.lists.fields import check_user_key
+from api.lists.queries import CLUSTER_PATH, EARLIEST, FINISHED_PATH, Filter, before
 from api.schema.arguments import (
     CAPITALS,
     CLUSTER_WORDS,
+    FLAG,
+    MOMENT,
     NUMBERS,
     ONE,
     SECONDS,
+    SMALL_LETTERS,
     TEXTS,
+    WORD,
     AlsoNamed,
     Arguments,
+    Keyed,
     Reads,
 )
+from ingest.database.search_fields import NOT_FINISHED
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,13 @@ class ListFilter:
     condition: Callable[[Any, datetime], Any] | None = None
     """Makes the condition on the path from the argument's value and the time (UTC); None for
     equality."""
+    beside: Sequence[str] = ()
+    """The filters of which one must be given too; this one has no index."""
+
+    @property
+    def shown_name(self) -> str:
+        """The argument's name as the manual shows it."""
+        return self.reads.shown if isinstance(self.reads, Keyed) else self.name
 
     @property
     def takes_several(self) -> bool:
@@ -71,18 +86,65 @@ class ListFilter:
         return Annotated[Any, self.reads, self.also], field
 
 
+@dataclass(frozen=True)
+class UserDictFilter(ListFilter):
+    """The filter for values in the user dict, by key."""
+
+    def wanted(self, value: dict[str, Any] | None, now: datetime) -> Filter:  # noqa: ARG002
+        """Return the condition for the values; none for None."""
+        return {f"user.{key}": _said_as(text) for key, text in (value or {}).items()}
+
+
+def _said_as(text: str) -> Any:
+    """Return the condition for a value that *text* stands for: the text, or a number or a truth."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    is_plain = isinstance(value, bool) or (
+        isinstance(value, (int, float)) and abs(value) < _LARGEST
+    )
+    return {"$in": [text, value]} if is_plain else text
+
+
 def filter_arguments(name: str, filters: Sequence[ListFilter]) -> type[Arguments]:
     """Return the model *name* of the arguments of these filters."""
     fields: dict[str, Any] = {each.name: each.field() for each in filters}
     return create_model(name, __base__=Arguments, **fields)
 
 
+_LARGEST = 2**63
+_LAST_END = NOT_FINISHED - timedelta(milliseconds=1)
 _STATE = "as Slurm prints it, or one word of it, in capitals or not"
 _CLUSTER = ListFilter(
     "cluster_name", CLUSTER_PATH, CLUSTER_WORDS.rstrip("."), reads=ONE, example="mila"
 )
 
+_GONE = ListFilter(
+    "gone",
+    "cw.vanished",
+    "`false`: only what the newest whole scrape of its cluster showed; `true`: only what is gone"
+    " from its cluster",
+    reads=FLAG,
+    condition=lambda gone, _now: {"$gte": EARLIEST} if gone == "true" else None,
+)
+_GPU = ListFilter(
+    "gpu",
+    "cw.filters.gpus",
+    "{} GPUs of this type, as Slurm's Gres names it, in capitals or not",
+    reads=SMALL_LETTERS,
+    example=["a100"],
+)
+
 JOB_FILTERS = (
+    ListFilter(
+        "job_id",
+        "slurm.job_id",
+        "Jobs of this id; also `4_3` and `4_[1-8]` for tasks of a job array, and `26+1` for a"
+        " component of a heterogeneous job",
+        example=["4711"],
+        few=True,
+    ),
     ListFilter(
         "array_job_id",
         "slurm.array_job_id",
@@ -95,10 +157,35 @@ JOB_FILTERS = (
     ListFilter(
         "user",
         "cw.filters.names",
-        "The jobs of the user who bears this name: any of the three",
+        "The jobs of the user who bears this name: any of the three; `me` is the user who asks",
         reads=ONE,
         few=True,
         also=AlsoNamed("username", "An older name of `user`.", older=True),
+    ),
+    UserDictFilter(
+        "user_dict",
+        "user",
+        "Jobs whose owner wrote this value under KEY into the user dict: the text, or the number or"
+        " the truth value that it stands for. KEY is any key",
+        reads=Keyed(WORD, before="user.", shown="user.KEY", read_key=check_user_key),
+        beside=("user", "job_id", "array_job_id", "name", "account"),
+    ),
+    ListFilter(
+        "ended_since",
+        FINISHED_PATH,
+        "Jobs that finished at this time or later; a job that is gone counts as finished when it"
+        " was found gone",
+        reads=MOMENT,
+        example="2026-11-24T00:00:00Z",
+        condition=lambda moment, _now: {"$gte": moment, "$lte": _LAST_END},
+    ),
+    ListFilter(
+        "ended_before",
+        FINISHED_PATH,
+        "Jobs that finished before this time",
+        reads=MOMENT,
+        example="2026-11-25T00:00:00Z",
+        condition=lambda moment, _now: {"$lt": min(moment, NOT_FINISHED)},
     ),
     ListFilter(
         "time",
@@ -111,13 +198,22 @@ JOB_FILTERS = (
         condition=lambda seconds, now: {"$gte": before(now, seconds)},
     ),
     ListFilter(
+        "reason",
+        "slurm.reason",
+        "Jobs that wait, or that ended, for this reason, as Slurm prints it",
+        example=["Resources"],
+    ),
+    _GONE,
+    ListFilter(
         "job_state",
         "cw.filters.states",
         f"Jobs in this state, {_STATE}",
         reads=CAPITALS,
         example=["RUNNING", "PENDING"],
     ),
+    replace(_GPU, description=_GPU.description.format("Jobs that asked for, or got,")),
     ListFilter("account", "slurm.account", "Jobs of this account"),
+    ListFilter("qos", "slurm.qos", "Jobs of this quality of service (QOS)"),
     ListFilter("partition", "cw.filters.partitions", "Jobs of this partition, or that wait for it"),
     _CLUSTER,
 )
@@ -130,7 +226,9 @@ NODE_FILTERS = (
         reads=CAPITALS,
         example=["DOWN", "DRAIN"],
     ),
+    replace(_GPU, description=_GPU.description.format("Nodes that have")),
     ListFilter("feature", "cw.filters.features", "Nodes that have this feature available"),
     ListFilter("partition", "cw.filters.partitions", "Nodes of this partition"),
     _CLUSTER,
+    _GONE,
 )

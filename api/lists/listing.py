@@ -24,8 +24,10 @@ from api.http.etags import (
     unchanged,
 )
 from api.http.json_text import json_response
+from api.http.problems import bad_request
 from api.http.request import JSON, Header, Response
-from api.lists.fields import Fields, fields_argument
+from api.lists.csv_stream import CSV, csv_lines
+from api.lists.fields import Fields, fields_argument, read_fields
 from api.lists.filters import ListFilter, filter_arguments
 from api.lists.json_stream import json_lines, json_list
 from api.lists.paging import (
@@ -74,8 +76,9 @@ class ListArguments(Arguments):
     cursor: Annotated[str | None, Reads({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})] = None
     """Where a page begins: taken from the address in a `Link` as it is. It goes with `limit` and
     with the `sort` of the page that it comes from."""
-    format: Annotated[str | None, choice("json", "ndjson"), Field(examples=["json"])] = None
-    """`ndjson`: a document in each line."""
+    format: Annotated[str | None, choice("json", "ndjson", "csv"), Field(examples=["json"])] = None
+    """`ndjson`: a document in each line. `csv`: a line of names, then the `fields` of a document in
+    each line; a text that a spreadsheet would run as a formula begins with a `'`."""
     count: Annotated[str | None, FLAG, Field(examples=[False])] = None
     """Only how many there are. Not together with what says how a list is written."""
 
@@ -86,6 +89,9 @@ class ListArguments(Arguments):
             raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
         if self.cursor is not None and self.limit is None:
             raise ValueError("cursor goes with limit: give the limit of the page before")
+        ends = self.model_fields_set & {"ended_since", "ended_before"}
+        if "time" in self.model_fields_set and ends:
+            raise ValueError(f"time does not go with {', '.join(sorted(ends))}: leave one out")
         return self
 
 
@@ -101,6 +107,8 @@ class Kind:
     """Documents without a sort value, in words."""
     fields: Fields
     fields_example: Sequence[str]
+    csv_fields: Sequence[str]
+    """The columns of CSV where nobody names fields."""
 
     def arguments(self) -> type[ListArguments]:
         """Return the model of a list's arguments."""
@@ -114,12 +122,23 @@ class Kind:
 
     def wanted(self, arguments: ListArguments, visible: Filter, now: datetime) -> Filter:
         """Return the filter for the documents that the arguments ask for and the user may see."""
-        conditions = (each.wanted(getattr(arguments, each.name), now) for each in self.filters)
+        given = {each.name: getattr(arguments, each.name) for each in self.filters}
+        for each in self.filters:
+            if each.beside and given[each.name] and not any(given[name] for name in each.beside):
+                also = ", ".join(each.beside)
+                raise bad_request(f"{each.shown_name} goes with another filter: give one of {also}")
+        conditions = (each.wanted(given[each.name], now) for each in self.filters)
         return all_of(visible, *conditions)
 
     def leaves_many(self, arguments: ListArguments) -> bool:
         """Return whether many documents may pass the filters that the arguments give."""
         return all(getattr(arguments, each.name) is None for each in self.filters if each.few)
+
+    def shown_fields(self, arguments: ListArguments) -> Fields:
+        """Return what of each document the arguments ask for."""
+        if arguments.fields is None and arguments.format == "csv":
+            return read_fields(self.csv_fields, self.fields)
+        return arguments.fields or self.fields
 
 
 def list_response(
@@ -139,7 +158,7 @@ def list_response(
         session = ending.enter_context(context.store.database.client.start_session())
         headers: tuple[Header, ...] = (CACHE_CONTROL,)
         if not visible:
-            tag = _tag(context, collection, session, wanted)
+            tag = _tag(context, arguments, collection, session, wanted)
             if isinstance(tag, Response):
                 return tag
             headers = tag
@@ -149,12 +168,15 @@ def list_response(
             response = json_response({"count": number}).with_headers(*headers)
         else:
             listing = _Listing(
-                arguments.fields or kind.fields,
+                kind.shown_fields(arguments),
                 order,
                 arguments.limit,
                 place,
-                in_lines=arguments.format == "ndjson",
+                format=arguments.format or "json",
             )
+            if listing.format == "csv":
+                saved = f'attachment; filename="{kind.name}.csv"'
+                headers = (*headers, ("Content-Disposition", saved))
             in_ranges = not visible and kind.leaves_many(arguments) and context.store.is_embedded
             parts = _parts(collection, session, listing, wanted, in_ranges=in_ranges)
             found = _found(collection, session, listing, parts, ending.pop_all())
@@ -174,26 +196,36 @@ class _Listing:
     limit: int | None
     place: Place | None
     """The place behind which the list begins."""
-    in_lines: bool
+    format: str
 
     @property
     def content_type(self) -> str:
-        return NDJSON if self.in_lines else JSON
+        return {"json": JSON, "ndjson": NDJSON, "csv": CSV}[self.format]
 
     def write(self, batches: Iterable[Sequence[Document]]) -> Iterator[bytes]:
         """Return the list in chunks."""
-        write = json_lines if self.in_lines else json_list
+        if self.format == "csv":
+            return csv_lines(batches, self.fields.shown, self.fields.paths or ())
+        write = json_lines if self.format == "ndjson" else json_list
         return write(batches, self.fields.shown)
 
 
 def _tag(
-    context: Context, collection: Collection[Document], session: ClientSession, wanted: Filter
+    context: Context,
+    arguments: ListArguments,
+    collection: Collection[Document],
+    session: ClientSession,
+    wanted: Filter,
 ) -> Response | tuple[Header, ...]:
     """Return the header fields with the list's tag; the response 304 for an unchanged list."""
     cluster_name: str | None = wanted.get(CLUSTER_PATH)
-    cutoff: datetime | None = wanted.get(FINISHED_PATH, {}).get("$gte")
+    cutoff: datetime | None = None
+    if getattr(arguments, "time", None) is not None:
+        cutoff = wanted[FINISHED_PATH]["$gte"]
     tokens = read_tokens(context.store, session, collection.name, cluster_name)
-    value = digest(collection.name, tokens, sorted(context.given.items()))
+    # `user=me` stands for another user in each user's request.
+    given = {**context.given, "user": getattr(arguments, "user", None)}
+    value = digest(collection.name, tokens, sorted(given.items()))
     same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same

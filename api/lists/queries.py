@@ -4,12 +4,10 @@ Filters hold plain strings, numbers and dates; updates hold what the client sent
 Filters are flat, ``{path: condition}``, and `ingest.database.embedded_quirks.all_of` joins them so.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from http import HTTPStatus
 from typing import Any
 
-from api.http.problems import Problem
 from config.settings import JobsVisible
 from ingest.accounts.users import User
 from ingest.database.search_fields import owner_field
@@ -37,12 +35,12 @@ def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
 
 def job(job_id: str, cluster_name: str | None) -> Filter:
     """Return the filter for the job of this id on the cluster, or on every cluster for None."""
-    return {"slurm.job_id": job_id, **_of_cluster(cluster_name)}
+    return {"slurm.job_id": job_id, **of_cluster(cluster_name)}
 
 
 def node(name: str, cluster_name: str | None) -> Filter:
     """Return the filter for the node of this name on the cluster, or on every cluster for None."""
-    return {"slurm.name": name, **_of_cluster(cluster_name)}
+    return {"slurm.name": name, **of_cluster(cluster_name)}
 
 
 def merge_by_owner(user: User, pairs: dict[str, Any], most_bytes: int) -> list[Filter]:
@@ -76,21 +74,6 @@ def _set_by_owner(user: User, value: Filter, *conditions: Filter) -> list[Filter
     return [{"$set": {"user": {"$cond": [allowed, value, "$user"]}}}]
 
 
-def only_one(documents: Iterable[dict[str, Any]], what: str) -> dict[str, Any] | None:
-    """Return the one document, None where there is none.
-
-    Raises Problem 500, naming the clusters, where there are several.
-    """
-    found = list(documents)
-    if len(found) > 1:
-        clusters = ", ".join(sorted(str(document["slurm"]["cluster_name"]) for document in found))
-        raise Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            f"{what} is on several clusters: {clusters}. Give cluster_name too.",
-        )
-    return found[0] if found else None
-
-
 def before(now: datetime, seconds: int) -> datetime:
     """Return the moment so many seconds before *now*, or the first moment that there is."""
     try:
@@ -99,5 +82,6 @@ def before(now: datetime, seconds: int) -> datetime:
         return EARLIEST
 
 
-def _of_cluster(cluster_name: str | None) -> Filter:
+def of_cluster(cluster_name: str | None) -> Filter:
+    """Return the filter for what is on the cluster, {} for None."""
     return {} if cluster_name is None else {CLUSTER_PATH: cluster_name}

@@ -13,6 +13,7 @@ the argument's name.  `read_arguments` makes a model of what a request gives.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -28,6 +29,9 @@ Schema = dict[str, Any]
 MOST_VALUES = 100
 """Values of one argument that takes several."""
 
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _LARGEST = 10**18 - 1
 _VALUE = re.compile(r"(?:[^\\,]|\\[\\,])+", re.DOTALL)
@@ -65,6 +69,32 @@ class Reads:
 
 
 @dataclass(frozen=True)
+class Keyed(Reads):
+    """Reads an argument that stands for many: any name that begins with *before* is one, such as
+    ``user.epoch``.  The argument's value is a dict by what follows *before*."""
+
+    before: str = ""
+    shown: str = ""
+    """The name in the description."""
+    read_key: Callable[[str], str] = str
+    """Reads what follows *before*. Raises ValueError, saying what is allowed."""
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values among the arguments of a request. Raises Problem 400."""
+        found = {}
+        for name in (each for each in given if each.startswith(self.before)):
+            try:
+                key = self.read_key(name.removeprefix(self.before))
+                found[key] = self.read(_text(given[name]))
+            except ValueError as error:
+                raise bad_request(f"{name[:64]} {error}") from None
+        return found
+
+    def _checked(self, value: Any) -> Any:
+        return value  # of `values`
+
+
+@dataclass(frozen=True)
 class AlsoNamed:
     """Another name of an argument. The two names may not have two values."""
 
@@ -97,13 +127,24 @@ class Name:
     """What makes this another name of the argument; None for its own name."""
 
 
+class Names(dict[str, Name]):
+    """Names of arguments; a name that begins as a keyed argument's does is in it too."""
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is an argument of this name."""
+        keyed = (each.reads for each in self.values() if isinstance(each.reads, Keyed))
+        begins = any(str(name).startswith(each.before) for each in keyed)
+        return begins or super().__contains__(name)
+
+
 @cache
-def names_of(model: type[Arguments]) -> dict[str, Name]:
+def names_of(model: type[Arguments]) -> Names:
     """Return all names of a model's arguments; other names follow the argument's own."""
-    names = {}
+    names = Names()
     for argument, field in model.model_fields.items():
         [reads] = (each for each in field.metadata if isinstance(each, Reads))
-        names[argument] = Name(argument, field, reads, None)
+        name = reads.shown if isinstance(reads, Keyed) else argument
+        names[name] = Name(argument, field, reads, None)
         for also in (each for each in field.metadata if isinstance(each, AlsoNamed)):
             names[also.name] = Name(argument, field, reads, also)
     return names
@@ -120,6 +161,8 @@ def read_arguments(model: type[Model], given: Mapping[str, Any]) -> Model:
     values: dict[str, Any] = {}
     for name, known in names_of(model).items():
         value, own = given.get(name), known.argument
+        if isinstance(known.reads, Keyed):
+            value = known.reads.values(given) or None
         if value is None:
             continue
         if known.also and own in values and (known.also.alone or values[own] != value):
@@ -200,13 +243,29 @@ def several(item: Reads | None = None, most: int = MOST_VALUES) -> Reads:
     return Reads({"type": "array", "items": item.schema, "minItems": 1, "maxItems": most}, read)
 
 
+def _moment(text: str) -> datetime:
+    """Read a moment, as a date in UTC."""
+    try:
+        moment = _MOMENT.fullmatch(text)[0]  # type: ignore[index]
+        return datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(timezone.utc)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            "must be a time with its offset, such as 2026-11-24T12:00:00Z or"
+            " 2026-11-24T07:00:00-05:00; write %2B for a + in an address"
+        ) from None
+
+
 FLAG = Reads({"type": "boolean"}, choice("false", "true").read)
 """The text ``true`` or ``false``."""
 SECONDS = integer(0, _LARGEST, "must be a number of seconds: an integer of 0 or more")
+MOMENT = Reads({"type": "string", "format": "date-time"}, _moment)
+"""A time with its offset."""
 TEXTS = several()
 NUMBERS = several(integer(0, _LARGEST, "must hold numbers of up to 18 digits"))
 CAPITALS = several(Reads(TEXTS.schema["items"], str.upper))
 """Several words, which are compared in capitals."""
+SMALL_LETTERS = several(Reads(TEXTS.schema["items"], str.lower))
+"""Several words, which are compared in small letters."""
 
 CLUSTER_WORDS = "A cluster's name in the configuration, such as `mila`."
 ClusterName = Annotated[

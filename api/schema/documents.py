@@ -199,3 +199,5 @@ class Problem(JsonObject):
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
     """What is wrong with this request and what to do."""
+    clusters: NotRequired[list[str]]
+    """Only where several clusters have the id or name that was asked for: their names."""

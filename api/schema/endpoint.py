@@ -206,7 +206,7 @@ def endpoint(
 
 
 SEVERAL = {
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Several clusters have this id or name: `detail` names the"
-    " clusters, and `cluster_name` chooses one. Or the service failed."
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Several clusters have this id or name: `clusters` names"
+    " them, and `cluster_name` chooses one. Or the service failed."
 }
 """When an endpoint for one job or one node fails."""

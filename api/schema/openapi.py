@@ -183,6 +183,9 @@ def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
         listed = {"type": "array", "items": _reference(part)}
         found["headers"]["Link"] = _LINK
         found["content"][JSON]["schema"] = {"anyOf": [listed, schema]}
+        found["content"]["text/csv"] = {
+            "schema": {"type": "string", "description": "With `format=csv`: RFC 4180."}
+        }
         found["content"]["application/x-ndjson"] = {
             "schema": {
                 "type": "string",

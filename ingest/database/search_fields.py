@@ -9,10 +9,12 @@ They are made from the document, have indexes, and never leave the API::
                  states: [string],        the state as Slurm prints it, and each word of the state
                  partitions: [string],    the partitions that the job waits for or runs in
                  nodes: [string],         the names that the job's hostlist stands for
+                 gpus: [string],          the types of GPUs that the job asked for or got
                  finished_at: date,       cw.finished_at; NOT_FINISHED before that
                  submit_time: date/null,  slurm.submit_time as a moment
                  bound: true}             see `ingest.database.embedded_pages`; absent from most
     of a node   {version: int, states: [string], partitions: [string], features: [string],
+                 gpus: [string],          the types of GPUs that the node has, in small letters
                  bound: true}
 
 A state such as ``COMPLETED+RECONFIG_FAIL`` or ``IDLE*+DRAIN`` is found under each of its words,
@@ -30,17 +32,22 @@ from typing import Any, get_args
 from config.settings import UsernameField
 from ingest.database.embedded_pages import is_bound
 from ingest.slurm.hostlists import HostlistError, expand
+from ingest.slurm.tres import read_tres
 
 Document = dict[str, Any]
 
 _OWNER_FIELDS = get_args(UsernameField)
 
-VERSION = 3
+VERSION = 4
 """Of the search fields.  Fields without a version are those of version 1."""
 
 NOT_FINISHED = datetime(9999, 1, 1, tzinfo=timezone.utc)
 """Later than every end, so that one range holds the jobs that run and those that just ended."""
 
+_GPU_KEYS = (
+    *("tres", "alloc_tres", "req_tres", "tres_per_job", "tres_per_node", "tres_per_socket"),
+    *("tres_per_task", "gres"),
+)
 _SIGNS = "*~#!%$@^-"
 
 
@@ -59,6 +66,7 @@ def job_search_fields(
         "states": _states(slurm.get("job_state")),
         "partitions": _listed(slurm.get("partition")),
         "nodes": _nodes(slurm.get("nodes")),
+        "gpus": _gpu_types(slurm.get(key) for key in _GPU_KEYS),
         "finished_at": finished_at or NOT_FINISHED,
         "submit_time": _moment(slurm.get("submit_time")),
         **_bound(slurm, "job_id"),
@@ -72,6 +80,7 @@ def node_search_fields(slurm: Mapping[str, Any]) -> Document:
         "states": _states(slurm.get("state")),
         "partitions": _listed(slurm.get("partitions")),
         "features": _listed(slurm.get("features")),
+        "gpus": _gpu_types((slurm.get("cfg_tres"), slurm.get("gres"))),
         **_bound(slurm, "name"),
     }
 
@@ -113,6 +122,17 @@ def _nodes(hostlist: str | None) -> list[str]:
         return list(dict.fromkeys(expand(hostlist or "")))
     except HostlistError:  # nothing that Slurm prints; such a job is found by its other values
         return []
+
+
+def _gpu_types(texts: Iterable[Any]) -> list[str]:
+    found: dict[str, None] = {}
+    for text in texts:
+        try:
+            tres = read_tres(text) if isinstance(text, str) else None
+        except ValueError:  # nothing that Slurm prints
+            continue
+        found |= dict.fromkeys(name.lower() for name in (tres.gpus_by_type if tres else ()))
+    return list(found)
 
 
 def _moment(text: str | None) -> datetime | None:

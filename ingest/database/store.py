@@ -89,7 +89,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("cw.filters.submit_time", ASCENDING), _ID]),
         IndexModel([("slurm.account", ASCENDING), _FINISHED_AT]),
         IndexModel([("slurm.name", ASCENDING), _ID]),
+        IndexModel([("slurm.qos", ASCENDING), _FINISHED_AT]),
+        IndexModel([("slurm.reason", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.filters.gpus", ASCENDING), _FINISHED_AT]),
+        IndexModel([("cw.vanished", ASCENDING), _FINISHED_AT]),
         IndexModel([("slurm.array_job_id", ASCENDING)], sparse=True),
+        IndexModel([("slurm.het_job_id", ASCENDING)], sparse=True),
         _SEARCH_FIELDS_VERSION,
     ],
     "nodes": [
@@ -99,6 +104,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("cw.filters.states", ASCENDING)]),
         IndexModel([("cw.filters.partitions", ASCENDING)]),
         IndexModel([("cw.filters.features", ASCENDING)]),
+        IndexModel([("cw.filters.gpus", ASCENDING)]),
+        IndexModel([("cw.vanished", ASCENDING)]),
         _SEARCH_FIELDS_VERSION,
     ],
     "users": [

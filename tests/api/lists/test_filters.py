@@ -26,7 +26,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 def names(filters: Sequence[ListFilter]) -> set[str]:
-    return {each.name for each in filters}
+    return {each.shown_name for each in filters}
 
 
 def test_the_page_offers_filters_that_there_are(kind: Kind) -> None:
@@ -42,7 +42,9 @@ def test_the_page_offers_filters_that_there_are(kind: Kind) -> None:
 def test_every_filter_has_an_index(kind: Kind) -> None:
     first = {next(iter(index.document["key"])) for index in INDEXES[kind.name]}
 
-    assert {each.path for each in kind.filters} <= first
+    assert {each.path for each in kind.filters if not each.beside} <= first
+    alone = {each.name for each in kind.filters if not each.beside}
+    assert all(set(each.beside) <= alone for each in kind.filters)
 
 
 def test_every_filter_is_described_with_its_values(kind: Kind, anyone: Client) -> None:
@@ -50,7 +52,7 @@ def test_every_filter_is_described_with_its_values(kind: Kind, anyone: Client) -
     parameters = {each["name"]: each for each in description["parameters"]}
 
     for each in kind.filters:
-        found = parameters[each.name]
+        found = parameters[each.shown_name]
         assert found["description"].startswith(each.description)
         assert (found["schema"].get("type") == "array") == each.takes_several
         if each.example is not None:

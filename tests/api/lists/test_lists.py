@@ -51,7 +51,26 @@ def jobs(store: Store, client: Client) -> Client:
     insert_job(store, "4", 60, job_state="COMPLETED+COMPLETING", array_job_id=4, nodes="cn-a00")
     insert_job(store, "5", 90, job_state="FAILED", array_job_id=4, name="a", account=None)
     insert_job(store, "6", job_state="RUNNING", array_job_id=6, cluster_name="cedar")
+    insert_found_otherwise(store)
     return client
+
+
+def insert_found_otherwise(store: Store) -> None:
+    """Jobs that the other filters leave out."""
+    out: dict[str, Any] = {"partition": None, "account": None, "job_state": None, "nodes": None}
+    task: dict[str, Any] = {"array_job_id": 40, "array_task_id": "1"}
+    insert_job(store, "7", **out, **task, qos="high", tres_per_node="gres:gpu:A100:2")
+    insert_job(
+        store, "8", **out, qos="high", het_job_id=26, het_job_offset=1, tres="gres/gpu:rtx8000=1"
+    )
+    insert_job(store, "9", **out, array_job_id=40, array_task_id="3-8,11%2", reason="Resources")
+    store.jobs.update_many(
+        {"slurm.qos": "high"}, {"$push": {"cw.filters.names": "mila12@mila.example"}}
+    )
+    written = {"7": {"epoch": 10, "tag": "10", "best": True}, "8": {"x y": "a,b", "epoch": 9}}
+    for job_id, user in written.items():
+        store.jobs.update_one({"_id": f"mila/{job_id}"}, {"$set": {"user": user}})
+    store.jobs.update_one({"_id": "mila/8"}, {"$set": {"cw.vanished": NOW}})
 
 
 @pytest.mark.parametrize(
@@ -79,6 +98,30 @@ def jobs(store: Store, client: Client) -> Client:
         ({"array_job_id": "4,6", "job_state": "RUNNING,FAILED", "cluster_name": "mila"}, ["5"]),
         ({"node": "cn-a003", "partition": "main", "user": "milauser12", "time": "0"}, ["1"]),
         ({"job_state": "COMPLETED,FAILED", "time": "60"}, ["4"]),
+        ({"job_id": "1,5,99"}, ["1", "5"]),
+        ({"job_id": "40_1,26+1"}, ["7", "8"]),
+        ({"job_id": "40_3"}, ["9"]),
+        ({"job_id": r"40_[3-8\,11],40_[1-2],nonsense,4_"}, ["9"]),
+        ({"job_id": "40_9,40_12,26+0,27+1"}, []),
+        ({"job_id": "40_11", "cluster_name": "cedar"}, []),
+        ({"reason": "Resources,Priority"}, ["9"]),
+        ({"qos": "high"}, ["7", "8"]),
+        ({"user": "me", "qos": "high"}, ["7", "8"]),
+        ({"gpu": "A100"}, ["7"]),
+        ({"gpu": "a100,rtx8000"}, ["7", "8"]),
+        ({"gone": "true"}, ["8"]),
+        ({"gone": "false", "qos": "high"}, ["7"]),
+        ({"user.epoch": "10", "user": "me"}, ["7"]),
+        ({"user.epoch": "10", "user.tag": "10", "name": "somejobname_942640"}, ["7"]),
+        ({"user.best": "true", "user": "me"}, ["7"]),
+        ({"user.best": "1", "user": "me"}, []),
+        ({"user.x y": "a,b", "user": "me"}, ["8"]),
+        ({"ended_since": "2021-11-14T11:59:00Z"}, ["4"]),
+        (
+            {"ended_since": "2021-11-14T06:58:30-05:00", "ended_before": "9999-12-31T00:00:00Z"},
+            ["4", "5"],
+        ),
+        ({"ended_before": "2021-11-14T11:59:00Z"}, ["5"]),
     ],
 )
 def test_filters_of_jobs(jobs: Client, arguments: dict[str, str], expected: list[str]) -> None:
@@ -98,14 +141,20 @@ def test_filters_of_jobs(jobs: Client, arguments: dict[str, str], expected: list
         ({"feature": "avx512,broadwell", "partition": "long"}, ["n1"]),
         ({"name": "n1,n3"}, ["n1", "n3"]),
         ({"name": "n3", "cluster_name": "beluga"}, []),
+        ({"gpu": "rtx8000"}, ["n2"]),
+        ({"gone": "true"}, ["n3"]),
+        ({"gone": "false", "partition": "main"}, ["n1", "n2"]),
     ],
 )
 def test_filters_of_nodes(
     client: Client, store: Store, arguments: dict[str, str], expected: list[str]
 ) -> None:
     insert_node(store, "n1", state="IDLE", partitions="main,long", features="skylake,avx512")
-    insert_node(store, "n2", state="IDLE+DRAIN", partitions="main", features=None)
+    insert_node(
+        store, "n2", state="IDLE+DRAIN", partitions="main", features=None, gres="gpu:RTX8000:4(S:0)"
+    )
     insert_node(store, "n3", state="DOWN*+DRAIN")
+    store.nodes.update_one({"_id": "mila/n3"}, {"$set": {"cw.vanished": NOW}})
 
     assert listed(client, "nodes/list", **arguments) == expected
     assert client.get("nodes/list", count="true", **arguments).json == {"count": len(expected)}
@@ -138,7 +187,18 @@ def test_filters_never_leave_the_api(jobs: Client) -> None:
         ("jobs/list", {"sort": "--name"}, "unknown key"),
         ("jobs/list", {"sort": "_id"}, "unknown key"),
         ("jobs/list", {"sort": "slurm.name"}, "unknown key"),
-        ("jobs/list", {"format": "csv"}, "ndjson"),
+        ("jobs/list", {"format": "xml"}, "ndjson"),
+        ("jobs/list", {"user.epoch": "1"}, "user.KEY goes with another filter"),
+        ("jobs/list", {"user.": "1", "name": "a"}, "names no key"),
+        ("jobs/list", {"user.$where": "1", "name": "a"}, "names no key"),
+        ("jobs/list", {"user.a.b": "1", "name": "a"}, "names no key"),
+        ("jobs/list", {"user.a": "", "name": "a"}, "user.a is empty"),
+        ("nodes/list", {"user.a": "1"}, "'user.a'"),
+        ("jobs/list", {"ended_since": "2021-11-14"}, "%2B"),
+        ("jobs/list", {"ended_since": "2021-02-30T00:00:00Z"}, "%2B"),
+        ("jobs/list", {"ended_before": "0001-01-01T00:00:00+23:00"}, "%2B"),
+        ("jobs/list", {"ended_since": "2021-11-14T00:00:00Z", "time": "1"}, "ended_since"),
+        ("jobs/list", {"gone": "no"}, "true"),
         ("jobs/list", {"count": "yes"}, "count"),
         ("jobs/list", {"count": "true", "limit": "1"}, "limit"),
         ("jobs/list", {"count": "true", "fields": "slurm"}, "fields"),

@@ -21,6 +21,8 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "partition": (MILA_JOB["partition"],),
     "job_state": ("RUNNING,PENDING",),
     "fields": ("slurm",),
+    "ended_since": ("2021-11-14T12:00:00Z",),
+    "ended_before": ("2021-11-14T12:00:00-05:00",),
     "update_pairs": ('{"a": 1}',),
     "updates": ('{"a": 1}',),
     "keys": ("a",),
@@ -28,6 +30,8 @@ KNOWN: dict[str, tuple[Any, ...]] = {
 }
 """Values of arguments for which there is something."""
 CURSOR = cursor_text(Order(), Place(None, "beluga/"))
+MOMENTS = {"ended_since", "ended_before"}
+"""Arguments of which not every text of the format is read."""
 PAIRS = {"update_pairs", "updates"}
 MOSTLY_KNOWN = KNOWN.keys() - PAIRS
 
@@ -53,6 +57,9 @@ def before_call(_context: Any, case: Any, **_kwargs: Any) -> None:
         for part in (query, body):
             for name in part.keys() & MOSTLY_KNOWN:
                 part[name] = part[name] and _chosen([*KNOWN[name], part[name]], part[name])
+        query |= {name: KNOWN[name][0] for name in query.keys() & MOMENTS}
+        if "user.KEY" in query:
+            query["name"] = "a"
         for part in (query, body):
             for name in part.keys() & PAIRS:
                 part[name] = _pairs(part[name], in_query=part is query)

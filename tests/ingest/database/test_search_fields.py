@@ -50,6 +50,8 @@ def test_values_of_a_job() -> None:
         "nodes": "cn-a[001-003],login1",
         "submit_time": "2026-11-24T07:00:00-05:00",
         "cc_account_username": "bob",
+        "tres_per_node": "gres:gpu:A100:2",
+        "tres": "cpu=2,gres/gpu:a100=2,gres/gpu:v100=1",
     }
 
     assert job_search_fields(slurm, ["alice", None, "alice"], ENDED) == {
@@ -59,16 +61,20 @@ def test_values_of_a_job() -> None:
         "states": ["RUNNING"],
         "partitions": ["long", "main"],
         "nodes": ["cn-a001", "cn-a002", "cn-a003", "login1"],
+        "gpus": ["a100", "v100"],
         "finished_at": ENDED,
         "submit_time": ENDED,
     }
 
 
+LISTS = ("names", "states", "partitions", "nodes", "gpus")
+
+
 def test_values_of_a_job_that_has_none() -> None:
-    expected: dict[str, Any] = {key: [] for key in ("names", "states", "partitions", "nodes")}
+    expected: dict[str, Any] = {key: [] for key in LISTS}
     expected |= {"version": VERSION, "owner": "", "finished_at": NOT_FINISHED, "submit_time": None}
 
-    for slurm in ({}, {"nodes": None}, {"nodes": "cn[", "submit_time": "Unknown"}):
+    for slurm in ({}, {"nodes": None}, {"nodes": "cn[", "submit_time": "Unknown", "gres": "gpu:"}):
         assert job_search_fields(slurm, (), None) == expected
 
 
@@ -82,6 +88,7 @@ def test_values_of_a_node() -> None:
         "states": [],
         "partitions": [],
         "features": [],
+        "gpus": [],
     }
 
 
