@@ -13,6 +13,8 @@ The shard keys are those of docs/scaling.md.
 """
 
 import ast
+import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -21,7 +23,7 @@ from typing import Any
 
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from ingest.database.store import INDEXES
+from ingest.database.store import INDEXES, Store
 
 SHARD_KEYS = {
     "jobs": ("slurm.job_id", "slurm.cluster_name"),
@@ -60,12 +62,8 @@ _WRITES = frozenset(
         "find_one_and_replace",
     }
 )
-_UNSHARDED = frozenset(
-    {
-        *("users", "former_jobs", "leases", "lease_beats", "quarantine", "round_log", "clusters"),
-        *("node_periods", "coverage", "change_tokens", "unfinished"),
-    }
-)
+_COLLECTIONS = frozenset(re.findall(r"self\.(\w+): Collection", inspect.getsource(Store)))
+_UNSHARDED = (_COLLECTIONS - SHARD_KEYS.keys()) | {"unfinished"}
 """Names of collections that are not sharded, in the product's code."""
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 
 from pymongo import UpdateOne
 
+from ingest.database.changes import Changed
 from ingest.database.leases import Lease
 from ingest.database.retired_clusters import retire
 from ingest.database.store import Document, Store
@@ -39,7 +40,9 @@ def retire_cluster(store: Store, cluster_name: str, lease: Lease, now: datetime)
         present = collection.find(_present(cluster_name), _SHOWN, batch_size=BATCH)
         while batch := list(islice(present, BATCH)):
             add_newest_values(collection, batch)
-            lease.bulk_write(collection, [_vanished(kind, each, now) for each in batch])
+            ids = Changed([each["slurm"][kind.id_key] for each in batch])
+            updates = [_vanished(kind, each, now) for each in batch]
+            lease.bulk_write(collection, updates, changed=ids)
         packs_of(collection).delete_many({"cluster_name": cluster_name})
     periods = store.node_periods.find({"cluster_name": cluster_name, "until": None}, {"_id": True})
     ends = [UpdateOne({"_id": each["_id"]}, {"$set": {"until": now}}) for each in periods]
