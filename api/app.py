@@ -67,9 +67,8 @@ ENDPOINTS = (
 )
 
 _DEFAULTS = ApiSettings()
-_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
-_REFUSALS_LOGGED_SECONDS = 60.0
-"""Between two lines of the log about refused requests to one endpoint."""
+_LOGGED_SECONDS = 60.0
+"""Between two lines of the log about one cause, such as refused requests to one endpoint."""
 _NO_MANUAL = Manual(b"", b"")
 
 logger = logging.getLogger(__name__)
@@ -106,9 +105,10 @@ def build_app(
         handler: Handler = partial(service.answer, endpoint)
         if endpoint.access != "everyone":
             handler = auth.require_token(handler)
-        app.add(endpoint.method, endpoint.routes, handler)
+        is_open = endpoint.access == "everyone"
+        app.add(endpoint.method, endpoint.routes, handler, is_open=is_open)
     for path, handler in page_files().items():
-        app.add("GET", [path], handler)
+        app.add("GET", [path], handler, is_open=True)
     return app.wsgi
 
 
@@ -168,12 +168,12 @@ class _App:
 
     def __init__(self, outer: Sequence[Middleware], addresses: Sequence[str]) -> None:
         self._bottle = bottle.Bottle()
-        self._middlewares = (
-            *(answer_problems, answer_unchanged, compress_responses),
+        self._lines = LogLines(_LOGGED_SECONDS)
+        self._middlewares: tuple[Middleware, ...] = (
+            *(partial(answer_problems, due=self._due), answer_unchanged, compress_responses),
             *(*outer, forbid_sniffing),
         )
         self._addresses = ", ".join(addresses)
-        self._refusals = LogLines(_REFUSALS_LOGGED_SECONDS)
         self._bottle.default_error_handler = self._answer_error
         self._bottle.add_hook("before_request", self._check_path)
 
@@ -183,11 +183,17 @@ class _App:
         wsgi: WsgiApplication = self._bottle
         return wsgi
 
-    def add(self, method: str, paths: Sequence[str], handler: Handler) -> None:
-        """Let *handler* answer at these paths."""
-        respond = _logged(paths[0], self._wrapped(handler), self._refusals)
+    def add(
+        self, method: str, paths: Sequence[str], handler: Handler, *, is_open: bool = False
+    ) -> None:
+        """Let *handler* answer at these paths; *is_open* if requests need no token."""
+        respond = _logged(paths[0], self._wrapped(handler), self._due, is_open=is_open)
         callback = partial(_bottle_response, respond)
         self._bottle.route(list(paths), method=method, callback=callback)
+
+    def _due(self, cause: str) -> int:
+        """Return how many log lines of *cause* the next line stands for; 0 if it is not due."""
+        return self._lines.due(cause, time.monotonic())
 
     def _wrapped(self, handler: Handler) -> Handler:
         return reduce(lambda inner, middleware: middleware(inner), self._middlewares, handler)
@@ -217,7 +223,8 @@ class _App:
             )
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return Problem(error.status_code, str(error.body))
-        logger.error("the API failed", exc_info=error.exception)
+        if times := self._due("the API failed"):
+            logger.error("the API failed", exc_info=error.exception, extra={"times": times})
         return internal_error()
 
     def _bottle_problem(self, problem: Problem) -> bottle.HTTPResponse:
@@ -227,22 +234,22 @@ class _App:
         return _bottle_response(self._wrapped(refuse))
 
 
-def _logged(name: str, handler: Handler, refusals: LogLines) -> Handler:
+def _logged(name: str, handler: Handler, due: Callable[[str], int], *, is_open: bool) -> Handler:
     """Middleware: log the method, *name*, the status and the time of every request.
 
-    *refusals* bounds the lines about requests without a known token, which anyone can make.
+    *due* bounds the lines about requests that anyone can make: those to an endpoint that *is_open*,
+    and those that are answered with an error.
     """
 
     def answer(request: Request) -> Response:
         started = time.monotonic()
         response = handler(request)
-        ended = time.monotonic()
+        milliseconds = (time.monotonic() - started) * 1000
         times = 1
-        if response.status in _REFUSALS:
-            times = refusals.due(f"{response.status} {name}", ended)
+        if is_open or response.status >= HTTPStatus.BAD_REQUEST:
+            times = due(f"{response.status} {name}")
         if times:
             extra = {"times": times} if times > 1 else {}
-            milliseconds = (ended - started) * 1000
             line = "%s %s: %d in %.0f ms"
             logger.info(line, request.method, name, response.status, milliseconds, extra=extra)
         return response

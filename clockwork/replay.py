@@ -22,6 +22,7 @@ from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.document_updates import DocumentUpdates, job_cw
 from ingest.sync.held_records import HeldRecords
 from ingest.sync.long_texts import cut_long_texts
+from ingest.sync.progress import Progress
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 MANY = 50
@@ -178,4 +179,6 @@ def _records(
     path: Path, kind: Kind, cluster: ClusterSettings, settings: Settings
 ) -> Iterator[Record | SetAside | Unchanged]:
     reader = Reader(kind.table, cluster, settings.scraper.max_record_bytes)
-    return reader.read(chunks(path))
+    total = path.stat().st_size if path.is_file() else None
+    progress = Progress(lambda text: say(f"{path}: {text}"), total)
+    return progress.records(reader.read(progress.chunks(chunks(path))))

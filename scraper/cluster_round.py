@@ -26,6 +26,7 @@ from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.forecasts import note_forecasts
 from ingest.sync.node_life import note_nodes
+from ingest.sync.progress import Progress
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.accounting import Accounting
@@ -229,7 +230,9 @@ class ClusterScraper:
             self.cluster.scontrol,
             seal_on_stdin=self._seal_on_stdin,
         )
-        records = self._records(run, kind, seal, inquiry, listed)
+        where = {"cluster": self.cluster.name, "kind": kind.plural}
+        progress = Progress(lambda text: logger.info("round goes on: %s", text, extra=where))
+        records = progress.records(self._records(run, kind, seal, inquiry, listed))
         try:
             counts = self._intakes[kind.plural].take_in(
                 _bounded(records, self.cluster.name),

@@ -10,7 +10,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import orjson
@@ -88,8 +88,12 @@ def internal_error() -> Problem:
     )
 
 
-def answer_problems(handler: Handler) -> Handler:
-    """Middleware: answer the exceptions of *handler* with problems, and log defects."""
+def answer_problems(handler: Handler, due: Callable[[str], int]) -> Handler:
+    """Middleware: answer the exceptions of *handler* with problems, and log defects.
+
+    *due* counts a cause, and returns how many times the next line of the log stands for; 0 for no
+    line.
+    """
 
     def answer(request: Request) -> Response:
         try:
@@ -97,10 +101,13 @@ def answer_problems(handler: Handler) -> Handler:
         except Problem as problem:
             return problem.response()
         except PyMongoError as error:
-            logger.error("%s: the database failed: %s", request.path, error)  # noqa: TRY400
+            if times := due(f"{request.path}: {type(error).__name__}"):
+                line, extra = "%s: the database failed: %s", {"times": times}
+                logger.error(line, request.path, error, extra=extra)  # noqa: TRY400
             return database_unavailable().response()
-        except Exception:
-            logger.exception("%s: the request failed", request.path)
+        except Exception as error:
+            if times := due(f"{request.path}: {type(error).__name__}"):
+                logger.exception("%s: the request failed", request.path, extra={"times": times})
             return internal_error().response()
 
     return answer

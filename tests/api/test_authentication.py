@@ -116,6 +116,23 @@ def test_refused_requests_write_few_lines(
     ]
 
 
+def test_what_anyone_can_make_writes_few_lines(
+    anyone: Client, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bad requests, and requests for what is open to everyone; each known request has its line."""
+    caplog.set_level(logging.INFO)
+    _, token = add_user(store, "a@example.org")
+    known = Client(anyone.app, {"Authorization": f"Bearer {token}"})
+    for _ in range(10):
+        assert anyone.get("/healthz").status == 200
+        assert anyone.get("/nothing").status == 404
+        assert known.get("jobs/list", limit="x").status == 400
+        assert known.get("jobs/one", job_id="1").status == 200
+    lines = [each.getMessage() for each in caplog.records if each.name.startswith("api")]
+    assert len([each for each in lines if "jobs/one: 200" in each]) == 10
+    assert len(lines) == 10 + 2
+
+
 def test_the_refused_requests_without_a_line_are_counted(
     anyone: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
