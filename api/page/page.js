@@ -3,6 +3,7 @@
 import { hashOf, readHash } from "./frame/address.js";
 import { Away, Client, Problem } from "./frame/client.js";
 import { listenForKeys } from "./frame/keyboard.js";
+import { followChanges } from "./frame/live.js";
 import { forget, keep, token } from "./frame/session.js";
 import { signInForm } from "./frame/sign_in.js";
 import { turns } from "./frame/turns.js";
@@ -50,6 +51,7 @@ let visit = null;
 
 function signedOut(refusal = null) {
   leave();
+  session?.unfollow();
   session = null;
   showSignedIn(false);
   document.title = `${t("Sign in")} · Clockwork`;
@@ -81,9 +83,11 @@ async function accountOf(client) {
 }
 
 function enter(client, account) {
+  const changed = () => document.hidden || visit?.turns.look();
   const names = [account.mila_cluster_username, account.cc_account_username];
   session = {
     ...{ client, account, lookAgain: () => visit?.turns.look() },
+    unfollow: followChanges(client, account.mila_email_username, changed),
     owns: (slurm) => account.role !== "service" && ["mila_cluster_username", "cc_account_username"].some((key, index) => slurm[key] && slurm[key] === names[index]),
   };
   showSignedIn(true);

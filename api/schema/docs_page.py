@@ -1,7 +1,7 @@
 """Write the API's description for people: ``/api/docs``, one page that needs nothing else.
 
-The page is made once from the description in OpenAPI.  It has no scripts, and its policy lets the
-browser load nothing.
+The page is made once from the description in OpenAPI.  A script of the web page adds a form to each
+call, which asks the API with the token of the person who is signed in.
 """
 
 import base64
@@ -22,6 +22,8 @@ _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid; }
 h3 code { overflow-wrap: anywhere; }
+label { display: inline-block; margin: 0 1rem .5rem 0; }
+details pre { max-height: 30rem; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { overflow-x: auto; padding: .5rem; border: 1px solid; }
 table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
@@ -31,8 +33,9 @@ tr + tr { border-top: 1px solid #8886; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 SECURITY_HEADERS = page_headers(
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; script-src 'self';"
+    " connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
 
@@ -45,20 +48,34 @@ def docs_page(description: Schema) -> bytes:
         '<html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}: API</title><style>{_STYLE}</style>",
+        '<script type="module" src="../page/views/docs.js"></script>',
+        '<p><a href="../">Back to the clusters and jobs</a></p>',
         f"<h1>{title}: API</h1>",
         *(f"<p>{_words(text)}</p>" for text in info["description"].split("\n\n")),
         '<p>The same for programs: <a href="/api/v1/openapi.json">openapi.json</a>.</p>',
     ]
+    parts += _contents(description)
     for tag in description["tags"]:
         parts.append(f"<h2>{escape(tag['name'])}</h2>")
         for path, item in description["paths"].items():
             for method, operation in item.items():
                 if tag["name"] in operation["tags"]:
                     parts += _operation(method, path, operation)
-    parts.append("<h2>What comes back</h2>")
+    parts.append('<h2 id="what-comes-back">What comes back</h2>')
     for name, schema in description["components"]["schemas"].items():
         parts += _schema(name, schema)
     return "\n".join([*parts, "</html>"]).encode()
+
+
+def _contents(description: Schema) -> Iterator[str]:
+    """Links to every call, and to what comes back."""
+    yield '<nav aria-label="Contents"><ul>'
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            words = _words(operation["summary"])
+            name = operation["operationId"]
+            yield f'<li><a href="#{name}">{method.upper()} {escape(path)}</a>: {words}</li>'
+    yield '<li><a href="#what-comes-back">What comes back</a></li></ul></nav>'
 
 
 def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
@@ -82,6 +99,9 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
     if "requestBody" in operation:
         kinds = ", ".join(f"<code>{kind}</code>" for kind in operation["requestBody"]["content"])
         yield f"<p>Or in a body: {kinds}.</p>"
+    parameters = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+    call = {"method": method.upper(), "path": path, "parameters": parameters}
+    yield f'<div data-call="{escape(json.dumps(call))}"></div>'
     responses = operation["responses"].items()
     yield from _table(
         ("status", "when", ""),

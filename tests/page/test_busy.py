@@ -1,8 +1,11 @@
-"""The page of a busy centre: 20,000 jobs, 2,000 nodes, and somebody who reads French."""
+"""The page of a busy centre: 20,000 jobs, 2,000 nodes, ten tabs, and somebody who reads French."""
 
+import logging
+import re
 from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver import Keys
 
 from tests.page.browser import Browser
 from tests.page.busy_cluster import ARRAY, BIG, NAME, NEVER, fill_busy_cluster
@@ -11,7 +14,7 @@ from tests.page.visits import job_ids
 
 pytestmark = pytest.mark.browser
 
-JOBS, NODES = 20_000, 2_000
+JOBS, NODES, TABS = 20_000, 2_000, 10
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +118,30 @@ ENGLISH_LEFT = """
         done(found);
     });
 """
+
+
+def test_ten_tabs_ask_for_changes_once(
+    visitor: Browser, busy: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = f"{busy.url}#/job?cluster_name={NAME}&job_id={BIG}"
+    driver, first = visitor.driver, visitor.driver.current_window_handle
+    visitor.run("localStorage.setItem('clockwork.token', arguments[0])", busy.token)
+    try:
+        for _ in range(TABS - 1):
+            driver.switch_to.new_window("tab")
+            driver.get(place)
+            visitor.one("#why")
+        with caplog.at_level(logging.INFO, logger="api.app"):
+            where = f"job_id={BIG}&cluster_name={NAME}"
+            busy.call("PUT", "jobs/user_dict_update", where, {"update_pairs": {"note": "tabs"}})
+            visitor.wait_for("[aria-label='Notes of the owner'] td", "tabs")
+        asked = [re.sub(r":.*", "", record.getMessage()) for record in caplog.records]
+        assert len([line for line in asked if line.endswith("jobs/changes")]) <= 3
+        assert len([line for line in asked if line.endswith("jobs/one")]) <= TABS
+    finally:
+        for handle in driver.window_handles:
+            if handle != first:
+                driver.switch_to.window(handle)
+                driver.close()
+        driver.switch_to.window(first)
+        visitor.press(Keys.ESCAPE)

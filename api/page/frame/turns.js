@@ -1,6 +1,6 @@
 // The turns in which a view that is open asks the API again and shows what is new.
 
-const SECONDS_BETWEEN_TURNS = 30; // even if nothing has changed: ages grow
+const SECONDS_BETWEEN_TURNS = 60; // even if nothing has changed: ages grow
 const SECONDS_AFTER_FAILURE = 15;
 const MOST_SECONDS_AFTER_FAILURE = 120;
 

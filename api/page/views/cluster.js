@@ -1,12 +1,12 @@
 // One cluster: its partitions, its reservations, and how fresh what is known of it is.
 
-import { oneValue } from "../frame/address.js";
 import { element, refill } from "../parts/elements.js";
 import { linkTo } from "../parts/parts.js";
 import { plain, shown } from "../words/text.js";
 import { t, tx } from "../words/words.js";
 import { allocated } from "./clusters.js";
 import { freshness, standing } from "./cluster_card.js";
+import { partitionsTable, reservationsTable } from "./cluster_tables.js";
 
 export function clusterView(args) {
   const name = args.cluster_name ?? "";
@@ -21,8 +21,12 @@ export function clusterView(args) {
     title: t("Cluster {name}", { name: plain(name) }),
     tab: "clusters",
     content,
-    questions: { clusters: ["clusters/list", {}] },
-    show({ clusters }) {
+    questions: {
+      clusters: ["clusters/list", {}],
+      partitions: ["partitions/list", { cluster_name: name }],
+      reservations: ["reservations/list", { cluster_name: name }],
+    },
+    show({ clusters, partitions, reservations }) {
       const found = clusters.body.find((cluster) => cluster.name === name);
       const title = element("div", { class: "page-title" }, element("h1", {}, tx("Cluster {name}", { name: shown(name) })));
       if (!found) {
@@ -31,22 +35,13 @@ export function clusterView(args) {
       }
       title.append(standing(found), freshness(found.rounds));
       const nav = element("p", { class: "links" }, links.map(([words, view, more]) => linkTo(view, { cluster_name: name, ...more }, words)));
-      refill(content, title, nav, element("div", { class: "card" }, allocated(found.tres)), partitions(found));
+      refill(
+        content,
+        ...[title, nav, element("div", { class: "card" }, allocated(found.tres))],
+        ...[element("h2", {}, t("Partitions")), partitionsTable(partitions.body, found.partitions, name)],
+        ...[element("h2", {}, t("Reservations")), reservationsTable(reservations.body)]
+      );
       return t("Cluster {name}", { name: plain(name) });
     },
   };
-}
-
-function partitions(found) {
-  const states = [...new Set(Object.values(found.partitions).flatMap(Object.keys))].sort();
-  const head = [t("Partition"), ...states].map((each) => element("th", { scope: "col" }, plain(each)));
-  const rows = Object.entries(found.partitions).map(([partition, counts]) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, linkTo("jobs", { cluster_name: found.name, partition: oneValue(partition) }, partition)),
-      states.map((state) => element("td", { class: "number" }, String(counts[state] ?? 0)))
-    )
-  );
-  return element("div", { class: "scroll plain", tabindex: "0", role: "region", "aria-label": t("Partitions") }, element("table", { "aria-label": t("Partitions") }, element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows)));
 }

@@ -14,6 +14,7 @@ import { grouped, t, tx } from "../words/words.js";
 import { jobInWords } from "./job_in_words.js";
 import { jobsOf } from "./jobs_table.js";
 import { ownersPart } from "./owners_part.js";
+import { whyPart } from "./why_part.js";
 
 export function jobView(args, _goTo, session) {
   const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };
@@ -23,8 +24,8 @@ export function jobView(args, _goTo, session) {
     title: t("Job {id}", { id: plain(asked.job_id) }),
     tab: "jobs",
     content,
-    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked], clusters: ["clusters/list", {}] },
-    show({ job, history, clusters }) {
+    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked], why: ["jobs/why", asked], clusters: ["clusters/list", {}] },
+    show({ job, history, why, clusters }) {
       if (!job.body.slurm) {
         content.replaceChildren(...absent(asked));
         return t("There is no such job.");
@@ -32,7 +33,7 @@ export function jobView(args, _goTo, session) {
       const { cluster_name: cluster, job_state: state } = job.body.slurm;
       const until = knownUntil(clusters.body, Date.now())(cluster);
       const old = staleness(clusters.body, (name) => name === cluster);
-      content.replaceChildren(...sections(job.body, history.body, until, old, owners));
+      content.replaceChildren(...sections(job.body, history.body, why.body, until, old, owners));
       return t("Job {id} is {state}", { id: plain(asked.job_id), state: plain(state) });
     },
   };
@@ -46,7 +47,7 @@ function absent({ job_id: id, cluster_name: cluster }) {
   return [element("h1", {}, tx("Job {id}", { id: shown(id) })), element("p", { class: "card whole" }, words)];
 }
 
-function sections(job, known, until, old, owners) {
+function sections(job, known, why, until, old, owners) {
   const { slurm, cw, user } = job;
   return [
     element(
@@ -54,11 +55,11 @@ function sections(job, known, until, old, owners) {
       {},
       element("p", { class: "muted" }, tx("Job {id} on {cluster}", { id: shown(squeueId(slurm)), cluster: shown(slurm.cluster_name) })),
       element("h1", {}, shown(slurm.name)),
-      element("p", { class: "why" }, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw), " ", element("span", { id: "why" }, jobInWords(job, until))),
+      element("p", { class: "why" }, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw), " ", element("span", { id: "why" }, jobInWords(job, until, why))),
       old
     ),
     column(section(t("Resources"), resourcesOf(job, until)), section(t("About the job"), about(slurm)), section(t("History"), ...historyOf(known))),
-    column(owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
+    column(whyPart(why), owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
     element(
       "div",
       { class: "column whole" },

@@ -7,11 +7,11 @@ import { plain } from "../words/text.js";
 import { clock, length, moment } from "../words/times.js";
 import { t } from "../words/words.js";
 
-/** The sentences for a job whose cluster is known until `until` (ms). */
-export function jobInWords(job, until) {
+/** The sentences for a job whose cluster is known until `until` (ms); `why` is the answer of jobs/why. */
+export function jobInWords(job, until, why = {}) {
   const { slurm, cw } = job;
   if (cw.vanished && !isFinished(slurm.job_state)) return t("Nobody saw how it ended.");
-  if (isWaiting(slurm.job_state)) return waits(slurm, until);
+  if (isWaiting(slurm.job_state)) return waits(slurm, until, why);
   const took = runTime(job, until);
   const ran = took === null ? t("an unknown time") : length(took);
   if (/^SUSPENDED/.test(slurm.job_state)) return t("It ran for {time} and is suspended.", { time: ran });
@@ -19,13 +19,18 @@ export function jobInWords(job, until) {
   return [t("It ran for {time}.", { time: ran }), exit(slurm.exit_code)].join(" ");
 }
 
-function waits(slurm, until) {
-  const reason = reasonInWords(slurm.reason) ?? (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
+function waits(slurm, until, why) {
+  const reason = reasonInWords(slurm.reason) ?? sentence(why) ?? (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
   const submitted = moment(slurm.submit_time);
   const since = submitted === null ? "" : t("It has waited for {time}.", { time: length((until - submitted) / 1000) });
   const start = moment(slurm.start_time);
   const expected = start === null ? t("Slurm does not forecast its start yet.") : t("Slurm expects it to start at {time}.", { time: clock(start) });
   return [reason, since, expected].filter(Boolean).join(" ");
+}
+
+/** What the API says of a reason, in English; null where it says nothing. */
+function sentence({ sentence: said, remedy }) {
+  return said ? [said, remedy].filter(Boolean).join(" ") : null;
 }
 
 function endsBy(slurm, until) {

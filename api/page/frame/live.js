@@ -1,0 +1,58 @@
+// The changes of jobs and nodes, as the API tells them. Of all tabs of one account, one follows them
+// and tells the others; ten tabs ask no more than one.
+
+const SECONDS_TO_WAIT = "45";
+const SECONDS_BETWEEN = 5; // a round writes in several steps
+const SECONDS_AFTER_FAILURE = 60;
+const KINDS = [
+  ["jobs/changes", "slurm.job_id"],
+  ["nodes/changes", "slurm.name"],
+];
+
+/** Call `changed` whenever something that the account called `name` sees has changed; returns what ends this. */
+export function followChanges(client, name, changed) {
+  const leaving = new AbortController();
+  const channel = new BroadcastChannel(`clockwork ${name}`);
+  channel.onmessage = changed;
+  const tell = () => {
+    changed();
+    channel.postMessage("changed");
+  };
+  const lead = () => Promise.all(KINDS.map((kind) => follow(client, kind, tell, leaving.signal)));
+  // Without locks (a page without TLS), each tab follows the changes by itself.
+  if (navigator.locks) navigator.locks.request(`clockwork ${name}`, { signal: leaving.signal }, lead).catch(() => {});
+  else lead();
+  return () => {
+    leaving.abort();
+    channel.close();
+  };
+}
+
+async function follow(client, [path, fields], tell, signal) {
+  let cursor = "";
+  while (!signal.aborted) {
+    let pause = SECONDS_BETWEEN;
+    try {
+      const wait = cursor === "" ? "" : SECONDS_TO_WAIT;
+      const { body } = await client.ask(path, { cursor, wait, fields }, signal);
+      if (signal.aborted) return;
+      if (body.changed.length + body.gone.length > 0) tell();
+      cursor = body.cursor;
+    } catch (error) {
+      const outdated = error.status === 410; // the changes since the cursor are no longer known
+      if (outdated) cursor = "";
+      else pause = SECONDS_AFTER_FAILURE;
+    }
+    await sleep(pause, signal);
+  }
+}
+
+function sleep(seconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
