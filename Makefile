@@ -20,7 +20,7 @@ comma := ,
 # The files whose English `make prose` checks.
 PROSE := $(wildcard *.md docs/*.md) clockwork.example.toml Makefile $(wildcard systemd/*)
 
-.PHONY: help demo test test-fast coverage bench lint prose format fuzz day chaos audit release lock clean
+.PHONY: help demo test test-fast coverage bench lint prose format fuzz day chaos screenshots audit release lock clean
 
 help:
 	@echo "make demo       run the whole service with two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -40,6 +40,7 @@ help:
 	@echo "                (DAY_SECONDS=3600)"
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
 	@echo "                (half an hour: make chaos CHAOS_MINUTES=10 CHAOS_KILLS=20)"
+	@echo "make screenshots  take pictures of every view of the page, into build/screenshots (needs Chromium)"
 	@echo "make audit      look for known vulnerabilities of the locked packages (needs the network)"
 	@echo "make release    build the packages of a release into dist, with checksums and a list of what they"
 	@echo "                need (needs the network)"
@@ -90,6 +91,9 @@ day: $(VENV)/development
 chaos: $(VENV)/development
 	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS) --minutes $(CHAOS_MINUTES) \
 	  --away $(CHAOS_SECONDS) --seed $(CHAOS_SEED)
+
+screenshots: $(VENV)/development
+	$(BIN)/python -m tests.page.picture
 
 # --strict: a package that the service does not know counts as a failure.
 audit: $(VENV)/development

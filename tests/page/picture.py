@@ -1,37 +1,63 @@
-"""Take the picture in README.md: ``python -m tests.page.picture``, of the running demo."""
+"""Take pictures of every view: ``python -m tests.page.picture``, of a site with a busy cluster.
 
-import subprocess
-import sys
+All of them go into build/screenshots, in both colour schemes and three widths; those that the
+documents show go into docs/images.
+"""
+
 import tempfile
 from pathlib import Path
 
-from clockwork.embedded.secantus import free_port
+from tests.mongo import secantus
 from tests.page.browser import chromium
-from tests.page.visits import sign_in
+from tests.page.busy_cluster import BIG, NAME, NEVER, fill_busy_cluster
+from tests.page.site import HOSTILE_NAMES, running_site
 
-PICTURE = Path(__file__).parents[2] / "docs/images/overview.png"
-WIDTH, HEIGHT = 1280, 600
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "build/screenshots"
+IMAGES = ROOT / "docs/images"
+VIEWS = {
+    "my_jobs": "",
+    "jobs": f"jobs?cluster_name={NAME}",
+    "job": f"job?cluster_name={NAME}&job_id={BIG}",
+    "waiting_job": f"job?cluster_name={NAME}&job_id={NEVER}",
+    "nodes": f"nodes?cluster_name={NAME}&sort=-gpus",
+    "grid": f"nodes?cluster_name={NAME}&as=grid",
+    "node": f"node?cluster_name={NAME}&node_name=ng0008",
+    "clusters": "clusters",
+    "cluster": f"cluster?cluster_name={NAME}",
+    "search": "find?q=milauser12",
+}
+"""Places of the page by the name of their picture."""
+SHOWN = ("my_jobs", "waiting_job", "nodes", "grid")
+"""The pictures in the documents."""
+WIDTHS = (360, 768, 1280)
+HEIGHT = 720
 
 
 def main() -> None:
-    """Run the demo, sign in to its page, and save the overview as `PICTURE`."""
-    port = str(free_port())
-    command = [str(Path(sys.executable).with_name("clockwork")), "demo", "--port", port]
+    """Take all pictures."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory() as profile,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo,
+        tempfile.TemporaryDirectory() as folder,
+        secantus(Path(folder) / "database") as uri,
+        running_site(uri, NAME) as site,
+        chromium(Path(folder) / "profile") as browser,
     ):
-        try:
-            assert demo.stdout is not None
-            _, url, _, token = demo.stdout.readline().split()
-            with chromium(Path(profile)) as browser:
-                browser.screen(WIDTH, height=HEIGHT)
-                browser.open(url)
-                sign_in(browser, token)
-                browser.one("main:not([aria-busy]) .cluster")
-                browser.driver.save_screenshot(str(PICTURE))
-        finally:
-            demo.terminate()
+        made = [*HOSTILE_NAMES, *(str(800000 + number) for number in range(120))]
+        site.store.jobs.delete_many({"slurm.job_id": {"$in": made}})
+        fill_busy_cluster(site.store, 1000, 400)
+        browser.forget(site.url)
+        browser.run("sessionStorage.setItem('clockwork.token', arguments[0])", site.token)
+        for scheme in ("light", "dark"):
+            for width in WIDTHS:
+                browser.screen(width, scheme, HEIGHT)
+                for name, place in VIEWS.items():
+                    browser.open(f"{site.url}#/{place}")
+                    browser.one("main:not([aria-busy]) > *")
+                    shot = SHOTS / f"{name}_{width}_{scheme}.png"
+                    browser.driver.save_screenshot(str(shot))
+                    if name in SHOWN and (width, scheme) == (WIDTHS[-1], "light"):
+                        (IMAGES / f"{name}.png").write_bytes(shot.read_bytes())
 
 
 if __name__ == "__main__":
