@@ -19,9 +19,8 @@ export function followChanges(client, name, changed) {
     channel.postMessage("changed");
   };
   const lead = () => Promise.all(KINDS.map((kind) => follow(client, kind, tell, leaving.signal)));
-  // Without locks (a page without TLS), each tab follows the changes by itself.
-  if (navigator.locks) navigator.locks.request(`clockwork ${name}`, { signal: leaving.signal }, lead).catch(() => {});
-  else lead();
+  // A page without TLS has no locks: its tabs would use up the browser's connections, and look once a minute.
+  navigator.locks?.request(`clockwork ${name}`, { signal: leaving.signal }, lead).catch(() => {});
   return () => {
     leaving.abort();
     channel.close();
