@@ -16,7 +16,7 @@ USER = "milauser12"
 ARRAY, HETEROGENEOUS, NEVER, BIG = "700001", "700101", "700200", "700201"
 """Jobs of the user: an array, a heterogeneous job, one that never starts, and one with GPUs."""
 
-_AT_ONCE = 5000
+_AT_ONCE = 250
 _FINISHED = ("COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
 _REASONS = ("Priority", "Resources", "QOSMaxGRESPerUser", "AssocGrpCPUMinutesLimit", "JobHeldUser")
 
@@ -29,7 +29,9 @@ def fill_busy_cluster(store: Store, jobs: int, nodes: int, now: datetime | None 
     documents = (_job(slurm, now) for slurm in itertools.chain(_own(now), _others(jobs, now)))
     while some := list(itertools.islice(documents, _AT_ONCE)):
         store.jobs.insert_many(some, ordered=False)
-    store.nodes.insert_many([_node(number, now) for number in range(nodes)], ordered=False)
+    for first in range(0, nodes, _AT_ONCE):
+        some_nodes = range(first, min(first + _AT_ONCE, nodes))
+        store.nodes.insert_many([_node(number, now) for number in some_nodes], ordered=False)
     for kind in ("jobs", "nodes"):
         RoundLog(store, NAME).succeeded(kind, 1.0, RoundCounts(), 1)
 
