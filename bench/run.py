@@ -12,6 +12,7 @@ from bench import (
     calls,
     growth,
     looking_up,
+    own_time,
     reading,
     replaying,
     report,
@@ -31,6 +32,7 @@ from bench.sizes import QUICK, Sizes
 GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
     "read": reading.rows,
     "rounds": writing.rows,
+    "own": own_time.rows,
     "list": serving.rows,
     "ssh": transfer.rows,
     "scontrol": calls.rows,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from bench import baselines, limits, product
 from bench.databases import Databases
 from bench.dumps import Dump
+from bench.instant import InstantDatabase
 from bench.results import Row, at_least_baseline, at_most_limit
 from bench.setting import Setting
 from bench.timing import Contender, Samples, alternate
@@ -28,7 +29,10 @@ class Series:
     """Rounds that follow each other in one store; each one's text is made before it is timed."""
 
     def __init__(
-        self, databases: Databases, dump: Dump, volatile_interval: float | None = None
+        self,
+        databases: Databases | InstantDatabase,
+        dump: Dump,
+        volatile_interval: float | None = None,
     ) -> None:
         self._databases = databases
         self._dump = dump
@@ -87,7 +91,9 @@ class Baseline:
 class Bare:
     """The same documents written by pymongo alone."""
 
-    def __init__(self, databases: Databases, documents: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, databases: Databases | InstantDatabase, documents: list[dict[str, Any]]
+    ) -> None:
         self._databases = databases
         self._documents = documents
         self.begin()
@@ -194,4 +200,5 @@ def _next_rounds(setting: Setting, dump: Dump, baseline: Baseline, bare: Bare) -
         ours=times["due"],
         baseline=theirs,
         baseline_is=BASELINE,
+        targets=(at_least_baseline(10, times["due"], theirs, "the baseline's round"),),
     )

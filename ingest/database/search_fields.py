@@ -27,6 +27,7 @@ daemon then brings the documents of earlier versions up to date (`ingest.databas
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, get_args
 
 from config.settings import UsernameField
@@ -105,6 +106,8 @@ def _bound(slurm: Mapping[str, Any], key: str) -> Document:
     return {"bound": True} if is_bound(document_id) else {}
 
 
+# Most records have the texts of others.  Nobody changes the lists in a document.
+@lru_cache(maxsize=4096)
 def _states(state: str | None) -> list[str]:
     if state is None:
         return []
@@ -112,11 +115,13 @@ def _states(state: str | None) -> list[str]:
     return list(dict.fromkeys([state, *filter(None, words)]))
 
 
+@lru_cache(maxsize=4096)
 def _listed(text: str | None) -> list[str]:
     names = (name.strip() for name in (text or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
 
 
+@lru_cache(maxsize=16_384)
 def _nodes(hostlist: str | None) -> list[str]:
     try:
         return list(dict.fromkeys(expand(hostlist or "")))

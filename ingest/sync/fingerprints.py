@@ -5,6 +5,7 @@ All functions are pure.
 
 import hashlib
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -44,7 +45,7 @@ class Fingerprint(NamedTuple):
 def fingerprint(slurm: SlurmDict) -> Fingerprint:
     """Return the fingerprint of *slurm*; a dict that was read back from Mongo has the same."""
     stable = dict(slurm)
-    volatile = {key: stable.pop(key) for key in VOLATILE & stable.keys()}
+    volatile = {key: stable.pop(key) for key in VOLATILE if key in slurm}
     return Fingerprint(
         stable=_digest(stable, 16),
         volatile=_digest(volatile, 8),
@@ -83,6 +84,7 @@ def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bo
     return known.submit_time != new.submit_time and not slurm.get("restarts")
 
 
+@lru_cache(maxsize=1024)
 def is_finished(job_state: str | None) -> bool:
     """Return whether a job of this state, flags included, has ended."""
     states = (job_state or "").replace(",", "+").split("+")

@@ -52,7 +52,7 @@ from ingest.sync.volatile_values import (
     volatile_values,
 )
 
-BATCH = 250
+BATCH = 500
 """Records in one bulk write, at most."""
 BATCH_BYTES = 4 << 20
 """Bytes of text in one bulk write, at most, apart from the last record: a transaction that is too
@@ -303,11 +303,12 @@ class SyncRounds:
         """Yield what is to be written, in batches, also what came before an error.
 
         A batch is small when the writer is idle: in most rounds few records change, and they are
-        written while the cluster is still sending.
+        written while the cluster is still sending.  Where many change, batches grow: a transaction
+        costs as much as the writing of many records.
 
         Counts *records* and removes their ids from *unseen*.
         """
-        batch = _Batch()
+        batch, enough = _Batch(), SMALL_WRITE
         try:
             for item in records:
                 if isinstance(item, Unchanged):
@@ -323,9 +324,9 @@ class SyncRounds:
                 else:
                     unseen.discard(item.id)
                     batch.add(_read(item))
-                if batch.is_full() or (len(batch.read) >= SMALL_WRITE and is_idle()):
+                if batch.is_full() or (len(batch.read) >= enough and is_idle()):
                     yield batch
-                    batch = _Batch()
+                    batch, enough = _Batch(), 2 * enough
         except Exception:
             batch.is_last = True
             yield batch
@@ -448,10 +449,11 @@ class SyncRounds:
     ) -> _Changes:
         """Return what *batch* changes. Updates *seen* for records of which nothing is written."""
         changes = _Changes()
+        seconds, last_changed = now.timestamp(), milliseconds(now)
         for slurm, text, _ in batch.read:
             record_id = slurm[self._kind.id_key]
             keys = keys_of(self._kind, slurm)
-            new = Entry(fingerprint(slurm), now.timestamp(), milliseconds(now), text, keys)
+            new = Entry(fingerprint(slurm), seconds, last_changed, text, keys)
             known = seen.get(record_id)
             if known is None:
                 changes.fresh[record_id] = (slurm, new.fingerprint)

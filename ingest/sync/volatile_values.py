@@ -63,7 +63,7 @@ def milliseconds(moment: datetime) -> int:
 
 def volatile_values(slurm: Mapping[str, Any]) -> Values:
     """Return the volatile values of a ``slurm`` dict."""
-    return {key: slurm[key] for key in VOLATILE & slurm.keys()}
+    return {key: slurm[key] for key in VOLATILE if key in slurm}
 
 
 def fit_into_pack(values: Values) -> bool:
