@@ -88,12 +88,13 @@ def replace_tokens(store: Store, kind: str, cluster_names: Iterable[str]) -> Non
 
 
 def replace_all_tokens(store: Store) -> None:
-    """Replace every token, and forget which are of scrapes: for a database that was just filled.
+    """Replace every token, and forget scrapes and changes: for a database that was just filled.
 
     Raises pymongo's errors.
     """
+    forgotten = {"scraped": "", "number": "", "entry": ""}
     for token in store.change_tokens.find({}, {"_id": 1}).batch_size(1000):
-        replaced = {"$set": {"mark": ObjectId()}, "$unset": {"scraped": ""}}
+        replaced = {"$set": {"mark": ObjectId()}, "$unset": forgotten}
         store.change_tokens.update_one(token, replaced)
 
 

@@ -12,7 +12,7 @@ from config import OperatorError
 from ingest.database.store import INDEXES, Document, Store
 
 _BYTES = 32
-_NOT_COPIED = {"leases", "lease_beats"}
+_NOT_COPIED = {"leases", "lease_beats", "changes", "census"}
 _REPORTED_EVERY = 1000
 
 Progress = Callable[[str, int], None]
@@ -57,8 +57,9 @@ class Digest:
 def copied_collections(store: Store) -> list[Collection[Document]]:
     """Return the collections of which a copy consists, the change tokens first.
 
-    Whoever reads documents after the change tokens has documents that are at least as new.  Leases
-    stay out: they say which processes are alive now.
+    Whoever reads documents after the change tokens has documents that are at least as new.  Left
+    out are leases, which say which processes are alive now, and what must fit the documents exactly
+    and comes again by itself: the changes (clients list anew) and the counts (a scraper counts).
     """
     names = sorted({*INDEXES} - _NOT_COPIED, key=lambda name: (name != "marks", name))
     return [store.database[name] for name in names]

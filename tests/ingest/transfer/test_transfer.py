@@ -32,7 +32,9 @@ JOBS = [
 CONTENTS: dict[str, list[dict[str, Any]]] = {
     "jobs": JOBS,
     "users": [{"_id": ObjectId(), "mila_email_username": "a@example.org", "tokens": []}],
-    "marks": [{"_id": "jobs/mila/scrape", "mark": TOKEN, "scraped": TOKEN}],
+    "marks": [
+        {"_id": "jobs/mila/scrape", "mark": TOKEN, "scraped": TOKEN, "number": 3, "entry": TOKEN}
+    ],
 }
 
 
@@ -45,6 +47,7 @@ def full(store: Store) -> Store:
     for name, documents in CONTENTS.items():
         store.database[name].insert_many(documents)
     store.leases.insert_one({"_id": "mila"})
+    store.changes.insert_one({"_id": "jobs/mila/scrape/4"})  # written while the backup was made
     return store
 
 
@@ -64,6 +67,7 @@ def holds_all(store: Store) -> None:
     assert token.keys() == {"_id", "mark"}
     assert token["mark"] != TOKEN, "no list of before counts as the present one"
     assert store.leases.find_one() is None
+    assert store.changes.find_one() is None, "the next change is number 1"
 
 
 # --- backup -------------------------------------------------------------------------------------
