@@ -35,7 +35,7 @@ COMMANDS = frozenset(
         *("aggregate", "count", "distinct", "find", "getMore", "killCursors", "listCollections"),
         *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
         *("commitTransaction", "abortTransaction", "endSessions", "isMaster", "ping"),
-        *("listDatabases", "createUser", "saslStart", "saslContinue"),
+        *("listDatabases", "createUser", "saslStart", "saslContinue", "buildinfo", "buildInfo"),
     }
 )
 """What the product may ask: MongoDB 4.4.0 knows all of it."""
@@ -43,7 +43,7 @@ NEWER_OPERATORS = frozenset(
     {
         *("$rand", "$sampleRate", "$dateAdd", "$dateDiff", "$dateSubtract", "$dateTrunc"),
         *("$getField", "$setField", "$unsetField", "$setWindowFields", "$documents", "$densify"),
-        *("$fill", "$sortArray", "$top", "$topN", "$bottom", "$bottomN", "$firstN", "$lastN"),
+        *("$fill", "$sortArray", "$top", "$topN", "$bottom", "$firstN", "$lastN"),
         *("$maxN", "$minN", "$median", "$percentile", "$tsSecond", "$tsIncrement", "$toUUID"),
         *("$bitAnd", "$bitOr", "$bitXor", "$bitNot", "$locf", "$linearFill"),
     }
