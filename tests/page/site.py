@@ -27,6 +27,7 @@ from ingest.sync.coverage import Coverage, CoverageLedger
 from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.examples import node_document
+from tests.mongo import leave
 from tests.support.layouts import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
@@ -92,7 +93,7 @@ class Site:
 
 @contextmanager
 def running_site(mongo_uri: str, *others: str) -> Iterator[Site]:
-    """The site, on a free port of loopback; its database is dropped afterwards.
+    """The site, on a free port of loopback; its database is left afterwards.
 
     *others* are names of clusters that are configured beside those of the example.
     """
@@ -114,8 +115,7 @@ def running_site(mongo_uri: str, *others: str) -> Iterator[Site]:
     finally:
         server.stop()
         thread.join()
-        store.database.client.drop_database(store.database.name)
-        store.database.client.close()
+        leave(store)
 
 
 def fill(store: Store, clusters: dict[str, ClusterSettings]) -> None:
