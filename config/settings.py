@@ -179,6 +179,8 @@ class ClusterSettings(_Frozen):
     """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
     sacct: bool = False
     """Ask sacct for the jobs that no scrape showed, and for ends that no scrape showed."""
+    usage: bool = False
+    """Ask sacct what jobs used that ended; only with *sacct*."""
     round_timeout: Seconds = 600.0
     """For one whole round: connection, command, and all its writes."""
     jobs_interval: Seconds = 60.0
@@ -194,6 +196,12 @@ class ClusterSettings(_Frozen):
         except (KeyError, OSError, ValueError) as error:
             raise ValueError("an IANA time zone, such as America/Montreal") from error
         return value
+
+    @model_validator(mode="after")
+    def _usage_needs_sacct(self) -> "ClusterSettings":
+        if self.usage and not self.sacct:
+            raise ValueError("usage = true needs sacct = true")
+        return self
 
     @property
     def zone(self) -> ZoneInfo:

@@ -2,17 +2,20 @@
 
 Three things are asked for: all jobs that ended in time that is not covered, such jobs once more a
 minute later and once a day (slurmdbd may learn late), and the ends of single jobs that vanished.
+With ``usage = true``, sacct is also asked what jobs used that ended.
 What sacct does not tell costs no round; sacct is asked again after a growing pause.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
 from functools import partial
 
 from config import ClusterSettings
 from ingest.database.store import Store
 from ingest.slurm.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
+from ingest.slurm.sacct_usage import read_usage
 from ingest.sync.accounting import (
     JobsHidden,
     Write,
@@ -29,8 +32,15 @@ from ingest.sync.coverage import (
     windows,
 )
 from ingest.sync.fingerprints import is_finished
+from ingest.sync.usage import GIVE_UP, LOOK_BACK, SETTLE, jobs_without_usage, store_usage
 from scraper.backoff import LONGEST_SECONDS, Backoff
-from scraper.slurm_commands import accounted_command, ended_command, new_seal, time_format_line
+from scraper.slurm_commands import (
+    accounted_command,
+    ended_command,
+    new_seal,
+    time_format_line,
+    usage_command,
+)
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import ScrapeError
 
@@ -66,6 +76,8 @@ class Accounting:
         """Jobs whose end nobody has told yet, and how often sacct was asked; None: read anew."""
         self._healed: list[tuple[float, Interval]] = []
         """Windows to be asked about once more, and since when they are covered."""
+        self._usage_since: datetime | None = None
+        """What all jobs used is known that ended before; None: nothing is."""
         self._backoff = Backoff()
         self._told = False
         """Whether the log says already why sacct tells nothing."""
@@ -108,6 +120,8 @@ class Accounting:
         try:
             asked_any = self._ask_owed(connection, self._owed)
             asked_any |= self._ask_windows(connection, coverage, int(now))
+            if self._cluster.usage:
+                asked_any |= self._ask_usage(connection, int(now))
         except (AccountingUnreadable, JobsHidden, ScrapeError) as error:
             said = error.message if isinstance(error, ScrapeError) else str(error)
             self._failed(said, purge_seconds)
@@ -172,6 +186,22 @@ class Accounting:
             tries = owed.pop(job_id)
             if job_id not in told and tries < TRIES:
                 owed[job_id] = tries  # behind those that were not asked about yet
+        return True
+
+    def _ask_usage(self, connection: Connection, now: int) -> bool:
+        """Ask what some jobs used that ended; whether anything was asked."""
+        moment = datetime.fromtimestamp(now, timezone.utc)
+        since, until = self._usage_since or moment - LOOK_BACK, moment - SETTLE
+        jobs = jobs_without_usage(self._store, self._cluster.name, since, until, MAX_JOBS)
+        if len(jobs) < MAX_JOBS:
+            self._usage_since = until - 2 * GIVE_UP  # those that sacct did not tell yet
+        if not jobs:
+            return False
+        ids = [job["slurm"]["job_id"] for job in jobs]
+        seal = new_seal()
+        run = connection.run(usage_command(self._cluster.scontrol, ids), time_format_line(seal))
+        used = read_usage(b"".join(run), seal, self._cluster.zone)
+        store_usage(jobs, used, self._write, moment)
         return True
 
     def _ask(self, connection: Connection, command: str) -> list[AccountedJob]:

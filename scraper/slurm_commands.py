@@ -22,6 +22,7 @@ import secrets
 import string
 from collections.abc import Iterable
 
+from ingest.slurm import sacct_usage
 from ingest.slurm.sacct import ENDED_STATES, FIELDS, job_list
 
 SEAL_LENGTH = 7
@@ -99,6 +100,17 @@ def ended_command(scontrol: str, start: int, end: int) -> str:
     *scontrol*.  The command reads one line of standard input, ``time_format_line``.
     """
     return _sacct(scontrol, f"-S uts{start} -E uts{end} -s {ENDED_STATES}")
+
+
+def usage_command(scontrol: str, job_ids: Iterable[str]) -> str:
+    """Return the command line that asks sacct what the jobs *job_ids* and their steps used.
+
+    sacct is taken from the folder of *scontrol*.  The command reads one line of standard input,
+    ``time_format_line``.  Raises ValueError for what is no job id.
+    """
+    sacct = _beside(scontrol, "sacct")
+    which = f"-o {sacct_usage.FIELDS} -j {job_list(job_ids)}"
+    return f"sh -c '{_READ_TIME_FORMAT} {sacct} -n -P -a --local {which}'"
 
 
 def _sacct(scontrol: str, which: str) -> str:

@@ -82,7 +82,7 @@ JOB_FIELDS = Fields(
     ("slurm", "cw", "user"),
     cw_keys=(
         *("cc_account_username", "mila_cluster_username", "mila_email_username"),
-        *("first_seen", "last_changed", "finished_at", "vanished", "accounting", "source"),
+        *("first_seen", "last_changed", "finished_at", "vanished", "accounting", "source", "usage"),
     ),
     cw_keys_on_request=("history",),
 )

@@ -100,6 +100,27 @@ class Accounting(JsonObject):
     end_time: str | None
 
 
+class Usage(JsonObject):
+    """What a job used, as sacct told after its end. null is what the site does not gather."""
+
+    elapsed_seconds: int
+    cpus: int
+    """Allocated."""
+    memory_bytes: int | None
+    """Allocated."""
+    cpu_seconds: float
+    peak_memory_bytes: int | None
+    """Of the step that used most: the peaks of its tasks together."""
+    cpu_efficiency: float | None
+    """CPU time, as a share of the run time on all allocated CPUs."""
+    memory_efficiency: float | None
+    """Peak memory, as a share of the allocated memory."""
+    energy_joules: int | None
+    gpu_utilization: float | None
+    """Per cent, on average; of the step with the highest."""
+    peak_gpu_memory_bytes: int | None
+
+
 class JobCw(JsonObject):
     """What the service knows of the job."""
 
@@ -120,6 +141,8 @@ class JobCw(JsonObject):
     source: NotRequired[Literal["sacct"]]
     """Only in jobs that no scrape showed: where `slurm` is from."""
     accounting: NotRequired[Accounting]
+    usage: NotRequired[Usage | None]
+    """Only with `usage = true` for the cluster; null if sacct told nothing."""
     history: NotRequired[list[Step]]
 
 

@@ -101,7 +101,7 @@ class DocumentUpdates:
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
         update: Document = {
             "$set": _set(slurm, cw),
-            "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": ""},
+            "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": "", "cw.usage": ""},
         }
         if self.kind is JOBS and before.state != slurm.get("job_state"):
             update["$push"] = _push_step(slurm, now)

@@ -25,6 +25,7 @@ from scraper.accounting import (
 )
 from scraper.cluster_round import ClusterScraper
 from scraper.ssh.connection import Connection, connect
+from tests.api.support.examples import MILA_JOB, job_document
 from tests.ingest.reading.attacks import job
 from tests.ingest.slurm.accounted import row
 from tests.scraper.home import Home
@@ -50,6 +51,8 @@ class Cluster:
         self.present: list[str] = []
         self.accounted: dict[str, dict[str, str]] = {}
         """By job id, the fields of what sacct knows of jobs that ended at `END`."""
+        self.used: list[str] = []
+        """Ids of jobs of which sacct knows what they used."""
         self.fails: Answer | None = None
         self.asked: list[str] = []
 
@@ -62,6 +65,13 @@ class Cluster:
             text = "".join(job(each, ALICE, sealed=True) for each in self.present)
             return Answer([(text or "No jobs in the system\n").replace(SEAL, seal[1]).encode()])
         self.asked.append(command)
+        if "TRESUsageInTot" in command and self.fails is None:
+            used = (
+                f"{each}|TIMEOUT|60|2|00:30|cpu=2,mem=1G||||0|{SUBMIT}{seal[1]}\n{each}.batch|"
+                f"|60|2|00:30||mem=256M||||{SUBMIT}{seal[1]}\n"
+                for each in self.used
+            )
+            return Answer(["".join(used).encode()])
         if self.fails is not None:
             return self.fails
         wanted = self.accounted
@@ -429,3 +439,52 @@ def test_a_sacct_that_fails_fails_no_round(
     cluster.fails = Answer(stderr=b"sacct: error: slurmdbd is down\n", exit_status=1)
     vanish(cluster, whole)
     assert store.jobs.count_documents({"cw.vanished": {"$ne": None}}) == 1
+
+
+# --- what jobs used -------------------------------------------------------------------------------
+
+
+def usage_asked(cluster: Cluster) -> list[str]:
+    found = (re.search(r"TRESUsageInTot.* -j ([0-9,]+)", command) for command in cluster.asked)
+    return [each[1] for each in found if each]
+
+
+def test_what_ended_jobs_used_is_asked_once(
+    cluster: Cluster, settings: ClusterSettings, connection: Connection, store: Store
+) -> None:
+    measured = settings.model_copy(update={"usage": True})
+    scraper = Scraper(measured, connection, store)
+    submit = datetime.fromisoformat(SUBMIT).isoformat()
+    for number, ago in ((1, 60.0), (2, 60.0), (3, 7200.0), (4, 5.0), (5, None)):
+        slurm = {**MILA_JOB, "job_id": str(number), "job_state": "TIMEOUT", "submit_time": submit}
+        document = job_document(slurm)
+        if ago is not None:
+            ended = datetime.fromtimestamp(scraper.now - ago, timezone.utc)
+            document["cw"]["finished_at"] = document["cw"]["filters"]["finished_at"] = ended
+        store.jobs.insert_one(document)
+    store.jobs.update_one(
+        {"_id": "mila/2", "slurm.job_id": "2", "slurm.cluster_name": "mila"},
+        {"$set": {"slurm.submit_time": "2026-11-20T20:13:41+00:00"}},
+    )
+    cluster.used = ["1", "2"]
+
+    scraper.round()
+    assert sorted(usage_asked(cluster)[0].split(",")) == ["1", "2", "3"]
+    found = {job["slurm"]["job_id"]: job["cw"] for job in store.jobs.find()}
+    assert found["1"]["usage"]["cpu_efficiency"] == 30 / 120
+    assert found["1"]["usage"]["memory_efficiency"] == 0.25
+    assert found["3"]["usage"] is None  # sacct tells nothing, an hour after the end
+    assert "usage" not in found["2"]  # sacct tells of another run
+    assert not {"usage"} & (found["4"].keys() | found["5"].keys())
+
+    cluster.used = ["4"]
+    scraper.round(after=60)
+    assert sorted(usage_asked(cluster)[1].split(",")) == ["2", "4"]
+    settled = store.jobs.find_one({"slurm.job_id": "4"})
+    assert settled is not None
+    assert settled["cw"]["usage"]["elapsed_seconds"] == 60
+
+
+def test_without_the_setting_nothing_is_asked(cluster: Cluster, scraper: Scraper) -> None:
+    scraper.round()
+    assert usage_asked(cluster) == []

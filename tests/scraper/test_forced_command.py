@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ingest.slurm import sacct_usage
 from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from scraper.slurm_commands import (
     accounted_command,
@@ -18,6 +19,7 @@ from scraper.slurm_commands import (
     show_command,
     show_job_command,
     time_format_line,
+    usage_command,
 )
 
 SCRIPT = Path(__file__).parents[2] / "scraper" / "clockwork-forced-command"
@@ -27,6 +29,7 @@ STDIN = time_format_line("q7Rk2Xa")
 FIRST_RELEASE = first_release_show_command("scontrol", "job", "q7Rk2Xa")
 SQUEUE = "squeue -h -a -t all -o %A:%U"
 SACCT = accounted_command("sacct", ["1", "22", "333"])
+USAGE = usage_command("sacct", ["1", "22", "333"])
 ENDED = ended_command("sacct", 1795982400, 1796004000)
 PATH_ = r"(/(usr|opt|cm)/[A-Za-z0-9._/-]*/)?"
 ALLOWED = re.compile(
@@ -37,6 +40,8 @@ ALLOWED = re.compile(
     r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
     rf"{PATH_}sacct -n -P -X -D -a --local -o {re.escape(FIELDS)} "
     rf"(-j [0-9,]+|-S uts[0-9]{{7,12}} -E uts[0-9]{{7,12}} -s {ENDED_STATES})'"
+    r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
+    rf"{PATH_}sacct -n -P -a --local -o {re.escape(sacct_usage.FIELDS)} -j [0-9,]+'"
 )
 """What the script's header says, in another language; paths with `.` parts aside."""
 
@@ -139,7 +144,7 @@ def test_scontrol_gets_its_words_and_the_time_format(run: Run, what: str, seal: 
         b"\x1b[2J\n",
     ],
 )
-@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, SACCT, ENDED])
+@pytest.mark.parametrize("command", [SHOW_JOB, ONE_JOB, SACCT, ENDED, USAGE])
 def test_any_other_line_on_standard_input_is_refused(run: Run, command: str, line: bytes) -> None:
     assert refused(run(command, line))
 
@@ -238,11 +243,20 @@ def test_sacct_gets_its_words_and_the_time_format(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("seal", SEALS)
+def test_sacct_gets_the_words_for_usage(run: Run, seal: str) -> None:
+    done = run(USAGE, time_format_line(seal) + b"more\n")
+    words = ["sacct", "-n", "-P", "-a", "--local", "-o", sacct_usage.FIELDS, "-j", "1,22,333"]
+    assert done.stdout.decode().splitlines() == [*words, f"format=%FT%T%z{seal}", "conf=unset"]
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     "ids", ["", "1;id", "1 -a", "1,x", "$(id)", "`id`", "1\n2", "-a", "1 ", "1' '2", "1'; id; '"]
 )
 def test_sacct_gets_nothing_but_job_ids(run: Run, ids: str) -> None:
     assert refused(run(SACCT.replace("1,22,333", ids)))
+    assert refused(run(USAGE.replace("1,22,333", ids)))
 
 
 @pytest.mark.parametrize(

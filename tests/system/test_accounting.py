@@ -4,6 +4,7 @@ import pwd
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ pytestmark = pytest.mark.system
 
 MIN_JOB_AGE = 2
 ZONE = "America/Montreal"
-CONF = "SchedulerParameters=batch_sched_delay=0,bf_interval=1\n"
+CONF = (
+    "SchedulerParameters=batch_sched_delay=0,bf_interval=1\n"
+    "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=task=1\n"
+)
 QUICK = "#!/bin/sh\n"
 
 
@@ -172,6 +176,7 @@ class World:
             timezone=ZONE,
             username_field="mila_cluster_username",
             sacct=True,
+            usage=True,
             ssh=SshSettings(
                 host=self.sshd.host,
                 port=self.sshd.port,
@@ -319,6 +324,41 @@ def test_while_slurmdbd_is_away_time_stays_missing_and_is_made_up_for(world: Wor
     world.scrape()
     world.assert_complete()
     assert coverage(world.store)["missing"] == []
+
+
+BURN = """\
+#!/bin/sh
+srun -n1 sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 2'
+python3 -c 'import time; held = bytearray(50 << 20); time.sleep(3)'
+"""
+
+
+def test_what_a_job_used_is_what_seff_would_say(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scraper.accounting.SETTLE", timedelta(0))
+    burns = world.jobs.quick("--mem=200", script=BURN)
+    world.jobs.cluster.wait_state(burns, "COMPLETED")
+    world.jobs.ended(burns)
+
+    def told() -> bool:
+        world.scrape()
+        return world.job(burns)["cw"].get("usage") is not None
+
+    wait_until(told, "it is known what the job used")
+    fields = "JobIDRaw,ElapsedRaw,AllocCPUS,TotalCPU,MaxRSS"
+    listed = world.jobs.cluster.run("sacct", "-n", "-P", "-o", fields, "-j", burns).stdout.decode()
+    whole, *steps = [line.split("|") for line in listed.splitlines()]
+    used = world.job(burns)["cw"]["usage"]
+    seconds = sum(60 * int(time[-9:-7]) + float(time[-6:]) for _, _, _, time, _ in steps)
+    assert used["cpu_seconds"] == pytest.approx(seconds)
+    assert used["elapsed_seconds"] == int(whole[1])
+    assert used["cpu_efficiency"] == pytest.approx(seconds / int(whole[1]) / int(whole[2]))
+    # One task in each step: the peaks of the tasks together are the largest task.
+    peak = max(int(rss.removesuffix("K") or 0) << 10 for *_, rss in steps)
+    assert used["peak_memory_bytes"] == peak > 50 << 20
+    assert used["memory_efficiency"] == peak / (200 << 20)
+    assert used["energy_joules"] is used["gpu_utilization"] is None
 
 
 def test_the_states_that_are_asked_for_are_those_that_this_sacct_knows(
