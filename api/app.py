@@ -33,6 +33,7 @@ from api.schema.docs_page import docs_page
 from api.schema.endpoint import Context, Endpoint, Manual
 from api.schema.openapi import description
 from api.stats.census import ClusterStats
+from api.stats.request_times import RequestTimes
 from config import ApiSettings, ClusterSettings
 from config.settings import JobsVisible
 from ingest.database.store import Store
@@ -66,6 +67,7 @@ ENDPOINTS = (
     manual.docs,
 )
 
+PAGE = "/page/"
 _DEFAULTS = ApiSettings()
 _LOGGED_SECONDS = 60.0
 """Between two lines of the log about one cause, such as refused requests to one endpoint."""
@@ -99,7 +101,9 @@ def build_app(
     service = _Service(store, clock, stats, manual, settings.jobs_visible, slots)
     auth = Auth(store, settings, clock)
     app = _App(
-        [allow_origins(settings.cors_origins)], [path for each in endpoints for path in each.shown]
+        [allow_origins(settings.cors_origins)],
+        [path for each in endpoints for path in each.shown],
+        stats.request_times,
     )
     for endpoint in endpoints:
         handler: Handler = partial(service.answer, endpoint)
@@ -119,7 +123,7 @@ def build_metrics_app(
     endpoint = replace(metrics.metrics, access="everyone")
     stats = ClusterStats(store, clusters, clock)
     service = _Service(store, clock, stats, _NO_MANUAL, "all", QuerySlots(1))
-    app = _App([], endpoint.shown)
+    app = _App([], endpoint.shown, stats.request_times)
     app.add(endpoint.method, endpoint.routes, partial(service.answer, endpoint))
     return app.wsgi
 
@@ -166,7 +170,10 @@ class _Service:
 class _App:
     """Bottle's router around handlers, every response of which goes through the middlewares."""
 
-    def __init__(self, outer: Sequence[Middleware], addresses: Sequence[str]) -> None:
+    def __init__(
+        self, outer: Sequence[Middleware], addresses: Sequence[str], times: RequestTimes
+    ) -> None:
+        self._times = times
         self._bottle = bottle.Bottle()
         self._lines = LogLines(_LOGGED_SECONDS)
         self._middlewares: tuple[Middleware, ...] = (
@@ -187,7 +194,7 @@ class _App:
         self, method: str, paths: Sequence[str], handler: Handler, *, is_open: bool = False
     ) -> None:
         """Let *handler* answer at these paths; *is_open* if requests need no token."""
-        respond = _logged(paths[0], self._wrapped(handler), self._due, is_open=is_open)
+        respond = _logged(paths[0], self._wrapped(handler), self._due, self._times, is_open=is_open)
         callback = partial(_bottle_response, respond)
         self._bottle.route(list(paths), method=method, callback=callback)
 
@@ -234,9 +241,17 @@ class _App:
         return _bottle_response(self._wrapped(refuse))
 
 
-def _logged(name: str, handler: Handler, due: Callable[[str], int], *, is_open: bool) -> Handler:
+def _logged(
+    name: str,
+    handler: Handler,
+    due: Callable[[str], int],
+    times_of: RequestTimes,
+    *,
+    is_open: bool,
+) -> Handler:
     """Middleware: log the method, *name*, the status and the time of every request.
 
+    The time is also counted in *times_of*, where all files of the page are one endpoint.
     *due* bounds the lines about requests that anyone can make: those to an endpoint that *is_open*,
     and those that are answered with an error.
     """
@@ -244,7 +259,9 @@ def _logged(name: str, handler: Handler, due: Callable[[str], int], *, is_open: 
     def answer(request: Request) -> Response:
         started = time.monotonic()
         response = handler(request)
-        milliseconds = (time.monotonic() - started) * 1000
+        seconds = time.monotonic() - started
+        times_of.add(PAGE if name.startswith(PAGE) else name, response.status, seconds)
+        milliseconds = seconds * 1000
         times = 1
         if is_open or response.status >= HTTPStatus.BAD_REQUEST:
             times = due(f"{response.status} {name}")

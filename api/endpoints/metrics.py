@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -82,6 +83,7 @@ class Metrics(Collector):
         figures = self._clusters.queues.figures()
         yield from self._of_queues(figures)
         yield from self._of_bad_nodes(figures)
+        yield self._of_requests()
 
     # --- rounds -------------------------------------------------------------------------------
 
@@ -257,6 +259,16 @@ class Metrics(Collector):
             for node_class, moment in sorted(of_cluster.bad_since.items()):
                 since.add_metric((cluster, node_class), moment.timestamp())
         yield from (bad, since)
+
+    def _of_requests(self) -> Metric:
+        requests = HistogramMetricFamily(
+            "clockwork_request_duration_seconds",
+            "How long requests to this process took, up to the beginning of the response.",
+            labels=("endpoint", "status"),
+        )
+        for labels, buckets, seconds in self._clusters.request_times.histograms():
+            requests.add_metric(labels, buckets, seconds)
+        return requests
 
 
 def _add_all(family: GaugeMetricFamily, cluster: str, states: Mapping[str, int]) -> None:

@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 
 from api.stats.gpus import WHOLE_NODES, all_gpus, asked_gpus, lack_gpu_use
 from api.stats.queue_figures import QueueStats
+from api.stats.request_times import RequestTimes
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.database.retired_clusters import retired_since
@@ -71,6 +72,7 @@ class ClusterStats:
         self.configured = {cluster.name: cluster for cluster in configured}
         self.clock = clock
         self._store = store
+        self.request_times = RequestTimes()
         self.queues = QueueStats(store, self.configured, clock)
         self._census = TtlCache(self._take_census, timedelta(seconds=CENSUS_SECONDS), clock)
         ttl = timedelta(seconds=STANDINGS_SECONDS)

@@ -344,7 +344,10 @@ def test_names_are_as_prometheus_likes_them(store: Store, clock: Clock) -> None:
         assert family.name.startswith("clockwork_")
         assert family.documentation.endswith(".")
         counts = all(sample.name.endswith("_total") for sample in family.samples)
-        assert family.type == ("counter" if family.samples and counts else "gauge")
+        if family.name == "clockwork_request_duration_seconds":
+            assert family.type == "histogram"
+        else:
+            assert family.type == ("counter" if family.samples and counts else "gauge")
 
 
 def test_the_figures_are_kept_for_a_moment(store: Store, clock: Clock) -> None:
@@ -404,6 +407,28 @@ def test_the_scrapers_app_has_the_same_figures_and_nothing_else(store: Store, cl
         refusal = Client(app).get(path)
         assert_problem(refusal, 404)
         assert refusal.json["detail"] == "there is nothing here; see /metrics"
+
+
+def test_how_long_requests_took(
+    store: Store, clock: Clock, authorization: Mapping[str, str]
+) -> None:
+    app = build_app(store, clock, CLUSTERS)
+    client = Client(app, authorization)
+    for _ in range(3):
+        assert client.get("jobs/list").status == 200
+    assert client.get("jobs/one").status == 400
+    assert client.get("/page/page.css").status == 200
+    found = samples(client.get("/metrics").body)
+    name = "clockwork_request_duration_seconds"
+    assert of(found, f"{name}_count") == {
+        ("/api/v1/cluster/jobs/list", "2xx"): 3,
+        ("/api/v1/cluster/jobs/one", "4xx"): 1,
+        ("/page/", "2xx"): 1,
+    }
+    buckets = of(found, f"{name}_bucket", endpoint="/api/v1/cluster/jobs/list", status="2xx")
+    assert buckets["+Inf"] == 3
+    assert sorted(buckets.values()) == list(buckets.values())
+    assert one(found, f"{name}_sum", endpoint="/page/", status="2xx") > 0
 
 
 def test_mistaken_requests(store: Store, clock: Clock) -> None:
