@@ -28,6 +28,7 @@ _WORDS = {
     "partitions": "partitions",
     "reservations": "reservations",
     "forecasts": "watched forecasts",
+    "schedulers": "figures of slurmctld",
     "coverage": "records of coverage",
 }
 """What a collection holds, for people."""

@@ -179,6 +179,8 @@ class ClusterSettings(_Frozen):
     """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
     sacct: bool = False
     """Ask sacct for the jobs that no scrape showed, and for ends that no scrape showed."""
+    sdiag: bool = False
+    """Ask sdiag once a minute how slurmctld does, and ask less often while it is overloaded."""
     usage: bool = False
     """Ask sacct what jobs used that ended; only with *sacct*."""
     round_timeout: Seconds = 600.0

@@ -33,6 +33,7 @@ from scraper.accounting import Accounting
 from scraper.backoff import longest_pause
 from scraper.inquiry import ClusterInquiry, ask_for_list, run_show
 from scraper.partitions import PartitionRounds
+from scraper.scheduler_watch import SchedulerWatch
 from scraper.slurm_commands import new_seal
 from scraper.slurm_watch import SlurmWatch
 from scraper.ssh.connection import Connection, connect
@@ -122,6 +123,7 @@ class ClusterScraper:
         self._forecasts_due = 0.0
         """By the monotonic clock."""
         self._partitions = PartitionRounds(store, cluster, self.lease.bulk_write)
+        self._scheduler = SchedulerWatch(store, cluster, self.lease.bulk_write)
         self._accounting = Accounting(cluster, store, self._intakes[JOBS.plural].bulk_write)
 
     def round(self, kind: Kind) -> RoundReport:
@@ -147,6 +149,7 @@ class ClusterScraper:
                         note_nodes(self._store, self.cluster, self.lease.bulk_write, began)
                     if self._connection is not None and self._seal_on_stdin:
                         self._partitions.after_round(self._connection)
+                        self._scheduler.after_round(self._connection)
             except BaseException as error:
                 self._answered = not isinstance(error, ScrapeError) or error.answered
                 self._accounting.forget()
@@ -166,6 +169,11 @@ class ClusterScraper:
                 raise
             self._answered = True
             return RoundReport(counts, size, time.monotonic() - started)
+
+    @property
+    def stretch(self) -> int:
+        """How many intervals there are between two rounds: more than 1 for a busy slurmctld."""
+        return self._scheduler.stretch
 
     @property
     def longest_pause(self) -> float:

@@ -52,6 +52,8 @@ class Schedule:
         """Scrapers that may hold a connection or a lease, those being replaced included."""
         self._running: dict[ClusterScraper, float] = {}
         """When the running round of each scraper began, by the monotonic clock."""
+        self._started: dict[tuple[ClusterScraper, str], float] = {}
+        """When the last round of each kind began, by the monotonic clock."""
         self._executors: dict[str, ThreadPoolExecutor] = {}
         self._stopping = threading.Event()
         self._beat = time.monotonic()
@@ -139,6 +141,8 @@ class Schedule:
     def _hand_over(self, old: ClusterScraper, new: ClusterScraper | None) -> None:
         _close(old)
         self._open.pop(old, None)
+        for kind in (JOBS, NODES):
+            self._started.pop((old, kind.plural), None)
         if new is not None and self._is_current(new):
             self._add(new)
 
@@ -148,7 +152,9 @@ class Schedule:
     def _round(self, scraper: ClusterScraper, kind: Kind) -> None:
         if not self._is_current(scraper) or self._open[scraper].seconds_left():
             return
-        self._running[scraper] = time.monotonic()
+        if self._is_early(scraper, kind):
+            return
+        self._running[scraper] = self._started[scraper, kind.plural] = time.monotonic()
         try:
             ok = log_round(scraper, kind)
         finally:
@@ -158,6 +164,15 @@ class Schedule:
         )
         if not ok:
             self._tell_next_rounds(scraper)
+
+    def _is_early(self, scraper: ClusterScraper, kind: Kind) -> bool:
+        """Return whether a round comes too early for a slurmctld that is overloaded."""
+        cluster = scraper.cluster
+        interval = cluster.jobs_interval if kind is JOBS else cluster.nodes_interval
+        started = self._started.get((scraper, kind.plural))
+        # Half an interval less: rounds do not begin on the second.
+        rest = interval * (scraper.stretch - 0.5)
+        return scraper.stretch > 1 and started is not None and time.monotonic() - started < rest
 
     def _tell_next_rounds(self, scraper: ClusterScraper) -> None:
         """Log when the cluster is asked again, and write the times into the round log."""

@@ -84,6 +84,11 @@ def list_command(scontrol: str) -> str:
     return f"{_beside(scontrol, 'squeue')} -h -a -t all -o %A:%U"
 
 
+def sdiag_command(scontrol: str) -> str:
+    """Return the command line that tells how slurmctld does, from the folder of *scontrol*."""
+    return _beside(scontrol, "sdiag")
+
+
 def accounted_command(scontrol: str, job_ids: Iterable[str]) -> str:
     """Return the command line that asks sacct about the jobs *job_ids*.
 

@@ -13,6 +13,7 @@ from api.schema.documents import ClusterName, JsonObject, Number, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Counts, Standings, unfinished_by_cluster
 from api.stats.gpus import gpu_sums
+from api.stats.queue_figures import own_share
 from api.stats.sums import by_state, jobs_by_partition, tres_sums
 
 NumberBy = dict[str, Number]
@@ -94,6 +95,34 @@ class Tres(JsonObject):
     `allocated_gpus` is what the running jobs asked for."""
 
 
+class Cycles(JsonObject):
+    """How long one of Slurm's two schedulers takes."""
+
+    cycles: int | None
+    last_seconds: float | None
+    mean_seconds: float | None
+    max_seconds: float | None
+    queue: int | None
+    """Jobs that the last cycle had to look at."""
+
+
+class Scheduler(JsonObject):
+    """How slurmctld does, by sdiag."""
+
+    read: datetime
+    """When sdiag was asked."""
+    server_threads: Number
+    """Requests that were served at that moment."""
+    agent_queue: int | None
+    dbd_queue: int | None
+    main: Cycles
+    backfill: Cycles
+    own_share: float | None
+    """Of the time that requests took since the last reset: Clockwork's share."""
+    stretch: Number
+    """Rounds come at so many times their interval: more than 1 while slurmctld is overloaded."""
+
+
 class Cluster(JsonObject):
     """How fresh what is known of a cluster is, and what the cluster holds."""
 
@@ -105,6 +134,8 @@ class Cluster(JsonObject):
     rounds: RoundsByKind
     coverage: Coverage | None
     """null before the first good round of jobs."""
+    scheduler: Scheduler | None
+    """null without `sdiag = true` for the cluster."""
     unfinished_jobs: NumberBy
     """By job_state, of the jobs that the user may see."""
     partitions: dict[str, NumberBy]
@@ -140,6 +171,7 @@ def list_clusters(context: Context, _arguments: NoArguments) -> Response:
                 "up": _all_up([each["up"] for each in rounds.values()]),
                 "rounds": rounds,
                 "coverage": _coverage(context, census.coverage.get(name)),
+                "scheduler": _scheduler(context.store.schedulers.find_one({"_id": name})),
                 "unfinished_jobs": by_state(jobs.get(name, Counter())),
                 "partitions": _by_partition(jobs.get(name, Counter())),
                 "nodes": by_state(census.nodes[name]),
@@ -171,6 +203,13 @@ def _coverage(context: Context, coverage: dict[str, Any] | None) -> dict[str, An
     if coverage is None or context.user.role == "admin":
         return coverage
     return {**coverage, "accounting_error": None}
+
+
+def _scheduler(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    keys = ("read", "server_threads", "agent_queue", "dbd_queue", "main", "backfill", "stretch")
+    return {key: found[key] for key in keys} | {"own_share": own_share(found)}
 
 
 def _last_error(standing: dict[str, Any], *, whole: bool) -> dict[str, Any] | None:

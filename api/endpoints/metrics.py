@@ -5,7 +5,7 @@ cluster that never answered is down, and not absent.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Census, ClusterStats
 from api.stats.gpus import gpu_sums
-from api.stats.queue_figures import NODE_CLASSES, WAIT_BOUNDS, QueueFigures
+from api.stats.queue_figures import NODE_CLASSES, WAIT_BOUNDS, QueueFigures, own_share
 from api.stats.sums import by_state, jobs_by_partition, memory_sums, tres_sums
 from ingest.sync.round_log import FIGURES
 
@@ -83,6 +83,7 @@ class Metrics(Collector):
         figures = self._clusters.queues.figures()
         yield from self._of_queues(figures)
         yield from self._of_bad_nodes(figures)
+        yield from _of_schedulers(figures)
         yield self._of_requests()
 
     # --- rounds -------------------------------------------------------------------------------
@@ -269,6 +270,63 @@ class Metrics(Collector):
         for labels, buckets, seconds in self._clusters.request_times.histograms():
             requests.add_metric(labels, buckets, seconds)
         return requests
+
+
+_OF_SCHEDULER = (
+    ("threads", "Requests that slurmctld served when sdiag was last asked."),
+    ("agent_queue", "Messages to nodes that wait in slurmctld."),
+    ("dbd_queue", "Messages to slurmdbd that wait in slurmctld."),
+    ("own_share", "Clockwork's share of the time that requests took since sdiag's last reset."),
+    ("round_stretch", "Rounds come at so many times their interval."),
+)
+_BY_SCHEDULER = (
+    ("cycle_seconds", "How long a cycle takes on average since sdiag's last reset."),
+    ("queue", "Jobs that the last cycle had to look at."),
+)
+_BY_NAME = (
+    ("requests", "Requests since sdiag's last reset."),
+    ("request_seconds", "Seconds that these requests took."),
+)
+
+
+def _of_schedulers(figures: Mapping[str, QueueFigures]) -> Iterator[Metric]:
+    """Return what sdiag says; there are no series for a cluster that is not asked."""
+
+    def gauges(names: Iterable[tuple[str, str]], *labels: str) -> list[GaugeMetricFamily]:
+        return [
+            GaugeMetricFamily(f"clockwork_slurmctld_{name}", what, labels=("cluster", *labels))
+            for name, what in names
+        ]
+
+    plain = gauges(_OF_SCHEDULER)
+    cycles = gauges(_BY_SCHEDULER, "scheduler")
+    by_type = gauges(_BY_NAME, "type")
+    by_user = gauges(((f"user_{name}", f"By user. {what}") for name, what in _BY_NAME), "user")
+    for cluster, of_cluster in figures.items():
+        found = of_cluster.scheduler
+        if found is None:
+            continue
+        values = (
+            *(found[key] for key in ("server_threads", "agent_queue", "dbd_queue")),
+            own_share(found),
+            found["stretch"],
+        )
+        _add_known(plain, [cluster], values)
+        for name in ("main", "backfill"):
+            values = (found[name]["mean_seconds"], found[name]["queue"])
+            _add_known(cycles, [cluster, name], values)
+        for families, rows in ((by_type, found["types"]), (by_user, found["users"])):
+            for row in rows:
+                _add_known(families, [cluster, row["name"]], (row["count"], row["seconds"]))
+    yield from (*plain, *cycles, *by_type, *by_user)
+
+
+def _add_known(
+    families: Iterable[GaugeMetricFamily], labels: Sequence[str], values: Iterable[float | None]
+) -> None:
+    for family, value in zip(families, values, strict=True):
+        if value is not None:
+            family.add_metric(labels, value)
 
 
 def _add_all(family: GaugeMetricFamily, cluster: str, states: Mapping[str, int]) -> None:

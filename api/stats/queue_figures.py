@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import pymongo
 from pymongo import DESCENDING
@@ -49,6 +50,8 @@ class QueueFigures:
     """How long jobs waited that began within a day, in seconds."""
     ended: Counter[str] = field(default_factory=Counter)
     """Jobs that ended within a day, by state."""
+    scheduler: Document | None = None
+    """The document of ``schedulers``: see `scraper.scheduler_watch`."""
     bad_nodes: Counter[str] = field(default_factory=Counter)
     """Nodes by class: ``down`` or ``drained``."""
     bad_since: dict[str, datetime] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class QueueStats:
         self._count_pending(name, figures)
         self._count_recent(name, figures)
         self._count_nodes(name, figures)
+        figures.scheduler = self._store.schedulers.find_one({"_id": name})
         return figures
 
     def _count_pending(self, name: str, figures: QueueFigures) -> None:
@@ -134,3 +138,9 @@ def tasks_in(array_task_id: object) -> int:
             first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
             count += max(0, last - first) // max(1, step) + 1
     return max(1, count)
+
+
+def own_share(found: Mapping[str, Any]) -> float | None:
+    """Return Clockwork's share of the time that requests to a slurmctld took; None if unknown."""
+    own, seconds = found["own"], found["requests"]["seconds"]
+    return own["seconds"] / seconds if own and seconds else None

@@ -17,6 +17,7 @@ node_periods  what held for a node for a time      ``_id``: cluster, name and be
 partitions    ``{slurm, cw}``                      ``_id``: cluster and name
 reservations  ``{slurm, cw}``                      ``_id``: cluster and name
 forecasts     when Slurm said that a job starts    ``_id``: cluster, id and submit time
+schedulers    how a slurmctld does                 ``_id``: cluster
 coverage      the time whose jobs are all known    ``_id``: cluster
 census        counts of jobs and nodes             ``_id``: cluster and kind
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
@@ -135,6 +136,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("cluster_name", ASCENDING), ("partition", ASCENDING)]),
         IndexModel([("started", ASCENDING)], expireAfterSeconds=FORECASTS_KEPT_SECONDS),
     ],
+    "schedulers": [],
     "coverage": [],
     "census": [],
     "marks": [],
@@ -164,6 +166,7 @@ class Store:
         self.partitions: Collection[Document] = self.database["partitions"]
         self.reservations: Collection[Document] = self.database["reservations"]
         self.forecasts: Collection[Document] = self.database["forecasts"]
+        self.schedulers: Collection[Document] = self.database["schedulers"]
         self.coverage: Collection[Document] = self.database["coverage"]
         self.census: Collection[Document] = self.database["census"]
         self.change_tokens: Collection[Document] = self.database["marks"]

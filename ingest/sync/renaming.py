@@ -40,7 +40,7 @@ BATCH = 50
 """Documents in one transaction: an earlier release stored texts of a mebibyte."""
 
 _OF_SLURM = ("jobs", "nodes", "former_jobs", "partitions", "reservations")
-_OF_ROUNDS = ("set_aside", "node_periods", "coverage", "forecasts", "clusters")
+_OF_ROUNDS = ("set_aside", "node_periods", "coverage", "forecasts", "schedulers", "clusters")
 """``clusters`` is last: until then, a run that was cut short finds the old name again."""
 _LOCK = "moving"
 """A key that documents have within a transaction only."""
@@ -227,7 +227,7 @@ def _merged(older: Document, newer: Document) -> Document:
 
 
 def _of_cluster(name: str, cluster_name: str) -> Document:
-    if name == "coverage":
+    if name in {"coverage", "schedulers"}:
         return {"_id": cluster_name}
     path = "slurm.cluster_name" if name in _OF_SLURM else "cluster_name"
     return {path: cluster_name}

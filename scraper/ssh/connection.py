@@ -92,6 +92,11 @@ class Connection:
         )
         return self._run
 
+    @property
+    def user(self) -> str:
+        """The user on the login host; empty without a connection."""
+        return str(self._transports[-1].get_username() or "") if self._transports else ""
+
     def is_alive(self) -> bool:
         """Return whether the connection is up, as far as is known without asking the host."""
         return bool(self._transports) and all(t.is_active() for t in self._transports)

@@ -467,6 +467,7 @@ def test_what_ended_jobs_used_is_asked_once(
         {"$set": {"slurm.submit_time": "2026-11-20T20:13:41+00:00"}},
     )
     cluster.used = ["1", "2"]
+    cluster.accounted = {str(number): {} for number in range(1, 5)}
 
     scraper.round()
     assert sorted(usage_asked(cluster)[0].split(",")) == ["1", "2", "3"]

@@ -36,6 +36,7 @@ ALLOWED = re.compile(
     r"sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
     rf"{PATH_}scontrol -a show (job|node|config|partition|reservation|job [0-9]{{1,10}})'"
     rf"|env SLURM_TIME_FORMAT=%FT%T%z[A-Za-z0-9]{{0,12}} {PATH_}scontrol -a show (job|node)"
+    rf"|{PATH_}sdiag"
     rf"|{PATH_}squeue -h -a -t all -o %A:%U"
     r"|sh -c 'read -r SLURM_TIME_FORMAT && export SLURM_TIME_FORMAT && exec "
     rf"{PATH_}sacct -n -P -X -D -a --local -o {re.escape(FIELDS)} "
@@ -58,7 +59,7 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the script as sshd would, with programs that show what they were given."""
     folder = tmp_path_factory.mktemp("bin")
-    for name in ("scontrol", "squeue", "sacct"):
+    for name in ("scontrol", "squeue", "sacct", "sdiag"):
         program = folder / name
         program.write_text(
             "#!/bin/sh\n"
@@ -208,6 +209,23 @@ def test_the_commands_of_the_first_release_still_run(run: Run, what: str, seal: 
         "conf=unset",
     ]
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_sdiag_runs_without_words_and_by_no_other_path(run: Run) -> None:
+    done = run("sdiag", b"")
+    assert done.stdout.decode().splitlines() == ["sdiag", "format=unset", "conf=unset"]
+    assert (done.returncode, done.stderr) == (0, b"")
+    for command in (
+        *("sdiag -r", "sdiag --reset", " sdiag", "sdiag ", "sdiag\n", "/tmp/sdiag", "x/sdiag"),
+        *(
+            "sdiag;id",
+            "id;/usr/bin/sdiag",
+            "/usr/../tmp/sdiag",
+            "id\n/usr/bin/sdiag",
+            "sh -c sdiag",
+        ),
+    ):
+        assert refused(run(command, b"")), command
 
 
 def test_squeue_gets_its_words(run: Run) -> None:

@@ -60,6 +60,7 @@ class FakeScraper(ClusterScraper):
     """A cluster whose rounds only note that they began, wait while the gate is shut, and end."""
 
     longest_pause = 0.0
+    stretch = 1
 
     def __init__(self, name: str, jobs_interval: float, nodes_interval: float) -> None:
         self.cluster = ClusterSettings(
@@ -401,3 +402,19 @@ def test_a_cluster_that_is_let_go_while_it_waits_for_its_turn_never_runs() -> No
         assert old.began.empty()
         assert other.events.count("closed") == 0
     assert new.events[-1] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("stretch", "ago", "early"),
+    [(1, 1.0, False), (2, 60.0, True), (2, 120.0, False), (3, 120.0, True), (3, 180.0, False)],
+)
+def test_a_slurmctld_that_is_overloaded_gets_fewer_rounds(
+    stretch: int, ago: float, early: bool
+) -> None:
+    scraper = FakeScraper("mila", 60.0, HOUR)
+    scraper.stretch = stretch
+    schedule = Schedule([scraper])
+    assert not schedule._is_early(scraper, JOBS)
+    schedule._started[scraper, "jobs"] = time.monotonic() - ago
+    assert schedule._is_early(scraper, JOBS) == early
+    assert not schedule._is_early(scraper, NODES)

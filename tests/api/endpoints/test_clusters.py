@@ -61,6 +61,7 @@ def test_a_cluster_that_was_never_scraped(dashboard: Client) -> None:
         "up": False,
         "rounds": {"jobs": NEVER, "nodes": NEVER},
         "coverage": None,
+        "scheduler": None,
         "unfinished_jobs": {},
         "partitions": {},
         "nodes": {},

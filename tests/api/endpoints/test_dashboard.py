@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.endpoints.metrics import Metrics
 from api.stats.census import ClusterStats
 from ingest.database.store import Store
+from ingest.slurm.sdiag import read_sdiag
 from ingest.sync.coverage import CoverageLedger
 from ingest.sync.round_log import RoundLog
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, a_job, a_node
@@ -27,6 +28,9 @@ PANELS: list[dict[str, Any]] = [panel for board in BOARDS for panel in board["pa
 VARIABLES: list[dict[str, Any]] = BOARDS[0]["templating"]["list"]
 RULES = REPOSITORY / "docs/prometheus/clockwork.rules.yml"
 
+SDIAG = read_sdiag((REPOSITORY / "fake_slurm_outputs/real_22.05/sdiag.txt").read_bytes()) | {
+    "own": {"count": 1, "seconds": 0.1}
+}
 PROMTOOL = shutil.which("promtool")
 METRIC = re.compile(r"\bclockwork_\w+")
 
@@ -49,6 +53,7 @@ def labels_of_metrics(store: Store) -> dict[str, set[str]]:
         {"cluster_name": "mila", "until": None, "words": ["DOWN"], "since": NOON, "onset": None}
     )
     stats = ClusterStats(store, CLUSTERS, lambda: datetime.now(timezone.utc))
+    store.schedulers.insert_one({"_id": "mila", "stretch": 1} | SDIAG)
     stats.request_times.add("/metrics", 200, 0.1)
     text = Metrics(stats).text().decode()
     return {

@@ -74,6 +74,7 @@ def fill(store: Store, name: str = "old", jobs: int = JOBS) -> None:
     store.node_periods.insert_many([a_period(name, BEFORE, NOW), a_period(name, NOW)])
     cover(store, name, 1000, 1060)
     store.forecasts.insert_one({"_id": f"{name}/7/then", "cluster_name": name})
+    store.schedulers.insert_one({"_id": name, "cluster_name": name})
     for collection in (store.partitions, store.reservations):
         slurm = {"name": "main", "cluster_name": name}
         collection.insert_one({"_id": f"{name}/main", "slurm": slurm, "cw": {}})
@@ -101,6 +102,7 @@ def test_everything_moves_to_the_new_name(store: Store) -> None:
     assert moved == held == {
         "jobs": JOBS, "nodes": 3, "former_jobs": 1, "set_aside": 1, "scrapes": 2, "clusters": 2,
         "node_periods": 2, "coverage": 1, "partitions": 1, "reservations": 1, "forecasts": 1,
+        "schedulers": 1,
     }  # fmt: skip
     assert not any(held_of(store, "old").values())
     renamed = before.replace('"old/', '"new/').replace('"old"', '"new"')

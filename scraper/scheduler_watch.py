@@ -1,0 +1,104 @@
+"""Ask sdiag once a minute how slurmctld does, and ask for less while slurmctld is overloaded.
+
+slurmctld serves at most 256 requests at once, each in a thread.  Where half of them are busy, it is
+overloaded.  Then rounds come at twice their interval, and at three times where sdiag says so again.
+At the first sdiag that says otherwise, rounds come at their interval again.  What fails here costs
+no round.
+
+``schedulers`` has a document for each cluster::
+
+    {_id: "<cluster_name>", cluster_name: str, read: date, stretch: int,
+     own: {count: int, seconds: float} or null,    requests of the login user since the last reset
+     ...}                                           `ingest.slurm.sdiag.read_sdiag`
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from pymongo import ReplaceOne
+
+from config import ClusterSettings
+from ingest.database.store import Document, Store
+from ingest.slurm.sdiag import SdiagUnreadable, read_sdiag
+from ingest.sync.sync_rounds import BulkWrite
+from scraper.slurm_commands import sdiag_command
+from scraper.ssh.connection import Connection
+from scraper.ssh.errors import ScrapeError
+
+READ_SECONDS = 60.0
+BUSY_THREADS = 128
+"""slurmctld is overloaded with so many busy threads: half of those that it can have."""
+MOST_STRETCH = 3
+"""A cluster counts as down when three rounds are missed."""
+
+logger = logging.getLogger(__name__)
+
+
+class SchedulerWatch:
+    """What sdiag says of one cluster's slurmctld, from round to round."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: ClusterSettings,
+        bulk_write: BulkWrite,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._bulk_write = bulk_write
+        self._clock = clock
+        self._due = -math.inf
+        self._told = ""
+        self.stretch = 1
+        """How many intervals there are between two rounds."""
+
+    def after_round(self, connection: Connection) -> None:
+        """Ask sdiag if that is due. Raises what the write raises."""
+        if not self._cluster.sdiag or self._clock() < self._due:
+            return
+        self._due = self._clock() + READ_SECONDS
+        try:
+            figures = read_sdiag(b"".join(connection.run(sdiag_command(self._cluster.scontrol))))
+        except (ScrapeError, SdiagUnreadable) as error:
+            said = error.message if isinstance(error, ScrapeError) else str(error)
+            self.stretch = 1
+            self._tell(f"sdiag: {said}")
+            return
+        self._told = ""
+        self._note_load(figures["server_threads"])
+        self._store_figures(figures, connection.user)
+
+    def _note_load(self, threads: int) -> None:
+        before = self.stretch
+        overloaded = threads >= BUSY_THREADS
+        self.stretch = min(MOST_STRETCH, before + 1) if overloaded else 1
+        if self.stretch != before:
+            logger.warning(
+                "slurmctld has %d busy threads: rounds come at %d times their interval",
+                threads,
+                self.stretch,
+                extra={"cluster": self._cluster.name},
+            )
+
+    def _store_figures(self, figures: dict[str, Any], user: str) -> None:
+        own = next((row for row in figures["users"] if row["name"] == user), None)
+        name = self._cluster.name
+        document: Document = {
+            "_id": name,
+            "cluster_name": name,
+            "read": datetime.now(timezone.utc),
+            "stretch": self.stretch,
+            "own": own and {key: own[key] for key in ("count", "seconds")},
+            **figures,
+        }
+        self._bulk_write(self._store.schedulers, [ReplaceOne({"_id": name}, document, upsert=True)])
+
+    def _tell(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            logger.warning("%s", what, extra={"cluster": self._cluster.name})
