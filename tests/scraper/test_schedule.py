@@ -14,7 +14,7 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from config import ClusterSettings, SshSettings
-from ingest.slurm.kinds import Kind
+from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.sync_rounds import RoundCounts
 from scraper.cluster_round import ClusterScraper, RoundReport
 from scraper.schedule import Schedule, first_run
