@@ -10,6 +10,7 @@ from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
 
+from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.slurm.sacct_usage import Usage
 from ingest.slurm.values import moment
@@ -47,6 +48,7 @@ def store_usage(
 ) -> int:
     """Store what *jobs* used, and return of how many. Raises what *write* raises."""
     operations: list[Any] = []
+    changed = Changed()
     for job in jobs:
         slurm = job["slurm"]
         usage = used.get(slurm["job_id"])
@@ -61,9 +63,10 @@ def store_usage(
             "slurm.cluster_name": slurm["cluster_name"],
             "slurm.submit_time": slurm.get("submit_time"),
         }
+        changed.ids.append(slurm["job_id"])
         operations.append(UpdateOne(which, {"$set": {"cw.usage": told}}))
     if operations:
-        write(operations)
+        write(operations, changed)
     return len(operations)
 
 
