@@ -373,10 +373,10 @@ def test_a_controller_that_is_down_marks_nothing_as_gone(world: World) -> None:
     assert checked.returncode == 1
     lines = checked.stdout.splitlines()
     failed_parts = [line for line in lines if line.startswith("FAILED cluster beluga, ")]
-    assert len(failed_parts) == 3
+    assert len(failed_parts) == 4
     assert all("Unable to contact slurm controller" in line for line in failed_parts)
     assert not any(line.startswith("FAILED cluster mila, ") for line in lines)
-    assert lines[-1] == f"3 of {len(lines) - 1} checks failed"
+    assert lines[-1] == f"4 of {len(lines) - 1} checks failed"
     assert world.listed(world.beluga) == before
     scrape(world.service)
     after = world.job(world.beluga, world.elsewhere.job_id)
