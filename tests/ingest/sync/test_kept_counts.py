@@ -19,7 +19,7 @@ from api.stats.sums import by_state, jobs_by_partition, tres_sums
 from bench.dumps import Dump, node_dump
 from ingest.database.change_tokens import NOTHING
 from ingest.database.changes import Changed
-from ingest.database.store import Document, Store
+from ingest.database.store import INDEXES, Document, Store
 from ingest.reading.reader import Reader
 from ingest.slurm.kinds import NODES
 from ingest.sync.kept_counts import keys_of
@@ -84,7 +84,7 @@ def test_after_any_rounds_the_kept_counts_are_a_full_count(store: Store, clock: 
     )
     @given(steps)
     def any_rounds(sequence: list[tuple[dict[str, Any], str]]) -> None:
-        for name in ("jobs", "former_jobs", "marks", "census"):
+        for name in INDEXES:
             store.database[name].delete_many({})
         rounds = Rounds(store, clock)
         printed: dict[str, Any] = {}

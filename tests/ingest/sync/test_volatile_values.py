@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.app import build_app
 from ingest.accounts.users import add_user
-from ingest.database.store import Store
+from ingest.database.store import INDEXES, Store
 from ingest.sync.renaming import rename_cluster
 from ingest.sync.volatile_values import IDS_IN_SLOT, LONGEST_VALUES, fit_into_pack
 from tests.api.support.client import Client
@@ -165,7 +165,7 @@ def test_what_is_shown_is_what_was_last_written(
     )
     @given(steps)
     def rounds_in_any_order(sequence: list[tuple[Step, int, bool]]) -> None:
-        for name in ("jobs", "volatile_jobs", "former_jobs", "marks"):
+        for name in INDEXES:
             store.database[name].delete_many({})
         rounds = Rounds(store, clock, volatile_interval=interval)
         printed: dict[str, tuple[int, str]] = {}
