@@ -55,6 +55,9 @@ NDJSON = "application/x-ndjson"
 LOOK_AHEAD = timedelta(minutes=10)
 """The longest time for which a tag of a list with ``time`` holds."""
 
+_TIMES = ("time", "relative_time")
+_ENDS = ("ended_since", "ended_before")
+"""Filters that do not go with those of `_TIMES`: both are about the end of a job."""
 _WRITTEN = ("fields", "sort", "limit", "cursor", "format")
 """The arguments that say how a list is written."""
 
@@ -89,7 +92,7 @@ class ListArguments(Arguments):
             raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
         if self.cursor is not None and self.limit is None:
             raise ValueError("cursor goes with limit: give the limit of the page before")
-        ends = self.model_fields_set & {"ended_since", "ended_before"}
+        ends = self.model_fields_set & {*_ENDS}
         if "time" in self.model_fields_set and ends:
             raise ValueError(f"time does not go with {', '.join(sorted(ends))}: leave one out")
         return self
@@ -118,7 +121,11 @@ class Kind:
             fields=(fields_argument(self.fields, self.fields_example), None),
             sort=(sort_argument(self.sort_keys, self.sort_words), None),
         )
-        return cast("type[ListArguments]", model)
+        names = {each.name for each in self.filters}
+        ends = [(time, end) for time in _TIMES for end in _ENDS if {"time", end} <= names]
+        made = cast("type[ListArguments]", model)
+        made.excluding = (*ListArguments.excluding, *ends)
+        return made
 
     def wanted(self, arguments: ListArguments, visible: Filter, now: datetime) -> Filter:
         """Return the filter for the documents that the arguments ask for and the user may see."""
