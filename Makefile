@@ -20,7 +20,7 @@ comma := ,
 # The files whose English `make prose` checks.
 PROSE := $(wildcard *.md docs/*.md) clockwork.example.toml Makefile $(wildcard systemd/*)
 
-.PHONY: help demo test test-fast coverage bench lint prose format fuzz day chaos screenshots audit release lock clean
+.PHONY: help demo test test-fast coverage bench lint prose format fuzz day year chaos screenshots audit release lock clean
 
 help:
 	@echo "make demo       run the whole service with two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -38,6 +38,7 @@ help:
 	@echo "                FUZZ_SECONDS=600 of chance"
 	@echo "make day        run real clusters for an hour, stop and start everything, lose no job"
 	@echo "                (DAY_SECONDS=3600)"
+	@echo "make year       a year of a small cluster in half an hour: does memory or the database grow?"
 	@echo "make chaos      try to break the service for 1.5 hours; the results go to docs/chaos.md"
 	@echo "                (half an hour: make chaos CHAOS_MINUTES=10 CHAOS_KILLS=20)"
 	@echo "make screenshots  take pictures of every view of the page, into build/screenshots (needs Chromium)"
@@ -87,6 +88,9 @@ fuzz: $(VENV)/development
 
 day: $(VENV)/development
 	DAY_SECONDS=$(DAY_SECONDS) $(BIN)/python -m pytest tests/system/test_day.py
+
+year: $(VENV)/development
+	$(BIN)/python -m tests.year
 
 chaos: $(VENV)/development
 	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS) --minutes $(CHAOS_MINUTES) \

@@ -10,9 +10,11 @@ or when nobody asked for longer than MinJobAge.
 from dataclasses import dataclass
 
 MANY_JOBS = 10
-"""Fewer unfinished jobs than these may be missing without an explanation."""
+"""Fewer unfinished jobs than these may be missing without an explanation, unless PrivateData hides
+jobs: a login user who may see their own jobs alone is shown some."""
 DOUBT_SECONDS = 3600.0
-"""How long a loss is doubted for which nothing speaks where the configuration hides no jobs."""
+"""How long a loss is doubted for which nothing speaks.  A loss of many jobs is doubted for ever
+where the configuration may hide jobs."""
 
 WHAT_TO_DO = (
     "If slurm.conf has PrivateData=jobs, give the login user the level Operator "
@@ -80,11 +82,13 @@ def why_not_believed(missing: Missing, evidence: Evidence) -> str | None:
             f"scontrol lists no job, {missing.lost} were unfinished, and PrivateData of slurm.conf "
             f"hides jobs. {WHAT_TO_DO}{_NOTHING_DONE}"
         )
-    if not missing.most or missing.lost < MANY_JOBS:
+    are_few = missing.lost < MANY_JOBS
+    if not missing.most or (are_few and not evidence.jobs_are_private):
         return None
     if evidence.restarted or evidence.unwatched_seconds >= evidence.purge_seconds:
         return None
-    if evidence.jobs_are_private is False and evidence.doubted_seconds >= DOUBT_SECONDS:
+    may_end = are_few or evidence.jobs_are_private is False
+    if may_end and evidence.doubted_seconds >= DOUBT_SECONDS:
         return None
     return (
         f"{missing.lost} of {missing.expected} unfinished jobs are missing at once, and neither a "

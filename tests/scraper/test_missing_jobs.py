@@ -29,6 +29,7 @@ ALL_OF_100 = Missing(listed=0, expected=100, lost=100)
 OTHERS = Missing(listed=40, expected=100, lost=100)
 MOST = Missing(listed=49, expected=100, lost=51)
 HALF = Missing(listed=50, expected=100, lost=50)
+OTHERS_FEW = Missing(listed=1, expected=4, lost=3)
 FEW = Missing(listed=9, expected=18, lost=9)
 
 
@@ -77,6 +78,12 @@ FEW = Missing(listed=9, expected=18, lost=9)
         (HALF, QUIET, True),
         (FEW, QUIET, True),
         (FEW, PRIVATE, True),
+        # A few of others', where PrivateData shows the login user their own jobs.
+        (OTHERS_FEW, QUIET, True),
+        (OTHERS_FEW, PRIVATE, False),
+        (OTHERS_FEW, replace(PRIVATE, restarted=True), True),
+        (OTHERS_FEW, replace(PRIVATE, unwatched_seconds=300), True),
+        (OTHERS_FEW, replace(PRIVATE, doubted_seconds=3600), True),
     ],
 )
 def test_which_outputs_are_believed(missing: Missing, evidence: Evidence, believed: bool) -> None:
