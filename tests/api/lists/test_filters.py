@@ -13,6 +13,7 @@ from api.endpoints.nodes import NODES
 from api.lists.filters import ListFilter
 from api.lists.listing import Kind
 from api.schema.endpoint import BASE
+from ingest.database import embedded_pages
 from ingest.database.store import INDEXES
 from tests.api.support.client import Client
 
@@ -45,6 +46,18 @@ def test_every_filter_has_an_index(kind: Kind) -> None:
     assert {each.path for each in kind.filters if not each.beside} <= first
     alone = {each.name for each in kind.filters if not each.beside}
     assert all(set(each.beside) <= alone for each in kind.filters)
+
+
+def test_the_manual_says_what_each_index_is_for(kind: Kind) -> None:
+    manual = (REPOSITORY / "docs" / "lists.md").read_text()
+    _, _, table = manual.partition(f"| of {kind.name} | serves |\n| --- | --- |\n")
+    rows = [row.split(" | ") for row in table.partition("\n\n")[0].splitlines()]
+    listed = [row[0].removeprefix("| ").partition(" (")[0].replace("`", "") for row in rows]
+    made = [*INDEXES[kind.name], *embedded_pages.INDEXES[kind.name]]
+    paths = [", ".join(key.rpartition(".")[2] for key in each.document["key"]) for each in made]
+
+    assert sorted(listed) == sorted(paths)
+    assert all(len(row) == 2 and row[1].strip(" |") for row in rows)
 
 
 def test_every_filter_is_described_with_its_values(kind: Kind, anyone: Client) -> None:
