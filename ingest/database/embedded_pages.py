@@ -12,7 +12,8 @@ in its order.  MongoDB needs none of this and gets none of it: an index gives it
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import ge, gt, le, lt
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
@@ -34,6 +35,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 _SPANS = (1, 1, 2, 4)
 """Bounds in the first ranges; behind them, each range has twice as many."""
 
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
 _Filter = dict[str, Any]
 Key = tuple[Any, str]
 """Where a document stands: the value that it is sorted by, and its ``_id``."""
@@ -131,19 +133,25 @@ def _ids_leave_fewer(bounds: Sequence[Key], piece: _Filter, path: str) -> bool:
 def _clipped(pieces: Sequence[_Filter], path: str, condition: Any) -> Iterator[_Filter]:
     """Return the *pieces* of which documents also meet *condition* on *path*.
 
-    A piece has one condition on each path: with several, the database would find no index.
+    A piece has each operator once: with an ``$and``, the database would find no index.
     """
     for piece in pieces:
-        if condition is None or path == "_id":
+        if path == "_id" or condition is None:
             yield piece
-        elif isinstance(condition, dict) and condition.keys() == {"$gte"}:
-            least, given = condition["$gte"], piece[path]
-            if not isinstance(given, dict):
-                if given is not None and given >= least:
-                    yield piece
-            elif "$lt" not in given or given["$lt"] > least:
-                lower = given.get("$gt", given.get("$gte"))
-                kept = given if lower >= least else {"$gte": least}
-                yield {**piece, path: {**kept, **{k: v for k, v in given.items() if k == "$lt"}}}
-        else:
+        elif not isinstance(condition, dict) or not condition.keys() <= _COMPARE.keys():
             yield all_of(piece, {path: condition})
+        elif isinstance(piece[path], dict):
+            yield {**piece, path: _both(piece[path], condition)}
+        elif piece[path] is not None and all(
+            _COMPARE[name](piece[path], value) for name, value in condition.items()
+        ):
+            yield piece
+
+
+def _both(one: _Filter, other: _Filter) -> _Filter:
+    """Return the range that is in both of two ranges."""
+    given = [*one.items(), *other.items()]
+    lows = [(value, name == "$gt", name) for name, value in given if name in ("$gt", "$gte")]
+    highs = [(value, name == "$lte", name) for name, value in given if name in ("$lt", "$lte")]
+    ends = [*([max(lows)] if lows else []), *([min(highs)] if highs else [])]
+    return {name: value for value, _, name in ends}

@@ -32,6 +32,7 @@ FILTERS = [
     {"time": "3600", "partition": "main"},
     {"job_state": "FAILED", "account": "rare"},
     {"user": "milauser12"},
+    {"ended_since": "2021-11-01T00:00:00Z", "ended_before": "2021-11-14T11:00:00Z"},
 ]
 
 

@@ -51,7 +51,15 @@ def rank(document: Document, path: str) -> Any:
     st.booleans(),
     st.sets(st.integers(0, 39)),
     st.integers(-1, 39),
-    st.sampled_from([{}, {"k": "x"}, {"t": {"$gte": NOW + timedelta(hours=2)}}]),
+    st.sampled_from(
+        [
+            {},
+            {"k": "x"},
+            {"t": {"$gte": NOW + timedelta(hours=2)}},
+            {"t": {"$lt": NOW + timedelta(hours=3)}},
+            {"t": {"$gte": NOW + timedelta(hours=1), "$lte": NOW + timedelta(hours=3)}},
+        ]
+    ),
 )
 def test_the_ranges_are_the_list_in_its_order(
     found: list[Document],
