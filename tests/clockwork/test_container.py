@@ -56,7 +56,7 @@ def test_the_image_serves_and_can_write_nothing(
     )
     assert built.returncode == 0, built.stderr
     found = json.loads(run(program, "image", "inspect", NAME).stdout)[0]
-    assert "/healthz" in str(found.get("HealthCheck") or found["Config"].get("Healthcheck"))
+    assert "/healthz" in str(found.get("Healthcheck") or found["Config"].get("Healthcheck"))
 
     port = free_port()
     config = tmp_path / "clockwork.toml"
