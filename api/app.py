@@ -37,7 +37,7 @@ from api.stats.request_times import RequestTimes
 from config import ApiSettings, ClusterSettings
 from config.settings import JobsVisible
 from ingest.database.store import Store
-from ingest.sync.log_lines import LogLines
+from ingest.logs.log_lines import LogLines
 
 ENDPOINTS = (
     jobs.list_jobs,

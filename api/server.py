@@ -23,7 +23,7 @@ from api.http.security_headers import NOSNIFF
 from api.waiting import MOST_WAITING, Parked, States, Waiting
 from config import OperatorError
 from config.settings import ApiSettings
-from ingest.sync.log_lines import LogLines
+from ingest.logs.log_lines import LogLines
 
 logger = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
 from config import ClusterSettings, ConfigurationError, OperatorError, Settings
 from ingest.anonymise.rewrite import Report, anonymise
+from ingest.clusters.round_log import request_round
 from ingest.database.store import Store
 from ingest.reading.reader import NoAnswer
 from ingest.retention.retention import restore, run_retention
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.round_log import request_round
 from scraper.cluster_round import ClusterScraper, log_round
 from scraper.ssh.errors import printable
 from scraper.trial import Finding, try_cluster

@@ -16,13 +16,13 @@ from clockwork.console import CommandError, say
 from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
+from ingest.documents.document_updates import DocumentUpdates, job_cw
+from ingest.documents.long_texts import cut_long_texts
+from ingest.logs.progress import Progress
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.document_updates import DocumentUpdates, job_cw
 from ingest.sync.held_records import HeldRecords
-from ingest.sync.long_texts import cut_long_texts
-from ingest.sync.progress import Progress
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 MANY = 50

@@ -13,17 +13,14 @@ from datetime import datetime, timezone
 from functools import partial
 
 from config import ClusterSettings
-from ingest.database.store import Store
-from ingest.slurm.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
-from ingest.slurm.sacct_usage import read_usage
-from ingest.sync.accounting import (
+from ingest.clusters.accounting import (
     JobsHidden,
     Write,
     check_none_hidden,
     owed_ends,
     take_accounted,
 )
-from ingest.sync.coverage import (
+from ingest.clusters.coverage import (
     DAY_SECONDS,
     Coverage,
     CoverageLedger,
@@ -31,8 +28,11 @@ from ingest.sync.coverage import (
     merged,
     windows,
 )
-from ingest.sync.fingerprints import is_finished
-from ingest.sync.usage import GIVE_UP, LOOK_BACK, SETTLE, jobs_without_usage, store_usage
+from ingest.clusters.usage import GIVE_UP, LOOK_BACK, SETTLE, jobs_without_usage, store_usage
+from ingest.database.store import Store
+from ingest.documents.fingerprints import is_finished
+from ingest.slurm.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
+from ingest.slurm.sacct_usage import read_usage
 from scraper.backoff import LONGEST_SECONDS, Backoff
 from scraper.slurm_commands import (
     accounted_command,

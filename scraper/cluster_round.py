@@ -17,17 +17,17 @@ from itertools import chain
 from pymongo.errors import PyMongoError
 
 from config import ClusterSettings, ScraperSettings
+from ingest.clusters.forecasts import note_forecasts
+from ingest.clusters.node_life import note_nodes
+from ingest.clusters.round_log import RoundLog
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Store
+from ingest.logs.progress import Progress
 from ingest.reading.doubts import Unsettled
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.forecasts import note_forecasts
-from ingest.sync.node_life import note_nodes
-from ingest.sync.progress import Progress
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from scraper.accounting import Accounting
 from scraper.backoff import longest_pause

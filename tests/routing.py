@@ -76,7 +76,7 @@ class WriteReader(CommandListener):
         self.shapes: set[str] = set()
         """All writes to sharded collections, each shape once."""
         self.writers: set[str] = set()
-        """The functions of the product that wrote: ``ingest/sync/coverage.py change``."""
+        """The functions of the product that wrote: ``ingest/clusters/coverage.py change``."""
 
     def started(self, event: CommandStartedEvent) -> None:
         """Read a command that is on its way."""

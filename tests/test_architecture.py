@@ -18,7 +18,13 @@ MAY_IMPORT = {
     "ingest.reading": "config ingest.slurm",
     "ingest.database": "config ingest.slurm",
     "ingest.accounts": "config ingest.slurm ingest.database",
-    "ingest.sync": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
+    "ingest.logs": "config ingest.slurm ingest.reading",
+    "ingest.documents": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
+    "ingest.quarantine": "config ingest.slurm ingest.reading ingest.database ingest.logs",
+    "ingest.sync": "config ingest.slurm ingest.reading ingest.database ingest.accounts"
+    " ingest.documents ingest.quarantine ingest.logs",
+    "ingest.clusters": "config ingest.slurm ingest.reading ingest.database ingest.accounts"
+    " ingest.documents ingest.sync",
     "ingest.retention": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
     "ingest.transfer": "config ingest.database",
     "ingest.anonymise": "config ingest.slurm ingest.reading",

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from config import RetentionSettings
+from ingest.clusters.coverage import CoverageLedger
+from ingest.clusters.node_life import note_nodes
+from ingest.clusters.renaming import rename_cluster
+from ingest.clusters.round_log import RoundLog
 from ingest.database.leases import Lease
 from ingest.database.store import INDEXES, Store, connect
 from ingest.reading.reader import Reader
 from ingest.retention.retention import retain
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.coverage import CoverageLedger
-from ingest.sync.node_life import note_nodes
-from ingest.sync.renaming import rename_cluster
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
 from tests.ingest.reading.attacks import job
 from tests.mongo import secantus

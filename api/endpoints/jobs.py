@@ -18,7 +18,7 @@ from api.schema.arguments import JobArguments
 from api.schema.documents import Accounting, ClusterName, Count, Job, JsonObject, Nothing, Step
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.database.embedded_quirks import all_of
-from ingest.sync.volatile_values import add_newest_values
+from ingest.documents.volatile_values import add_newest_values
 
 ME = "me"
 """The user who asks, as a value of the filter ``user``."""

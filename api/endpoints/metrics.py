@@ -26,7 +26,7 @@ from api.stats.census import KINDS, Census, ClusterStats
 from api.stats.gpus import gpu_sums
 from api.stats.queue_figures import NODE_CLASSES, WAIT_BOUNDS, QueueFigures, own_share
 from api.stats.sums import by_state, jobs_by_partition, memory_sums, tres_sums
-from ingest.sync.round_log import FIGURES
+from ingest.clusters.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

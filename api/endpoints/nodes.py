@@ -19,7 +19,7 @@ from api.schema import documents
 from api.schema.arguments import ONE, AlsoNamed, Arguments, ClusterName
 from api.schema.documents import Count, JsonObject, Node, Nothing
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
-from ingest.sync.volatile_values import add_newest_values
+from ingest.documents.volatile_values import add_newest_values
 
 MOST_PERIODS = 1000
 

@@ -23,7 +23,7 @@ from ingest.database.changes import (
     state_of,
 )
 from ingest.database.embedded_quirks import all_of, one_of
-from ingest.sync.volatile_values import add_newest_values
+from ingest.documents.volatile_values import add_newest_values
 
 MOST_DOCUMENTS = 500
 """Documents in one response, apart from the last entry's."""

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from api.schema.arguments import Reads, several
 from ingest.database.store import Document
-from ingest.sync.fingerprints import VOLATILE
+from ingest.documents.fingerprints import VOLATILE
 
 MOST_FIELDS = 50
 LONGEST_KEY = 1024
@@ -39,7 +39,7 @@ class Fields:
 
     @property
     def shows_volatile_values(self) -> bool:
-        """Whether values of `ingest.sync.volatile_values` are among the fields."""
+        """Whether values of `ingest.documents.volatile_values` are among the fields."""
         return self.paths is None or any(
             part == "slurm" and (key is None or key in VOLATILE) for part, key in self.paths
         )

@@ -48,7 +48,7 @@ from ingest.database.change_tokens import read_tokens
 from ingest.database.embedded_pages import page_filters
 from ingest.database.embedded_quirks import all_of
 from ingest.database.store import Document
-from ingest.sync.volatile_values import add_newest_values
+from ingest.documents.volatile_values import add_newest_values
 
 NDJSON = "application/x-ndjson"
 

@@ -20,11 +20,11 @@ from api.scheduling.quantiles import FEWEST, SHARE, estimate
 from api.schema.arguments import JobArguments
 from api.schema.documents import ClusterName, JsonObject, Nothing, Number, Seconds
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
+from ingest.clusters.forecasts import forecast_errors
 from ingest.database.search_fields import NOT_FINISHED
+from ingest.documents.volatile_values import add_newest_values
 from ingest.slurm.reasons import explain
 from ingest.slurm.values import moment
-from ingest.sync.forecasts import forecast_errors
-from ingest.sync.volatile_values import add_newest_values
 
 MOST_PENDING = 50_000
 """Pending jobs of a partition that are compared."""

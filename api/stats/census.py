@@ -1,10 +1,10 @@
 """Count what each cluster holds and say how its rounds go, once for all who ask.
 
 A cluster is known from the moment the configuration names it, and also where the database knows it
-by its rounds alone, until it is retired.  The scraper keeps the counts (`ingest.sync.kept_counts`);
-where it has not yet, they are counted here.  Results are cached for `CENSUS_SECONDS`.  Numbers of
-jobs and nodes are those of the last good round, however old; `ClusterStats.is_up` says whether to
-believe them.
+by its rounds alone, until it is retired.  The scraper keeps the counts, see
+`ingest.documents.kept_counts`; where it has not yet, they are counted here.  Results are cached for
+`CENSUS_SECONDS`.  Numbers of jobs and nodes are those of the last good round, however old;
+`ClusterStats.is_up` says whether to believe them.
 """
 
 from collections import Counter
@@ -22,13 +22,13 @@ from api.stats.queue_figures import QueueStats
 from api.stats.request_times import RequestTimes
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
+from ingest.clusters.coverage import coverage_by_cluster
 from ingest.database.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
+from ingest.documents import kept_counts
 from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, NODE_KEYS
 from ingest.slurm.hostlists import HostlistError, expand
-from ingest.sync import kept_counts
-from ingest.sync.coverage import coverage_by_cluster
 
 CENSUS_SECONDS = 10.0
 """Seconds for which a census is cached."""
@@ -60,7 +60,7 @@ class Census:
     """The GPUs that jobs hold, only of clusters whose nodes do not tell; None where the jobs do not
     tell either."""
     coverage: Mapping[str, dict[str, Any]]
-    """What `ingest.sync.coverage.coverage_by_cluster` returns."""
+    """What `ingest.clusters.coverage.coverage_by_cluster` returns."""
 
 
 class ClusterStats:

@@ -142,9 +142,9 @@ def write_scraped(
 ) -> tuple[BulkWriteResult, ObjectId | None]:
     """Write what was scraped, unordered, in the transaction of *session*.
 
-    *counts* are writes of `ingest.sync.kept_counts` that go with the operations.
+    *counts* are writes of `ingest.documents.kept_counts` that go with the operations.
 
-    A write of volatile values (`ingest.sync.volatile_values`) changes the jobs or the nodes.
+    A write of volatile values (`ingest.documents.volatile_values`) changes the jobs or the nodes.
     *changed* says what the operations change, apart from volatile values.
 
     Returns the result and the new token of scrapes (see `read_scraped_token`); the token is None

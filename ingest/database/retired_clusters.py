@@ -4,8 +4,8 @@ A retired cluster has a document in ``clusters``, beside those of its rounds::
 
     {_id: <cluster_name>, cluster_name: str, retired: date}        since when
 
-The cluster's jobs and nodes stay, marked as gone by `ingest.sync.retirement`.  The first good round
-of the cluster removes the document.
+The cluster's jobs and nodes stay, marked as gone by `ingest.clusters.retirement`.  The first good
+round of the cluster removes the document.
 """
 
 from collections.abc import Iterable

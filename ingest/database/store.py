@@ -23,7 +23,7 @@ census        counts of jobs and nodes             ``_id``: cluster and kind
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
 changes       which jobs or nodes have changed     ``_id``: see `ingest.database.changes`
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
-              of nodes                             `ingest.sync.volatile_values`
+              of nodes                             `ingest.documents.volatile_values`
 ============  ===================================  =======================================
 
 ``_id`` of a job is ``<cluster_name>/<job_id>`` and of a node ``<cluster_name>/<name>``, so that

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from pymongo.collection import Collection
 
 from ingest.database.store import Document
+from ingest.documents.document_updates import DocumentUpdates
+from ingest.documents.fingerprints import Fingerprint, fingerprint
+from ingest.documents.kept_counts import Keys, keys_of
+from ingest.documents.volatile_values import add_newest_values, last_changed
 from ingest.reading.convert import SlurmDict
-from ingest.sync.document_updates import DocumentUpdates
-from ingest.sync.fingerprints import Fingerprint, fingerprint
-from ingest.sync.kept_counts import Keys, keys_of
 from ingest.sync.seen_records import NO_TEXT, Entry
-from ingest.sync.volatile_values import add_newest_values, last_changed
 
 _FETCHED_AT_ONCE = 250
 """Documents that Mongo sends at once; left alone it sends 16 MB, ten times as much when decoded."""

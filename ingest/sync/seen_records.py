@@ -23,10 +23,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from ingest.documents.fingerprints import Fingerprint
+from ingest.documents.kept_counts import Counts, Keys
 from ingest.reading.records import Record
 from ingest.slurm.keys import KeyTable
-from ingest.sync.fingerprints import Fingerprint
-from ingest.sync.kept_counts import Counts, Keys
 
 _LONGEST_ID = 300
 """No id ends further on in a text, in bytes."""

@@ -25,25 +25,17 @@ from ingest.database.change_tokens import NOTHING, read_scraped_token, write_scr
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
-from ingest.reading.convert import SlurmDict
-from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
-from ingest.slurm.kinds import JOBS, Kind
-from ingest.sync.background_writer import BackgroundWriter
-from ingest.sync.document_updates import DocumentUpdates, former_id
-from ingest.sync.fingerprints import (
+from ingest.documents.document_updates import DocumentUpdates, former_id
+from ingest.documents.fingerprints import (
     Fingerprint,
     fingerprint,
     is_another_job,
     is_finished,
     owner_name,
 )
-from ingest.sync.held_records import Held, HeldRecords
-from ingest.sync.kept_counts import Counts, Keys, counts_write, keys_of, read_counts
-from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
-from ingest.sync.quarantine import Quarantine
-from ingest.sync.read_back import ReadBack
-from ingest.sync.seen_records import Entry, SeenRecords, TextFingerprint, text_fingerprint
-from ingest.sync.volatile_values import (
+from ingest.documents.kept_counts import Counts, Keys, counts_write, keys_of, read_counts
+from ingest.documents.long_texts import LONGEST_TEXT, cut_long_texts
+from ingest.documents.volatile_values import (
     Packs,
     Values,
     add_newest_values,
@@ -51,6 +43,14 @@ from ingest.sync.volatile_values import (
     milliseconds,
     volatile_values,
 )
+from ingest.quarantine.quarantine import Quarantine
+from ingest.reading.convert import SlurmDict
+from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
+from ingest.slurm.kinds import JOBS, Kind
+from ingest.sync.background_writer import BackgroundWriter
+from ingest.sync.held_records import Held, HeldRecords
+from ingest.sync.read_back import ReadBack
+from ingest.sync.seen_records import Entry, SeenRecords, TextFingerprint, text_fingerprint
 
 BATCH = 500
 """Records in one bulk write, at most."""

@@ -8,7 +8,7 @@ import pytest
 from api.app import ENDPOINTS
 from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
-from ingest.sync.log_lines import LogLines
+from ingest.logs.log_lines import LogLines
 from tests.api.support.client import Answer, Client
 
 EMAIL = "alice@mila.example"

@@ -4,10 +4,10 @@ import pytest
 
 from bench import baselines, limits, product
 from bench.dumps import Dump
+from ingest.documents.fingerprints import VOLATILE
 from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.fingerprints import VOLATILE
 
 SEAL = "abcDEF1"
 

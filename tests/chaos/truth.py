@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ingest.database.store import INDEXES, Document, Store
-from ingest.sync.fingerprints import is_finished
+from ingest.documents.fingerprints import is_finished
 from tests.chaos.clusters import ChangingCluster
 
 

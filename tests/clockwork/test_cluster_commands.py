@@ -15,9 +15,9 @@ from api.app import build_app
 from clockwork import cli
 from config import load_settings
 from ingest.accounts.users import add_user
+from ingest.clusters.round_log import RoundLog
 from ingest.database.leases import Lease
 from ingest.database.store import Store
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts
 from tests.api.support.client import Client
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document

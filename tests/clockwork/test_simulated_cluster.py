@@ -12,11 +12,11 @@ from clockwork.demo.simulated_cluster import (
     RUNNING_SECONDS,
     SimulatedCluster,
 )
+from ingest.documents.fingerprints import FINISHED_STATES
 from ingest.reading.records import Record
 from ingest.reading.squeue_check import read_list
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
-from ingest.sync.fingerprints import FINISHED_STATES
 from scraper.slurm_commands import list_command
 from scraper.slurm_configuration import read_configuration
 from tests.support.reading import read_lazily

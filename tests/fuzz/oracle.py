@@ -6,10 +6,10 @@ from datetime import datetime, timezone
 import orjson
 from bson import Binary, encode
 
+from ingest.documents.fingerprints import finished_at
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.fingerprints import finished_at
 from tests.ingest.reading.reference import document_of
 from tests.support.reading import CLUSTER, SEAL
 

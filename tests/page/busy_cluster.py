@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ingest.clusters.round_log import RoundLog
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Store
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts
 
 NAME = "narval"

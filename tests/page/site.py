@@ -18,13 +18,13 @@ from clockwork.demo.run import DUMPS
 from config import load_settings
 from config.settings import ApiSettings, ClusterSettings
 from ingest.accounts.users import add_user
+from ingest.clusters.coverage import Coverage, CoverageLedger
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store, connect
 from ingest.reading.parsing import RawPairs
 from ingest.reading.records import Record
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.coverage import Coverage, CoverageLedger
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.examples import node_document
 from tests.mongo import leave

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from clockwork.demo.run import DUMPS
+from ingest.documents.fingerprints import FINISHED_STATES
 from ingest.reading.records import Record
 from ingest.slurm.gpus import NODE_KEYS, node_gpus
 from ingest.slurm.keys import NODE
 from ingest.slurm.tres import Tres, read_tres
-from ingest.sync.fingerprints import FINISHED_STATES
 from tests.page.browser import Browser
 from tests.page.site import Site
 from tests.support.reading import read_lazily

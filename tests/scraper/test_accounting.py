@@ -11,10 +11,10 @@ import pytest
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
+from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import ENDED_STATES, FIELDS
-from ingest.sync.coverage import coverage_of
 from ingest.sync.sync_rounds import SyncRounds
 from scraper.accounting import (
     CALLS_A_ROUND,

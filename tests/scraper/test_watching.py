@@ -14,9 +14,9 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.round_log import RoundLog
 from scraper.cluster_round import ClusterScraper, log_round
 from tests.scraper.home import Home, KeyPair
 from tests.support.ports import free_port

@@ -12,10 +12,10 @@ import pytest
 
 from config import ClusterSettings, ScraperSettings
 from config.settings import SshSettings
+from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import ENDED_STATES, FIELDS
-from ingest.sync.coverage import coverage_of
 from scraper.accounting import Accounting
 from scraper.cluster_round import ClusterScraper
 from tests.system.beside_slurmdbd import accounted, differences, told_end

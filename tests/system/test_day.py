@@ -25,8 +25,8 @@ from typing import Any
 import pytest
 
 from config.load import MONGO_URI_VARIABLE
+from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store, connect
-from ingest.sync.coverage import coverage_of
 from tests.mongo import secantus
 from tests.system.beside_slurmdbd import differences
 from tests.system.daemons import Daemon, wait_until

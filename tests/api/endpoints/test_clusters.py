@@ -7,9 +7,9 @@ import pytest
 
 from api.app import build_app
 from ingest.accounts.users import add_user
+from ingest.clusters.coverage import CoverageLedger
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.sync.coverage import CoverageLedger
-from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document

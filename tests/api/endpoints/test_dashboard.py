@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.endpoints.metrics import Metrics
 from api.stats.census import ClusterStats
+from ingest.clusters.coverage import CoverageLedger
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from ingest.slurm.sdiag import read_sdiag
-from ingest.sync.coverage import CoverageLedger
-from ingest.sync.round_log import RoundLog
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[3]

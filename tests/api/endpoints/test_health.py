@@ -7,8 +7,8 @@ from typing import Any
 from pymongo import MongoClient
 
 from api.app import build_app
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock
 from tests.api.support.problems import assert_problem

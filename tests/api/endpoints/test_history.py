@@ -7,10 +7,10 @@ import pytest
 
 from api.lists import queries
 from config import ClusterSettings, SshSettings
+from ingest.clusters.accounting import take_accounted
 from ingest.database.store import Store
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.sync.accounting import take_accounted
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.clusters import Clock

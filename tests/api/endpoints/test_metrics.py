@@ -17,9 +17,9 @@ from api.stats.census import CENSUS_SECONDS, ClusterStats
 from api.stats.queue_figures import tasks_in
 from config import ApiSettings
 from ingest.accounts.users import add_user
+from ingest.clusters.coverage import CoverageLedger
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.sync.coverage import CoverageLedger
-from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
 from tests.api.support.examples import MILA_JOB, job_document

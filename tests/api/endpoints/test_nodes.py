@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.endpoints.nodes import MOST_PERIODS
+from ingest.clusters.node_life import note_nodes
 from ingest.database.store import Store
-from ingest.sync.node_life import note_nodes
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, NOON

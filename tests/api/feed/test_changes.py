@@ -11,10 +11,10 @@ import ingest.database.changes
 from api.app import build_app
 from config import ApiSettings, RetentionSettings
 from ingest.accounts.users import add_user
+from ingest.clusters.renaming import rename_cluster
 from ingest.database.change_tokens import user_dict_token
 from ingest.database.store import Store
 from ingest.retention.retention import restore, retain
-from ingest.sync.renaming import rename_cluster
 from tests.api.support.client import Answer, Client
 from tests.api.support.examples import NOW
 from tests.ingest.sync.outputs import Clock

@@ -17,13 +17,13 @@ from api.app import build_app
 from api.lists import listing
 from config import ClusterSettings, RetentionSettings, SshSettings
 from ingest.accounts.users import add_user
+from ingest.clusters.accounting import take_accounted
 from ingest.database import change_tokens
 from ingest.database.change_tokens import ChangeTokens
 from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.retention.retention import restore, retain
 from ingest.slurm.kinds import JOBS
-from ingest.sync.accounting import take_accounted
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
 from tests.ingest.reading.attacks import job

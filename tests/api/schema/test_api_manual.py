@@ -13,8 +13,8 @@ import pytest
 
 from api.endpoints.manual import OPENAPI
 from api.schema.endpoint import BASE
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import COUNTS, a_job
 from tests.api.support.serving import served

@@ -18,8 +18,8 @@ from api.endpoints.manual import OPENAPI
 from api.schema.arguments import names_of
 from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.sync.round_log import RoundLog
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS
 from tests.api.support.serving import served

@@ -10,11 +10,11 @@ import pytest
 from api.stats.census import Census, ClusterStats
 from api.stats.gpus import asked_gpus, gpu_sums
 from ingest.database.store import Store
+from ingest.documents.fingerprints import FINISHED_STATES
+from ingest.documents.kept_counts import counts_write, keys_of
 from ingest.reading.records import Record
 from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, node_gpus
 from ingest.slurm.kinds import JOBS, NODES
-from ingest.sync.fingerprints import FINISHED_STATES
-from ingest.sync.kept_counts import counts_write, keys_of
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.clusters import CLUSTERS, Clock
 from tests.ingest.reading.golden import FOLDER, items_of

@@ -10,18 +10,18 @@ from pymongo import MongoClient
 from api.app import build_app
 from config import RetentionSettings
 from ingest.accounts.users import add_user
+from ingest.clusters.accounting import take_accounted
+from ingest.clusters.coverage import CoverageLedger
+from ingest.clusters.renaming import rename_cluster
+from ingest.clusters.retirement import retire_cluster
 from ingest.database.leases import Lease
 from ingest.database.migrations import migrate
 from ingest.database.store import INDEXES, Document, Store
+from ingest.quarantine.quarantine import Quarantine
 from ingest.reading.records import SetAside
 from ingest.retention.retention import restore, retain
 from ingest.slurm.keys import NODE
 from ingest.slurm.kinds import NODES
-from ingest.sync.accounting import take_accounted
-from ingest.sync.coverage import CoverageLedger
-from ingest.sync.quarantine import Quarantine
-from ingest.sync.renaming import rename_cluster
-from ingest.sync.retirement import retire_cluster
 from ingest.sync.sync_rounds import SyncRounds
 from ingest.transfer.backup_file import load_backup, write_backup
 from ingest.transfer.moving import move

@@ -5,9 +5,9 @@ from typing import Any
 
 from config import ClusterSettings, SshSettings
 from ingest.database.store import Store
+from ingest.documents.volatile_values import add_newest_values
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
-from ingest.sync.volatile_values import add_newest_values
 from tests.ingest.reading.attacks import job
 from tests.support.reading import read_lazily
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from config import ClusterSettings
 from ingest.database.store import Document, Store
+from ingest.documents.volatile_values import add_newest_values
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import BulkWrite, RoundCounts, SyncRounds
-from ingest.sync.volatile_values import add_newest_values
 from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import ALICE, Clock, cluster
 from tests.support.reading import SEAL

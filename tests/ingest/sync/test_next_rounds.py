@@ -21,8 +21,8 @@ from ingest.database.change_tokens import NOTHING
 from ingest.database.changes import Changed
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Document, Store
-from ingest.sync.fingerprints import VOLATILE
-from ingest.sync.long_texts import LONGEST_TEXT
+from ingest.documents.fingerprints import VOLATILE
+from ingest.documents.long_texts import LONGEST_TEXT
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.ingest.reading.attacks import attacks, job
 from tests.ingest.sync.outputs import ALICE, BOB, Clock, cluster

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.documents.fingerprints import Fingerprint, fingerprint
 from ingest.reading.records import Record
 from ingest.slurm.keys import JOB, NODE, KeyTable
-from ingest.sync.fingerprints import Fingerprint, fingerprint
 from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
 from tests.ingest.reading.attacks import job
 from tests.support.reading import SEAL, read_lazily

@@ -9,9 +9,9 @@ import pytest
 from ingest.accounts.users import add_user
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Store
+from ingest.documents.document_updates import HISTORY_STEPS
 from ingest.slurm.keys import JOB, NODE
 from ingest.slurm.kinds import NODES
-from ingest.sync.document_updates import HISTORY_STEPS
 from ingest.sync.sync_rounds import DocumentsMissing, SyncRounds
 from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import BOB, Clock, cluster, found, new_rounds, one, take

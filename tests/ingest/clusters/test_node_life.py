@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.clusters.node_life import Life, changes, life, note_nodes
 from ingest.database.store import Store
-from ingest.sync.node_life import Life, changes, life, note_nodes
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.ingest.slurm.accounted import CLUSTER
 

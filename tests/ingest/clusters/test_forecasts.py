@@ -4,8 +4,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from config import ClusterSettings, SshSettings
+from ingest.clusters.forecasts import MOST_FORECASTS, MOST_OPEN, forecast_errors, note_forecasts
 from ingest.database.store import Store
-from ingest.sync.forecasts import MOST_FORECASTS, MOST_OPEN, forecast_errors, note_forecasts
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.api.support.examples import MILA_JOB, job_document
 

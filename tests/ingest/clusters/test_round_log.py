@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from ingest.clusters.round_log import RoundLog, request_round
 from ingest.database.store import ROUND_LOG_KEPT_SECONDS, Store
-from ingest.sync.round_log import RoundLog, request_round
 from ingest.sync.sync_rounds import RoundCounts
 from tests.support.ports import free_port
 

@@ -28,7 +28,7 @@ from pymongo.collection import Collection
 from ingest.database.change_tokens import PACKS
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document
-from ingest.sync.fingerprints import VOLATILE
+from ingest.documents.fingerprints import VOLATILE
 
 IDS_IN_SLOT = 128
 LONGEST_VALUES = 512

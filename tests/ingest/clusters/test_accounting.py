@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from ingest.accounts.users import NAME_FIELDS
-from ingest.database.store import Store
-from ingest.slurm.keys import JOB
-from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import AccountedJob
-from ingest.sync.accounting import (
+from ingest.clusters.accounting import (
     JobsHidden,
     change_for,
     check_none_hidden,
     owed_ends,
     take_accounted,
 )
+from ingest.database.store import Store
+from ingest.slurm.keys import JOB
+from ingest.slurm.kinds import JOBS
+from ingest.slurm.sacct import AccountedJob
 from ingest.sync.sync_rounds import SyncRounds
 from tests.ingest.reading.attacks import job as printed
 from tests.ingest.slurm.accounted import CLUSTER, accounted

@@ -19,13 +19,13 @@ from pymongo import InsertOne, ReplaceOne, UpdateOne
 
 from config import ClusterSettings
 from ingest.accounts.users import Names, refresh_changed, username_map
+from ingest.clusters.coverage import Interval
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
+from ingest.documents.document_updates import SACCT, DocumentUpdates, former_id
+from ingest.documents.fingerprints import is_finished
 from ingest.slurm.kinds import JOBS
 from ingest.slurm.sacct import AccountedJob, latest
-from ingest.sync.coverage import Interval
-from ingest.sync.document_updates import SACCT, DocumentUpdates, former_id
-from ingest.sync.fingerprints import is_finished
 
 SMALL_BATCH = 100
 """Jobs in one ``$in`` and in one bulk write."""

@@ -10,16 +10,16 @@ from bson import ObjectId, json_util
 
 from api.app import build_app
 from ingest.accounts.users import add_user
+from ingest.clusters import renaming
+from ingest.clusters.coverage import CoverageLedger, coverage_of
+from ingest.clusters.renaming import held_of, rename_cluster
+from ingest.clusters.round_log import RoundLog
 from ingest.database.change_tokens import read_scraped_token, read_tokens
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.retired_clusters import retire
 from ingest.database.store import INDEXES, Document, Store
+from ingest.quarantine.quarantine import Quarantine
 from ingest.reading.records import SetAside
-from ingest.sync import renaming
-from ingest.sync.coverage import CoverageLedger, coverage_of
-from ingest.sync.quarantine import Quarantine
-from ingest.sync.renaming import held_of, rename_cluster
-from ingest.sync.round_log import RoundLog
 from ingest.sync.sync_rounds import RoundCounts
 from tests.api.support.client import Client
 from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ingest.sync.fair_shares import FairShares
+from ingest.quarantine.fair_shares import FairShares
 
 
 def test_all_stays_while_there_is_room() -> None:

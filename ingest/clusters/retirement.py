@@ -14,10 +14,10 @@ from ingest.database.changes import Changed
 from ingest.database.leases import Lease
 from ingest.database.retired_clusters import retire
 from ingest.database.store import Document, Store
+from ingest.documents.document_updates import vanished_values
+from ingest.documents.kept_counts import forget_counts
+from ingest.documents.volatile_values import add_newest_values, packs_of, volatile_values
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.document_updates import vanished_values
-from ingest.sync.kept_counts import forget_counts
-from ingest.sync.volatile_values import add_newest_values, packs_of, volatile_values
 
 BATCH = 250
 """Documents in one transaction."""

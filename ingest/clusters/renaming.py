@@ -9,7 +9,8 @@ Where both names have the same job or node, the document of the new name stays, 
 old name knows: when the job was first seen, its earlier states, its ``user`` dict.  Where the new
 name has another job of the same id, the old name's job becomes a former job.
 
-Volatile values that are not in the documents (`ingest.sync.volatile_values`) are put into them.
+Volatile values that are not in the documents are put into them: see
+`ingest.documents.volatile_values`.
 
 Where both names have an open period of the same node, the old name's period ends where the new
 name's periods begin.  Where both names have a coverage, the coverage of the new name stays, and the
@@ -31,10 +32,10 @@ from ingest.database.embedded_quirks import one_of
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
 from ingest.database.transactions import in_transaction
-from ingest.sync.document_updates import HISTORY_STEPS, former_id
-from ingest.sync.fingerprints import fingerprint, is_another_job
-from ingest.sync.kept_counts import forget_counts
-from ingest.sync.volatile_values import add_newest_values, packs_of
+from ingest.documents.document_updates import HISTORY_STEPS, former_id
+from ingest.documents.fingerprints import fingerprint, is_another_job
+from ingest.documents.kept_counts import forget_counts
+from ingest.documents.volatile_values import add_newest_values, packs_of
 
 BATCH = 50
 """Documents in one transaction: an earlier release stored texts of a mebibyte."""

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.database.store import Store
-from ingest.sync.coverage import (
+from ingest.clusters.coverage import (
     DAY_SECONDS,
     KEPT_INTERVALS,
     KEPT_SECONDS,
@@ -22,6 +21,7 @@ from ingest.sync.coverage import (
     merged,
     windows,
 )
+from ingest.database.store import Store
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-import ingest.sync.quarantine
+import ingest.quarantine.quarantine
 from ingest.database.store import Document, Store
+from ingest.quarantine.quarantine import Quarantine
 from ingest.reading.records import EVIDENCE_BYTES, SetAside
-from ingest.sync.quarantine import Quarantine
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)
@@ -30,8 +30,8 @@ def quarantine(store: Store) -> Quarantine:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of 20 and of 50 records of `EVIDENCE_BYTES`."""
-    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES_OF_A_ROUND", 20 * EVIDENCE_BYTES)
-    monkeypatch.setattr(ingest.sync.quarantine, "MOST_BYTES", 50 * EVIDENCE_BYTES)
+    monkeypatch.setattr(ingest.quarantine.quarantine, "MOST_BYTES_OF_A_ROUND", 20 * EVIDENCE_BYTES)
+    monkeypatch.setattr(ingest.quarantine.quarantine, "MOST_BYTES", 50 * EVIDENCE_BYTES)
 
 
 def take(quarantine: Quarantine, *items: SetAside, now: datetime = NOW) -> None:

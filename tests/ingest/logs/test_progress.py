@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ingest.logs.progress import Progress
 from ingest.reading.records import Unchanged
-from ingest.sync.progress import Progress
 
 MIB = 1 << 20
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ingest.sync.long_texts import LONGEST_TEXT, cut_long_texts
+from ingest.documents.long_texts import LONGEST_TEXT, cut_long_texts
 
 
 @pytest.mark.parametrize("text", ["", "x" * LONGEST_TEXT, "é" * (LONGEST_TEXT // 2)])

@@ -10,12 +10,12 @@ from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
 
+from ingest.clusters.accounting import Write
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
+from ingest.documents.fingerprints import is_finished
 from ingest.slurm.sacct_usage import Usage
 from ingest.slurm.values import moment
-from ingest.sync.accounting import Write
-from ingest.sync.fingerprints import is_finished
 
 LOOK_BACK = timedelta(days=3)
 """How old an end may be at the first turn of a scraper."""

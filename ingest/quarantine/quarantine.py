@@ -8,7 +8,7 @@ A document of the collection ``set_aside``::
 
 Of each first id, the newest text is kept.  Nobody fills the database with such records, and nobody
 pushes another user's records out: the quarantine of a cluster's jobs holds at most `MOST_BYTES`,
-of which every owner has an equal share (`ingest.sync.fair_shares`).  The same holds for the
+of which every owner has an equal share (`ingest.quarantine.fair_shares`).  The same holds for the
 records of one round, of which at most `MOST_BYTES_OF_A_ROUND` are kept in memory.
 
 Whose a record is, is a guess, since the record could not be read.  A text that names one user in
@@ -27,9 +27,9 @@ from bson import Binary
 from pymongo import ASCENDING, UpdateOne
 
 from ingest.database.store import Document, Store
+from ingest.logs.log_lines import LogLines
+from ingest.quarantine.fair_shares import FairShares
 from ingest.reading.records import EVIDENCE_BYTES, SetAside
-from ingest.sync.fair_shares import FairShares
-from ingest.sync.log_lines import LogLines
 
 MOST_BYTES = 32 << 20
 """Of the quarantine of one cluster's jobs, or nodes."""

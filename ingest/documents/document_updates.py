@@ -14,10 +14,10 @@ from config import ClusterSettings
 from ingest.accounts.users import NAME_FIELDS, Names
 from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
+from ingest.documents.fingerprints import Fingerprint, finished_at
 from ingest.reading.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.slurm.sacct import AccountedJob
-from ingest.sync.fingerprints import Fingerprint, finished_at
 
 SACCT = "sacct"
 """``cw.source`` of a job that no scrape showed."""
@@ -42,8 +42,8 @@ def vanished_values(
 ) -> list[Document]:
     """Return the values of an update that marks a record as gone since *now*.
 
-    *volatile* are the last values of `ingest.sync.volatile_values`, None where the document has
-    them.
+    *volatile* are the last values of `ingest.documents.volatile_values`, None where the document
+    has them.
     """
     cw: Document = {"cw.vanished": now}
     for key, value in (volatile or {}).items():

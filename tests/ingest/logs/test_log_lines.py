@@ -1,7 +1,7 @@
 """The lines that one cause writes into the log are bounded, and the others are counted."""
 
-from ingest.sync import log_lines
-from ingest.sync.log_lines import LogLines
+from ingest.logs import log_lines
+from ingest.logs.log_lines import LogLines
 
 
 def test_one_line_at_once_and_one_for_each_interval() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from api.app import build_app
 from ingest.accounts.users import add_user
+from ingest.clusters.renaming import rename_cluster
 from ingest.database.store import INDEXES, Store
-from ingest.sync.renaming import rename_cluster
-from ingest.sync.volatile_values import IDS_IN_SLOT, LONGEST_VALUES, fit_into_pack
+from ingest.documents.volatile_values import IDS_IN_SLOT, LONGEST_VALUES, fit_into_pack
 from tests.api.support.client import Client
 from tests.ingest.sync.outputs import ALICE, BOB, Clock, found
 from tests.ingest.sync.sealed_outputs import Rounds, one, slurm_dicts

@@ -17,13 +17,13 @@ from api.stats.census import Census, ClusterStats
 from api.stats.gpus import gpu_sums
 from api.stats.sums import by_state, jobs_by_partition, tres_sums
 from bench.dumps import Dump, node_dump
+from ingest.clusters.renaming import rename_cluster
 from ingest.database.change_tokens import NOTHING
 from ingest.database.changes import Changed
 from ingest.database.store import INDEXES, Document, Store
+from ingest.documents.kept_counts import keys_of
 from ingest.reading.reader import Reader
 from ingest.slurm.kinds import NODES
-from ingest.sync.kept_counts import keys_of
-from ingest.sync.renaming import rename_cluster
 from ingest.sync.sync_rounds import SyncRounds, plain_bulk_write
 from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import ALICE, BOB, Clock, cluster

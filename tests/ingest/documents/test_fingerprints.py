@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ingest.sync.fingerprints import VOLATILE, fingerprint, finished_at, is_another_job
+from ingest.documents.fingerprints import VOLATILE, fingerprint, finished_at, is_another_job
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 JOB = {
