@@ -243,7 +243,10 @@ def run_arguments(client: Client, store: Store, step: int = 1) -> Section:
 
 def _selects_nothing(what: str, answered: Any) -> bool:
     is_a_number = what == "count=true" and answered.keys() == {"count"}  # as was asked for
-    return answered in ([], {}) or is_a_number
+    no_changes = (
+        isinstance(answered, dict) and answered.get("changed") == answered.get("gone") == []
+    )
+    return answered in ([], {}) or is_a_number or no_changes
 
 
 def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str]]:
