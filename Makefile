@@ -12,6 +12,8 @@ CHAOS_KILLS ?= 100
 CHAOS_MINUTES ?= 60
 CHAOS_SECONDS ?= 60
 CHAOS_SEED ?= 1
+# Many tests start programs, which would otherwise compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
