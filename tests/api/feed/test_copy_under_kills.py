@@ -17,7 +17,7 @@ from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.support.ports import LOOPBACK, free_port
 
-KILLS = 2
+KILLS = 1
 ANSWERS = 3
 """With changes, between two kills."""
 
