@@ -79,7 +79,7 @@ def test_the_image_serves_and_can_write_nothing(
         text=True,
     ) as served:
         try:
-            wait_until(lambda: answers(port), "the API in the container answers", 120)
+            wait_until(lambda: answers(port), "the API in the container answers", 600)
             who = run(program, "exec", container, "id", "-u")
             assert who.stdout.strip() == str(USER)
             written = run(program, "exec", container, "touch", "/opt/clockwork/here")

@@ -26,7 +26,7 @@ from tests.api.support.serving import served
 from tests.ingest.reading.golden import GOLDEN, kind_of
 
 REPOSITORY = Path(__file__).parents[3]
-EXAMPLES = 20
+EXAMPLES = 10
 """Cases that schemathesis makes up for each operation, in each of its two ways to do that."""
 SECONDS = 1000
 """A limit for a run that hangs; a busy machine takes minutes."""
