@@ -60,6 +60,9 @@ ENDPOINTS = (
     gpu.list_gpus,
     gpu.one_gpu,
     account.whoami,
+    account.list_tokens,
+    account.create_token,
+    account.revoke_token,
     metrics.metrics,
     health.healthz,
     health.readyz,
@@ -108,7 +111,7 @@ def build_app(
     for endpoint in endpoints:
         handler: Handler = partial(service.answer, endpoint)
         if endpoint.access != "everyone":
-            handler = auth.require_token(handler)
+            handler = auth.require_token(handler, every_role=endpoint.every_role)
         is_open = endpoint.access == "everyone"
         app.add(endpoint.method, endpoint.routes, handler, is_open=is_open)
     for path, handler in page_files().items():

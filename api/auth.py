@@ -63,10 +63,11 @@ class Auth:
         self._of_tokens = RateLimit(settings.rate_limit)
         self._of_failures = RateLimit(settings.failed_rate_limit)
 
-    def require_token(self, handler: Handler) -> Handler:
+    def require_token(self, handler: Handler, *, every_role: bool) -> Handler:
         """Middleware: hand *handler* requests with their account, and refuse all others.
 
-        Raises Problem 401 without a known token, 403 where the account may not write, 429 for one
+        With *every_role*, accounts may write whatever their role.  Raises Problem 401 without a
+        known token, 403 where the account may not write and for a form of another page, 429 for one
         request too many; pymongo's errors.
         """
 
@@ -77,7 +78,13 @@ class Auth:
             if request.hold is None or not request.hold.is_resumed:  # it is counted once
                 _refuse(self._of_tokens.take(key), "requests with this token")
             note_use(self._store, caller, self._clock())
-            if request.method not in READING and not user.may_write:
+            if _is_form_of_a_page(request):
+                raise Problem(
+                    HTTPStatus.FORBIDDEN,
+                    "a page may not send POST with HTTP Basic, as the browser could add the"
+                    " password by itself: send 'Authorization: Bearer TOKEN'",
+                )
+            if request.method not in READING and not (every_role or user.may_write):
                 raise Problem(
                     HTTPStatus.FORBIDDEN,
                     f"{user.mila_email_username!r} may read but not write:"
@@ -89,33 +96,42 @@ class Auth:
 
     def _caller(self, request: Request) -> Caller:
         try:
-            return _authenticated(self._store, request.header("Authorization"))
+            return _authenticated(self._store, request.header("Authorization"), self._clock())
         except Problem:
             wait = self._of_failures.take(_host(request.environ.get("REMOTE_ADDR", "")))
             _refuse(wait, "requests without a known token")
             raise
 
 
-def _authenticated(store: Store, authorization: str | None) -> Caller:
+def _is_form_of_a_page(request: Request) -> bool:
+    """Return whether a browser may have sent the request for any page, with a saved password.
+
+    Browsers send POST without asking for permission first, but never without Origin.
+    """
+    is_basic = (request.header("Authorization") or "").lower().startswith("basic ")
+    return request.method == "POST" and is_basic and request.header("Origin") is not None
+
+
+def _authenticated(store: Store, authorization: str | None, now: datetime) -> Caller:
     if authorization is None:
         raise _unauthorized("The request has no Authorization header.")
     scheme, _, credentials = authorization.partition(" ")
     caller = None
     if scheme.lower() == "bearer":
-        caller = authenticate(store, credentials.strip(" "))
+        caller = authenticate(store, credentials.strip(" "), now)
     elif scheme.lower() == "basic":
-        caller = _basic(store, credentials.strip(" "))
+        caller = _basic(store, credentials.strip(" "), now)
     if caller is None:
         raise _unauthorized("The Authorization header holds no token that is known here.")
     return caller
 
 
-def _basic(store: Store, credentials: str) -> Caller | None:
+def _basic(store: Store, credentials: str, now: datetime) -> Caller | None:
     try:
         email, _, token = base64.b64decode(credentials, validate=True).decode().partition(":")
     except ValueError:  # no base64, or no UTF-8 in it
         return None
-    return authenticate_basic(store, email, token)
+    return authenticate_basic(store, email, token, now)
 
 
 def _unauthorized(what: str) -> Problem:

@@ -18,9 +18,10 @@ def user_add(
     role: str | None,
     *,
     rename: bool,
+    days: int | None,
 ) -> int:
     """Add an account or a token; the token is the one line on standard output."""
-    user, token = add_user(store, email, mila, cc, token_name, role, rename=rename)
+    user, token = add_user(store, email, mila, cc, token_name, role, rename=rename, days=days)
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
     say(f"{names}, role {user.role}. The token, which is shown this once:")
     sys.stdout.write(token + "\n")
@@ -52,13 +53,17 @@ def user_list(store: Store) -> int:
     for user in list_users(store):
         account = [*_cells(user.names), user.role]
         rows += [
-            [*account, token.name, moment_text(token.created), moment_text(token.last_used)]
+            [
+                *account,
+                token.name,
+                *map(moment_text, (token.created, token.last_used, token.expires)),
+            ]
             for token in user.tokens
         ]
         if not user.tokens:
-            rows.append([*account, "-", "-", "-"])
+            rows.append([*account, "-", "-", "-", "-"])
     names = ["email", "mila_cluster_username", "cc_account_username"]
-    print_table([*names, "role", "token", "created", "last used"], rows)
+    print_table([*names, "role", "token", "created", "last used", "expires"], rows)
     return 0
 
 

@@ -247,6 +247,7 @@ def _user_add(options: argparse.Namespace) -> int:
             options.token_name,
             options.role,
             rename=options.rename,
+            days=options.expires_in,
         )
 
 
@@ -446,6 +447,12 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         "--token-name", metavar="NAME", help="what to call the token (default: made up)"
     )
     add.add_argument(
+        "--expires-in",
+        type=int,
+        metavar="DAYS",
+        help="how many days the token works (default: it never expires)",
+    )
+    add.add_argument(
         "--rename",
         action="store_true",
         help="also where a username replaces another one of the account: all jobs of the new name "
@@ -466,7 +473,8 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         "list",
         help="list the accounts with their tokens, a line a token",
         description="A line for each token: e-mail, Mila's and Compute Canada's username, role, "
-        "the token's name, when it was made and, exact to a few minutes, last used.",
+        "the token's name, when it was made and, exact to a few minutes, last used, and when it "
+        "expires.",
     )
     listing.set_defaults(run=_user_list)
     revoke = actions.add_parser("revoke", help="revoke an account's tokens")

@@ -1,13 +1,22 @@
-"""``whoami``: the account that makes a request, for itself."""
+"""``whoami`` and ``tokens``: the account that makes a request, for itself, and its tokens."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from http import HTTPStatus
+from typing import Annotated, Literal
 
-from api.http.json_text import json_response
-from api.http.request import Response
-from api.schema.arguments import NoArguments
+from pydantic import Field
+
+from api.http.json_text import json_bytes, json_response
+from api.http.problems import Problem, bad_request
+from api.http.request import Header, Response
+from api.schema.arguments import WORD, Arguments, NoArguments, Reads, integer
 from api.schema.documents import JsonObject
 from api.schema.endpoint import Context, Gets, endpoint
+from ingest.accounts.tokens import LONGEST_DAYS
+from ingest.accounts.users import LONGEST_NAME, MOST_TOKENS, AccountError, add_own_token, revoke
+
+_NOT_KEPT: Header = ("Cache-Control", "no-store")
 
 
 class TokenFacts(JsonObject):
@@ -34,19 +43,136 @@ class Whoami(JsonObject):
     """The token of this request."""
 
 
+class NewToken(TokenFacts):
+    """A new token, and what is known of it."""
+
+    token: str
+    """The token itself. No other response has it."""
+
+
+class RevokedToken(JsonObject):
+    """The token that was revoked."""
+
+    revoked: str
+    """Its name."""
+
+
+def _name(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_NAME:
+        raise ValueError(f"must be 1 to {LONGEST_NAME} letters, digits and signs of ASCII")
+    return text
+
+
+_NAME = {**WORD, "maxLength": LONGEST_NAME, "pattern": "^[!-~]+$"}
+
+
+class NewTokenArguments(Arguments):
+    """A token that is to be made."""
+
+    name: Annotated[
+        str,
+        Reads(_NAME, _name, in_json={**_NAME, "type": ["string", "integer"]}),
+        Field(
+            description="What to call the token. No other token of the account has this name.",
+            examples=["laptop"],
+        ),
+    ]
+    expires_in: Annotated[
+        int | None,
+        integer(1, LONGEST_DAYS),
+        Field(
+            description="Days that the token works. Without it, it never expires.", examples=[90]
+        ),
+    ] = None
+
+
+class TokenArguments(Arguments):
+    """One token of the account."""
+
+    name: Annotated[
+        str,
+        Reads(WORD, in_json={**WORD, "type": ["string", "integer"]}),
+        Field(description="The token's name.", examples=["laptop"]),
+    ]
+
+
 @endpoint("GET", "whoami", arguments=NoArguments, content=Whoami, gets=Gets.same("the account"))
 def whoami(context: Context, _arguments: NoArguments) -> Response:
     """The account that makes the request, and its token."""
-    token = context.token
     shown = {
         **context.user.names,
         "role": context.user.role,
         "sees": "own" if context.visible else "all",
-        "token": {
-            "name": token.name,
-            "created": token.created,
-            "last_used": token.last_used,
-            "expires": None,
-        },
+        "token": asdict(context.token),
     }
     return json_response(shown)
+
+
+@endpoint(
+    "GET",
+    "tokens/list",
+    arguments=NoArguments,
+    content=list[TokenFacts],
+    gets=Gets.same("own tokens"),
+)
+def list_tokens(context: Context, _arguments: NoArguments) -> Response:
+    """Your tokens.
+
+    Expired tokens are among them until you revoke them.
+    """
+    return json_response([asdict(token) for token in context.user.tokens])
+
+
+@endpoint(
+    "POST",
+    "tokens/create",
+    arguments=NewTokenArguments,
+    content=NewToken,
+    body=True,
+    every_role=True,
+    problems={
+        HTTPStatus.BAD_REQUEST: "An argument is missing, malformed or unknown, a token of yours has"
+        f" this name, or you have {MOST_TOKENS} tokens.",
+        HTTPStatus.FORBIDDEN: "A page of a browser sent HTTP Basic.",
+    },
+    gets=Gets.same("a new token"),
+)
+def create_token(context: Context, arguments: NewTokenArguments) -> Response:
+    """Make another token for your account.
+
+    The response is the only one that has the token: the database has its hash alone.
+    """
+    email = context.user.mila_email_username
+    try:
+        facts, token = add_own_token(
+            *(context.store, email, context.token, arguments.name),
+            *(context.now, arguments.expires_in),
+        )
+    except AccountError as error:
+        raise bad_request(str(error)) from None
+    return Response(json_bytes({**asdict(facts), "token": token}), (_NOT_KEPT,))
+
+
+@endpoint(
+    "POST",
+    "tokens/revoke",
+    arguments=TokenArguments,
+    content=RevokedToken,
+    body=True,
+    every_role=True,
+    problems={
+        HTTPStatus.NOT_FOUND: "You have no such token.",
+        HTTPStatus.FORBIDDEN: "A page of a browser sent HTTP Basic.",
+    },
+    gets=Gets.same("revoked"),
+)
+def revoke_token(context: Context, arguments: TokenArguments) -> Response:
+    """Revoke a token of yours, which may be the token of this request.
+
+    The next request with it is refused.
+    """
+    try:
+        revoke(context.store, context.user.mila_email_username, arguments.name)
+    except AccountError as error:
+        raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
+    return json_response({"revoked": arguments.name})

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from api.http.request import Handler, Header, Middleware, Request, Response
 
-_METHODS = "GET, HEAD, PUT"
+_METHODS = "GET, HEAD, POST, PUT"
 _SENT = "Authorization, Content-Type, If-None-Match"
 """Header fields that a page may send beyond those that every form can send."""
 _EXPOSED = "ETag, Link, Retry-After"

@@ -184,8 +184,9 @@ def _detail(error: ValidationError) -> str:
 
 
 def _text(value: Any) -> str:
-    if type(value) is int:  # a JSON client may well send a job's id as the number that it is
-        return str(value)
+    # A JSON client may well send a job's id as the number that it is.  In JSON, 1.0 is 1.
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return str(int(value))
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004 - pydantic takes ValueError
     if not value:

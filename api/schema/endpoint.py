@@ -134,6 +134,8 @@ class Endpoint:
     """Whether responses have an ETag, and may be 304."""
     body: bool = False
     """Whether the arguments may stand in a body too."""
+    every_role: bool = False
+    """Whether all roles may write here: it changes the account of the request alone."""
     lists: str = ""
     """The name of the documents that it lists, in pages and lines too."""
     problems: Mapping[HTTPStatus, str] = field(default_factory=dict)

@@ -1,13 +1,13 @@
 """Find the account of a token, and note when each token was last used.
 
-Nothing is remembered between two requests.  So a revoked token is refused, and a changed role
-holds, from the next request on.
+Nothing is remembered between two requests.  So a token that was revoked or has expired is refused,
+and a changed role holds, from the next request on.
 """
 
 import hmac
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
@@ -32,8 +32,11 @@ class Caller:
     token: Token
 
 
-def authenticate(store: Store, token: str) -> Caller | None:
-    """Return the account of *token*; None for any other text. Raises pymongo's errors."""
+def authenticate(store: Store, token: str, now: datetime | None = None) -> Caller | None:
+    """Return the account of *token*; None for any other text, and for a token that has expired.
+
+    *now* is the time in UTC; None: the machine's.  Raises pymongo's errors.
+    """
     digest = token_digest(token)
     if digest is None:
         return None
@@ -42,16 +45,20 @@ def authenticate(store: Store, token: str) -> Caller | None:
         return None
     for entry in document["tokens"]:
         if hmac.compare_digest(entry["sha256"], digest):
-            return Caller(user_of(document), token_of(entry))
+            known = token_of(entry)
+            expired = known.is_expired(now or datetime.now(timezone.utc))
+            return None if expired else Caller(user_of(document), known)
     return None
 
 
-def authenticate_basic(store: Store, email: str, token: str) -> Caller | None:
-    """Return the account of *token* if it is the account of *email*, else None.
+def authenticate_basic(
+    store: Store, email: str, token: str, now: datetime | None = None
+) -> Caller | None:
+    """Return the account of *token*, as `authenticate` does, if it is the account of *email*.
 
-    Raises pymongo's errors.
+    Returns None otherwise.  Raises pymongo's errors.
     """
-    caller = authenticate(store, token)
+    caller = authenticate(store, token, now)
     if caller is None or caller.user.mila_email_username != email:
         return None
     return caller

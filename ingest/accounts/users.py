@@ -6,7 +6,8 @@ A user document::
      mila_cluster_username: str or null,
      cc_account_username: str or null,
      role: "user", "admin" or "service"              absent: "user"
-     tokens: [{name: str, sha256: str, created: date, last_used: date or null}]}
+     tokens: [{name: str, sha256: str, created: date, last_used: date or null,
+               expires: date}]}                     absent: never
 
 No two users share a name.  `ingest.accounts.tokens` makes tokens, and `ingest.accounts.access`
 finds the account of a token.
@@ -26,7 +27,14 @@ from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from config import OperatorError
-from ingest.accounts.tokens import Token, new_token, token_digest, token_of
+from ingest.accounts.tokens import (
+    LONGEST_DAYS,
+    Token,
+    new_token,
+    token_digest,
+    token_entry,
+    token_of,
+)
 from ingest.database.change_tokens import bulk_write
 from ingest.database.changes import Changed
 from ingest.database.search_fields import names_field
@@ -38,14 +46,19 @@ NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
 
 ROLES = ("user", "admin", "service")
 """What an account may do.  A user reads, and writes the user dicts of their own jobs.  An admin
-does the same and always sees all jobs.  A service always sees all jobs and writes nothing."""
+does the same and always sees all jobs.  A service always sees all jobs and writes no user dict.
+Every role manages its own tokens."""
 
 NOBODY = "nobody"
 """The name that Slurm gives to a deleted account: it belongs to nobody."""
 
+MOST_TOKENS = 20
+"""Tokens of an account beyond which it makes no more for itself."""
+
 _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
 _LONGEST_EMAIL = 254
-_LONGEST_NAME = 128
+LONGEST_NAME = 128
+"""Characters of a username or of a token's name."""
 _JOBS_AT_ONCE = 100
 
 Names = dict[str, str | None]
@@ -101,16 +114,19 @@ def add_user(
     role: str | None = None,
     *,
     rename: bool = False,
+    days: int | None = None,
 ) -> tuple[User, str]:
     """Add the account of *email*, or change it, and add a token to it.
 
     A username or a role (one of `ROLES`) that is None stays as it is; a new account's role is then
     "user".  A username replaces another one of the account only with *rename*.  Without
-    *token_name* the token is named after the first eight digits of its hash.  Returns the account
-    and the token, which is stored nowhere.  The user's jobs show the account afterwards.
+    *token_name* the token is named after the first eight digits of its hash.  It expires after so
+    many *days*, or never for None.  Returns the account and the token, which is stored nowhere.
+    The user's jobs show the account afterwards.
 
     Raises AccountError for a malformed name, a name of another user, a name in place of another
-    one, a token name that the account has already, and an unknown role.  Raises pymongo's errors.
+    one, a token name that the account has already, an unknown role, and a number of days that is
+    not from 1 to `LONGEST_DAYS`.  Raises pymongo's errors.
     """
     if role not in (None, *ROLES):
         raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
@@ -121,11 +137,8 @@ def add_user(
     usernames = {
         field: checked_username(name, field) for field, name in given.items() if name is not None
     }
-    token = new_token()
-    digest = str(token_digest(token))
-    name = digest[:8] if token_name is None else _checked_name(token_name, "token name")
-    now = datetime.now(timezone.utc)
-    entry = {"name": name, "sha256": digest, "created": now, "last_used": None}
+    token, entry = _made_token(token_name, datetime.now(timezone.utc), days)
+    name = entry["name"]
     try:
         before = store.users.find_one_and_update(
             # An account that has a token of this name, or another username, is not matched: the
@@ -147,6 +160,42 @@ def add_user(
             if username is not None:
                 refresh_jobs(store, field, username)
     return user, token
+
+
+def add_own_token(
+    store: Store, email: str, by: Token, name: str, now: datetime, days: int | None = None
+) -> tuple[Token, str]:
+    """Add a token to the account of *email*, which asks for it with its token *by*.
+
+    The token is made at *now*, and expires after so many *days*, or never for None.  Returns what
+    is known of the token, and the token, which is stored nowhere.
+
+    Raises AccountError for a malformed name or number of days, for a name that a token of the
+    account has, and where the account has `MOST_TOKENS` tokens.  Raises pymongo's errors.
+    """
+    token, entry = _made_token(name, now, days)
+    after = store.users.find_one_and_update(
+        # All conditions stand in the write.  A token that was revoked meanwhile makes none.
+        {
+            EMAIL_FIELD: email,
+            "$and": [
+                {"tokens": {"$elemMatch": {"name": by.name, "created": by.created}}},
+                {"tokens.name": {"$ne": name}},
+                {f"tokens.{MOST_TOKENS - 1}": {"$exists": False}},
+            ],
+        },
+        {"$push": {"tokens": entry}},
+        return_document=ReturnDocument.AFTER,
+    )
+    if after is None:
+        if len(_found(store, email).tokens) >= MOST_TOKENS:
+            raise AccountError(
+                f"{email!r} has {MOST_TOKENS} tokens or more, and {MOST_TOKENS} are allowed:"
+                " revoke one first"
+            )
+        raise _collision(store, email, {}, name, rename=False)
+    [added] = (each for each in user_of(after).tokens if each.name == name)
+    return added, token
 
 
 def list_users(store: Store) -> list[User]:
@@ -291,6 +340,16 @@ def user_of(document: Mapping[str, Any]) -> User:
     )
 
 
+def _made_token(name: str | None, now: datetime, days: int | None) -> tuple[str, dict[str, Any]]:
+    """Return a new token and its entry. Raises AccountError for a malformed name or number."""
+    if days is not None and not 1 <= days <= LONGEST_DAYS:
+        raise AccountError(f"a token can't expire in {days} days: give 1 to {LONGEST_DAYS} days")
+    if name is not None:
+        _checked_name(name, "token name")
+    token = new_token()
+    return token, token_entry(name, str(token_digest(token)), now, days)
+
+
 def _found(store: Store, email: str) -> User:
     document = store.users.find_one({EMAIL_FIELD: email})
     if document is None:
@@ -335,9 +394,9 @@ def checked_email(email: str) -> str:
 
 
 def _checked_name(name: str, what: str) -> str:
-    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable() or " " in name:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or " " in name:
         raise AccountError(
-            f"{name!r} is no {what}: expected 1 to {_LONGEST_NAME} printable characters"
+            f"{name!r} is no {what}: expected 1 to {LONGEST_NAME} printable characters"
             " without spaces"
         )
     return name

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
 from ingest.logs.log_lines import LogLines
 from tests.api.support.client import Answer, Client
+from tests.api.support.examples import NOW
 
 EMAIL = "alice@mila.example"
 UNKNOWN = "cw_" + "A" * 43
@@ -81,6 +83,34 @@ def test_a_revoked_token(anyone: Client, store: Store) -> None:
 
     assert ask(anyone, f"Bearer {token}").status == 401
     assert ask(anyone, f"Bearer {other}").status == 200
+
+
+def test_an_expired_token(anyone: Client, store: Store) -> None:
+    """It is refused as one that never was, from its expiry on."""
+    _, token = add_user(store, EMAIL)
+    for expires, status in [(NOW, 401), (NOW + timedelta(seconds=1), 200)]:
+        store.users.update_one({}, {"$set": {"tokens.0.expires": expires}})
+        for authorization in (f"Bearer {token}", basic(EMAIL, token)):
+            answer = ask(anyone, authorization)
+            assert answer.status == status
+            if status == 401:
+                assert answer == ask(anyone, f"Bearer {UNKNOWN}")
+
+
+def test_a_page_can_not_use_a_password_of_the_browser_to_write(
+    anyone: Client, store: Store
+) -> None:
+    _, token = add_user(store, EMAIL, token_name="laptop")
+    for authorization, origin, status in [
+        (basic(EMAIL, token), "https://evil.example.org", 403),
+        (basic(EMAIL, token).upper(), "null", 401),
+        (basic(EMAIL, token).replace("Basic", "bAsIc"), "null", 403),
+        (f"Bearer {token}", "https://dash.example.org", 404),
+        (basic(EMAIL, token), None, 404),
+    ]:
+        headers = {"Authorization": authorization} | ({"Origin": origin} if origin else {})
+        answer = Client(anyone.app, headers).call("POST", "tokens/revoke", "name=other")
+        assert answer.status == status, (authorization, origin)
 
 
 def test_no_token_is_logged(anyone: Client, store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import bson
 
 from api.app import ENDPOINTS
+from api.endpoints.account import create_token
 from api.schema.arguments import names_of
 from api.schema.endpoint import Endpoint
 from config import ClusterSettings
@@ -252,7 +253,8 @@ def _selects_nothing(what: str, answered: Any) -> bool:
 def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str]]:
     offset = 0
     for endpoint in ENDPOINTS:
-        if endpoint.tag == "service":
+        # A new token may have any name of printable ASCII; tests/api/endpoints/test_account.py.
+        if endpoint.tag == "service" or endpoint is create_token:
             continue
         path, known = endpoint.shown[0], names_of(endpoint.arguments)
         required = {"job_id": "0", "node_name": "none", "update_pairs": "{}"}
@@ -273,16 +275,16 @@ def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str
                     given["job_id"] = "0"
                 query = "&".join(f"{quote(k)}={quote(v)}" for k, v in given.items())
                 yield endpoint, client.call(endpoint.method, path, query), f"{query[:80]}"
-                if endpoint.method == "PUT":
+                if endpoint.body:
                     form = ("application/x-www-form-urlencoded", query.encode())
                     body = ("application/json", json.dumps(given).encode())
                     for kind, content in (form, body):
-                        answer = client.call("PUT", path, "", content, kind)
+                        answer = client.call(endpoint.method, path, "", content, kind)
                         yield endpoint, answer, f"{kind} {content[:80]!r}"
-            for value in OBJECTS[offset % step :: step] if endpoint.method == "PUT" else ():
+            for value in OBJECTS[offset % step :: step] if endpoint.body else ():
                 given_objects = {"job_id": "0", "update_pairs": {}} | {name: value}
                 content = json.dumps(given_objects).encode()
-                answer = client.call("PUT", path, "", content, "application/json")
+                answer = client.call(endpoint.method, path, "", content, "application/json")
                 yield endpoint, answer, f"JSON {content[:80]!r}"
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
-HEADINGS = "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\n"
+HEADINGS = (
+    "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\texpires\n"
+)
 
 Run = Callable[..., int]
 
@@ -423,7 +425,7 @@ def test_an_account_from_its_first_token_to_its_last(
     names = [token.name for token in user.tokens]
     made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
     assert capsys.readouterr().out == HEADINGS + "".join(
-        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\n"
+        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\t-\n"
         for name, moment in zip(names, made, strict=True)
     )
 
@@ -436,7 +438,7 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\n"
+    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\t-\n"
     assert run("user", "revoke", EMAIL) == 0
     assert capsys.readouterr().err == f"{EMAIL}: 0 tokens revoked\n"
 
@@ -490,10 +492,26 @@ def test_roles_and_names_of_tokens(
     assert "choose from" in capsys.readouterr().err
 
     assert run("user", "list") == 0
-    assert capsys.readouterr().out.endswith("\t2026-11-24T12:30:05Z\n")
+    assert capsys.readouterr().out.endswith("\t2026-11-24T12:30:05Z\t-\n")
     assert run("user", "add", "g@example.org", "--role", "admin", "--token-name", "other") == 0
     [user] = list_users(store)
     assert (user.role, [token.name for token in user.tokens]) == ("admin", ["grafana", "other"])
+
+
+def test_a_token_that_expires(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("user", "add", EMAIL, "--expires-in", "30") == 0
+    [token] = list_users(store)[0].tokens
+    assert token.expires == token.created + timedelta(days=30)
+    capsys.readouterr()
+    assert run("user", "list") == 0
+    assert capsys.readouterr().out.endswith(f"\t-\t{token.expires:%Y-%m-%dT%H:%M:%SZ}\n")
+    assert run("user", "add", EMAIL, "--expires-in", "soon") == 2
+    for days in ("0", "-1", "3651"):
+        assert run("user", "add", EMAIL, "--expires-in", days) == 1
+        assert "give 1 to 3650 days" in capsys.readouterr().err
+    assert len(list_users(store)[0].tokens) == 1
 
 
 def test_accounts_that_can_not_be(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -142,11 +143,16 @@ def test_a_stream_of_events(world: World, monkeypatch: pytest.MonkeyPatch) -> No
     again.close()
 
 
-def test_a_token_that_is_revoked_ends_the_stream(world: World) -> None:
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_token_that_ends_ends_the_stream(world: World, end: str) -> None:
     connection = world.open("jobs/changes", **EVENTS)
     stream = connection.getresponse()
     event(stream)
-    revoke(world.store, "alice@mila.example")
+    if end == "revoked":
+        revoke(world.store, "alice@mila.example")
+    else:
+        past = datetime(2021, 11, 14, tzinfo=timezone.utc)
+        world.store.users.update_one({}, {"$set": {"tokens.0.expires": past}})
     world.rounds.take(one("1"))
     assert b"data" not in stream.read()
     connection.close()

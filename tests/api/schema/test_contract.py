@@ -46,12 +46,14 @@ def contract(filled: Store) -> Iterator[Contract]:
     log = RoundLog(filled, "mila")
     log.succeeded("jobs", 1.0, COUNTS, 5)
     log.failed("nodes", 1.0, "no route to host")
-    _, token = add_user(filled, "mila12@mila.example", "milauser12", "ccuser12")
+    _, token = add_user(filled, "mila12@mila.example", "milauser12", "ccuser12", "own")
     app = build_app(filled, clusters=CLUSTERS)
 
     def roomy(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "PUT":  # or else so many cases fill the user dict
             filled.jobs.update_many({}, {"$set": {"user": {}}})
+        if environ["REQUEST_METHOD"] == "POST":  # or else they are soon too many tokens
+            filled.users.update_many({}, {"$pull": {"tokens": {"name": {"$ne": "own"}}}})
         answer: Iterable[bytes] = app(environ, start)
         return answer
 

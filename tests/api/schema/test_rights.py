@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from api.app import ENDPOINTS, build_app
 from api.schema.endpoint import BASE, OLDER_BASE
 from config import ApiSettings
 from config.settings import JobsVisible
-from ingest.accounts.users import add_user, revoke
+from ingest.accounts.users import EMAIL_FIELD, add_user, revoke
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS
@@ -27,6 +28,11 @@ ITS_ID, OWNER = str(MILA_JOB["job_id"]), str(MILA_JOB["mila_cluster_username"])
 OTHERS_ID, OTHER = str(BELUGA_JOB["job_id"]), str(BELUGA_JOB["cc_account_username"])
 BEFORE = {"before": 1}
 """The user dict of every job."""
+SPARE = {
+    who: NOW + timedelta(days=days)
+    for days, who in enumerate(("owner", "other", "admin", "service"))
+}
+"""When the token "spare" of each account was made: it tells whose it is."""
 OWNED = {"owner": {ITS_ID}, "other": {OTHERS_ID}}
 
 Table = dict[str, dict[str, str]]
@@ -141,6 +147,19 @@ def _account(who: str, answer: Answer) -> str:
     return "the account" if answer.json["mila_email_username"].startswith(f"{who}@") else "?"
 
 
+def _own_tokens(who: str, answer: Answer) -> str:
+    spare = [each["created"] for each in answer.json if each["name"] == "spare"]
+    return "own tokens" if spare == [SPARE[who].isoformat().replace("+00:00", "Z")] else "?"
+
+
+def _new_token(_who: str, answer: Answer) -> str:
+    return "a new token" if answer.json["token"].startswith("cw_") else "?"
+
+
+def _revoked(_who: str, answer: Answer) -> str:
+    return "revoked" if answer.json == {"revoked": "spare"} else "?"
+
+
 READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/list": ("", _of_jobs),
     "GET jobs/one": (f"job_id={ITS_ID}", _of_one_job),
@@ -161,6 +180,9 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET reservations/list": ("", _of_reservations),
     "GET clusters/list": ("", _counts),
     "GET whoami": ("", _account),
+    "GET tokens/list": ("", _own_tokens),
+    "POST tokens/create": ("name=new", _new_token),
+    "POST tokens/revoke": ("name=spare", _revoked),
     "GET /metrics": ("", _figures),
 }
 """The query for a request, and what its 200 amounts to; without a line here, the status counts."""
@@ -213,6 +235,13 @@ def test_every_address_for_everyone(
         row = table[row_of(method, path)]
         query, reading = READINGS.get(row_of(method, path), ("", lambda who, _: row[who]))
         filled.jobs.update_many({}, {"$set": {"user": BEFORE}})
+        for each, created in SPARE.items():
+            pulled = {"tokens": {"name": {"$in": ["new", "spare"]}}}
+            filled.users.update_one(
+                account := {EMAIL_FIELD: f"{each}@mila.example"}, {"$pull": pulled}
+            )
+            entry = {"name": "spare", "sha256": each, "created": created, "last_used": None}
+            filled.users.update_one(account, {"$push": {"tokens": entry}})
         query = query.replace("%s", f'{{"by":"{who}"}}')
         answer = Client(app, callers[who]).call(method, path, query)
         what = reading(who, answer) if answer.status == 200 else str(answer.status)

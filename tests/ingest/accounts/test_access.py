@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from ingest.accounts.access import USE_NOTED_EVERY, Caller, authenticate, note_use
-from ingest.accounts.users import add_user, list_users, revoke
+from ingest.accounts.users import AccountError, add_own_token, add_user, list_users, revoke
 from ingest.database.store import Store
 
 ALICE = "alice@mila.example"
@@ -106,6 +106,18 @@ def test_a_use_is_not_noted_for_a_token_that_took_the_name_meanwhile(store: Stor
 
     note_use(store, caller, NOON)
     assert last_used(store) == {"laptop": None}
+
+
+def test_a_token_that_was_revoked_meanwhile_makes_no_other(store: Store) -> None:
+    _, token = add_user(store, ALICE, token_name="laptop")
+    caller = authenticate(store, token)
+    assert caller is not None
+    revoke(store, ALICE)
+    add_user(store, ALICE, token_name="laptop")
+
+    with pytest.raises(AccountError, match="try again"):
+        add_own_token(store, ALICE, caller.token, "ci", NOON)
+    assert [token.name for token in list_users(store)[0].tokens] == ["laptop"]
 
 
 class ReadOnly:
