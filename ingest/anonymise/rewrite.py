@@ -279,7 +279,8 @@ class _Rewriter:
             return self._new.letters(part)
         if "." in part or ":" in part:
             return self.text(part)  # an address
-        return self._new.word("") + part  # a number, which must not stand as it was
+        begin = len(part) - len(part.lstrip(" "))
+        return part[:begin] + self._new.word("") + part[begin:]  # a number must not stand as it was
 
     def host_and_sid(self, value: str) -> str:
         """``login-2:20721``."""

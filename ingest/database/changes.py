@@ -125,7 +125,8 @@ def add_entry(
         "ids": "\n".join(dict.fromkeys(changed.ids)),
         "left": [{"owner": owner, "ids": "\n".join(ids)} for owner, ids in owners.items()],
     }
-    store.changes.insert_one(entry, session=session)
+    # A backup that was restored in part may have left an entry of this number.
+    store.changes.replace_one({"_id": entry["_id"]}, entry, upsert=True, session=session)
     if number % ENTRIES_AT_ONCE == 0 and number > MOST_ENTRIES:
         last = number - MOST_ENTRIES
         outdated = one_of(f"{row}/{each}" for each in range(last - ENTRIES_AT_ONCE + 1, last + 1))

@@ -91,7 +91,8 @@ def test_writes_go_through_while_it_is_held(store: Store, clock: Clock) -> None:
     lease = Lease(store, "mila", 30, clock)
     lease.keep()
     result, _ = lease.bulk_write(
-        store.jobs, [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1"}})]
+        store.jobs,
+        [InsertOne({"_id": "mila/1", "slurm": {"job_id": "1", "cluster_name": "mila"}})],
     )
     assert result.inserted_count == 1
 
