@@ -30,7 +30,10 @@ JOB = job("1", "alice(1001)", sealed=False)
 
 SCONTROL = f"""\
 #!/bin/sh
-if [ "$3" = config ]; then echo 'MinJobAge               = 300 sec'; exit; fi
+case $3 in
+config) echo 'MinJobAge               = 300 sec'; exit ;;
+partition | reservation) exit 1 ;;
+esac
 seal=${{SLURM_TIME_FORMAT#%FT%T%z}}
 echo "$seal" > '@FOLDER@/seal.new'
 mv '@FOLDER@/seal.new' '@FOLDER@/seal'
