@@ -43,18 +43,12 @@ REAL_PARTS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for the processes that run them, and mark those that need no other program.
-
-    The tests of a file stay in one process. All tests with a real Slurm share one process, and so
-    do all tests with a browser.
-    """
+    """Mark the tests that need no other program."""
     for item in items:
         if isinstance(item, pytest.Function):
             used = {*item.fixturenames, *vars(item.module)}
             if used.isdisjoint(REAL_PARTS):
                 item.add_marker("pure")
-        heavy = (name for name in ("system", "browser") if item.get_closest_marker(name))
-        item.add_marker(pytest.mark.xdist_group(next(heavy, item.path.name)))
 
 
 @pytest.fixture(scope="session")

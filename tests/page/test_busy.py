@@ -12,7 +12,7 @@ from tests.page.busy_cluster import ARRAY, BIG, NAME, NEVER, fill_busy_cluster
 from tests.page.site import Site, running_site
 from tests.page.visits import job_ids
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 JOBS, NODES, TABS = 20_000, 2_000, 10
 
