@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from config import SshSettings
 from tests.system.daemons import Daemon, check_reachable, free_ports, kill_marked
 from tests.system.machine import program
 from tests.system.unix_users import UnixUsers
@@ -95,6 +96,17 @@ class RealSshd:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def settings(self) -> SshSettings:
+        """How a scraper logs in here."""
+        return SshSettings(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            config_file=Path("/dev/null"),
+            key_file=self.private_keys["ed25519"],
+            known_hosts=self.known_hosts,
+        )
 
     def start(self) -> None:
         """Listen, again after `stop`."""

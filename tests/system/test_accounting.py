@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from config import ClusterSettings, ScraperSettings
-from config.settings import SshSettings
 from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
@@ -177,14 +176,7 @@ class World:
             username_field="mila_cluster_username",
             sacct=True,
             usage=True,
-            ssh=SshSettings(
-                host=self.sshd.host,
-                port=self.sshd.port,
-                user=self.sshd.user,
-                config_file=Path("/dev/null"),
-                key_file=self.sshd.private_keys["ed25519"],
-                known_hosts=self.sshd.known_hosts,
-            ),
+            ssh=self.sshd.settings(),
         )
 
     def job(self, job_id: str) -> dict[str, Any]:

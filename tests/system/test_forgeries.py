@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config import ClusterSettings, ScraperSettings, SshSettings
+from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record
@@ -45,14 +45,7 @@ def settings(site: Site) -> ClusterSettings:
         name=site.name,
         timezone=site.timezone,
         username_field="mila_cluster_username",
-        ssh=SshSettings(
-            host=site.sshd.host,
-            port=site.sshd.port,
-            user=site.sshd.user,
-            config_file=Path("/dev/null"),
-            key_file=site.sshd.private_keys["ed25519"],
-            known_hosts=site.sshd.known_hosts,
-        ),
+        ssh=site.sshd.settings(),
     )
 
 

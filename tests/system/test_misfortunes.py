@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from config import ClusterSettings, ScraperSettings
-from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from scraper.cluster_round import ClusterScraper, log_round
@@ -86,20 +85,18 @@ class Cluster:
     ) -> str:
         """One round in which *mode* happens; what was logged of it."""
         (self._sshd.folder / "mode").write_text(mode)
+        ssh = self._sshd.settings()
+        changed = {
+            "command_timeout": LIMIT if mode in MISFORTUNES else 60.0,
+            "key_file": key_file or ssh.key_file,
+            "known_hosts": known_hosts or ssh.known_hosts,
+        }
         settings = ClusterSettings(
             name="mila",
             timezone="America/Montreal",
             username_field="mila_cluster_username",
             round_timeout=2 * LIMIT if mode == "endless" else 60.0,
-            ssh=SshSettings(
-                host=self._sshd.host,
-                port=self._sshd.port,
-                user=self._sshd.user,
-                config_file=Path("/dev/null"),
-                command_timeout=LIMIT if mode in MISFORTUNES else 60.0,
-                key_file=key_file or self._sshd.private_keys["ed25519"],
-                known_hosts=known_hosts or self._sshd.known_hosts,
-            ),
+            ssh=ssh.model_copy(update=changed),
         )
         scraper = ClusterScraper(settings, ScraperSettings(), self._store)
         with told() as log:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from config import ClusterSettings, ScraperSettings
-from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
 from scraper.cluster_round import ClusterScraper, log_round
@@ -37,14 +36,7 @@ def settings(sshd: RealSshd) -> ClusterSettings:
         name="mila",
         timezone="America/Montreal",
         username_field="mila_cluster_username",
-        ssh=SshSettings(
-            host=sshd.host,
-            port=sshd.port,
-            user=sshd.user,
-            config_file=Path("/dev/null"),
-            key_file=sshd.private_keys["ed25519"],
-            known_hosts=sshd.known_hosts,
-        ),
+        ssh=sshd.settings(),
     )
 
 

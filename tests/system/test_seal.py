@@ -78,14 +78,7 @@ class Host:
         (self._sshd.folder / "authorized_keys").write_text(
             re.sub('^.*" ', "", self._keys, flags=re.M) if opens == "login shell" else self._keys
         )
-        return SshSettings(
-            host=self._sshd.host,
-            port=self._sshd.port,
-            user=self._sshd.user,
-            config_file=Path("/dev/null"),
-            key_file=self._sshd.private_keys["ed25519"],
-            known_hosts=self._sshd.known_hosts,
-        )
+        return self._sshd.settings()
 
     def watch(self, asks: threading.Thread) -> tuple[str, Watcher]:
         """The seal of the one call that *asks* makes, and what was seen until scontrol ended."""

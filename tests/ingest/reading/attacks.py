@@ -44,6 +44,15 @@ JobId={id} JobName={name}
    Power={end}"""
 _END = "\n   \n\n"
 _TIME = "2026-11-23T20:13:41+0000"
+_TEXTS = {
+    "name": "train",
+    "label": "N/A",
+    "network": "(null)",
+    "command": "/home/run.sh",
+    "work_dir": "/home",
+    "comment": "hello",
+    "stdout": "/home/out",
+}
 
 
 def job(
@@ -56,17 +65,7 @@ def job(
     **texts: str,
 ) -> str:
     """A whole record as scontrol prints it; *texts* are the values that its owner chose."""
-    values = {
-        "name": "train",
-        "label": "N/A",
-        "network": "(null)",
-        "command": "/home/run.sh",
-        "work_dir": "/home",
-        "comment": "hello",
-        "stdout": "/home/out",
-        "end": _END,
-        **texts,
-    }
+    values = {**_TEXTS, "end": _END, **texts}
     time = _TIME + (seal if sealed else "")
     return _LINES.format(id=job_id, owner=owner, state=state, time=time, **values)
 
@@ -204,15 +203,6 @@ _READ_AS = {
     "work_dir": "WorkDir",
     "comment": "Comment",
     "stdout": "StdOut",
-}
-_TEXTS = {
-    "name": "train",
-    "label": "N/A",
-    "network": "(null)",
-    "command": "/home/run.sh",
-    "work_dir": "/home",
-    "comment": "hello",
-    "stdout": "/home/out",
 }
 RIGHT, OWN_ASIDE, ASIDE = "read right", "own job quarantined", "quarantined"
 OWN_MISREAD, FOOLED = "own job misread", "**fooled**"
