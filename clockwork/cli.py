@@ -80,6 +80,14 @@ def _store(settings: Settings) -> Iterator[Store]:
         yield _ready(database.uri, settings)
 
 
+@contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the store of a command that needs no more than these."""
+    _, settings = _settings(options)
+    with _store(settings) as store:
+        yield settings, store
+
+
 def _ready(uri: str, settings: Settings) -> Store:
     store = _connected(uri, settings)
     store.ensure_indexes()
@@ -181,32 +189,28 @@ def _why(options: argparse.Namespace) -> int:
 def _retain(options: argparse.Namespace) -> int:
     from clockwork import commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (settings, store):
         return commands.retain(settings, store)
 
 
 def _restore(options: argparse.Namespace) -> int:
     from clockwork import commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return commands.restore_archive(store, options.file)
 
 
 def _backup_make(options: argparse.Namespace) -> int:
     from clockwork import transfer_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return transfer_commands.backup_make(store, options.file)
 
 
 def _backup_load(options: argparse.Namespace) -> int:
     from clockwork import transfer_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return transfer_commands.backup_load(store, options.file)
 
 
@@ -237,8 +241,7 @@ def _check(options: argparse.Namespace) -> int:
 def _user_add(options: argparse.Namespace) -> int:
     from clockwork import account_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return account_commands.user_add(
             store,
             options.email,
@@ -254,48 +257,42 @@ def _user_add(options: argparse.Namespace) -> int:
 def _user_import(options: argparse.Namespace) -> int:
     from clockwork import account_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return account_commands.user_import(store, options.file, dry_run=options.dry_run)
 
 
 def _user_list(options: argparse.Namespace) -> int:
     from clockwork import account_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return account_commands.user_list(store)
 
 
 def _user_revoke(options: argparse.Namespace) -> int:
     from clockwork import account_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return account_commands.user_revoke(store, options.email, options.token_name)
 
 
 def _user_remove(options: argparse.Namespace) -> int:
     from clockwork import account_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (_, store):
         return account_commands.user_remove(store, options.email)
 
 
 def _cluster_list(options: argparse.Namespace) -> int:
     from clockwork import cluster_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (settings, store):
         return cluster_commands.cluster_list(settings, store)
 
 
 def _cluster_rename(options: argparse.Namespace) -> int:
     from clockwork import cluster_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (settings, store):
         return cluster_commands.cluster_rename(
             settings, store, options.old, options.new, yes=options.yes
         )
@@ -304,8 +301,7 @@ def _cluster_rename(options: argparse.Namespace) -> int:
 def _cluster_retire(options: argparse.Namespace) -> int:
     from clockwork import cluster_commands
 
-    _, settings = _settings(options)
-    with _store(settings) as store:
+    with _opened(options) as (settings, store):
         return cluster_commands.cluster_retire(settings, store, options.name, yes=options.yes)
 
 

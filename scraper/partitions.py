@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 from config import ClusterSettings
 from ingest.database.store import Store
+from ingest.logs.latest_warning import LatestWarning
 from ingest.reading.convert import DocumentError, SlurmDict
 from ingest.reading.framing import NoAnswer
 from ingest.reading.simple_records import read_simple_records
@@ -56,8 +57,7 @@ class PartitionRounds:
         self._bulk_write = bulk_write
         self._clock = clock
         self._due = -math.inf
-        self._told = ""
-        """What the log said last."""
+        self._log = LatestWarning(logger, {"cluster": cluster.name})
 
     def after_round(self, connection: Connection) -> None:
         """Ask for both if they are due. Raises what the write raises, and pymongo's errors."""
@@ -71,15 +71,10 @@ class PartitionRounds:
                 store_whole_list(self._store, self._cluster, kind, records, self._bulk_write, now)
         except ScrapeError as error:
             refused = isinstance(error, CommandFailed) and error.is_refusal
-            self._tell(
+            self._log.warn(
                 NOT_ALLOWED
                 if refused
                 else f"partitions and reservations were not read: {error.message}"
             )
         else:
-            self._told = ""
-
-    def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
-            logger.warning("%s", what, extra={"cluster": self._cluster.name})
+            self._log.forget()

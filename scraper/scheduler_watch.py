@@ -23,6 +23,7 @@ from pymongo import ReplaceOne
 
 from config import ClusterSettings
 from ingest.database.store import Document, Store
+from ingest.logs.latest_warning import LatestWarning
 from ingest.slurm.sdiag import SdiagUnreadable, read_sdiag
 from ingest.sync.sync_rounds import BulkWrite
 from scraper.slurm_commands import sdiag_command
@@ -53,7 +54,7 @@ class SchedulerWatch:
         self._bulk_write = bulk_write
         self._clock = clock
         self._due = -math.inf
-        self._told = ""
+        self._log = LatestWarning(logger, {"cluster": cluster.name})
         self.stretch = 1
         """How many intervals there are between two rounds."""
 
@@ -67,9 +68,9 @@ class SchedulerWatch:
         except (ScrapeError, SdiagUnreadable) as error:
             said = error.message if isinstance(error, ScrapeError) else str(error)
             self.stretch = 1
-            self._tell(f"sdiag: {said}")
+            self._log.warn(f"sdiag: {said}")
             return
-        self._told = ""
+        self._log.forget()
         self._note_load(figures["server_threads"])
         self._store_figures(figures, connection.user)
 
@@ -97,8 +98,3 @@ class SchedulerWatch:
             **figures,
         }
         self._bulk_write(self._store.schedulers, [ReplaceOne({"_id": name}, document, upsert=True)])
-
-    def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
-            logger.warning("%s", what, extra={"cluster": self._cluster.name})
