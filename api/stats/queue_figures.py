@@ -7,7 +7,7 @@ are cached for `FIGURES_SECONDS`.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from ingest.slurm.values import moment
 FIGURES_SECONDS = 60.0
 DAY = timedelta(days=1)
 MOST_JOBS = 20_000
-"""Jobs of a cluster that began or ended within a day, at most: the newest."""
+"""Jobs of a cluster that ended within a day, at most: the newest. As many that have not ended."""
 WAIT_BOUNDS = (10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0, math.inf)
 """Seconds."""
 OTHER_REASON = "other"
@@ -98,10 +98,7 @@ class QueueStats:
 
     def _count_recent(self, name: str, figures: QueueFigures) -> None:
         since = self._clock() - DAY
-        recent = {"slurm.cluster_name": name, "cw.filters.finished_at": {"$gte": since}}
-        keys = {**_TIMES, "cw.filters.finished_at": 1}
-        found = self._store.jobs.find(recent, keys).sort("cw.filters.finished_at", DESCENDING)
-        for job in found.limit(MOST_JOBS):
+        for job in self._recent(name, since):
             slurm = job["slurm"]
             state = str(slurm.get("job_state"))
             if job["cw"]["filters"]["finished_at"] != NOT_FINISHED:
@@ -110,6 +107,18 @@ class QueueStats:
             start = moment(slurm.get("start_time"))
             if began and start and start >= since and state.partition("+")[0] not in _NEVER_BEGAN:
                 figures.waits.append(max(0.0, (start - began).total_seconds()))
+
+    def _recent(self, name: str, since: datetime) -> Iterator[Document]:
+        """Yield the jobs that ended after *since*, and those that began and have not ended.
+
+        Each of the two has a bound of its own, so that a long queue hides no job that ended.
+        """
+        began = {"cw.filters.finished_at": NOT_FINISHED, "slurm.job_state": {"$ne": "PENDING"}}
+        ended = {"cw.filters.finished_at": {"$gte": since, "$lt": NOT_FINISHED}}
+        keys = {**_TIMES, "cw.filters.finished_at": 1}
+        for recent in (began, ended):
+            found = self._store.jobs.find({"slurm.cluster_name": name, **recent}, keys)
+            yield from found.sort("cw.filters.finished_at", DESCENDING).limit(MOST_JOBS)
 
     def _count_nodes(self, name: str, figures: QueueFigures) -> None:
         bad: Document = {"cluster_name": name, "until": None, "words": {"$ne": []}}

@@ -288,6 +288,18 @@ def test_why_jobs_wait_how_long_they_waited_and_how_they_ended(store: Store, clo
     assert set(of(found, "clockwork_pending_jobs", cluster="beluga").values()) == {0}
 
 
+def test_a_long_queue_hides_no_end(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.stats.queue_figures.MOST_JOBS", 2)
+    ended = job_document(a_job(9, "COMPLETED", "long")["slurm"])
+    ended["cw"]["filters"]["finished_at"] = NOON - timedelta(seconds=60)
+    waiting = [a_job(number, "PENDING", "long") for number in range(1, 6)]
+    store.jobs.insert_many([*waiting, ended])
+    found = figures(store, clock)
+    assert of(found, "clockwork_ended_jobs", cluster="mila")["COMPLETED"] == 1
+
+
 def test_nodes_that_are_down_or_drained_memory_and_types(store: Store, clock: Clock) -> None:
     store.nodes.insert_many(
         [
