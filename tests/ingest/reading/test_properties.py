@@ -125,26 +125,27 @@ def users_keys(printed: Printed) -> list[str]:
     return [key for key in dict.fromkeys(printed.keys) if printed.table.keys[key].is_text]
 
 
+def check_read_whole(printed: Printed, keys: list[str], kind: Kind, data: st.DataObject) -> None:
+    """Give *keys* any text of one line: every value and the document are as they were printed."""
+    chosen = {key: data.draw(plain_texts, label=key) for key in keys}
+    changed = printed.with_values(chosen)
+    record = the_record(changed.text(), kind)
+    assert values_of(record) == shown(changed)
+    assert document_of(record, CLUSTER) == record.slurm
+
+
 @slow
 @given(printed_records(JOB), st.data())
 def test_text_of_one_line_is_always_read_whole(printed: Printed, data: st.DataObject) -> None:
     keys = [key for key in users_keys(printed) if key == "JobName" or key in JOB.whole_lines]
-    chosen = {key: data.draw(plain_texts, label=key) for key in keys}
-    changed = printed.with_values(chosen)
-    record = the_record(changed.text(), JOBS)
-    assert values_of(record) == shown(changed)
-    assert document_of(record, CLUSTER) == record.slurm
+    check_read_whole(printed, keys, JOBS, data)
 
 
 @slow
 @given(printed_records(NODE), st.data())
 def test_a_nodes_texts_of_one_line_are_read_whole(printed: Printed, data: st.DataObject) -> None:
     keys = [key for key in users_keys(printed) if key in NODE.whole_lines]
-    chosen = {key: data.draw(plain_texts, label=key) for key in keys}
-    changed = printed.with_values(chosen)
-    record = the_record(changed.text(), NODES)
-    assert values_of(record) == shown(changed)
-    assert document_of(record, CLUSTER) == record.slurm
+    check_read_whole(printed, keys, NODES, data)
 
 
 @slow
