@@ -13,6 +13,8 @@ from api.http.problems import unavailable
 
 _THREADS_LEFT = 2
 """Threads of the server that costly queries leave to all other requests."""
+_SECONDS_TO_RETRY = 1
+"""What a refused client is told to wait: most lists end within a second."""
 
 
 class QuerySlots:
@@ -38,12 +40,14 @@ class QuerySlots:
                 raise unavailable(
                     f"This account's last {self.per_account} lists, counts and histories are not"
                     " answered yet, which is as many as run at a time. Try again when one of them"
-                    " has ended, or ask for less, for example a page with limit."
+                    " has ended, or ask for less, for example a page with limit.",
+                    _SECONDS_TO_RETRY,
                 )
             if self._taken.total() >= self.in_all:
                 raise unavailable(
                     f"{self.in_all} lists, counts and histories of all users are not answered yet,"
-                    " which is as many as run at a time. Try again in a moment."
+                    " which is as many as run at a time. Try again in a moment.",
+                    _SECONDS_TO_RETRY,
                 )
             self._taken[account] += 1
         try:

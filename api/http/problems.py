@@ -69,9 +69,9 @@ def bad_request(detail: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, detail)
 
 
-def unavailable(detail: str) -> Problem:
-    """Return the problem 503 for a request that may succeed in a few seconds."""
-    retry = ("Retry-After", str(SECONDS_TO_RETRY))
+def unavailable(detail: str, seconds: int = SECONDS_TO_RETRY) -> Problem:
+    """Return the problem 503 for a request that may succeed in so many *seconds*."""
+    retry = ("Retry-After", str(seconds))
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, [retry])
 
 

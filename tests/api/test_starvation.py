@@ -80,7 +80,7 @@ def test_full_lists_leave_threads_to_tabs_pollers_and_probes(site: Site) -> None
     # Alice has as many as one account may have, and is told so at once.
     response, content = ask(site.port, site.users["alice"], "GET", "jobs/list?count=true")
     assert response.status == 503
-    assert response.headers["Retry-After"] == "5"
+    assert response.headers["Retry-After"] == "1"
     assert "This account's last 3 lists" in json.loads(content)["detail"]
     # One more fits, of another account; then all are taken.
     lists.append(site.begin("bob", "jobs/list?limit=1"))

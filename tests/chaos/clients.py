@@ -16,6 +16,8 @@ from tests.chaos.truth import torn
 BASE = "/api/v1/cluster/"
 _SECONDS = 70.0
 """How long a client waits for an answer: a database that is silent costs the API sixty."""
+_SECONDS_TO_RETRY = 1.0
+"""After which a client that was told to ask again does so: what ``Retry-After`` says, or more."""
 
 
 class Api:
@@ -76,6 +78,8 @@ class Clients:
         """How long each answered request took."""
         self.details: Counter[str] = Counter()
         """What the API said in its problems."""
+        self.told_to_ask_again = 0
+        """How often a dashboard was refused for a moment because too many lists were running."""
 
     @contextmanager
     def working(self, writers: int, dashboards: int) -> Iterator[None]:
@@ -142,6 +146,11 @@ class Clients:
         ]
         path = paths[(number + done) % len(paths)]
         status, answer = api.ask("GET", path)
+        while _is_busy(status, answer) and not self._stopping.wait(_SECONDS_TO_RETRY):
+            self.told_to_ask_again += 1
+            status, answer = api.ask("GET", path)
+        if _is_busy(status, answer):
+            return  # the work ended while it waited
         self._note(status, answer)
         if status == 200 and not path.startswith("nodes"):
             self._check(answer if isinstance(answer, list) else [answer] if answer else [])
@@ -161,6 +170,11 @@ class Clients:
     def acknowledged_count(self) -> int:
         """The number of acknowledged updates."""
         return sum(len(pairs) for pairs in self.snapshot().values())
+
+
+def _is_busy(status: int, answer: Any) -> bool:
+    """Return whether the API refused a list because as many run as may (``api/query_slots.py``)."""
+    return status == 503 and "as many as run at a time" in answer.get("detail", "")
 
 
 def lost(

@@ -53,6 +53,7 @@ def run(
         section.problems.append(f"{after[1] - before[1]} rounds failed")
     section.figure("requests answered", clients.answers["200"])
     section.figure("requests that failed", sum(wrong.values()) - wrong.get("404", 0))
+    section.figure("lists refused for a moment and asked again", clients.told_to_ask_again)
     section.figure("time of an answer", _times(clients.seconds))
     section.figure("updates acknowledged, none of them lost", clients.acknowledged_count)
     section.figure("good rounds", after[0] - before[0])
