@@ -18,7 +18,7 @@ from bench.timing import Contender, alternate
 from config import ScraperSettings
 from ingest.slurm.kinds import JOBS, NODES
 from scraper.cluster_round import ClusterScraper
-from scraper.slurm_commands import new_seal, show_command, time_format_line
+from scraper.commands.slurm_commands import new_seal, show_command, time_format_line
 from scraper.ssh.connection import connect
 
 _COMMAND = show_command("scontrol", "job")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pymongo.errors import InvalidURI, PyMongoError
 
-from clockwork.console import CommandError
+from clockwork.commands.console import CommandError
 from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.logs import set_up_logging
 from config import (
@@ -108,10 +108,10 @@ def _connected(uri: str, settings: Settings) -> Store:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     path, settings = _settings(options)
-    return commands.up(path, settings)
+    return service_commands.up(path, settings)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -122,27 +122,27 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _scrape(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     path, settings = _settings(options)
     with _store(settings) as store:
         if options.once:
-            return commands.scrape_once(settings, store)
+            return service_commands.scrape_once(settings, store)
         if options.now is not None:
-            return commands.scrape_now(settings, store, options.now)
-        return commands.scrape(path, settings, store)
+            return service_commands.scrape_now(settings, store, options.now)
+        return service_commands.scrape(path, settings, store)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     path, settings = _settings(options)
     with _store(settings) as store:
-        return commands.serve_api(path, settings, store)
+        return service_commands.serve_api(path, settings, store)
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from clockwork import replay
+    from clockwork.commands import replay
 
     _, settings = _settings(options)
     files = {"jobs": options.jobs, "nodes": options.nodes}
@@ -160,62 +160,62 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _anonymise(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
-    return commands.anonymise_dump(options.file)
+    return service_commands.anonymise_dump(options.file)
 
 
 def _me(_options: argparse.Namespace) -> int:
-    from clockwork import user_commands
+    from clockwork.commands import user_commands
 
     with user_commands.client(os.environ, Path.home()) as service:
         return user_commands.me(service)
 
 
 def _job(options: argparse.Namespace) -> int:
-    from clockwork import user_commands
+    from clockwork.commands import user_commands
 
     with user_commands.client(os.environ, Path.home()) as service:
         return user_commands.job(service, options.job_id, options.cluster)
 
 
 def _why(options: argparse.Namespace) -> int:
-    from clockwork import user_commands
+    from clockwork.commands import user_commands
 
     with user_commands.client(os.environ, Path.home()) as service:
         return user_commands.why(service, options.job_id, options.cluster)
 
 
 def _retain(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     with _opened(options) as (settings, store):
-        return commands.retain(settings, store)
+        return service_commands.retain(settings, store)
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     with _opened(options) as (_, store):
-        return commands.restore_archive(store, options.file)
+        return service_commands.restore_archive(store, options.file)
 
 
 def _backup_make(options: argparse.Namespace) -> int:
-    from clockwork import transfer_commands
+    from clockwork.commands import transfer_commands
 
     with _opened(options) as (_, store):
         return transfer_commands.backup_make(store, options.file)
 
 
 def _backup_load(options: argparse.Namespace) -> int:
-    from clockwork import transfer_commands
+    from clockwork.commands import transfer_commands
 
     with _opened(options) as (_, store):
         return transfer_commands.backup_load(store, options.file)
 
 
 def _move(options: argparse.Namespace) -> int:
-    from clockwork import transfer_commands
+    from clockwork.commands import transfer_commands
 
     _, settings = _settings(options)
     if settings.mongo.uri is not None:
@@ -232,14 +232,14 @@ def _move(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from clockwork import commands
+    from clockwork.commands import service_commands
 
     path, settings = _settings(options, secrets=not options.offline)
-    return commands.check(path, settings, _store, offline=options.offline)
+    return service_commands.check(path, settings, _store, offline=options.offline)
 
 
 def _user_add(options: argparse.Namespace) -> int:
-    from clockwork import account_commands
+    from clockwork.commands import account_commands
 
     with _opened(options) as (_, store):
         return account_commands.user_add(
@@ -255,42 +255,42 @@ def _user_add(options: argparse.Namespace) -> int:
 
 
 def _user_import(options: argparse.Namespace) -> int:
-    from clockwork import account_commands
+    from clockwork.commands import account_commands
 
     with _opened(options) as (_, store):
         return account_commands.user_import(store, options.file, dry_run=options.dry_run)
 
 
 def _user_list(options: argparse.Namespace) -> int:
-    from clockwork import account_commands
+    from clockwork.commands import account_commands
 
     with _opened(options) as (_, store):
         return account_commands.user_list(store)
 
 
 def _user_revoke(options: argparse.Namespace) -> int:
-    from clockwork import account_commands
+    from clockwork.commands import account_commands
 
     with _opened(options) as (_, store):
         return account_commands.user_revoke(store, options.email, options.token_name)
 
 
 def _user_remove(options: argparse.Namespace) -> int:
-    from clockwork import account_commands
+    from clockwork.commands import account_commands
 
     with _opened(options) as (_, store):
         return account_commands.user_remove(store, options.email)
 
 
 def _cluster_list(options: argparse.Namespace) -> int:
-    from clockwork import cluster_commands
+    from clockwork.commands import cluster_commands
 
     with _opened(options) as (settings, store):
         return cluster_commands.cluster_list(settings, store)
 
 
 def _cluster_rename(options: argparse.Namespace) -> int:
-    from clockwork import cluster_commands
+    from clockwork.commands import cluster_commands
 
     with _opened(options) as (settings, store):
         return cluster_commands.cluster_rename(
@@ -299,7 +299,7 @@ def _cluster_rename(options: argparse.Namespace) -> int:
 
 
 def _cluster_retire(options: argparse.Namespace) -> int:
-    from clockwork import cluster_commands
+    from clockwork.commands import cluster_commands
 
     with _opened(options) as (settings, store):
         return cluster_commands.cluster_retire(settings, store, options.name, yes=options.yes)

@@ -23,19 +23,15 @@ from ingest.clusters.round_log import RoundLog
 from ingest.database.leases import Lease, LeaseLost
 from ingest.database.store import Store
 from ingest.logs.progress import Progress
+from ingest.programs.squeue_check import hold_against
 from ingest.reading.doubts import Unsettled
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
-from ingest.reading.squeue_check import hold_against
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
-from scraper.accounting import Accounting
-from scraper.backoff import longest_pause
-from scraper.inquiry import ClusterInquiry, ask_for_list, run_show
-from scraper.partitions import PartitionRounds
-from scraper.scheduler_watch import SchedulerWatch
-from scraper.slurm_commands import new_seal
-from scraper.slurm_watch import SlurmWatch
+from scraper.commands.backoff import longest_pause
+from scraper.commands.inquiry import ClusterInquiry, ask_for_list, run_show
+from scraper.commands.slurm_commands import new_seal
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
 from scraper.ssh.errors import (
@@ -49,6 +45,10 @@ from scraper.ssh.errors import (
     TooManyRecords,
     printable,
 )
+from scraper.watch.accounting import Accounting
+from scraper.watch.partitions import PartitionRounds
+from scraper.watch.scheduler_watch import SchedulerWatch
+from scraper.watch.slurm_watch import SlurmWatch
 
 MAX_RECORDS = 1_000_000
 """Records in one output, at most: more than any known cluster has."""

@@ -2,7 +2,8 @@
 
 Every cluster has a thread of its own, so a slow cluster delays no other.  The rounds of a cluster
 queue behind each other.  A round is skipped when the round before it still waits in the queue, or
-while the cluster pauses after failures (`scraper.backoff`).  Other threads renew the leases.
+while the cluster pauses after failures (`scraper.commands.backoff`).  Other threads renew the
+leases.
 """
 
 import logging
@@ -19,8 +20,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from pymongo.errors import PyMongoError
 
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from scraper.backoff import Backoff
 from scraper.cluster_round import ClusterScraper, log_round
+from scraper.commands.backoff import Backoff
 
 FINISH_SECONDS = 20.0
 """How long running rounds may go on when the schedule stops; then they are abandoned."""

@@ -13,19 +13,19 @@ from datetime import datetime
 from typing import Literal
 
 from config import ClusterSettings
+from ingest.programs.sacct import AccountingUnreadable, read_jobs
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record
 from ingest.slurm.kinds import JOBS, NODES, PARTITIONS, RESERVATIONS, Kind
-from ingest.slurm.sacct import AccountingUnreadable, read_jobs
 from scraper.cluster_round import OLD_FORCED_COMMAND
-from scraper.inquiry import ask_for_list, run_show
-from scraper.missing_jobs import hidden_jobs
-from scraper.partitions import NOT_ALLOWED, ask_all
-from scraper.slurm_commands import accounted_command, new_seal, time_format_line
-from scraper.slurm_configuration import SlurmConfiguration
-from scraper.slurm_watch import ask_configuration, why_ends_are_missed
+from scraper.commands.inquiry import ask_for_list, run_show
+from scraper.commands.slurm_commands import accounted_command, new_seal, time_format_line
+from scraper.commands.slurm_configuration import SlurmConfiguration
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
+from scraper.watch.missing_jobs import hidden_jobs
+from scraper.watch.partitions import NOT_ALLOWED, ask_all
+from scraper.watch.slurm_watch import ask_configuration, why_ends_are_missed
 
 _ALLOCATED = re.compile(rb"^ *CPUAlloc=([0-9]+)", re.MULTILINE)
 _TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4})"

@@ -12,8 +12,8 @@ from typing import Any
 
 from api.http.problems import Problem
 from api.lists.queries import Filter
+from ingest.clusters.retired_clusters import retired_among
 from ingest.database.embedded_quirks import all_of
-from ingest.database.retired_clusters import retired_among
 from ingest.database.store import Document, Store
 
 _TASK = re.compile(r"([0-9]{1,18})_([0-9]{1,9})")

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 from typing_extensions import NotRequired, TypedDict
 
-from ingest.reading.convert import typed_keys
+from ingest.slurm.convert import typed_keys
 from ingest.slurm.keys import JOB, NODE, PARTITION, RESERVATION, KeyTable
 
 Number = Annotated[int, Field(ge=0)]

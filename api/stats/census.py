@@ -23,7 +23,7 @@ from api.stats.request_times import RequestTimes
 from api.stats.ttl_cache import TtlCache
 from config import ClusterSettings
 from ingest.clusters.coverage import coverage_by_cluster
-from ingest.database.retired_clusters import retired_since
+from ingest.clusters.retired_clusters import retired_since
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 from ingest.documents import kept_counts

@@ -51,7 +51,7 @@ class QueueFigures:
     ended: Counter[str] = field(default_factory=Counter)
     """Jobs that ended within a day, by state."""
     scheduler: Document | None = None
-    """The document of ``schedulers``: see `scraper.scheduler_watch`."""
+    """The document of ``schedulers``: see `scraper.watch.scheduler_watch`."""
     bad_nodes: Counter[str] = field(default_factory=Counter)
     """Nodes by class: ``down`` or ``drained``."""
     bad_since: dict[str, datetime] = field(default_factory=dict)

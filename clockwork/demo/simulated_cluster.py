@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 
 from clockwork.demo.ssh_server import Answer
 from ingest.documents.fingerprints import FINISHED_STATES
-from ingest.reading.convert import AnyCluster
 from ingest.reading.parsing import RawPairs
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record
+from ingest.slurm.convert import AnyCluster
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
-from scraper.slurm_commands import list_command
+from scraper.commands.slurm_commands import list_command
 
 PENDING_SECONDS = 45
 RUNNING_SECONDS = 240

@@ -30,11 +30,11 @@ from dataclasses import dataclass, field
 
 from ingest.anonymise.names import SYSTEM_NAMES, DumpNames
 from ingest.anonymise.pseudonyms import GROWTH, Pseudonyms, length, names_within, words
-from ingest.reading.convert import AnyCluster
 from ingest.reading.parsing import RawPairs
 from ingest.reading.reader import MAX_RECORD_BYTES, NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.slurm import values
+from ingest.slurm.convert import AnyCluster
 from ingest.slurm.hostlists import HostlistError, parse
 from ingest.slurm.keys import JOB, NODE, KeyTable
 

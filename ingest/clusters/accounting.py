@@ -24,8 +24,8 @@ from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.documents.document_updates import SACCT, DocumentUpdates, former_id
 from ingest.documents.fingerprints import is_finished
+from ingest.programs.sacct import AccountedJob, latest
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import AccountedJob, latest
 
 SMALL_BATCH = 100
 """Jobs in one ``$in`` and in one bulk write."""

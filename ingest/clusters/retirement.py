@@ -10,9 +10,9 @@ from itertools import islice
 
 from pymongo import UpdateOne
 
+from ingest.clusters.retired_clusters import retire
 from ingest.database.changes import Changed
 from ingest.database.leases import Lease
-from ingest.database.retired_clusters import retire
 from ingest.database.store import Document, Store
 from ingest.documents.document_updates import vanished_values
 from ingest.documents.kept_counts import forget_counts

@@ -19,7 +19,7 @@
      last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
      totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}
 
-A good round also brings a retired cluster back (`ingest.database.retired_clusters`).  The
+A good round also brings a retired cluster back (`ingest.clusters.retired_clusters`).  The
 totals count the good and the failed rounds, and add up the figures of the good rounds.
 """
 
@@ -35,7 +35,7 @@ import pymongo
 from bson import Int64
 from pymongo.errors import PyMongoError
 
-from ingest.database.retired_clusters import bring_back
+from ingest.clusters.retired_clusters import bring_back
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import RoundCounts
 

@@ -1,6 +1,6 @@
 """Choose the ended jobs of which it is not known what they used, and store what sacct tells.
 
-``cw.usage`` of a job is what `ingest.slurm.sacct_usage.Usage.document` returns.  It is null if
+``cw.usage`` of a job is what `ingest.programs.sacct_usage.Usage.document` returns.  It is null if
 sacct told nothing within an hour.
 """
 
@@ -14,7 +14,7 @@ from ingest.clusters.accounting import Write
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.documents.fingerprints import is_finished
-from ingest.slurm.sacct_usage import Usage
+from ingest.programs.sacct_usage import Usage
 from ingest.slurm.values import moment
 
 LOOK_BACK = timedelta(days=3)

@@ -15,9 +15,9 @@ from ingest.accounts.users import NAME_FIELDS, Names
 from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
 from ingest.documents.fingerprints import Fingerprint, finished_at
-from ingest.reading.convert import SlurmDict
+from ingest.programs.sacct import AccountedJob
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
-from ingest.slurm.sacct import AccountedJob
 
 SACCT = "sacct"
 """``cw.source`` of a job that no scrape showed."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from ingest.accounts.users import NOBODY, USERNAME_FIELDS
-from ingest.reading.convert import SlurmDict
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.keys import JOB, NODE
 
 VOLATILE = frozenset(table.keys[name].document for table in (JOB, NODE) for name in table.volatile)

@@ -12,9 +12,9 @@ line that is new is taken apart by the shortest way that gives what `Form.split_
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ingest.reading.convert import Convert, Converter, DocumentError, SlurmDict
 from ingest.reading.parsing import Form, LineShape
 from ingest.reading.records import SEAL_BYTE
+from ingest.slurm.convert import Convert, Converter, DocumentError, SlurmDict
 from ingest.slurm.values import ABSENT
 
 MAX_LINES = 1 << 13

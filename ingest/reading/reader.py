@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from ingest.reading.convert import Cluster, DocumentError
 from ingest.reading.doubts import Answers, Turns, Unsettled, settle
 from ingest.reading.framing import (
     LONGEST_START,
@@ -40,6 +39,7 @@ from ingest.reading.records import (
 )
 from ingest.reading.shapes import Shapes
 from ingest.reading.vouching import Survey, Vouching
+from ingest.slurm.convert import Cluster, DocumentError
 from ingest.slurm.keys import JOB, KeyTable
 
 MAX_RECORD_BYTES = 4 << 20
@@ -78,10 +78,11 @@ class Reader:
     ) -> Iterator[Record | SetAside | Unchanged]:
         """Yield the records of an output, in either form.
 
-        *chunks* is the output in pieces of any size.  With a *seal* (see `scraper.slurm_commands`)
-        a forged record is a part of its carrier's text, and *inquiry* settles what is in doubt.
-        Without a seal the output is read twice, so that two records of one id can both be set
-        aside.  Records whose texts are *seen* are not read again: they come as `Unchanged`.
+        *chunks* is the output in pieces of any size.  With a *seal* (see
+        `scraper.commands.slurm_commands`) a forged record is a part of its carrier's text, and
+        *inquiry* settles what is in doubt.  Without a seal the output is read twice, so that two
+        records of one id can both be set aside.  Records whose texts are *seen* are not read
+        again: they come as `Unchanged`.
 
         Raises `NoAnswer` for an output that says nothing, and `SealMissing` when there is a seal
         that scontrol ignored, both before the first record of a job; `Unsettled` at the end.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ingest.reading.convert import SlurmDict
 from ingest.reading.parsing import Decision, Form, RawPairs, raw_pairs
+from ingest.slurm.convert import SlurmDict
 
 EVIDENCE_BYTES = 64 << 10
 """How much is kept of a text that can't be read for certain."""

@@ -8,15 +8,6 @@ judged with care, and the decision serves all others.  Known and unknown keys co
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
-from ingest.reading.convert import (
-    Cluster,
-    Converter,
-    DocumentError,
-    SlurmDict,
-    adds_space_to_comments,
-    as_comment,
-    as_text,
-)
 from ingest.reading.lines import MAX_RECORD_LINES, Lines
 from ingest.reading.parsing import (
     BLANK_LINE,
@@ -36,6 +27,15 @@ from ingest.reading.parsing import (
 )
 from ingest.reading.records import Record
 from ingest.reading.vouching import EveryPlace
+from ingest.slurm.convert import (
+    Cluster,
+    Converter,
+    DocumentError,
+    SlurmDict,
+    adds_space_to_comments,
+    as_comment,
+    as_text,
+)
 
 MAX_SHAPES = 1 << 12
 """Shapes of records whose decisions are kept; with more, all are judged anew."""

@@ -13,8 +13,8 @@ own name.  A reservation of single cores has a deeper line for each node; these 
 
 import re
 
-from ingest.reading.convert import Cluster, Converter, DocumentError, SlurmDict
 from ingest.reading.framing import NoAnswer
+from ingest.slurm.convert import Cluster, Converter, DocumentError, SlurmDict
 from ingest.slurm.keys import PATTERN, KeyTable
 from ingest.slurm.values import optional, snake_case
 

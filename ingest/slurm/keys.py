@@ -21,7 +21,7 @@ holds     ``word``: Slurm's word, number, time or list, without spaces.  ``name`
           ends where the next key begins.  ``text``: what a user wrote; anything can stand in it,
           newlines and whole records included.  ``path``: as ``text``, but a line with an unknown
           key behind it is taken for a key.
-value     How the value is read: see `ingest.reading.convert`.
+value     How the value is read: see `ingest.slurm.convert`.
 anon      What anonymising does to the value: see `ingest.anonymise.rewrite`.
 more      ``always``: every record of every release has the key.
           ``as=NAME``: the name in documents, where it is not the key's name in snake case.

@@ -11,7 +11,7 @@ from ingest.documents.document_updates import DocumentUpdates
 from ingest.documents.fingerprints import Fingerprint, fingerprint
 from ingest.documents.kept_counts import Keys, keys_of
 from ingest.documents.volatile_values import add_newest_values, last_changed
-from ingest.reading.convert import SlurmDict
+from ingest.slurm.convert import SlurmDict
 from ingest.sync.seen_records import NO_TEXT, Entry
 
 _FETCHED_AT_ONCE = 250

@@ -44,8 +44,8 @@ from ingest.documents.volatile_values import (
     volatile_values,
 )
 from ingest.quarantine.quarantine import Quarantine
-from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.sync.background_writer import BackgroundWriter
 from ingest.sync.held_records import Held, HeldRecords

@@ -18,7 +18,7 @@ from pymongo import DeleteOne, ReplaceOne
 
 from config import ClusterSettings
 from ingest.database.store import Document, Store
-from ingest.reading.convert import SlurmDict
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import Kind
 from ingest.sync.sync_rounds import BulkWrite
 

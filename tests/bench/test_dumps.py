@@ -5,8 +5,8 @@ import pytest
 from bench import baselines, limits, product
 from bench.dumps import Dump
 from ingest.documents.fingerprints import VOLATILE
-from ingest.reading.convert import SlurmDict
 from ingest.reading.records import Record
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, NODES, Kind
 
 SEAL = "abcDEF1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clockwork import cli
-from clockwork.replay import MANY
+from clockwork.commands.replay import MANY
 from config import load_settings
 from ingest.database.leases import Lease
 from ingest.database.store import Store

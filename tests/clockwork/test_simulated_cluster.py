@@ -13,12 +13,12 @@ from clockwork.demo.simulated_cluster import (
     SimulatedCluster,
 )
 from ingest.documents.fingerprints import FINISHED_STATES
+from ingest.programs.squeue_check import read_list
 from ingest.reading.records import Record
-from ingest.reading.squeue_check import read_list
 from ingest.slurm.keys import JOB, NODE, KeyTable
 from ingest.slurm.values import duration
-from scraper.slurm_commands import list_command
-from scraper.slurm_configuration import read_configuration
+from scraper.commands.slurm_commands import list_command
+from scraper.commands.slurm_configuration import read_configuration
 from tests.support.reading import read_lazily
 
 ZONE = ZoneInfo("America/Montreal")

@@ -7,7 +7,7 @@ import pytest
 
 from api.app import build_app
 from clockwork import cli
-from clockwork.user_commands import client
+from clockwork.commands.user_commands import client
 from config import ConfigurationError
 from ingest.accounts.users import add_user
 from ingest.database.changes import states
@@ -76,6 +76,6 @@ def test_a_service_that_does_not_answer(
 ) -> None:
     monkeypatch.setenv("CLOCKWORK_URL", f"http://{LOOPBACK}:{free_port()}")
     monkeypatch.setenv("CLOCKWORK_TOKEN", "cw_token")
-    monkeypatch.setattr("clockwork.user_commands.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("clockwork.commands.user_commands.PATIENCE_SECONDS", 0.1)
     assert cli.main(["me"]) == 1
     assert "clockwork: " in capsys.readouterr().err

@@ -18,9 +18,9 @@ import pytest
 from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from scraper.backoff import LONGEST_SECONDS
 from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, RoundReport, log_round
-from scraper.slurm_commands import show_command
+from scraper.commands.backoff import LONGEST_SECONDS
+from scraper.commands.slurm_commands import show_command
 from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
@@ -428,7 +428,7 @@ def test_the_configuration_of_slurm_is_read_once_a_day(
     tomorrow = time.monotonic() + 86_400
     # Only the watch's clock: a clock that stands still for all would never end other waits.
     clock = SimpleNamespace(monotonic=lambda: tomorrow)
-    monkeypatch.setattr("scraper.slurm_watch.time", clock)
+    monkeypatch.setattr("scraper.watch.slurm_watch.time", clock)
     scraper.round(JOBS)
     assert scraper.longest_pause == LONGEST_SECONDS
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingest.slurm import sacct_usage
-from ingest.slurm.sacct import ENDED_STATES, FIELDS
-from scraper.slurm_commands import (
+from ingest.programs import sacct_usage
+from ingest.programs.sacct import ENDED_STATES, FIELDS
+from scraper.commands.slurm_commands import (
     accounted_command,
     ended_command,
     first_release_show_command,

@@ -10,8 +10,8 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings
-from scraper.partitions import NOT_ALLOWED
 from scraper.trial import Finding, try_cluster
+from scraper.watch.partitions import NOT_ALLOWED
 from tests.scraper.home import Home
 
 SIMULATED = SimulatedCluster(DUMPS / "mila", ZoneInfo("America/Montreal"))

@@ -13,10 +13,10 @@ import pytest
 from config import ClusterSettings, ScraperSettings
 from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
+from ingest.programs.sacct import ENDED_STATES, FIELDS
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import ENDED_STATES, FIELDS
-from scraper.accounting import Accounting
 from scraper.cluster_round import ClusterScraper
+from scraper.watch.accounting import Accounting
 from tests.system.beside_slurmdbd import accounted, differences, told_end
 from tests.system.daemons import wait_until
 from tests.system.machine import SEARCH_PATH
@@ -328,7 +328,7 @@ python3 -c 'import time; held = bytearray(50 << 20); time.sleep(3)'
 def test_what_a_job_used_is_what_seff_would_say(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scraper.accounting.SETTLE", timedelta(0))
+    monkeypatch.setattr("scraper.watch.accounting.SETTLE", timedelta(0))
     burns = world.jobs.quick("--mem=200", script=BURN)
     world.jobs.cluster.wait_state(burns, "COMPLETED")
     world.jobs.ended(burns)

@@ -13,7 +13,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from scraper.slurm_commands import show_command, show_job_command, time_format_line
+from scraper.commands.slurm_commands import show_command, show_job_command, time_format_line
 from tests.system.daemons import kill_marked, wait_until
 from tests.system.real_slurm import ALICE, BOB, RealCluster, SlurmCommandError
 from tests.system.real_sshd import CLIENT_KEY_TYPES, LOGIN_USER, RealSshd, make_key

@@ -13,7 +13,7 @@ from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from scraper.cluster_round import ClusterScraper
-from scraper.slurm_commands import first_release_show_command
+from scraper.commands.slurm_commands import first_release_show_command
 from scraper.ssh.connection import connect
 from tests.ingest.reading.attacks import job
 from tests.system.daemons import wait_until

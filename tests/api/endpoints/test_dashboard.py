@@ -17,7 +17,7 @@ from api.stats.census import ClusterStats
 from ingest.clusters.coverage import CoverageLedger
 from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
-from ingest.slurm.sdiag import read_sdiag
+from ingest.programs.sdiag import read_sdiag
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, a_job, a_node
 
 REPOSITORY = Path(__file__).parents[3]

@@ -26,8 +26,8 @@ from ingest.retention.retention import restore, retain
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Answer, Client
+from tests.ingest.programs.accounted import CLUSTER, accounted
 from tests.ingest.reading.attacks import job
-from tests.ingest.slurm.accounted import CLUSTER, accounted
 from tests.support.reading import read_lazily
 
 URLS: list[tuple[str, dict[str, str]]] = [

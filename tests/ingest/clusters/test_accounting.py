@@ -14,12 +14,12 @@ from ingest.clusters.accounting import (
     take_accounted,
 )
 from ingest.database.store import Store
+from ingest.programs.sacct import AccountedJob
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import AccountedJob
 from ingest.sync.sync_rounds import SyncRounds
+from tests.ingest.programs.accounted import CLUSTER, accounted
 from tests.ingest.reading.attacks import job as printed
-from tests.ingest.slurm.accounted import CLUSTER, accounted
 from tests.support.reading import read_lazily
 
 NOW = datetime.now(timezone.utc)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest.clusters.node_life import Life, changes, life, note_nodes
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
-from tests.ingest.slurm.accounted import CLUSTER
+from tests.ingest.programs.accounted import CLUSTER
 
 START = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 ONSET = datetime(2026, 11, 23, 20, 13, 46, tzinfo=timezone.utc)

@@ -13,10 +13,10 @@ from ingest.accounts.users import add_user
 from ingest.clusters import renaming
 from ingest.clusters.coverage import CoverageLedger, coverage_of
 from ingest.clusters.renaming import held_of, rename_cluster
+from ingest.clusters.retired_clusters import retire
 from ingest.clusters.round_log import RoundLog
 from ingest.database.change_tokens import read_scraped_token, read_tokens
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
-from ingest.database.retired_clusters import retire
 from ingest.database.store import INDEXES, Document, Store
 from ingest.quarantine.quarantine import Quarantine
 from ingest.reading.records import SetAside

@@ -26,7 +26,7 @@ from ingest.sync.sync_rounds import SyncRounds
 from ingest.transfer.backup_file import load_backup, write_backup
 from ingest.transfer.moving import move
 from tests.api.support.client import Client
-from tests.ingest.slurm.accounted import accounted
+from tests.ingest.programs.accounted import accounted
 from tests.ingest.sync.outputs import BOB, Clock, cluster, new_rounds, one, take
 from tests.routing import (
     WriteReader,

@@ -13,9 +13,9 @@ from typing import Any
 
 from config import ClusterSettings, SshSettings
 from config.settings import UsernameField
+from ingest.programs.squeue_check import read_list
 from ingest.reading.reader import NoAnswer, Reader
 from ingest.reading.records import Answer, Record, SetAside, Unchanged
-from ingest.reading.squeue_check import read_list
 from ingest.slurm.kinds import JOBS, NODES, Kind
 
 FOLDER = Path(__file__).parents[3] / "fake_slurm_outputs"

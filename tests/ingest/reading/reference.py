@@ -5,13 +5,6 @@ record must be what this module makes of the record.
 """
 
 from config import ClusterSettings
-from ingest.reading.convert import (
-    Converter,
-    SlurmDict,
-    adds_space_to_comments,
-    as_comment,
-    as_text,
-)
 from ingest.reading.parsing import (
     GROUP_KEYS,
     Decision,
@@ -20,6 +13,13 @@ from ingest.reading.parsing import (
     tokens_of,
 )
 from ingest.reading.records import Record
+from ingest.slurm.convert import (
+    Converter,
+    SlurmDict,
+    adds_space_to_comments,
+    as_comment,
+    as_text,
+)
 
 _SEAL = "\0"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ingest.programs.squeue_check import hold_against
 from ingest.reading.doubts import MAX_ASKED, Unsettled
 from ingest.reading.reader import Reader
 from ingest.reading.records import Record, SetAside, Unchanged
-from ingest.reading.squeue_check import hold_against
 from ingest.slurm.keys import JOB
 from tests.ingest.reading import forged_nodes
 from tests.ingest.reading.attacks import (

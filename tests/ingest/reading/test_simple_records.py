@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.reading.convert import TYPES, AnyCluster, DocumentError
 from ingest.reading.framing import NoAnswer
 from ingest.reading.simple_records import read_simple_records
+from ingest.slurm.convert import TYPES, AnyCluster, DocumentError
 from ingest.slurm.keys import PARTITION, RESERVATION, KeyTable
 from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
 from tests.ingest.reading.golden import FOLDER

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.reading.convert import SlurmDict
 from ingest.reading.parsing import GROUP_KEYS
 from ingest.reading.records import Record, SetAside
+from ingest.slurm.convert import SlurmDict
 from ingest.slurm.keys import KeyTable
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from tests.ingest.reading.attacks import job

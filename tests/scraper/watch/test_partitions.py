@@ -9,7 +9,7 @@ from config import ClusterSettings, ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
 from scraper.cluster_round import ClusterScraper
-from scraper.partitions import NOT_ALLOWED, PartitionRounds
+from scraper.watch.partitions import NOT_ALLOWED, PartitionRounds
 from tests.scraper.home import Home
 from tests.scraper.scontrol_host import PARTITION, LoginHost
 

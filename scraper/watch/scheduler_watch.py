@@ -9,7 +9,7 @@ no round.
 
     {_id: "<cluster_name>", cluster_name: str, read: date, stretch: int,
      own: {count: int, seconds: float} or null,    requests of the login user since the last reset
-     ...}                                           `ingest.slurm.sdiag.read_sdiag`
+     ...}                                           `ingest.programs.sdiag.read_sdiag`
 """
 
 import logging
@@ -24,9 +24,9 @@ from pymongo import ReplaceOne
 from config import ClusterSettings
 from ingest.database.store import Document, Store
 from ingest.logs.latest_warning import LatestWarning
-from ingest.slurm.sdiag import SdiagUnreadable, read_sdiag
+from ingest.programs.sdiag import SdiagUnreadable, read_sdiag
 from ingest.sync.sync_rounds import BulkWrite
-from scraper.slurm_commands import sdiag_command
+from scraper.commands.slurm_commands import sdiag_command
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import ScrapeError
 

@@ -22,8 +22,8 @@ import secrets
 import string
 from collections.abc import Iterable
 
-from ingest.slurm import sacct_usage
-from ingest.slurm.sacct import ENDED_STATES, FIELDS, job_list
+from ingest.programs import sacct_usage
+from ingest.programs.sacct import ENDED_STATES, FIELDS, job_list
 
 SEAL_LENGTH = 7
 _SEAL_CHARACTERS = string.ascii_letters + string.digits

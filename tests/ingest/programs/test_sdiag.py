@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.slurm.sdiag import MOST_ROWS, SdiagUnreadable, read_sdiag
+from ingest.programs.sdiag import MOST_ROWS, SdiagUnreadable, read_sdiag
 
 DUMP = Path(__file__).parents[3] / "fake_slurm_outputs" / "real_22.05" / "sdiag.txt"
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from config import ClusterSettings, SshSettings
 from config.settings import UsernameField
-from ingest.reading.convert import (
+from ingest.reading.records import Record, SetAside
+from ingest.slurm import values
+from ingest.slurm.convert import (
     TYPES,
     AnyCluster,
     Converter,
@@ -18,8 +20,6 @@ from ingest.reading.convert import (
     adds_space_to_comments,
     typed_keys,
 )
-from ingest.reading.records import Record, SetAside
-from ingest.slurm import values
 from ingest.slurm.keys import JOB, NODE, Key, KeyTable
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from tests.ingest.reading.attacks import job

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from clockwork.commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
-from clockwork.console import CommandError, say
+from clockwork.commands.console import CommandError, say
+from clockwork.commands.service_commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
 from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from clockwork.console import say
+from clockwork.commands.console import say
 from ingest.database.store import Store
 from ingest.transfer.backup_file import load_backup, write_backup
 from ingest.transfer.digests import Digest

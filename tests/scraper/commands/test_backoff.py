@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from scraper.backoff import LONGEST_SECONDS, Backoff, longest_pause
+from scraper.commands.backoff import LONGEST_SECONDS, Backoff, longest_pause
 
 
 class Clock:

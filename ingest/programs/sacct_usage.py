@@ -6,8 +6,8 @@ Usage::
     used["4711"].document()
 
 The output comes from ``sacct -n -P -a --local -o FIELDS -j IDS``, with the time format of
-`ingest.slurm.sacct`.  No field holds a text of a user's, and each row ends with a time that bears
-the seal.  The steps of a job are folded as Slurm's ``seff`` folds them:
+`ingest.programs.sacct`.  No field holds a text of a user's, and each row ends with a time that
+bears the seal.  The steps of a job are folded as Slurm's ``seff`` folds them:
 
 - the CPU time is the sum over the steps;
 - the memory is that of the step with the largest sum of the peaks of its tasks;
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.slurm.sacct import AccountingUnreadable
+from ingest.programs.sacct import AccountingUnreadable
 from ingest.slurm.values import storable, time
 
 FIELDS = ",".join(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.slurm.sacct import AccountingUnreadable
-from ingest.slurm.sacct_usage import Usage, read_usage
+from ingest.programs.sacct import AccountingUnreadable
+from ingest.programs.sacct_usage import Usage, read_usage
 
 SEAL = "q7Rk2Xa"
 ZONE = ZoneInfo("America/Montreal")

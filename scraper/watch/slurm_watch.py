@@ -8,9 +8,8 @@ from datetime import datetime, timezone
 
 from config import ClusterSettings
 from ingest.database.store import Store
-from scraper.missing_jobs import Evidence, Missing, is_doubtful, why_not_believed
-from scraper.slurm_commands import show_command, time_format_line
-from scraper.slurm_configuration import (
+from scraper.commands.slurm_commands import show_command, time_format_line
+from scraper.commands.slurm_configuration import (
     DEFAULT_PURGE_SECONDS,
     ConfigurationUnreadable,
     SlurmConfiguration,
@@ -18,6 +17,7 @@ from scraper.slurm_configuration import (
 )
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import JobsMissing, NotAnswered, ScrapeError
+from scraper.watch.missing_jobs import Evidence, Missing, is_doubtful, why_not_believed
 
 READ_SECONDS = 86_400.0
 """How often Slurm's configuration is read."""

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping
 
+from ingest.programs.squeue_check import ListUnreadable, read_list
 from ingest.reading.records import Answer, NotAsked
-from ingest.reading.squeue_check import ListUnreadable, read_list
 from ingest.slurm.kinds import Kind
-from scraper.slurm_commands import (
+from scraper.commands.slurm_commands import (
     first_release_show_command,
     list_command,
     new_seal,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from config import ClusterSettings, SshSettings
-from ingest.slurm.sacct import AccountedJob, read_jobs
+from ingest.programs.sacct import AccountedJob, read_jobs
 
 SEAL = "q7Rk2Xa"
 CLUSTER = ClusterSettings(

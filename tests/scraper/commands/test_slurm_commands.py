@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.slurm_commands import (
+from scraper.commands.slurm_commands import (
     first_release_show_command,
     new_seal,
     show_command,

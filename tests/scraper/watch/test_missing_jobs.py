@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scraper.missing_jobs import Evidence, Missing, is_doubtful, why_not_believed
+from scraper.watch.missing_jobs import Evidence, Missing, is_doubtful, why_not_believed
 
 QUIET = Evidence(
     allocated_cpus=0,

@@ -31,10 +31,10 @@ from ingest.clusters.coverage import (
 from ingest.clusters.usage import GIVE_UP, LOOK_BACK, SETTLE, jobs_without_usage, store_usage
 from ingest.database.store import Store
 from ingest.documents.fingerprints import is_finished
-from ingest.slurm.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
-from ingest.slurm.sacct_usage import read_usage
-from scraper.backoff import LONGEST_SECONDS, Backoff
-from scraper.slurm_commands import (
+from ingest.programs.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
+from ingest.programs.sacct_usage import read_usage
+from scraper.commands.backoff import LONGEST_SECONDS, Backoff
+from scraper.commands.slurm_commands import (
     accounted_command,
     ended_command,
     new_seal,

@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from config import ClusterSettings
 from ingest.database.store import Store
 from ingest.logs.latest_warning import LatestWarning
-from ingest.reading.convert import DocumentError, SlurmDict
 from ingest.reading.framing import NoAnswer
 from ingest.reading.simple_records import read_simple_records
+from ingest.slurm.convert import DocumentError, SlurmDict
 from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
 from ingest.sync.sync_rounds import BulkWrite
 from ingest.sync.whole_lists import store_whole_list
-from scraper.slurm_commands import show_command, time_format_line
+from scraper.commands.slurm_commands import show_command, time_format_line
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from ingest.reading import squeue_check as second_list
+from ingest.programs import squeue_check as second_list
+from ingest.programs.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.reading.parsing import Decision, Form
 from ingest.reading.records import Record, SetAside, Unchanged
-from ingest.reading.squeue_check import ListUnreadable, hold_against, read_list
 from ingest.slurm.keys import JOB
 
 LISTED = {"1": "1001", "2": "1002"}

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from clockwork.console import moment_text, print_row, print_table, say
+from clockwork.commands.console import moment_text, print_row, print_table, say
 from ingest.accounts.csv_import import do_import, plan_import
 from ingest.accounts.users import Names, add_user, list_users, remove, revoke
 from ingest.database.store import Store

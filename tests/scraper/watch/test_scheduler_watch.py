@@ -11,12 +11,12 @@ from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
-from scraper.scheduler_watch import BUSY_THREADS, MOST_STRETCH, READ_SECONDS, SchedulerWatch
 from scraper.ssh.connection import Connection, connect
+from scraper.watch.scheduler_watch import BUSY_THREADS, MOST_STRETCH, READ_SECONDS, SchedulerWatch
 from tests.scraper.home import Home
 
 OUTPUT = (
-    Path(__file__).parents[2] / "fake_slurm_outputs" / "real_22.05" / "sdiag.txt"
+    Path(__file__).parents[3] / "fake_slurm_outputs" / "real_22.05" / "sdiag.txt"
 ).read_bytes()
 
 

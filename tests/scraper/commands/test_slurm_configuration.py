@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scraper.slurm_configuration import (
+from scraper.commands.slurm_configuration import (
     ConfigurationUnreadable,
     SlurmConfiguration,
     read_configuration,
 )
 
-REAL = (Path(__file__).parent / "outputs" / "show_config_22.05.8.txt").read_bytes()
+REAL = (Path(__file__).parents[1] / "outputs" / "show_config_22.05.8.txt").read_bytes()
 MONTREAL = ZoneInfo("America/Montreal")
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-from clockwork.console import CommandError, moment_text, print_table, say
+from clockwork.commands.console import CommandError, moment_text, print_table, say
 from config import OperatorError, Settings
 from config.settings import CLUSTER_NAME
 from ingest.clusters.renaming import held_of, rename_cluster
+from ingest.clusters.retired_clusters import retired_since
 from ingest.clusters.retirement import retire_cluster, unfinished_of
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
-from ingest.database.retired_clusters import retired_since
 from ingest.database.store import Store
 
 _WORDS = {

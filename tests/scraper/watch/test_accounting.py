@@ -13,21 +13,21 @@ from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings, ScraperSettings
 from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
+from ingest.programs.sacct import ENDED_STATES, FIELDS
 from ingest.slurm.kinds import JOBS
-from ingest.slurm.sacct import ENDED_STATES, FIELDS
 from ingest.sync.sync_rounds import SyncRounds
-from scraper.accounting import (
+from scraper.cluster_round import ClusterScraper
+from scraper.ssh.connection import Connection, connect
+from scraper.watch.accounting import (
     CALLS_A_ROUND,
     MARGIN_SECONDS,
     SECOND_LOOK_SECONDS,
     TRIES,
     Accounting,
 )
-from scraper.cluster_round import ClusterScraper
-from scraper.ssh.connection import Connection, connect
 from tests.api.support.examples import MILA_JOB, job_document
+from tests.ingest.programs.accounted import row
 from tests.ingest.reading.attacks import job
-from tests.ingest.slurm.accounted import row
 from tests.scraper.home import Home
 from tests.scraper.scontrol_host import CONFIGURATION
 from tests.support.reading import SEAL
@@ -300,7 +300,7 @@ def test_a_sacct_that_tells_again(
     cluster.fails = Answer(exit_status=1)
     later.round(after=1000)
     cluster.fails = None
-    caplog.set_level(logging.INFO, "scraper.accounting")
+    caplog.set_level(logging.INFO, "scraper.watch.accounting")
     later.round(after=10)
     assert [record.message for record in caplog.records][-1] == "sacct answers again"
     found = coverage(store)
@@ -315,7 +315,7 @@ def test_without_sacct_the_log_says_once_what_that_costs(
     store: Store,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "scraper.accounting")
+    caplog.set_level(logging.INFO, "scraper.watch.accounting")
     scraper = Scraper(settings.model_copy(update={"sacct": False}), connection, store)
     scraper.round()
     scraper.round(after=10)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import ClusterSettings, SshSettings
-from ingest.slurm.sacct import (
+from ingest.programs.sacct import (
     FIELDS,
     AccountedJob,
     AccountingUnreadable,
@@ -15,7 +15,7 @@ from ingest.slurm.sacct import (
     latest,
     read_jobs,
 )
-from tests.ingest.slurm.accounted import CLUSTER, SEAL, accounted, row
+from tests.ingest.programs.accounted import CLUSTER, SEAL, accounted, row
 
 ZONE = ZoneInfo("America/Montreal")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from clockwork.console import CommandError, say
+from clockwork.commands.console import CommandError, say
 from clockwork.daemons.api import ApiDaemon
 from clockwork.daemons.reload import require_clusters
 from clockwork.daemons.scraper import ScrapeDaemon
