@@ -1,7 +1,7 @@
 """The WSGI application: which path is answered by which endpoint, and what every response gets.
 
-Each endpoint is one line of `ENDPOINTS`; `api.schema.endpoint` says how one is declared.  Filters
-and other arguments of lists are described at ``/api/docs`` and in docs/lists.md.
+The endpoints are those of `_MODULES`; `api.schema.endpoint` says how one is declared.  Filters and
+other arguments of lists are described at ``/api/docs`` and in docs/lists.md.
 """
 
 import logging
@@ -16,7 +16,7 @@ import bottle
 
 from api.auth import Auth
 from api.endpoints import account, clusters, gpu, health, jobs, manual, metrics, nodes, user_dict
-from api.feed.endpoints import job_changes, node_changes
+from api.feed import endpoints as feed
 from api.http.cors import allow_origins
 from api.http.etags import answer_unchanged
 from api.http.gzip import compress_responses
@@ -27,8 +27,7 @@ from api.http.security_headers import forbid_sniffing
 from api.lists import queries
 from api.page_files import page_files
 from api.query_slots import QuerySlots
-from api.scheduling import partitions
-from api.scheduling.why import why_waits
+from api.scheduling import partitions, why
 from api.schema.docs_page import docs_page
 from api.schema.endpoint import Context, Endpoint, Manual
 from api.schema.openapi import description
@@ -39,35 +38,23 @@ from config.settings import JobsVisible
 from ingest.database.store import Store
 from ingest.logs.log_lines import LogLines
 
-ENDPOINTS = (
-    jobs.list_jobs,
-    jobs.one_job,
-    user_dict.update_user_dict,
-    user_dict.get_user_props,
-    user_dict.set_user_props,
-    user_dict.delete_user_props,
-    nodes.list_nodes,
-    nodes.one_node,
-    gpu.gpu_of_node,
-    jobs.job_history,
-    nodes.node_history,
-    why_waits,
-    partitions.list_partitions,
-    partitions.list_reservations,
-    job_changes,
-    node_changes,
-    clusters.list_clusters,
-    gpu.list_gpus,
-    gpu.one_gpu,
-    account.whoami,
-    account.list_tokens,
-    account.create_token,
-    account.revoke_token,
-    metrics.metrics,
-    health.healthz,
-    health.readyz,
-    manual.openapi_json,
-    manual.docs,
+_MODULES = (
+    jobs,
+    user_dict,
+    nodes,
+    why,
+    partitions,
+    feed,
+    clusters,
+    gpu,
+    account,
+    metrics,
+    health,
+    manual,
+)
+"""The modules of the endpoints, in the order of the manual."""
+ENDPOINTS = tuple(
+    each for module in _MODULES for each in vars(module).values() if isinstance(each, Endpoint)
 )
 
 PAGE = "/page/"

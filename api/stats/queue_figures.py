@@ -5,7 +5,6 @@ are cached for `FIGURES_SECONDS`.
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pymongo import DESCENDING
 from api.stats.ttl_cache import TtlCache
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
-from ingest.slurm.reasons import is_known, reason_name
+from ingest.documents.kept_counts import Counts, read_counts, waiting_key
 from ingest.slurm.values import moment
 
 FIGURES_SECONDS = 60.0
@@ -27,8 +26,6 @@ MOST_JOBS = 20_000
 """Jobs of a cluster that ended within a day, at most: the newest. As many that have not ended."""
 WAIT_BOUNDS = (10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0, math.inf)
 """Seconds."""
-OTHER_REASON = "other"
-"""For all reasons that are a text of Slurm's own."""
 NODE_CLASSES = {
     "down": {"DOWN", "NOT_RESPONDING", "INVAL", "FAIL"},
     "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT"},
@@ -36,7 +33,6 @@ NODE_CLASSES = {
 """The first class counts that has a word of the node's state."""
 
 _QUERY_SECONDS = 8.0
-_TASKS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _TIMES = {f"slurm.{key}": 1 for key in ("eligible_time", "submit_time", "start_time", "job_state")}
 
 
@@ -73,17 +69,26 @@ class QueueStats:
 
     def _count(self) -> Mapping[str, QueueFigures]:
         with pymongo.timeout(_QUERY_SECONDS):
-            return {name: self._of(name) for name in self._names}
+            kept = read_counts(self._store, self._names)
+            return {name: self._of(name, kept.get(f"{name}/jobs")) for name in self._names}
 
-    def _of(self, name: str) -> QueueFigures:
-        figures = QueueFigures()
-        self._count_pending(name, figures)
+    def _of(self, name: str, kept: Counts | None) -> QueueFigures:
+        figures = QueueFigures(pending=self._pending(name, kept))
         self._count_recent(name, figures)
         self._count_nodes(name, figures)
         figures.scheduler = self._store.schedulers.find_one({"_id": name})
         return figures
 
-    def _count_pending(self, name: str, figures: QueueFigures) -> None:
+    def _pending(self, name: str, kept: Counts | None) -> Counter[str]:
+        """Return the pending jobs by reason; counted now if no counts are *kept*."""
+        pending: Counter[str] = Counter()
+        for key, count in (self._counted_now(name) if kept is None else kept).items():
+            if key[0] == "waits":
+                _, reason, tasks = key
+                pending[str(reason)] += count * int(tasks or 1)
+        return pending
+
+    def _counted_now(self, name: str) -> Counts:
         pending = {
             "slurm.cluster_name": name,
             "cw.filters.finished_at": NOT_FINISHED,
@@ -91,10 +96,11 @@ class QueueStats:
         }
         keys = {"reason": "$slurm.reason", "tasks": "$slurm.array_task_id"}
         group = {"_id": keys, "count": {"$sum": 1}}
+        counts: Counts = Counter()
         for found in self._store.jobs.aggregate([{"$match": pending}, {"$group": group}]):
-            reason = reason_name(found["_id"].get("reason"))
-            count = found["count"] * tasks_in(found["_id"].get("tasks"))
-            figures.pending[reason if is_known(reason) else OTHER_REASON] += count
+            reason, tasks = found["_id"].get("reason"), found["_id"].get("tasks")
+            counts[waiting_key(reason, tasks)] += found["count"]
+        return counts
 
     def _count_recent(self, name: str, figures: QueueFigures) -> None:
         since = self._clock() - DAY
@@ -132,21 +138,6 @@ class QueueStats:
 
 
 _NEVER_BEGAN = frozenset({"PENDING", "CANCELLED"})
-
-
-def tasks_in(array_task_id: object) -> int:
-    """Return how many tasks ``1-10:3,15%2`` stands for; 1 for a job that is no array.
-
-    A list that Slurm cut short ends in ``...``, and counts as far as it goes.
-    """
-    text = str(array_task_id or "").partition("%")[0]
-    count = 0
-    for part in text.split(","):
-        match = _TASKS.fullmatch(part.strip())
-        if match is not None:
-            first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-            count += max(0, last - first) // max(1, step) + 1
-    return max(1, count)
 
 
 def own_share(found: Mapping[str, Any]) -> float | None:

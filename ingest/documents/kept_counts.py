@@ -9,6 +9,7 @@ document of ``census``, which is replaced in every transaction that changes them
 A key is a list of texts and numbers.  A value that Slurm did not print counts as an empty text::
 
     ["job", job_state, partition]                    an unfinished job
+    ["waits", reason, tasks]                         a pending job: why, and how many tasks wait
     ["asks", GPUs]                                   a job that holds GPUs: how many it asked for;
                                                      null if it does not tell
     ["whole", nodes]                                 a job that may hold whole nodes: its hostlist
@@ -32,11 +33,15 @@ from ingest.database.store import Document, Store
 from ingest.documents.fingerprints import is_finished
 from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, NODE_KEYS, asked_by_job
 from ingest.slurm.kinds import JOBS, Kind
+from ingest.slurm.reasons import is_known, reason_name
+from ingest.slurm.values import tasks_in
 
 Key = tuple[str | int | None, ...]
 Keys = tuple[Key, ...]
 Counts = Counter[Key]
 
+OTHER_REASON = "other"
+"""Stands for all reasons that are a text of Slurm's own."""
 MOST_KEYS = 50_000
 """Of the counts that are kept: the document stays far below 16 MB."""
 
@@ -55,6 +60,8 @@ def keys_of(kind: Kind, slurm: Mapping[str, Any]) -> Keys:
     if is_finished(state):
         return ()
     keys: list[Key] = [("job", state, _text(slurm, "partition"))]
+    if state == "PENDING":
+        keys.append(waiting_key(slurm.get("reason"), slurm.get("array_task_id")))
     if state in HOLDING_STATES:
         asked = asked_by_job(*(_text(slurm, key) for key in JOB_KEYS))
         if asked != 0:
@@ -62,6 +69,15 @@ def keys_of(kind: Kind, slurm: Mapping[str, Any]) -> Keys:
         if slurm.get("over_subscribe") == "NO" and slurm.get("exclusive") != "NO":
             keys.append(("whole", _text(slurm, "nodes")))
     return tuple(keys)
+
+
+def waiting_key(reason: Any, array_task_id: Any) -> Key:
+    """Return the key of a pending job with these values; `OTHER_REASON` for a text of Slurm's own.
+
+    The reasons that Slurm's sources know are few, so the keys are, too.
+    """
+    name = reason_name(reason)
+    return "waits", name if is_known(name) else OTHER_REASON, tasks_in(array_task_id)
 
 
 def _text(slurm: Mapping[str, Any], key: str) -> str:

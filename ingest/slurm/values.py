@@ -14,6 +14,7 @@ ABSENT = frozenset({"", "(null)", "N/A", "None", "n/a", "n/s", '"None"'})
 
 _DURATION = re.compile(r"(?:(\d{1,19})-)?(?:(?:(\d{1,19}):)?(\d{1,19}):)?(\d{1,19})", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]\d{4})?", re.ASCII)
+_TASKS = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?::(\d{1,18}))?)?", re.ASCII)
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,18})", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
 _USER = re.compile(r"(.+)\((\d+)\)", re.ASCII | re.DOTALL)
@@ -125,3 +126,18 @@ def snake_case(key: str) -> str:
 def storable(value: str) -> str:
     r"""*value* as text that UTF-8 can hold: bytes that were not UTF-8 become ``\xff``."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def tasks_in(array_task_id: object) -> int:
+    """Return how many tasks ``1-10:3,15%2`` stands for; 1 for a job that is no array.
+
+    A list that Slurm cut short ends in ``...``, and counts as far as it goes.
+    """
+    text = str(array_task_id or "").partition("%")[0]
+    count = 0
+    for part in text.split(","):
+        match = _TASKS.fullmatch(part.strip())
+        if match is not None:
+            first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+            count += max(0, last - first) // max(1, step) + 1
+    return max(1, count)

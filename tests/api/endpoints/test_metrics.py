@@ -14,7 +14,6 @@ from pymongo import MongoClient
 from api.app import build_app, build_metrics_app
 from api.endpoints.metrics import Metrics
 from api.stats.census import CENSUS_SECONDS, ClusterStats
-from api.stats.queue_figures import tasks_in
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.clusters.coverage import CoverageLedger
@@ -327,14 +326,6 @@ def test_nodes_that_are_down_or_drained_memory_and_types(store: Store, clock: Cl
     assert one(found, "clockwork_memory_bytes", cluster="mila") == 3.5 * 2**30
     assert one(found, "clockwork_allocated_memory_bytes", cluster="mila") == 2**30
     assert of(found, "clockwork_gpus_by_type") == {("mila", "a100"): 4}
-
-
-@pytest.mark.parametrize(
-    ("tasks", "count"),
-    [(None, 1), ("3", 1), ("1-10", 10), ("1-10:3,15%2", 5), ("1,2,...", 2), (7, 1), ("x", 1)],
-)
-def test_tasks_of_an_array(tasks: object, count: int) -> None:
-    assert tasks_in(tasks) == count
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The counts that a scraper keeps are what a full count of the documents gives."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -32,11 +33,12 @@ from tests.ingest.sync.sealed_outputs import Rounds, many, one
 IDS = ("1", "2", "3", "99999")
 
 
-def sums(census: Census) -> dict[str, Any]:
+def sums(census: Census, waiting: Counter[str]) -> dict[str, Any]:
     """What the API shows of the cluster's census."""
     jobs, nodes = census.jobs["mila"], census.nodes["mila"]
     return {
         "jobs": by_state(jobs),
+        "waiting": waiting,
         "partitions": jobs_by_partition(jobs),
         "nodes": by_state(nodes),
         "tres": tres_sums(nodes) | gpu_sums(nodes, census.held_gpus.get("mila")),
@@ -44,7 +46,8 @@ def sums(census: Census) -> dict[str, Any]:
 
 
 def counted(store: Store, clock: Clock) -> dict[str, Any]:
-    return sums(ClusterStats(store, [cluster()], clock).census())
+    stats = ClusterStats(store, [cluster()], clock)
+    return sums(stats.census(), stats.queues.figures()["mila"].pending)
 
 
 def assert_right(store: Store, clock: Clock, kinds: int = 1) -> None:
@@ -57,8 +60,13 @@ def assert_right(store: Store, clock: Clock, kinds: int = 1) -> None:
     store.census.insert_many(documents)
 
 
-def a_job(job_id: str, state: str, partition: str, more: str, owner: str = ALICE) -> str:
+def a_job(
+    job_id: str, state: str, partition: str, more: str, reason: str, owner: str = ALICE
+) -> str:
     text = one(job_id, state=state, owner=owner).replace("Partition=main", f"Partition={partition}")
+    text = text.replace("Reason=None", f"Reason={reason}")
+    if state == "PENDING":
+        text = text.replace(" JobName=", f" ArrayJobId={job_id} ArrayTaskId=2-8:2%1 JobName=")
     return text.replace("OverSubscribe=OK", more) if more else text
 
 
@@ -66,6 +74,7 @@ records = st.tuples(
     st.sampled_from(["PENDING", "RUNNING", "COMPLETING", "COMPLETED", "CANCELLED"]),
     st.sampled_from(["main", "long", "main,long"]),
     st.sampled_from(["", "OverSubscribe=NO", "OverSubscribe=NO TresPerNode=gres:gpu:2"]),
+    st.sampled_from(["None", "Priority", "Nodes_are_down_of_course"]),
     st.sampled_from([ALICE, BOB]),
 )
 steps = st.lists(

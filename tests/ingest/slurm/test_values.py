@@ -183,3 +183,11 @@ def test_nothing_but_spaces_is_taken_off() -> None:
     assert values.time(" 2021-11-13T00:56:47 ", MONTREAL) == "2021-11-13T00:56:47-05:00"
     assert values.user(" alice(1) ") == ("alice", "1")
     assert values.is_no_time(" Unknown ")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "count"),
+    [(None, 1), ("3", 1), ("1-10", 10), ("1-10:3,15%2", 5), ("1,2,...", 2), (7, 1), ("x", 1)],
+)
+def test_tasks_of_an_array(tasks: object, count: int) -> None:
+    assert values.tasks_in(tasks) == count
