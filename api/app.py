@@ -25,12 +25,14 @@ from api.http.problems import Problem, answer_problems, bad_request, internal_er
 from api.http.request import Handler, Middleware, Request, Response, WsgiApplication
 from api.http.security_headers import forbid_sniffing
 from api.lists import queries
-from api.page_files import page_files
+from api.page_files import page_files, signed_in_by_proxy
 from api.query_slots import QuerySlots
 from api.scheduling import partitions, why
 from api.schema.docs_page import docs_page
 from api.schema.endpoint import Context, Endpoint, Manual
 from api.schema.openapi import description
+from api.sign_in.browsers import keep_apart
+from api.sign_in.proxy import header_names
 from api.stats.census import ClusterStats
 from api.stats.request_times import RequestTimes
 from config import ApiSettings, ClusterSettings
@@ -85,13 +87,15 @@ def build_app(
     """
     endpoints = endpoints_of(settings)
     described = description(endpoints, user_dict.SCHEMAS)
-    manual = Manual(json_bytes(described), docs_page(described))
+    names = header_names(settings)
+    docs = docs_page(described)
+    manual = Manual(json_bytes(described), signed_in_by_proxy(docs) if names else docs)
     stats = ClusterStats(store, clusters, clock)
     slots = QuerySlots(settings.threads)
     service = _Service(store, clock, stats, manual, settings.jobs_visible, slots)
     auth = Auth(store, settings, clock)
     app = _App(
-        [allow_origins(settings.cors_origins)],
+        [keep_apart(names), allow_origins(settings.cors_origins)],
         [path for each in endpoints for path in each.shown],
         stats.request_times,
     )
@@ -101,7 +105,7 @@ def build_app(
             handler = auth.require_token(handler, every_role=endpoint.every_role)
         is_open = endpoint.access == "everyone"
         app.add(endpoint.method, endpoint.routes, handler, is_open=is_open)
-    for path, handler in page_files().items():
+    for path, handler in page_files(by_proxy=bool(names)).items():
         app.add("GET", [path], handler, is_open=True)
     return app.wsgi
 

@@ -1,8 +1,10 @@
 """Authenticate requests, limit their rate, and let only those write who may.
 
-A token is shown as Bearer or in HTTP Basic.  Requests with a known token are limited by the token.
-Requests without one are limited by the host that they come from, apart from all others: a known
-token is never refused for what others behind the same proxy do.  Each process counts for itself.
+A token is shown as Bearer or in HTTP Basic.  A request without one may have been signed in by a
+proxy (`api.sign_in`).  Requests with a known token are limited by the token, and those that a proxy
+has signed in by the account.  All others are limited by the host that they come from, apart from
+these: a known token is never refused for what others behind the same proxy do.  Each process counts
+for itself.
 """
 
 import base64
@@ -10,7 +12,7 @@ import ipaddress
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 
@@ -20,8 +22,12 @@ from limits.strategies import FixedWindowRateLimiter
 
 from api.http.problems import Problem
 from api.http.request import Handler, Header, Request, Response
+from api.sign_in.browsers import refuse_other_sites
+from api.sign_in.proxy import ProxySignIn, header_names
+from api.sign_in.trusted_header import plain_address
 from config import ApiSettings
 from ingest.accounts.access import Caller, authenticate, authenticate_basic, note_use
+from ingest.accounts.tokens import PREFIX
 from ingest.database.store import Store
 
 READING = ("GET", "HEAD")
@@ -54,12 +60,27 @@ class RateLimit:
         return max(1, math.ceil(over - time.time()))
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a request shows as a token: as Bearer, or with an e-mail address in HTTP Basic."""
+
+    email: str | None
+    token: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it can be meant as a token of Clockwork."""
+        return self.token.startswith(PREFIX)
+
+
 class Auth:
     """The authentication and the rate limits of one API."""
 
     def __init__(self, store: Store, settings: ApiSettings, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
+        self._sign_in = ProxySignIn(store, settings)
+        self._has_proxy = bool(header_names(settings))
         self._of_tokens = RateLimit(settings.rate_limit)
         self._of_failures = RateLimit(settings.failed_rate_limit)
 
@@ -67,17 +88,21 @@ class Auth:
         """Middleware: hand *handler* requests with their account, and refuse all others.
 
         With *every_role*, accounts may write whatever their role.  Raises Problem 401 without a
-        known token, 403 where the account may not write and for a form of another page, 429 for one
-        request too many; pymongo's errors.
+        known token or a sign-in, 403 where the account may not write, for a form of another page
+        and for a sign-in without an account, 429 for one request too many, 503 while the keys of
+        the issuer can't be read; pymongo's errors.
         """
 
         def answer(request: Request) -> Response:
             caller = self._caller(request)
-            user = caller.user
-            key = f"{user.mila_email_username} {caller.token.name}"
+            user, token = caller.user, caller.token
+            key = f"{user.mila_email_username} {token.name if token else ''}"
             if request.hold is None or not request.hold.is_resumed:  # it is counted once
-                _refuse(self._of_tokens.take(key), "requests with this token")
+                what = "with this token" if token else "of this account"
+                _refuse(self._of_tokens.take(key), f"requests {what}")
             note_use(self._store, caller, self._clock())
+            if token is None and request.method not in READING:
+                refuse_other_sites(request)
             if _is_form_of_a_page(request):
                 raise Problem(
                     HTTPStatus.FORBIDDEN,
@@ -90,17 +115,36 @@ class Auth:
                     f"{user.mila_email_username!r} may read but not write:"
                     f" its role is {user.role!r}",
                 )
-            return handler(replace(request, user=user, token=caller.token))
+            return handler(replace(request, user=user, token=token))
 
         return answer
 
     def _caller(self, request: Request) -> Caller:
         try:
-            return _authenticated(self._store, request.header("Authorization"), self._clock())
+            shown = _shown(request.header("Authorization"))
+            if shown is None or not shown.is_ours:
+                user = self._sign_in.user(request)
+                if user is not None:
+                    return Caller(user, None)
+            return self._of_token(request, shown)
         except Problem:
             wait = self._of_failures.take(_host(request.environ.get("REMOTE_ADDR", "")))
             _refuse(wait, "requests without a known token")
             raise
+
+    def _of_token(self, request: Request, shown: _Shown | None) -> Caller:
+        if request.header("Authorization") is None:
+            # A browser asks for a password where it is offered Basic.
+            only_bearer = _CHALLENGES[: 1 if self._has_proxy else None]
+            raise _unauthorized("The request has no Authorization header.", only_bearer)
+        caller = None
+        if shown is not None and shown.email is None:
+            caller = authenticate(self._store, shown.token, self._clock())
+        elif shown is not None and shown.email is not None:
+            caller = authenticate_basic(self._store, shown.email, shown.token, self._clock())
+        if caller is None:
+            raise _unauthorized("The Authorization header holds no token that is known here.")
+        return caller
 
 
 def _is_form_of_a_page(request: Request) -> bool:
@@ -112,34 +156,27 @@ def _is_form_of_a_page(request: Request) -> bool:
     return request.method == "POST" and is_basic and request.header("Origin") is not None
 
 
-def _authenticated(store: Store, authorization: str | None, now: datetime) -> Caller:
-    if authorization is None:
-        raise _unauthorized("The request has no Authorization header.")
-    scheme, _, credentials = authorization.partition(" ")
-    caller = None
+def _shown(authorization: str | None) -> _Shown | None:
+    """Return what the Authorization header shows as a token; None for nothing of that kind."""
+    scheme, _, credentials = (authorization or "").partition(" ")
     if scheme.lower() == "bearer":
-        caller = authenticate(store, credentials.strip(" "), now)
-    elif scheme.lower() == "basic":
-        caller = _basic(store, credentials.strip(" "), now)
-    if caller is None:
-        raise _unauthorized("The Authorization header holds no token that is known here.")
-    return caller
-
-
-def _basic(store: Store, credentials: str, now: datetime) -> Caller | None:
+        return _Shown(None, credentials.strip(" "))
+    if scheme.lower() != "basic":
+        return None
     try:
-        email, _, token = base64.b64decode(credentials, validate=True).decode().partition(":")
+        decoded = base64.b64decode(credentials.strip(" "), validate=True).decode()
     except ValueError:  # no base64, or no UTF-8 in it
         return None
-    return authenticate_basic(store, email, token, now)
+    email, _, token = decoded.partition(":")
+    return _Shown(email, token)
 
 
-def _unauthorized(what: str) -> Problem:
+def _unauthorized(what: str, challenges: tuple[Header, ...] = _CHALLENGES) -> Problem:
     return Problem(
         HTTPStatus.UNAUTHORIZED,
         f"{what} Send 'Authorization: Bearer TOKEN', or HTTP Basic with your e-mail and the token"
         " as the password; the operator makes tokens with `clockwork user add`.",
-        _CHALLENGES,
+        challenges,
     )
 
 
@@ -152,14 +189,9 @@ def _refuse(seconds: int | None, what: str) -> None:
         )
 
 
-def _host(address: str) -> str:
+def _host(text: str) -> str:
     """Return the host of an IP address: an IPv4 address or a network of IPv6."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, ipaddress.IPv6Address):
-        if known.ipv4_mapped is None:
-            return str(ipaddress.ip_network((known.packed, _IPV6_NETWORK), strict=False))
-        known = known.ipv4_mapped  # ::ffff:192.0.2.1 is how IPv6 sockets show IPv4 clients
-    return str(known)
+    address = plain_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address.packed, _IPV6_NETWORK), strict=False))
+    return text if address is None else str(address)

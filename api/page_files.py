@@ -34,14 +34,25 @@ _HEADERS = (
 )
 
 
-def page_files() -> dict[str, Handler]:
-    """Return a handler for ``/``, and for ``/page/<path>`` of each file of the page."""
+def page_files(*, by_proxy: bool = False) -> dict[str, Handler]:
+    """Return a handler for ``/``, and for ``/page/<path>`` of each file of the page.
+
+    With *by_proxy*, the page asks first whether a proxy has signed its user in.
+    """
     handlers = {}
     for path in FOLDER.rglob("*.*"):
         content_type = CONTENT_TYPES.get(path.suffix.removeprefix("."))
         if content_type is not None:
-            handlers[address(path)] = _handler(path.read_bytes(), content_type)
+            content = path.read_bytes()
+            if by_proxy and path.suffix == ".html":
+                content = signed_in_by_proxy(content)
+            handlers[address(path)] = _handler(content, content_type)
     return handlers
+
+
+def signed_in_by_proxy(page: bytes) -> bytes:
+    """Return an HTML page with the mark that tells its scripts that a proxy signs people in."""
+    return page.replace(b"<html ", b"<html data-by-proxy ", 1)
 
 
 def address(path: Path) -> str:

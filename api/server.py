@@ -18,7 +18,7 @@ from api.connections import Connection, end_largest, end_slow
 from api.endpoints.health import healthz
 from api.http.arguments import MAX_BODY_BYTES, too_large_body
 from api.http.problems import CONTENT_TYPE, Problem, bad_request, internal_error, unavailable
-from api.http.request import HOLD, Hold, WsgiApplication
+from api.http.request import HOLD, PEER, Hold, WsgiApplication
 from api.http.security_headers import NOSNIFF
 from api.waiting import MOST_WAITING, Parked, States, Waiting
 from config import OperatorError
@@ -268,11 +268,12 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
         What a stream of events had before this answer stays as it was sent.
         """
         waiting = self.channel.waiting
+        environ = self.get_environment()
+        environ[PEER] = self.channel.addr[0]
         if waiting is not None:
             hold = self.request.hold
             if hold is None:
                 hold = self.request.hold = Hold(waiting.has_room)
-            environ = self.get_environment()
             environ[HOLD] = hold
             if hold.is_stream:
                 environ["HTTP_LAST_EVENT_ID"] = hold.last_event_id

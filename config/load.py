@@ -11,7 +11,8 @@ import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -114,6 +115,10 @@ def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str
     if settings.mongo.uri_file is not None:
         uri_file = _secret(settings.mongo.uri_file, folder, environment)
         update["mongo"] = settings.mongo.model_copy(update={"uri_file": uri_file})
+    if settings.api.jwt is not None and settings.api.jwt.keys_file is not None:
+        keys_file = folder / settings.api.jwt.keys_file.expanduser()
+        jwt = settings.api.jwt.model_copy(update={"keys_file": keys_file})
+        update["api"] = settings.api.model_copy(update={"jwt": jwt})
     if settings.retention.archive is not None:
         archive = folder / settings.retention.archive.expanduser()
         update["retention"] = settings.retention.model_copy(update={"archive": archive})
@@ -213,6 +218,8 @@ def _known_keys(place: list[str]) -> list[str]:
     for part in place:
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[part].annotation
+            if get_origin(model) is UnionType:  # such as JwtSettings | None
+                model = get_args(model)[0]
         else:  # dict[str, ClusterSettings]: any name, then the cluster's keys
             model = get_args(model)[1]
     return sorted(key for key in model.model_fields if key != "name")

@@ -8,6 +8,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
+NameField = Literal["mila_email_username", "mila_cluster_username", "cc_account_username"]
 JobsVisible = Literal["all", "own"]
 
 # Refused below, not bound.
@@ -26,6 +28,16 @@ CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
+_THIS_HOST = ("127.0.0.1", "::1", "localhost")
+_AUTHORIZATION = "Authorization"
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
+_TAKEN_HEADERS = {
+    *("accept", "connection", "content-length", "content-type", "cookie", "forwarded", "host"),
+    *("if-none-match", "last-event-id", "origin", "referer", "transfer-encoding", "user-agent"),
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"),
+    *("x-forwarded-by", "sec-fetch-site"),
+}
+"""Header fields that have a meaning of their own."""
 
 
 class _Frozen(BaseModel):
@@ -50,6 +62,87 @@ class EmbeddedSettings(_Frozen):
     """0 takes a free port."""
 
 
+def _checked_header(value: str) -> str:
+    if not _HEADER.fullmatch(value) or value.lower() in _TAKEN_HEADERS:
+        raise ValueError(
+            "the name of a header field of letters, digits and -, which has no other meaning"
+        )
+    return _AUTHORIZATION if value.lower() == _AUTHORIZATION.lower() else value
+
+
+class JwtSettings(_Frozen):
+    """Which JWTs (RFC 7519) sign people in: those of one issuer for one audience."""
+
+    issuer: Annotated[str, Field(min_length=1)]
+    """The claim ``iss``, exactly."""
+    audience: Annotated[str, Field(min_length=1)]
+    """What the claim ``aud`` must be or contain."""
+    keys_url: str | None = None
+    """Where the issuer shows its keys as a JWK Set."""
+    keys_file: Path | None = Field(default=None, strict=False)
+    """A JWK Set, or public keys in PEM."""
+    header: str = _AUTHORIZATION
+    """The header field that has the JWT, alone or behind the word Bearer."""
+    claim: Annotated[str, Field(min_length=1)] = "email"
+    """The claim that has the user's name."""
+    name_field: NameField = "mila_email_username"
+    """Which of an account's names that is."""
+
+    @field_validator("header")
+    @classmethod
+    def _header(cls, value: str) -> str:
+        return _checked_header(value)
+
+    @field_validator("keys_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        is_here = url.scheme == "http" and url.hostname in _THIS_HOST
+        if not (url.scheme == "https" or is_here) or not url.hostname or url.username is not None:
+            raise ValueError("the address of a JWK Set, https://login.example.org/keys")
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "JwtSettings":
+        if (self.keys_url is None) == (self.keys_file is None):
+            raise ValueError("keys_url or keys_file, one of the two")
+        return self
+
+
+class TrustedHeaderSettings(_Frozen):
+    """Which header field of which proxies says who has signed in there."""
+
+    name: str
+    proxies: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """The addresses or networks that the proxies' connections come from."""
+    name_field: NameField = "mila_email_username"
+    """Which of an account's names the header field has."""
+
+    @field_validator("name")
+    @classmethod
+    def _header(cls, value: str) -> str:
+        if _checked_header(value) == _AUTHORIZATION:
+            raise ValueError("a header field of its own, such as X-Forwarded-Email")
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            networks = [ipaddress.ip_network(value) for value in values]
+        except ValueError as error:
+            raise ValueError(
+                'addresses or networks, such as ["127.0.0.1", "10.1.2.0/24"]'
+            ) from error
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError(
+                "the proxies' own addresses: from everywhere, everyone could be anyone"
+            )
+        return tuple(map(str, networks))
+
+
 class ApiSettings(_Frozen):
     """Where the REST API listens."""
 
@@ -71,6 +164,16 @@ class ApiSettings(_Frozen):
     """The address of the proxy in front, whose X-Forwarded-For is believed; else nobody's is."""
     cors_origins: tuple[str, ...] = Field(default=(), strict=False)
     """Origins whose pages may use the API from a browser."""
+    jwt: JwtSettings | None = None
+    """The JWTs that sign people in; None: no JWT does."""
+    trusted_header: TrustedHeaderSettings | None = None
+    """The header field of a proxy that signs people in; None: no header field does."""
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> "ApiSettings":
+        if self.jwt is not None and self.trusted_header is not None:
+            raise ValueError("jwt or trusted_header, not both")
+        return self
 
     @field_validator("rate_limit", "failed_rate_limit")
     @classmethod

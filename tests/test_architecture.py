@@ -41,8 +41,9 @@ MAY_IMPORT = {
     "api.endpoints": "config ingest api.http api.stats api.schema api.lists",
     "api.scheduling": "config ingest api.http api.schema api.lists api.endpoints",
     "api.feed": "config ingest api.http api.schema api.lists api.endpoints",
+    "api.sign_in": "config ingest.accounts ingest.database ingest.logs api.http",
     "api": "config ingest api.http api.stats api.schema api.lists api.endpoints api.feed"
-    " api.scheduling",
+    " api.scheduling api.sign_in",
     "clockwork": "config ingest scraper api",
 }
 """A package, and those that it may import. A name stands for all packages below it as well, unless

@@ -39,8 +39,8 @@ class Whoami(JsonObject):
     role: str
     sees: Literal["all", "own"]
     """Whose jobs the account sees: all users', or only its own."""
-    token: TokenFacts
-    """The token of this request."""
+    token: TokenFacts | None
+    """The token of this request; null for an account that a proxy has signed in."""
 
 
 class NewToken(TokenFacts):
@@ -98,12 +98,15 @@ class TokenArguments(Arguments):
 
 @endpoint("GET", "whoami", arguments=NoArguments, content=Whoami, gets=Gets.same("the account"))
 def whoami(context: Context, _arguments: NoArguments) -> Response:
-    """The account that makes the request, and its token."""
+    """The account that makes the request, and its token.
+
+    `token` is null for an account that a proxy has signed in.
+    """
     shown = {
         **context.user.names,
         "role": context.user.role,
         "sees": "own" if context.visible else "all",
-        "token": asdict(context.token),
+        "token": None if context.token is None else asdict(context.token),
     }
     return json_response(shown)
 

@@ -26,6 +26,8 @@ Header = tuple[str, str]
 
 HOLD = "clockwork.hold"
 """Where a WSGI environment has the `Hold`, if the server can hold responses back."""
+PEER = "clockwork.peer"
+"""Where a WSGI environment has the address that the connection comes from, of a proxy or not."""
 HEARTBEAT_SECONDS = 15.0
 """Seconds after which something is sent on a stream of events on which nothing happens."""
 
@@ -92,7 +94,7 @@ class Request:
     user: User | None = None
     """The account that makes the request; None where nobody has shown a token (yet)."""
     token: Token | None = None
-    """The token of the request."""
+    """The token of the request; None for an account that a proxy has signed in."""
 
     @property
     def method(self) -> str:
@@ -109,6 +111,12 @@ class Request:
         """How a response is held back; None where the server can't do that."""
         hold: Hold | None = self.environ.get(HOLD)
         return hold if self.method == "GET" else None
+
+    @property
+    def peer(self) -> str | None:
+        """The address that the connection comes from; None where the server does not tell."""
+        peer: str | None = self.environ.get(PEER)
+        return peer
 
     def header(self, name: str) -> str | None:
         """The value of the header field *name*, None where the request has no such field."""

@@ -93,24 +93,30 @@ function enter(client, account) {
   showSignedIn(true);
   const who = document.getElementById("who");
   who.textContent = account.mila_email_username;
-  who.title = t("Role: {role}. Token: {token}.", { role: account.role, token: account.token.name });
+  who.title = client.hasToken
+    ? t("Role: {role}. Token: {token}.", { role: account.role, token: account.token.name })
+    : t("Role: {role}. Signed in by a proxy.", { role: account.role });
+  document.getElementById("sign-out").hidden = !client.hasToken; // the proxy would sign in again at once
   navigate();
 }
 
-/** Enter with the token that is kept; until the API has answered who that is, go on trying. */
+/** Enter with the token that is kept, or null for the proxy's sign-in; until the API has answered who that is, go on trying. */
 async function enterAgain(value) {
   load();
   const client = new Client(value);
   try {
     enter(client, await accountOf(client));
   } catch (error) {
-    if (error.status === 401) refused();
+    if (value === null && [401, 403].includes(error.status)) signedOut(error.status === 403 ? error.message : null);
+    else if (error.status === 401) refused();
     else complain(error, () => enterAgain(value));
   }
 }
 
 function refused() {
+  const hadToken = session?.client.hasToken ?? true;
   forget();
+  if (!hadToken) return signedOut(t("Your sign-in has ended. Reload this page to sign in again."));
   signedOut(t("Your token is no longer accepted. It may have been revoked. Sign in again."));
 }
 
@@ -244,7 +250,7 @@ document.getElementById("sign-out").addEventListener("click", () => {
   signedOut();
 });
 addEventListener("storage", () => {
-  if (session !== null && token() === null) signedOut(); // in another tab
+  if (session?.client.hasToken && token() === null) signedOut(); // in another tab
 });
 document.getElementById("find").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -260,5 +266,5 @@ setInterval(() => tick(main), SECONDS_BETWEEN_TICKS * 1000);
 
 translatePage();
 const kept = token();
-if (kept === null) signedOut();
+if (kept === null && !("byProxy" in document.documentElement.dataset)) signedOut();
 else enterAgain(kept);

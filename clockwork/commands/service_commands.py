@@ -17,6 +17,8 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from api.sign_in.key_ring import fetch_keys
+from api.sign_in.keys import KeysUnusable
 from clockwork.commands.console import CommandError, say
 from clockwork.daemons.api import ApiDaemon
 from clockwork.daemons.reload import require_clusters
@@ -26,6 +28,7 @@ from clockwork.embedded.folder import EmbeddedError
 from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
 from config import ClusterSettings, ConfigurationError, OperatorError, Settings
+from config.settings import JwtSettings
 from ingest.anonymise.rewrite import Report, anonymise
 from ingest.clusters.round_log import request_round
 from ingest.database.store import Store
@@ -287,9 +290,18 @@ def _findings(
     if offline:
         return
     yield _check_database(settings, store_of)
+    if settings.api.jwt is not None:
+        yield _check_keys(settings.api.jwt)
     for cluster in settings.clusters.values():
         for finding in try_cluster(cluster):
             yield replace(finding, part=f"cluster {cluster.name}, {finding.part}")
+
+
+def _check_keys(settings: JwtSettings) -> Finding:
+    try:
+        return Finding("keys of the issuer", "ok", f"{len(fetch_keys(settings))} keys")
+    except KeysUnusable as error:
+        return Finding("keys of the issuer", "failed", str(error))
 
 
 def _check_database(settings: Settings, store_of: StoreOf) -> Finding:

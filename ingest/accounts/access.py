@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from ingest.accounts.tokens import Token, token_digest, token_of
-from ingest.accounts.users import EMAIL_FIELD, User, user_of
+from ingest.accounts.users import EMAIL_FIELD, NOBODY, User, user_of
 from ingest.database.store import Store
 
 USE_NOTED_EVERY = timedelta(minutes=5)
@@ -26,10 +26,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """The account that sent a request, and the token that it sent."""
+    """The account that sent a request, and the token that it sent.
+
+    *token* is None for an account that a proxy has signed in.
+    """
 
     user: User
-    token: Token
+    token: Token | None
 
 
 def authenticate(store: Store, token: str, now: datetime | None = None) -> Caller | None:
@@ -64,12 +67,24 @@ def authenticate_basic(
     return caller
 
 
+def account_of(store: Store, field: str, name: str) -> User | None:
+    """Return the account whose *field*, one of `NAME_FIELDS`, is *name*; None if there is none.
+
+    Raises pymongo's errors.
+    """
+    # An index knows the names that are not empty.
+    document = store.users.find_one({field: name}) if name not in ("", NOBODY) else None
+    return None if document is None else user_of(document)
+
+
 def note_use(store: Store, caller: Caller, now: datetime) -> None:
     """Store that the caller's token was used, at most every `USE_NOTED_EVERY`.
 
     The write is not waited for, and raises nothing.  If it fails, a later request writes again.
     """
     token = caller.token
+    if token is None:
+        return
     noted = token.last_used
     if noted is not None and abs(now - noted) < USE_NOTED_EVERY:
         return

@@ -17,7 +17,10 @@ from typing import Any
 LONGEST_DAYS = 3650
 """Days after which a token with an expiry expires at the latest."""
 
-_TOKEN = re.compile(r"cw_[A-Za-z0-9_-]{43}")
+PREFIX = "cw_"
+"""What every token begins with."""
+
+_TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Token:
 
 def new_token() -> str:
     """Return a new random token."""
-    return "cw_" + secrets.token_urlsafe(32)
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def token_digest(text: str) -> str | None:

@@ -163,9 +163,11 @@ def add_user(
 
 
 def add_own_token(
-    store: Store, email: str, by: Token, name: str, now: datetime, days: int | None = None
+    store: Store, email: str, by: Token | None, name: str, now: datetime, days: int | None = None
 ) -> tuple[Token, str]:
     """Add a token to the account of *email*, which asks for it with its token *by*.
+
+    *by* is None if a proxy has signed the account in.
 
     The token is made at *now*, and expires after so many *days*, or never for None.  Returns what
     is known of the token, and the token, which is stored nowhere.
@@ -174,12 +176,13 @@ def add_own_token(
     account has, and where the account has `MOST_TOKENS` tokens.  Raises pymongo's errors.
     """
     token, entry = _made_token(name, now, days)
+    still_there = [] if by is None else [{"name": by.name, "created": by.created}]
     after = store.users.find_one_and_update(
         # All conditions stand in the write.  A token that was revoked meanwhile makes none.
         {
             EMAIL_FIELD: email,
             "$and": [
-                {"tokens": {"$elemMatch": {"name": by.name, "created": by.created}}},
+                *({"tokens": {"$elemMatch": each}} for each in still_there),
                 {"tokens.name": {"$ne": name}},
                 {f"tokens.{MOST_TOKENS - 1}": {"$exists": False}},
             ],

@@ -24,6 +24,7 @@ from clockwork.demo.ssh_server import Answer
 from ingest.accounts.access import authenticate, note_use
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
+from tests.api.sign_in.issuer import jwk_set
 from tests.clockwork.sites import Site, clockwork, site
 from tests.ingest.reading.golden import FOLDER, GOLDEN, kind_of, seal_of
 from tests.system.daemons import wait_until
@@ -413,6 +414,7 @@ def test_an_account_from_its_first_token_to_its_last(
     second = capsys.readouterr().out
     caller = authenticate(store, second.strip())
     assert caller is not None
+    assert caller.token is not None
     user = caller.user
     assert [token.name for token in user.tokens][1:] == [caller.token.name]
     assert user.names == {
@@ -482,6 +484,7 @@ def test_roles_and_names_of_tokens(
     assert "role service" in said
     caller = authenticate(store, token.strip())
     assert caller is not None
+    assert caller.token is not None
     assert (caller.user.role, caller.token.name) == ("service", "grafana")
     note_use(store, caller, datetime(2026, 11, 24, 12, 30, 5, tzinfo=timezone.utc))
     list_users(store)  # over the same connection, so that the write is done
@@ -639,6 +642,24 @@ def test_a_check_names_every_failure_on_a_line(
     assert "no record in the output" in beluga["nodes"][1]
     assert "expected MinJobAge" in beluga["Slurm's configuration"][1]
     assert mila["squeue"][0] == beluga["squeue"][0] == "warns"
+
+
+def test_a_check_of_the_keys_of_an_issuer(
+    place: Path, in_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jwt = "[api.jwt]\nissuer = 'i'\naudience = 'a'\nkeys_file = 'keys'\n"
+    (place / "clockwork.toml").write_text(in_store + jwt)
+    for content, how, said in [
+        (None, "FAILED", "No such file"),
+        (b"{}", "FAILED", "no JWK Set"),
+        (jwk_set(), "ok", "2 keys"),
+    ]:
+        if content is not None:
+            (place / "keys").write_bytes(content)
+        assert run("check") == 1
+        found = checked(capsys.readouterr().out)["keys of the issuer"]
+        assert found[0] == how
+        assert said in found[1]
 
 
 def test_a_check_without_clusters(

@@ -2,6 +2,8 @@
 
 import re
 from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -9,6 +11,8 @@ from pydantic import BaseModel
 from config import ConfigurationError, Settings, find_settings_file, load_settings
 from config.settings import ClusterSettings
 
+JWT = "issuer = 'https://login.example'\naudience = 'clockwork'\n"
+PROXIES = "proxies = ['127.0.0.1']"
 EXAMPLE = Path(__file__).parents[2] / "clockwork.example.toml"
 CLUSTER = """
 [clusters.mila]
@@ -45,6 +49,8 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     def check(model: type[BaseModel]) -> None:
         for name, field in model.model_fields.items():
             annotation = field.annotation
+            if get_origin(annotation) is UnionType:  # such as JwtSettings | None
+                annotation = get_args(annotation)[0]
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 check(annotation)
             elif name not in {"clusters", "name"}:
@@ -113,6 +119,33 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("[api]\ncors_origins = ['https://A.example']", "api.cors_origins"),
         ("[api]\ncors_origins = ['https://a.example:443']", "api.cors_origins"),
         ("[api]\ncors_origins = ['a.example']", "api.cors_origins"),
+        (f"[api.jwt]\n{JWT}", "api.jwt"),
+        (f"[api.jwt]\n{JWT}keys_file = 'k'\nkeys_url = 'https://a.example/k'", "api.jwt"),
+        (f"[api.jwt]\n{JWT}keys_url = 'http://a.example/k'", "api.jwt.keys_url"),
+        (f"[api.jwt]\n{JWT}keys_url = 'https://u:p@a.example/k'", "api.jwt.keys_url"),
+        (f"[api.jwt]\n{JWT}keys_url = 'file:///etc/keys'", "api.jwt.keys_url"),
+        (f"[api.jwt]\n{JWT}keys_file = 'k'\nheader = 'X_Jwt'", "api.jwt.header"),
+        (f"[api.jwt]\n{JWT}keys_file = 'k'\nclaim = ''", "api.jwt.claim"),
+        (f"[api.jwt]\n{JWT}keys_file = 'k'\nname_field = 'email'", "api.jwt.name_field"),
+        (f"[api.jwt]\n{JWT}keys_file = 'k'\nsecret = 's'", "api.jwt.secret"),
+        ("[api.jwt]\naudience = 'a'\nkeys_file = 'k'", "api.jwt.issuer"),
+        ("[api.jwt]\nissuer = 'i'\nkeys_file = 'k'", "api.jwt.audience"),
+        *(
+            (f"[api.trusted_header]\nname = '{name}'\n{PROXIES}", "api.trusted_header.name")
+            for name in ("", "X_User", "X User", "Host", "AUTHORIZATION", "X-Forwarded-For", "é")
+        ),
+        *(
+            (
+                f"[api.trusted_header]\nname = 'X-User'\nproxies = {proxies}",
+                "api.trusted_header.proxies",
+            )
+            for proxies in ("[]", "['*']", "['0.0.0.0/0']", "['::/0']", "['10.0.0.1/8']", "'::1'")
+        ),
+        ("[api.trusted_header]\nname = 'X-User'", "api.trusted_header.proxies"),
+        (
+            f"[api.jwt]\n{JWT}keys_file = 'k'\n[api.trusted_header]\nname = 'X-User'\n{PROXIES}",
+            "api",
+        ),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[mongo]\ndatabase = 'a/b'", "mongo.database"),
         ("[scraper]\nmax_record_bytes = 1", "scraper.max_record_bytes"),
@@ -139,6 +172,22 @@ def test_who_may_ask_how_often_from_where(tmp_path: Path) -> None:
     assert len(settings.cors_origins) == 3
     text = complaint(tmp_path, "[api]\nrate_limit = 'often'\n")
     assert "api.rate_limit: found 'often', expected requests per second, minute" in text
+
+
+def test_how_people_sign_in(tmp_path: Path) -> None:
+    """As the example shows it, without its comment signs."""
+    text = EXAMPLE.read_text()
+    for table, key in [("jwt", "keys_file"), ("trusted_header", "")]:
+        start = text.index(f"# [api.{table}]")
+        lines = text[start : text.index("\n# 2." if table == "jwt" else "\n\n", start)]
+        keys = re.findall(r"^# (\[.*|\w+ = .*)$", lines, re.MULTILINE)
+        settings = load(tmp_path, "\n".join(each for each in keys if key not in each or not key))
+        assert getattr(settings.api, table) is not None
+    assert settings.api.trusted_header is not None
+    assert settings.api.trusted_header.proxies == ("192.0.2.10/32",)
+    chosen = load(tmp_path, f"[api.jwt]\n{JWT}keys_file = 'k'\nheader = 'authorization'\n").api.jwt
+    assert chosen is not None
+    assert (chosen.header, chosen.keys_file) == ("Authorization", tmp_path / "k")
 
 
 def test_a_name_in_a_clusters_table_is_refused(tmp_path: Path) -> None:

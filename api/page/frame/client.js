@@ -21,8 +21,13 @@ export class Client {
   #token;
   #known = new Map();
 
+  /** `token` is null where a proxy has signed the person in. */
   constructor(token) {
     this.#token = token;
+  }
+
+  get hasToken() {
+    return this.#token !== null;
   }
 
   /**
@@ -64,18 +69,24 @@ export class Client {
 
   async #fetch(address, { headers = {}, ...request }, signal) {
     const limit = AbortSignal.timeout(SECONDS_TO_ANSWER * 1000);
+    const shown = this.hasToken ? { Authorization: `Bearer ${this.#token}` } : {};
+    let response;
     try {
-      return await fetch(address, {
+      response = await fetch(address, {
         ...request,
-        headers: { Authorization: `Bearer ${this.#token}`, Accept: "application/json", ...headers },
+        headers: { ...shown, Accept: "application/json", ...headers },
         signal: AbortSignal.any([signal, limit]),
         cache: "no-store",
-        credentials: "omit", // else a refused token opens the browser's own window for a password
-        redirect: "error",
+        // With a token: else a refused token opens the browser's own window for a password.
+        // Without: the cookie by which the proxy knows the person.
+        credentials: this.hasToken ? "omit" : "same-origin",
+        redirect: this.hasToken ? "error" : "manual",
       });
     } catch (error) {
       throw signal.aborted ? error : new Away(t("Clockwork does not answer."));
     }
+    if (response.type === "opaqueredirect") throw new Problem(401, t("Your sign-in has ended.")); // to the proxy's own form
+    return response;
   }
 }
 

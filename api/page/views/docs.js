@@ -19,9 +19,10 @@ function formOf({ method, path, parameters }) {
 
 async function called(method, path, fields) {
   const query = new URLSearchParams([...fields].filter(([, value]) => value !== ""));
+  const byProxy = token() === null && "byProxy" in document.documentElement.dataset;
   const headers = token() === null ? {} : { Authorization: `Bearer ${token()}` };
   try {
-    const response = await fetch(`${path.replace(/^\//, "../")}?${query}`, { method, headers, credentials: "omit", cache: "no-store" });
+    const response = await fetch(`${path.replace(/^\//, "../")}?${query}`, { method, headers, credentials: byProxy ? "same-origin" : "omit", cache: "no-store" });
     return `${response.status} ${response.statusText}\n${(await response.text()).slice(0, 20_000)}`;
   } catch {
     return t("Clockwork does not answer.");

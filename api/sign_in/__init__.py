@@ -1,0 +1,1 @@
+"""Sign in accounts that an identity provider or a proxy has recognised."""
