@@ -202,6 +202,37 @@ def test_a_small_cluster_takes_any_file(store: Store, replay: Replay) -> None:
     assert present(store) == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "first", "other", "why"),
+    [
+        ("jobs", jobs(0, 3), [job("2", "bob(1002)", sealed=False)], "job 2 has another owner"),
+        (
+            "jobs",
+            jobs(0, 3),
+            [each.replace("Partition=main", "Partition=gpu,long") for each in jobs(10, 3)],
+            "no job is in a partition of the 3 jobs that cluster mila has (main)",
+        ),
+        ("nodes", [node(1), node(2)], [node(3)], "no node is among the 2 nodes"),
+    ],
+)
+def test_a_small_cluster_refuses_what_is_clearly_anothers(
+    store: Store,
+    replay: Replay,
+    said: Said,
+    kind: str,
+    first: list[str],
+    other: list[str],
+    why: str,
+) -> None:
+    assert replay(*first, kind=kind) == 0
+    before = list(store.database[kind].find())
+    assert replay(*other, kind=kind) == 1
+    assert why in said()
+    assert list(store.database[kind].find()) == before
+    assert replay(first[0], *other[-1:], kind=kind) == 0  # what it shares speaks for it
+    assert replay(*other, kind=kind, options=("--force",)) == 0
+
+
 def test_a_pipe_can_not_be_compared(
     store: Store, config: Path, replay: Replay, said: Said, tmp_path: Path
 ) -> None:
