@@ -305,6 +305,27 @@ def _cluster_retire(options: argparse.Namespace) -> int:
         return cluster_commands.cluster_retire(settings, store, options.name, yes=options.yes)
 
 
+def _webhook_list(options: argparse.Namespace) -> int:
+    from clockwork.commands import webhook_commands
+
+    with _opened(options) as (settings, store):
+        return webhook_commands.webhook_list(settings, store)
+
+
+def _webhook_test(options: argparse.Namespace) -> int:
+    from clockwork.commands import webhook_commands
+
+    _, settings = _settings(options)
+    return webhook_commands.webhook_test(settings, options.name)
+
+
+def _webhook_forget(options: argparse.Namespace) -> int:
+    from clockwork.commands import webhook_commands
+
+    with _opened(options) as (settings, store):
+        return webhook_commands.webhook_forget(settings, store, options.name)
+
+
 # --- the parser ---------------------------------------------------------------------------------
 
 
@@ -418,6 +439,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cluster_commands(
         command("cluster", lambda _: 2, "Clusters that were renamed or are gone.")
     )
+    _add_webhook_commands(command("webhook", lambda _: 2, "Calls about jobs and nodes."))
     return parser
 
 
@@ -490,6 +512,20 @@ def _add_backup_commands(backup: argparse.ArgumentParser) -> None:
     load = actions.add_parser("load", help="fill an empty database with a backup")
     load.set_defaults(run=_backup_load)
     load.add_argument("file", type=Path, metavar="FILE", help="a file that `backup make` wrote")
+
+
+def _add_webhook_commands(webhook: argparse.ArgumentParser) -> None:
+    actions = webhook.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list the webhooks and how they do")
+    listing.set_defaults(run=_webhook_list)
+    trying = actions.add_parser("test", help="call a webhook once, without events")
+    trying.set_defaults(run=_webhook_test)
+    forgetting = actions.add_parser(
+        "forget", help="delete what the database keeps of a webhook that is gone"
+    )
+    forgetting.set_defaults(run=_webhook_forget)
+    for action in (trying, forgetting):
+        action.add_argument("name", metavar="NAME", help="the webhook")
 
 
 def _add_cluster_commands(cluster: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@
 """
 
 from config.errors import OperatorError
-from config.load import ConfigurationError, find_settings_file, load_settings
+from config.load import ConfigurationError, find_settings_file, load_settings, read_webhook_secrets
 from config.settings import (
     ApiSettings,
     ClusterSettings,
@@ -16,6 +16,7 @@ from config.settings import (
     Settings,
     SshSettings,
 )
+from config.webhooks import WebhookSettings, WebhooksSettings
 
 __all__ = [
     "ApiSettings",
@@ -29,6 +30,9 @@ __all__ = [
     "ScraperSettings",
     "Settings",
     "SshSettings",
+    "WebhookSettings",
+    "WebhooksSettings",
     "find_settings_file",
     "load_settings",
+    "read_webhook_secrets",
 ]

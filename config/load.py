@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from config.errors import OperatorError
 from config.settings import Settings
+from config.webhooks import WebhookSettings, WebhooksSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,12 +74,14 @@ def load_settings(
     Raises `ConfigurationError`.
     """
     table = read_toml(path)
-    _name_clusters(table, path)
+    _name_tables(table, path, "clusters")
+    _name_tables(table.get("webhooks"), path, "targets", within="webhooks.")
     try:
         settings = Settings.model_validate(table)
     except ValidationError as error:
         lines = [f"{path}: {_explain(detail)}" for detail in error.errors()]
         raise ConfigurationError("\n".join(lines)) from None
+    _check_webhooks(settings.webhooks, path)
     settings = _with_folder(settings, path.resolve().parent, environment)
     return _with_secrets(settings, path, environment) if secrets else settings
 
@@ -93,20 +96,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: is not TOML: {error}") from error
 
 
-def _name_clusters(table: dict[str, Any], path: Path) -> None:
-    """Give each cluster's table its name, which in the file is the table's own key."""
-    clusters = table.get("clusters")
-    if not isinstance(clusters, dict):
+def _name_tables(table: object, path: Path, key: str, within: str = "") -> None:
+    """Give each table in the table *key* its name, which in the file is the table's own key."""
+    named = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(named, dict):
         return
-    for name, cluster in clusters.items():
-        if not isinstance(cluster, dict):
+    for name, each in named.items():
+        if not isinstance(each, dict):
             continue
-        if "name" in cluster:
+        place = f"{within}{key}.{name}"
+        if "name" in each:
             raise ConfigurationError(
-                f"{path}: clusters.{name}.name: unknown key; the name is the table's, "
-                f"[clusters.{name}]"
+                f"{path}: {place}.name: unknown key; the name is the table's, [{place}]"
             )
-        cluster["name"] = name
+        each["name"] = name
 
 
 def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str]) -> Settings:
@@ -122,6 +125,17 @@ def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str
     if settings.retention.archive is not None:
         archive = folder / settings.retention.archive.expanduser()
         update["retention"] = settings.retention.model_copy(update={"archive": archive})
+    targets = {
+        name: webhook.model_copy(
+            update={
+                key: _secret(getattr(webhook, key), folder, environment)
+                for key in ("url_file", "secret_file")
+                if getattr(webhook, key) is not None
+            }
+        )
+        for name, webhook in settings.webhooks.targets.items()
+    }
+    update["webhooks"] = settings.webhooks.model_copy(update={"targets": targets})
     clusters = {}
     for name, cluster in settings.clusters.items():
         # A default stays one: what the ssh configuration file says goes before it.
@@ -150,13 +164,8 @@ def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]
     if mongo.uri is not None:
         _check_mode(path, mongo.uri)
     if mongo.uri_file is not None:
-        try:
-            uri = SecretStr(mongo.uri_file.read_text(encoding="utf-8").strip())
-            _check_mode(mongo.uri_file, uri)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"{path}: mongo.uri_file: {mongo.uri_file} can't be read: {error}"
-            ) from error
+        uri = _read_secret(f"{path}: mongo.uri_file", mongo.uri_file)
+        _check_mode(mongo.uri_file, uri)
     if environment.get(MONGO_URI_VARIABLE):
         uri = SecretStr(environment[MONGO_URI_VARIABLE])
     if uri is not None and not uri.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
@@ -166,16 +175,64 @@ def _with_secrets(settings: Settings, path: Path, environment: Mapping[str, str]
     return settings.model_copy(update={"mongo": mongo.model_copy(update={"uri": uri})})
 
 
+def _check_webhooks(webhooks: WebhooksSettings, path: Path) -> None:
+    for name, webhook in webhooks.targets.items():
+        if webhook.secret is not None:
+            _check_not_open(path, f"the secret of the webhook {name}")
+        _check_webhook(webhook, webhooks.allowed_hosts, f"{path}: ")
+
+
+def read_webhook_secrets(webhook: WebhookSettings, allowed_hosts: Sequence[str]) -> WebhookSettings:
+    """Return *webhook* with its URL and its secret, also where files have these.
+
+    Only who calls the webhook needs to read the files.  Raises `ConfigurationError`.
+    """
+    update = {}
+    for key in ("url", "secret"):
+        file: Path | None = getattr(webhook, f"{key}_file")
+        if file is not None:
+            place = f"webhooks.targets.{webhook.name}.{key}_file"
+            update[key] = _read_secret(place, file)
+            _check_not_open(file, f"the {key} of the webhook {webhook.name}")
+    whole = webhook.model_copy(update=update)
+    _check_webhook(whole, allowed_hosts)
+    return whole
+
+
+def _check_webhook(
+    webhook: WebhookSettings, allowed_hosts: Sequence[str], before: str = ""
+) -> None:
+    try:
+        webhook.check(allowed_hosts)
+    except ValueError as error:
+        place = f"webhooks.targets.{webhook.name}"
+        raise ConfigurationError(f"{before}{place}.{error}") from None
+
+
+def _read_secret(key: str, file: Path) -> SecretStr:
+    """Return what *file* holds, which *key* of the configuration names."""
+    try:
+        return SecretStr(file.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{key}: {file} can't be read: {error}") from error
+
+
 def _check_mode(path: Path, uri: SecretStr) -> None:
-    """Raise ConfigurationError if every user can read *path*, which holds *uri* with a password.
+    """Raise ConfigurationError if every user can read *path*, which holds *uri* with a password."""
+    if _WITH_PASSWORD.match(uri.get_secret_value()):
+        _check_not_open(path, "the password of Mongo")
+
+
+def _check_not_open(path: Path, secret: str) -> None:
+    """Raise ConfigurationError if every user can read *path*, which holds *secret*.
 
     A group may read it: /etc/clockwork is root's, and the service's group reads it.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o007 and _WITH_PASSWORD.match(uri.get_secret_value()):
+    if mode & 0o007:
         raise ConfigurationError(
-            f"{path}: holds the password of Mongo and is open to everyone (mode {mode:04o}): "
-            f"chmod {mode & 0o640:o} {path}, and change the password if others could have read it"
+            f"{path}: holds {secret} and is open to everyone (mode {mode:04o}): "
+            f"chmod {mode & 0o640:o} {path}, and change it if others could have read it"
         )
 
 
@@ -203,7 +260,7 @@ def _expected(detail: Any) -> str:
 
 def _shown(found: object, key: str) -> str:
     """What was found, in TOML's words; a secret stays one."""
-    if "uri" in key:
+    if any(each in key for each in ("uri", "url", "secret")):
         return "something else"
     if isinstance(found, bool):
         return str(found).lower()

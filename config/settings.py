@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from config.webhooks import WebhooksSettings
+
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username"]
@@ -323,4 +325,5 @@ class Settings(_Frozen):
     scraper: ScraperSettings = ScraperSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     clusters: dict[str, ClusterSettings] = Field(default_factory=dict)

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     " ingest.documents ingest.quarantine ingest.logs",
     "ingest.clusters": "config ingest.slurm ingest.reading ingest.programs ingest.database"
     " ingest.accounts ingest.documents ingest.sync",
+    "ingest.webhooks": "config ingest.slurm ingest.database ingest.documents ingest.clusters",
     "ingest.retention": "config ingest.slurm ingest.reading ingest.database ingest.accounts",
     "ingest.transfer": "config ingest.database",
     "ingest.anonymise": "config ingest.slurm ingest.reading",

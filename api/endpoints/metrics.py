@@ -24,8 +24,10 @@ from api.schema.arguments import NoArguments
 from api.schema.endpoint import Context, Gets, endpoint
 from api.stats.census import KINDS, Census, ClusterStats
 from api.stats.gpus import gpu_sums
-from api.stats.queue_figures import NODE_CLASSES, WAIT_BOUNDS, QueueFigures, own_share
+from api.stats.queue_figures import WAIT_BOUNDS, QueueFigures, own_share
 from api.stats.sums import by_state, jobs_by_partition, memory_sums, tres_sums
+from api.stats.webhook_figures import WebhookFigures
+from ingest.clusters.node_life import NODE_CLASSES
 from ingest.clusters.round_log import FIGURES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -84,6 +86,7 @@ class Metrics(Collector):
         yield from self._of_queues(figures)
         yield from self._of_bad_nodes(figures)
         yield from _of_schedulers(figures)
+        yield from _of_webhooks(self._clusters.webhooks.figures())
         yield self._of_requests()
 
     # --- rounds -------------------------------------------------------------------------------
@@ -319,6 +322,30 @@ def _of_schedulers(figures: Mapping[str, QueueFigures]) -> Iterator[Metric]:
             for row in rows:
                 _add_known(families, [cluster, row["name"]], (row["count"], row["seconds"]))
     yield from (*plain, *cycles, *by_type, *by_user)
+
+
+def _of_webhooks(figures: Sequence[WebhookFigures]) -> Iterator[Metric]:
+    events = CounterMetricFamily(
+        "clockwork_webhook_events_total",
+        "Events that webhooks were told (delivered), or that became too old before (dropped).",
+        labels=("webhook", "result"),
+    )
+    failed = CounterMetricFamily(
+        "clockwork_webhook_failed_calls_total",
+        "Calls of webhooks that failed; each is made again.",
+        labels=("webhook",),
+    )
+    behind = GaugeMetricFamily(
+        "clockwork_webhook_seconds_behind",
+        "Age of the first change of which a webhook was not told yet; 0 if there is none.",
+        labels=("webhook",),
+    )
+    for each in figures:
+        events.add_metric((each.state.name, "delivered"), each.state.delivered)
+        events.add_metric((each.state.name, "dropped"), each.state.dropped)
+        failed.add_metric((each.state.name,), each.state.failed)
+        behind.add_metric((each.state.name,), each.seconds_behind)
+    yield from (events, failed, behind)
 
 
 def _add_known(

@@ -21,6 +21,7 @@ from api.stats.gpus import WHOLE_NODES, all_gpus, asked_gpus, lack_gpu_use
 from api.stats.queue_figures import QueueStats
 from api.stats.request_times import RequestTimes
 from api.stats.ttl_cache import TtlCache
+from api.stats.webhook_figures import WebhookStats
 from config import ClusterSettings
 from ingest.clusters.coverage import coverage_by_cluster
 from ingest.clusters.retired_clusters import retired_since
@@ -74,6 +75,7 @@ class ClusterStats:
         self._store = store
         self.request_times = RequestTimes()
         self.queues = QueueStats(store, self.configured, clock)
+        self.webhooks = WebhookStats(store, clock)
         self._census = TtlCache(self._take_census, timedelta(seconds=CENSUS_SECONDS), clock)
         ttl = timedelta(seconds=STANDINGS_SECONDS)
         self._standings = TtlCache(self._read_standings, ttl, clock)

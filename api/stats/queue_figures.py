@@ -15,6 +15,7 @@ import pymongo
 from pymongo import DESCENDING
 
 from api.stats.ttl_cache import TtlCache
+from ingest.clusters.node_life import NODE_CLASSES
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 from ingest.documents.kept_counts import Counts, read_counts, waiting_key
@@ -26,11 +27,6 @@ MOST_JOBS = 20_000
 """Jobs of a cluster that ended within a day, at most: the newest. As many that have not ended."""
 WAIT_BOUNDS = (10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 604800.0, math.inf)
 """Seconds."""
-NODE_CLASSES = {
-    "down": {"DOWN", "NOT_RESPONDING", "INVAL", "FAIL"},
-    "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT"},
-}
-"""The first class counts that has a word of the node's state."""
 
 _QUERY_SECONDS = 8.0
 _TIMES = {f"slurm.{key}": 1 for key in ("eligible_time", "submit_time", "start_time", "job_state")}

@@ -20,6 +20,7 @@ from pymongo.errors import PyMongoError
 from api.sign_in.key_ring import fetch_keys
 from api.sign_in.keys import KeysUnusable
 from clockwork.commands.console import CommandError, say
+from clockwork.commands.webhook_commands import try_webhook
 from clockwork.daemons.api import ApiDaemon
 from clockwork.daemons.reload import require_clusters
 from clockwork.daemons.scraper import ScrapeDaemon
@@ -27,6 +28,7 @@ from clockwork.embedded.database import EmbeddedDatabase
 from clockwork.embedded.folder import EmbeddedError
 from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
+from clockwork.webhooks.senders import webhooks_of
 from config import ClusterSettings, ConfigurationError, OperatorError, Settings
 from config.settings import JwtSettings
 from ingest.anonymise.rewrite import Report, anonymise
@@ -287,11 +289,17 @@ def _findings(
         yield Finding(part, "ok", ", ".join(settings.clusters))
     else:
         yield Finding(part, "failed", "no cluster is configured: add a table [clusters.NAME]")
+    webhooks = []
+    try:
+        webhooks = webhooks_of(settings, secrets=not offline)
+    except ConfigurationError as error:
+        yield Finding(part, "failed", str(error))
     if offline:
         return
     yield _check_database(settings, store_of)
     if settings.api.jwt is not None:
         yield _check_keys(settings.api.jwt)
+    yield from map(try_webhook, webhooks)
     for cluster in settings.clusters.values():
         for finding in try_cluster(cluster):
             yield replace(finding, part=f"cluster {cluster.name}, {finding.part}")

@@ -20,6 +20,7 @@ from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import log_refusal, read_again, require_clusters, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
+from clockwork.webhooks.senders import Senders, webhooks_of
 from config import ConfigurationError, Settings
 from ingest.database.store import Store
 from scraper.cluster_round import ClusterScraper
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class ScrapeDaemon:
-    """Scrapes the clusters of the configuration *path*, whose *settings* were just read."""
+    """Scrapes the clusters of the configuration *path*, whose *settings* were just read.
+
+    Calls the webhooks.  Raises ConfigurationError for a webhook's filter.
+    """
 
     def __init__(self, path: Path, settings: Settings, store: Store) -> None:
         self._path = path
@@ -40,6 +44,7 @@ class ScrapeDaemon:
         self._store = store
         self._schedule = Schedule(self._scrapers(settings, []))
         self._retention = DailyRetention(store, settings)
+        self._senders = Senders(store, settings)
         self._metrics = ExitStack()
         self._watchdog = Watchdog(self._schedule.stuck)
 
@@ -57,11 +62,13 @@ class ScrapeDaemon:
             start_migration(self._store)
             self._schedule.start()
             self._retention.start()
+            self._senders.start()
             self._tell_ready()
             while self._next(asked) != "stop":
                 self._reload()
             tell_stopping()
             self._retention.stop()
+            self._senders.stop()
             if not self._schedule.stop():
                 logger.warning("a thread did not end in time; the process exits anyway")
                 logging.shutdown()
@@ -82,6 +89,7 @@ class ScrapeDaemon:
         if settings is not None:
             try:
                 require_clusters(settings)
+                webhooks_of(settings)
                 self._change_metrics(settings)
             except (ConfigurationError, ServerError) as error:
                 log_refusal(error)
@@ -95,6 +103,8 @@ class ScrapeDaemon:
         scrapers = self._scrapers(settings, before)
         self._schedule.change(scrapers)
         self._retention.change(settings)
+        if settings.webhooks != self._settings.webhooks:
+            self._senders.change(settings)
         self._settings = settings
         kept = len({*before} & {*scrapers})
         logger.info("reloaded: %d clusters, %d of them unchanged", len(scrapers), kept)

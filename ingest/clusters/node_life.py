@@ -29,6 +29,11 @@ from ingest.sync.sync_rounds import BulkWrite
 WORK_WORDS = frozenset(
     {"IDLE", "MIXED", "ALLOCATED", "COMPLETING", "PLANNED", "RESERVED", "CLOUD", "UNKNOWN"}
 )
+NODE_CLASSES = {
+    "down": {"DOWN", "NOT_RESPONDING", "INVAL", "FAIL"},
+    "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT"},
+}
+"""The first class counts that has a word of the node's state."""
 _REASON = re.compile(r"(.*?) ?\[([^@\[\]]+)@([^@\[\]]+)\]", re.DOTALL)
 _KEYS = ("words", "reason", "reason_by", "onset", "boot_time", "version", "partitions")
 _MS = 1000
@@ -48,8 +53,7 @@ class Life(NamedTuple):
 
 def life(slurm: Mapping[str, Any], zone: ZoneInfo) -> Life:
     """What holds for the node with this ``slurm`` dict; *zone* is the cluster's."""
-    state, *words = node_search_fields(slurm)["states"] or ("",)
-    told = sorted({word for word in words or [state] if word.isupper()} - WORK_WORDS)
+    told = sorted(condition_words(slurm))
     reason, reason_by, onset = slurm.get("reason"), None, None
     if match := _REASON.fullmatch(reason or ""):
         reason, reason_by = match[1], match[2]
@@ -57,6 +61,12 @@ def life(slurm: Mapping[str, Any], zone: ZoneInfo) -> Life:
         onset = None if moment is None else datetime.fromisoformat(moment)
     others = (slurm.get(key) for key in ("boot_time", "version", "partitions"))
     return Life(tuple(told), reason, reason_by, onset, *others)
+
+
+def condition_words(slurm: Mapping[str, Any]) -> set[str]:
+    """The words of a node's state, without those of `WORK_WORDS`: none for a node in service."""
+    state, *words = node_search_fields(slurm)["states"] or ("",)
+    return {word for word in words or [state] if word.isupper()} - WORK_WORDS
 
 
 def changes(

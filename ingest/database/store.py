@@ -22,6 +22,9 @@ coverage      the time whose jobs are all known    ``_id``: cluster
 census        counts of jobs and nodes             ``_id``: cluster and kind
 marks         whether jobs or nodes have changed   see `ingest.database.change_tokens`
 changes       which jobs or nodes have changed     ``_id``: see `ingest.database.changes`
+webhooks      how far a webhook has told           ``_id``: the webhook's name; see
+                                                   `ingest.webhooks.state`
+webhook_told  what a webhook has told              ``_id``: see there
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
               of nodes                             `ingest.documents.volatile_values`
 ============  ===================================  =======================================
@@ -62,6 +65,8 @@ FORECASTS_KEPT_SECONDS = 28 * 86400
 """How long the forecasts for a job stay in ``forecasts`` after its start."""
 CHANGES_KEPT_SECONDS = 86400
 """How long an entry stays in ``changes``."""
+TOLD_SECONDS = 8 * 86400
+"""How long an event of a job stays in ``webhook_told``."""
 NODE_PERIODS_KEPT_SECONDS = 400 * 86400
 """How long a node's period stays in ``node_periods`` after its end."""
 
@@ -141,6 +146,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "census": [],
     "marks": [],
     "changes": [IndexModel([("at", ASCENDING)], expireAfterSeconds=CHANGES_KEPT_SECONDS)],
+    "webhooks": [],
+    "webhook_told": [IndexModel([("at", ASCENDING)], expireAfterSeconds=TOLD_SECONDS)],
     "volatile_jobs": [],
     "volatile_nodes": [],
 }
@@ -171,6 +178,8 @@ class Store:
         self.census: Collection[Document] = self.database["census"]
         self.change_tokens: Collection[Document] = self.database["marks"]
         self.changes: Collection[Document] = self.database["changes"]
+        self.webhooks: Collection[Document] = self.database["webhooks"]
+        self.webhook_told: Collection[Document] = self.database["webhook_told"]
 
     @cached_property
     def is_embedded(self) -> bool:

@@ -8,8 +8,15 @@ from typing import get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from config import ConfigurationError, Settings, find_settings_file, load_settings
+from config import (
+    ConfigurationError,
+    Settings,
+    find_settings_file,
+    load_settings,
+    read_webhook_secrets,
+)
 from config.settings import ClusterSettings
+from config.webhooks import WebhookSettings
 
 JWT = "issuer = 'https://login.example'\naudience = 'clockwork'\n"
 PROXIES = "proxies = ['127.0.0.1']"
@@ -53,11 +60,12 @@ def test_the_example_shows_every_key_with_its_default() -> None:
                 annotation = get_args(annotation)[0]
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 check(annotation)
-            elif name not in {"clusters", "name"}:
+            elif name not in {"clusters", "targets", "name"}:
                 assert re.search(rf"^(# )?{name} = ", text, re.MULTILINE), name
 
     check(Settings)
     check(ClusterSettings)
+    check(WebhookSettings)
     example = load_settings(EXAMPLE, {})
     shown = example.clusters["mila"].model_dump(exclude={"name", "ssh"})
     plain = example.clusters["beluga"].model_dump(exclude={"name", "ssh"})
@@ -321,3 +329,84 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
         find_settings_file(str(tmp_path / "missing"), {})
     with pytest.raises(ConfigurationError, match=r"\$CLOCKWORK_CONFIG"):
         find_settings_file(None, {"CLOCKWORK_CONFIG": str(tmp_path / "missing")})
+
+
+# --- webhooks -------------------------------------------------------------------------------------
+
+WEBHOOK = """
+[webhooks]
+allowed_hosts = ["hook.example", "127.0.0.1", "169.254.169.254"]
+[webhooks.targets.ops]
+kind = "jobs"
+events = ["ended"]
+"""
+URL = "url = 'https://hook.example:8443/a?b=c'\n"
+
+
+def test_a_webhook_with_its_secrets_in_files(tmp_path: Path) -> None:
+    for name, text in (("url", "https://hook.example/x\n"), ("secret", f"whsec_{'QUJD' * 8}\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    text = f"{WEBHOOK}url_file = 'url'\nsecret_file = 'secret'\n"
+    [unread] = load(tmp_path, text).webhooks.targets.values()
+    assert (unread.url, unread.secret) == (None, None)  # the API need not be able to read them
+    made = read_webhook_secrets(unread, ("hook.example",))
+    assert (made.name, made.host, made.key) == ("ops", "hook.example", b"ABC" * 8)
+    assert "ABC" not in repr(made)
+    assert "hook.example" not in repr(made)
+    with pytest.raises(ConfigurationError, match=r"url: the host hook\.example is not in"):
+        read_webhook_secrets(unread, ())
+    (tmp_path / "url").chmod(0o644)
+    with pytest.raises(
+        ConfigurationError, match="url: holds the url of the webhook ops and is open"
+    ):
+        read_webhook_secrets(unread, ("hook.example",))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            "url = 'https://other.example/'",
+            "url: the host other.example is not in webhooks.allowed_hosts: add it there",
+        ),
+        ("url = 'http://hook.example/'", "url: is http, which others can read: use https"),
+        ("url = 'http://127.0.0.1:99999/'", "url: Port out of range"),
+        ("url = 'ftp://hook.example/'", "url: expected https://HOST/PATH"),
+        ("url = 'https://a:b@hook.example/'", "url: expected plain ASCII without a user"),
+        ("url = 'https://hook.example/é'", "url: expected plain ASCII"),
+        ("", "url or url_file: where the calls go"),
+        (f"{URL}url_file = 'x'", "url or url_file, not both"),
+        (f"{URL}filter = {{ state = 'DOWN' }}", "filter"),
+        (f"{URL}filter = {{ feature = 'a' }}", "filter of jobs: account, array_job_id, "),
+        (f"{URL}name = 'x'", "[webhooks.targets.ops]"),
+        (f"{URL}secrets = ''", "secrets: unknown key; did you mean secret?"),
+    ],
+)
+def test_a_webhook_that_is_refused(tmp_path: Path, more: str, says: str) -> None:
+    text = complaint(tmp_path, WEBHOOK + more)
+    assert "webhooks.targets.ops" in text
+    assert says in text
+    assert "b@" not in text
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "whsec_", "whsec_QUJD", f"whsec_{'QUJD' * 30}"])
+def test_a_secret_that_is_none(tmp_path: Path, secret: str) -> None:
+    (tmp_path / "clockwork.toml").touch(0o600)
+    text = complaint(tmp_path, f"{WEBHOOK}{URL}secret = '{secret}'")
+    assert "webhooks.targets.ops.secret: expected whsec_ and the base64 of 24 to 64" in text
+    assert secret not in text.replace("whsec_ and", "").replace("whsec_$", "") or secret == "whsec_"
+
+
+def test_events_of_the_other_kind_and_hosts_that_are_none(tmp_path: Path) -> None:
+    text = complaint(tmp_path, (WEBHOOK + URL).replace("ended", "down"))
+    assert "events of jobs: started, ended; 'down' is none of them" in text
+    text = complaint(tmp_path, "[webhooks]\nallowed_hosts = ['https://a.example']\n")
+    assert "webhooks.allowed_hosts" in text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8/", "http://hook.example/\nallow_http = true"])
+def test_where_http_is_allowed(tmp_path: Path, url: str) -> None:
+    first, *rest = url.split("\n")
+    text = "\n".join([WEBHOOK, f"url = '{first}'", *rest])
+    assert load(tmp_path, text).webhooks.targets["ops"].address.scheme == "http"

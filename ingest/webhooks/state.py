@@ -1,0 +1,125 @@
+"""Keep how far each webhook has read the changes, and what it has told.
+
+A document of ``webhooks``::
+
+    {_id: str,                       the webhook's name
+     kind: "jobs" or "nodes",
+     since: date,                    when the webhook first ran: nothing is told from before
+     numbers: [{row: str, number: int}], check: str,
+                                     the `Position` in ``changes`` up to which all is told
+     delivered: int, dropped: int,   events that were told, and those that became too old before
+     failed: int,                    calls that failed
+     last_success: date or null, last_failure: {at: date, error: str} or null}
+
+A document of ``webhook_told`` is what the next event of the same job or node is compared with::
+
+    {_id: "<webhook>/<event id>", at: date}            a job's event; kept for `TOLD_SECONDS`
+    {_id: "<webhook>/nodes/<cluster_name>/<name>",
+     state: str or null, number: int}                  a node's last event, and how many there were
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.client_session import ClientSession
+
+from ingest.database.changes import Heads, Position
+from ingest.database.embedded_quirks import one_of
+from ingest.database.store import CHANGES_KEPT_SECONDS, Document, Store
+
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class WebhookState:
+    """How far a webhook is."""
+
+    name: str
+    kind: str
+    since: datetime
+    position: Position
+    delivered: int = 0
+    dropped: int = 0
+    failed: int = 0
+    last_success: datetime | None = None
+    last_failure: Document | None = None
+    """``{at, error}``."""
+
+    def as_document(self) -> Document:
+        """Return the document of ``webhooks``."""
+        kept = {key: value for key, value in vars(self).items() if key not in {"name", "position"}}
+        numbers = [{"row": row, "number": each} for row, each in self.position.numbers.items()]
+        return {"_id": self.name, **kept, "numbers": numbers, "check": self.position.check}
+
+    @classmethod
+    def of(cls, document: Document) -> "WebhookState":
+        """Return the state that a document holds."""
+        kept = {**document}
+        numbers = {each["row"]: each["number"] for each in kept.pop("numbers")}
+        position = Position(numbers, kept.pop("check"))
+        return cls(kept.pop("_id"), position=position, **kept)
+
+
+def read_state(store: Store, name: str) -> WebhookState | None:
+    """Return the state of a webhook; None before its first run. Raises pymongo's errors."""
+    found = store.webhooks.find_one({"_id": name})
+    return None if found is None else WebhookState.of(found)
+
+
+def read_states(store: Store) -> list[WebhookState]:
+    """Return the states of all webhooks that ever ran, by name. Raises pymongo's errors."""
+    return sorted(map(WebhookState.of, store.webhooks.find()), key=lambda each: each.name)
+
+
+def write_state(
+    store: Store, session: ClientSession, state: WebhookState, told: Iterable[Document] = ()
+) -> None:
+    """Write the state, and documents of ``webhook_told``. Raises pymongo's errors."""
+    writes = [ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in told]
+    if writes:
+        store.webhook_told.bulk_write(writes, session=session)
+    document = state.as_document()
+    store.webhooks.replace_one({"_id": state.name}, document, upsert=True, session=session)
+
+
+def read_told(store: Store, ids: Iterable[str]) -> dict[str, Document]:
+    """Return the documents of ``webhook_told`` with these ids, by id. Raises pymongo's errors."""
+    wanted = list(ids)
+    found: dict[str, Document] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = store.webhook_told.find({"_id": one_of(wanted[start:][:_AT_ONCE])})
+        found |= {each["_id"]: each for each in some}
+    return found
+
+
+def waiting_since(store: Store, heads: Heads, position: Position, now: datetime) -> datetime | None:
+    """Return when the first change behind *position* was written; None if there is none.
+
+    *heads* are those of the feed.  A change that is no longer known is as old as an entry can be.
+    Raises pymongo's errors.
+    """
+    unread = {
+        f"{row}/{position.numbers.get(row, 0) + 1}"
+        for row, head in heads.items()
+        if head.number != position.numbers.get(row, 0)
+    }
+    if not unread:
+        return None
+    found = store.changes.find({"_id": one_of(unread)}, {"at": 1})
+    times = [each["at"] for each in found]
+    return (
+        min(times) if len(times) == len(unread) else now - timedelta(seconds=CHANGES_KEPT_SECONDS)
+    )
+
+
+def forget(store: Store, name: str) -> bool:
+    """Delete what is kept of a webhook; returns whether there was anything.
+
+    Raises pymongo's errors.
+    """
+    told: dict[str, Any] = {"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}}  # 0 follows / in ASCII
+    store.webhook_told.delete_many(told)
+    return bool(store.webhooks.delete_one({"_id": name}).deleted_count)
