@@ -5,6 +5,9 @@ the tests of one file stay together.
 
 With $CLOCKWORK_TEST_MONGO_URI the tests run against that Mongo instead, also in several processes.
 
+Tests with a mark of `tests.system.machine.READY` run on machines that have, or can be given, what
+they need.
+
 Every write that the product sends in a test is one that a sharded cluster takes (`tests.routing`).
 """
 
@@ -20,6 +23,7 @@ from pymongo import monitoring
 from ingest.database.store import Store, connect
 from tests.mongo import GIVEN_URI, drop_the_rest, leave, secantus
 from tests.routing import WriteReader
+from tests.system import machine
 
 hypothesis.settings.register_profile("clockwork", deadline=None)  # machines may be loaded
 hypothesis.settings.register_profile("fast", deadline=None, max_examples=10)  # make test-fast
@@ -49,6 +53,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             used = {*item.fixturenames, *vars(item.module)}
             if used.isdisjoint(REAL_PARTS):
                 item.add_marker("pure")
+
+
+_REASONS = pytest.StashKey[dict[str, str | None]]()
+"""Why the tests with a mark are skipped; None if they run."""
+_BROKEN = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Prepare the machine, once, before the first test's time limit begins to run."""
+    reasons = session.config.stash[_REASONS] = {}
+    broken = session.config.stash[_BROKEN] = {}
+    if session.config.option.collectonly:
+        return
+    marks = {mark.name for item in session.items for mark in item.iter_markers()}
+    for mark in marks & machine.READY.keys():
+        try:
+            reasons[mark] = machine.READY[mark]()
+        except machine.InstallError as error:
+            broken[mark] = str(error)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test with the machine's reason; fail it when making the machine ready broke."""
+    for mark in (mark.name for mark in item.iter_markers()):
+        if error := item.config.stash[_BROKEN].get(mark):
+            pytest.fail(f"The packages of the {mark} tests could not be installed. {error}", False)
+        if reason := item.config.stash[_REASONS].get(mark):
+            pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""When the tests of the page run: on a machine that has, or can be given, a Chromium."""
+"""The site and the browser of the tests of the page."""
 
 from collections.abc import Iterator
 
@@ -6,32 +6,6 @@ import pytest
 
 from tests.page.browser import Browser, chromium
 from tests.page.site import Site, running_site
-from tests.system import machine
-
-_REASON_TO_SKIP = pytest.StashKey[str | None]()
-_BROKEN = pytest.StashKey[str]()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Prepare the machine, once, before the first test's time limit begins to run."""
-    wanted = any(item.get_closest_marker("browser") for item in session.items)
-    if not wanted or session.config.option.collectonly:
-        return
-    try:
-        session.config.stash[_REASON_TO_SKIP] = machine.why_no_browser()
-    except machine.InstallError as error:
-        session.config.stash[_BROKEN] = str(error)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test in the browser with the machine's reason; fail it when installing broke."""
-    if item.get_closest_marker("browser") is None:
-        return
-    if broken := item.config.stash.get(_BROKEN, None):
-        pytest.fail(f"The packages of the page's tests could not be installed. {broken}", False)
-    if reason := item.config.stash.get(_REASON_TO_SKIP, None):
-        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

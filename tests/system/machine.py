@@ -5,7 +5,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,9 @@ BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 
 FONTS = "fonts-dejavu-core"
 """Only recommended by chromium; without any it draws no letters."""
+
+PROMETHEUS = {"prometheus": "prometheus", "promtool": "prometheus"}
+"""The same for the tests of the metrics."""
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Daemons live in sbin, which an ordinary user's PATH may lack."""
@@ -70,6 +73,24 @@ def why_no_browser() -> str | None:
             f"{' and '.join(BROWSER.values())}: install them, or run the tests as root."
         )
     return _why_missing("The tests of the page", BROWSER, {*BROWSER.values(), FONTS})
+
+
+def why_no_prometheus() -> str | None:
+    """The same for the tests of the metrics, which need no root where Prometheus is there."""
+    if missing_programs(PROMETHEUS) and os.geteuid() != 0:
+        return (
+            "The tests with a real Prometheus need Debian's package prometheus: install it, or run "
+            "the tests as root."
+        )
+    return _why_missing("The tests with a real Prometheus", PROMETHEUS, {*PROMETHEUS.values()})
+
+
+READY: Mapping[str, Callable[[], str | None]] = {
+    "system": why_not,
+    "browser": why_no_browser,
+    "prometheus": why_no_prometheus,
+}
+"""What makes the machine ready for the tests with these marks."""
 
 
 def _why_missing(tests: str, programs: Mapping[str, str], packages: Iterable[str]) -> str | None:

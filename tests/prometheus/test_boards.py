@@ -2,45 +2,26 @@
 
 import json
 import re
-import shutil
-import subprocess
 from datetime import datetime, timezone
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.endpoints.metrics import Metrics
 from api.stats.census import ClusterStats
 from ingest.clusters.coverage import CoverageLedger
 from ingest.clusters.round_log import RoundLog
+from ingest.database.changes import Position
 from ingest.database.store import Store
 from ingest.programs.sdiag import read_sdiag
+from ingest.webhooks.state import WebhookState
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, a_job, a_node
-
-REPOSITORY = Path(__file__).parents[3]
-BOARDS: list[dict[str, Any]] = [
-    json.loads(path.read_text()) for path in sorted((REPOSITORY / "docs/grafana").glob("*.json"))
-]
-PANELS: list[dict[str, Any]] = [panel for board in BOARDS for panel in board["panels"]]
-VARIABLES: list[dict[str, Any]] = BOARDS[0]["templating"]["list"]
-RULES = REPOSITORY / "docs/prometheus/clockwork.rules.yml"
+from tests.prometheus.boards import BOARDS, PANELS, REPOSITORY, queries
 
 SDIAG = read_sdiag((REPOSITORY / "fake_slurm_outputs/real_22.05/sdiag.txt").read_bytes()) | {
     "own": {"count": 1, "seconds": 0.1}
 }
-PROMTOOL = shutil.which("promtool")
 METRIC = re.compile(r"\bclockwork_\w+")
-
-
-def queries() -> list[str]:
-    asked = [target["expr"] for panel in PANELS for target in panel.get("targets", ())]
-    asked += [each["definition"] for each in VARIABLES if each["type"] == "query"]
-    rules = re.findall(r"^ +expr: (.*)$", RULES.read_text(), re.MULTILINE)
-    assert len(rules) >= 8
-    return asked + [rule for rule in rules if not rule.startswith("up{")]
 
 
 def labels_of_metrics(store: Store) -> dict[str, set[str]]:
@@ -55,6 +36,8 @@ def labels_of_metrics(store: Store) -> dict[str, set[str]]:
     stats = ClusterStats(store, CLUSTERS, lambda: datetime.now(timezone.utc))
     store.schedulers.insert_one({"_id": "mila", "stretch": 1} | SDIAG)
     stats.request_times.add("/metrics", 200, 0.1)
+    webhook = WebhookState("ops", "jobs", NOON, Position({}, ""))
+    store.webhooks.insert_one(webhook.as_document())
     text = Metrics(stats).text().decode()
     return {
         sample.name: set(sample.labels)
@@ -120,20 +103,3 @@ def test_every_panel_has_a_place_of_its_own() -> None:
         )
         assert apart, (panel["title"], other["title"])
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in PANELS)
-
-
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's prometheus)")
-def test_every_rule_fires_and_every_query_is_read_by_a_real_prometheus(tmp_path: Path) -> None:
-    """And no rule fires where all is well."""
-    rules = "\n".join(
-        f"      - record: query:{number}\n        expr: {json.dumps(query)}"
-        for number, query in enumerate(queries())
-        if not query.startswith("label_values")
-    ).replace("$__rate_interval", "5m")
-    asked = tmp_path / "asked.yml"
-    asked.write_text(f"groups:\n  - name: asked\n    rules:\n{rules}\n")
-    for words in (["check", "rules", str(asked)], ["test", "rules", "clockwork.rules.test.yml"]):
-        done = subprocess.run(
-            [str(PROMTOOL), *words], cwd=RULES.parent, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
