@@ -318,6 +318,8 @@ def _check_database(settings: Settings, store_of: StoreOf) -> Finding:
             store.database.client.admin.command("ping")
             kind = "embedded" if settings.mongo.uri is None else "Mongo"
             jobs, users = (each.estimated_document_count() for each in (store.jobs, store.users))
+            if warning := store.too_many_jobs():
+                return Finding("database", "warning", warning)
             return Finding("database", "ok", f"{kind}, {jobs} jobs, {users} users")
     except (ConfigurationError, PyMongoError, EmbeddedError) as error:
         return Finding("database", "failed", str(error))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, time, timedelta, timezone
 
+from clockwork.daemons.migration import warn_of_size
 from config import Settings
 from ingest.database.store import Store
 from ingest.retention.retention import log_retention
@@ -68,6 +69,7 @@ class DailyRetention:
                 self._due = min(self._due, upcoming)  # the clock may have been set back
                 continue
             self._due = upcoming
+            warn_of_size(self._store)
             if settings.retention.after_days:
                 log_retention(
                     self._store, settings.retention, settings.scraper.lease, self._stopping.is_set

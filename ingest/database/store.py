@@ -52,6 +52,9 @@ from ingest.database import embedded_pages
 
 Document = dict[str, Any]
 
+MOST_EMBEDDED_JOBS = 200_000
+"""Jobs in the embedded database up to which Clockwork was measured; see docs/scaling.md."""
+
 _FINISHED_AT = ("cw.filters.finished_at", ASCENDING)
 _ID = ("_id", ASCENDING)
 _SEARCH_FIELDS_VERSION = IndexModel([("cw.filters.version", ASCENDING)])
@@ -180,6 +183,20 @@ class Store:
         self.changes: Collection[Document] = self.database["changes"]
         self.webhooks: Collection[Document] = self.database["webhooks"]
         self.webhook_told: Collection[Document] = self.database["webhook_told"]
+
+    def too_many_jobs(self) -> str | None:
+        """Say so if the embedded database holds more jobs than it serves well; else None.
+
+        Raises pymongo's errors.
+        """
+        jobs = self.jobs.estimated_document_count() if self.is_embedded else 0
+        if jobs <= MOST_EMBEDDED_JOBS:
+            return None
+        return (
+            f"the embedded database holds {jobs} jobs, and is made for up to {MOST_EMBEDDED_JOBS}:"
+            " lists and rounds become slow. Set retention.after_days, or take everything into a"
+            " MongoDB with `clockwork move --to URI`"
+        )
 
     @cached_property
     def is_embedded(self) -> bool:

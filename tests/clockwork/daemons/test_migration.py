@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clockwork.daemons.migration import start_migration
+from clockwork.daemons.migration import start_migration, warn_of_size
 from config.load import MONGO_URI_VARIABLE
 from ingest.database.search_fields import VERSION
 from ingest.database.store import Store, connect
@@ -67,3 +67,18 @@ def test_a_database_that_fails_is_told_and_ends_nothing(caplog: pytest.LogCaptur
     away.database.client.close()
     start_migration(away)
     wait_until(lambda: "migration failed" in caplog.text, "the failure is logged")
+
+
+def test_too_many_jobs_for_the_embedded_database_are_told(
+    store: Store,
+    command: list[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start_migration(store)
+    wait_until(lambda: store.jobs.count_documents(OUTDATED) == 0, "the job is migrated")
+    assert store.too_many_jobs() is None
+    monkeypatch.setattr("ingest.database.store.MOST_EMBEDDED_JOBS", 0)
+    warn_of_size(store)
+    told = "the embedded database holds 1 jobs, and is made for up to 0"
+    assert (told in caplog.text) == store.is_embedded  # MongoDB holds as many as the disk does
