@@ -26,7 +26,14 @@ from api.sign_in.browsers import refuse_other_sites
 from api.sign_in.proxy import ProxySignIn, header_names
 from api.sign_in.trusted_header import plain_address
 from config import ApiSettings
-from ingest.accounts.access import Caller, authenticate, authenticate_basic, note_use
+from ingest.accounts.access import (
+    Accounts,
+    Caller,
+    authenticate,
+    authenticate_basic,
+    note_use,
+    read_accounts,
+)
 from ingest.accounts.tokens import PREFIX
 from ingest.database.store import Store
 
@@ -100,7 +107,7 @@ class Auth:
             if request.hold is None or not request.hold.is_resumed:  # it is counted once
                 what = "with this token" if token else "of this account"
                 _refuse(self._of_tokens.take(key), f"requests {what}")
-            note_use(self._store, caller, self._clock())
+                note_use(self._store, caller, self._clock())
             if token is None and request.method not in READING:
                 refuse_other_sites(request)
             if _is_form_of_a_page(request):
@@ -137,14 +144,23 @@ class Auth:
             # A browser asks for a password where it is offered Basic.
             only_bearer = _CHALLENGES[: 1 if self._has_proxy else None]
             raise _unauthorized("The request has no Authorization header.", only_bearer)
-        caller = None
+        caller, now, among = None, self._clock(), self._accounts(request)
         if shown is not None and shown.email is None:
-            caller = authenticate(self._store, shown.token, self._clock())
+            caller = authenticate(self._store, shown.token, now, among)
         elif shown is not None and shown.email is not None:
-            caller = authenticate_basic(self._store, shown.email, shown.token, self._clock())
+            caller = authenticate_basic(self._store, shown.email, shown.token, now, among)
         if caller is None:
             raise _unauthorized("The Authorization header holds no token that is known here.")
         return caller
+
+    def _accounts(self, request: Request) -> Accounts | None:
+        """Return the accounts of the requests that are answered again together; None: not read."""
+        hold = request.hold
+        if hold is None or not hold.accounts:
+            return None
+        emails = hold.accounts
+        read: Accounts = hold.once("accounts", lambda: read_accounts(self._store, emails))
+        return read
 
 
 def _is_form_of_a_page(request: Request) -> bool:

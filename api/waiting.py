@@ -1,23 +1,26 @@
 """Hold responses back until something changes, without a thread for each of them.
 
 An endpoint asks for this (`api.http.request.Hold`).  The connection then waits here with its
-request.  One thread asks the database for the state of what they wait for, twice a second and only
-while a connection waits.  Connections whose time has come are answered by threads of their own, so
-that all other requests find the server's threads free.
+request.  One thread asks the database for the state of what they wait for, four times a second and
+only while a connection waits.  Connections whose time has come are answered by threads of their
+own, so that all other requests find the server's threads free.
+
+The requests that are answered again together share what they would all read and write alike
+(`Hold.once`): an account's tokens, what follows a cursor, its JSON and its compression.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from api.http.request import Hold
+from api.http.request import Hold, make_alone
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.25
 MOST_WAITING = 1100
 """Connections that may wait at a time."""
 MOST_OF_ACCOUNT = 1000
@@ -33,6 +36,26 @@ logger = logging.getLogger(__name__)
 
 class Parked(BaseException):
     """The response is held back: the connection waits. No error, and no code may catch it."""
+
+
+class _Wave:
+    """What the requests that are answered again together share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[Hashable, Future[Any]] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what *make* returned or raised for the first request that asked for *key*."""
+        with self._lock:
+            is_first = key not in self._made
+            made = self._made.setdefault(key, Future())
+        if is_first:
+            try:
+                made.set_result(make())
+            except Exception as error:  # noqa: BLE001 - raised for everyone who asks
+                made.set_exception(error)
+        return made.result()
 
 
 class Waiting:
@@ -60,6 +83,7 @@ class Waiting:
 
     def park(self, connection: Any, hold: Hold) -> None:
         """Let *connection* wait, until `resume` is called for it in another thread."""
+        hold.once, hold.accounts = make_alone, ()  # what others share is not kept
         with self._changed:
             self._parked[connection] = hold
             self._changed.notify()
@@ -95,12 +119,20 @@ class Waiting:
                 logger.warning("changes: could not ask whether something changed: %s", error)
                 states = {}
             now = time.monotonic()
+            woken = []
             for connection, hold in parked:
                 state = states.get(str(hold.topic), hold.state)
                 # What was sent must have been read: a client that reads slowly gets less often
                 # what changed, and nothing piles up for it.
                 if now >= hold.due or (state != hold.state and not connection.total_outbufs_len):
-                    self._resume(connection)
+                    woken.append((connection, hold))
+            self._wake(woken)
+
+    def _wake(self, woken: Sequence[tuple[Any, Hold]]) -> None:
+        wave, accounts = _Wave(), sorted({hold.account for _, hold in woken})
+        for connection, hold in woken:
+            hold.once, hold.accounts = wave.once, accounts
+            self._resume(connection)
 
     def _resume(self, connection: Any) -> None:
         with self._changed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +11,7 @@ from pymongo.client_session import ClientSession
 from api.feed.cursor import Scope, cursor_text, read_cursor, viewer_of
 from api.http.json_text import json_bytes
 from api.http.problems import Problem, unavailable
-from api.http.request import EVENTS, Header, Response
+from api.http.request import EVENTS, Header, Response, make_alone
 from api.lists.fields import Fields
 from api.lists.listing import Kind
 from api.schema.endpoint import Context
@@ -65,9 +66,20 @@ class Found:
         """Whether a client that waits goes on waiting."""
         return not (self.changed or self.gone or self.more)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the response as the manual shows it."""
-        return {key: getattr(self, key) for key in ("cursor", "changed", "gone", "more")}
+    @cached_property
+    def json(self) -> bytes:
+        """The response as the manual shows it."""
+        return json_bytes({"cursor": self.cursor, **self._changes})
+
+    @cached_property
+    def event(self) -> bytes:
+        """The response as an event."""
+        data = json_bytes(self._changes)
+        return b"id: %s\nevent: changes\ndata: %s\n\n" % (self.cursor.encode(), data)
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("changed", "gone", "more")}
 
 
 def feed_response(context: Context, question: Question) -> Response:
@@ -82,7 +94,7 @@ def feed_response(context: Context, question: Question) -> Response:
     found = _found(context, question, question.cursor)
     if question.cursor is not None and found.is_empty and question.wait:
         _wish(context, question, found.state, question.wait)
-    return Response(json_bytes(found.as_json()), (_NO_CACHE,))
+    return Response(found.json, (_NO_CACHE,))
 
 
 def _events(context: Context, question: Question) -> Response:
@@ -90,11 +102,8 @@ def _events(context: Context, question: Question) -> Response:
     hold = context.request.hold
     cursor = context.request.header("Last-Event-ID") or question.cursor
     found = _found(context, question, cursor)
-    if cursor is None or not found.is_empty:
-        data = json_bytes({key: each for key, each in found.as_json().items() if key != "cursor"})
-        body = b"id: %s\nevent: changes\ndata: %s\n\n" % (found.cursor.encode(), data)
-    else:
-        body = b": nothing has changed\n\n"
+    is_told = cursor is None or not found.is_empty
+    body = found.event if is_told else b": nothing has changed\n\n"
     if hold is not None:
         # More follows at once, without waiting for a change.
         state = "" if found.more else found.state
@@ -123,8 +132,17 @@ def _topic(question: Question) -> str:
 
 
 def _found(context: Context, question: Question, cursor: str | None) -> Found:
-    feed = question.kind.name
-    scope = Scope(feed, question.cluster_name, viewer_of(question.visible))
+    """Return what follows a cursor, read once for all requests that are answered together."""
+    scope = Scope(question.kind.name, question.cluster_name, viewer_of(question.visible))
+    hold = context.request.hold
+    once = make_alone if hold is None else hold.once
+    key = ("changes", scope, question.fields, cursor)
+    found: Found = once(key, lambda: _read(context, question, scope, cursor))
+    return found
+
+
+def _read(context: Context, question: Question, scope: Scope, cursor: str | None) -> Found:
+    feed = scope.feed
     # In one session: what is read later is at least as new, on every shard.
     with context.store.database.client.start_session() as session:
         heads = read_heads(context.store, session, feed, question.cluster_name)

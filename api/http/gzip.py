@@ -1,12 +1,12 @@
 """Compress responses with gzip for clients that prefer gzip (RFC 9110, 12.5.3)."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import chain
 
-from api.http.request import EVENTS, Handler, Header, Request, Response
+from api.http.request import EVENTS, Handler, Header, Request, Response, make_alone
 
 LEAST_BYTES = 1024
 """Bytes from which on a body is compressed; a shorter body gains nothing."""
@@ -24,15 +24,22 @@ def compress_responses(handler: Handler) -> Handler:
         response = handler(request)
         if response.status >= HTTPStatus.BAD_REQUEST or response.content_type == EVENTS:
             return response
-        return compressed(response.with_headers(VARY), request.header("Accept-Encoding") or "")
+        once = make_alone if request.hold is None else request.hold.once
+        accepted = request.header("Accept-Encoding") or ""
+        return compressed(response.with_headers(VARY), accepted, once)
 
     return answer
 
 
-def compressed(response: Response, accept_encoding: str) -> Response:
+def compressed(
+    response: Response,
+    accept_encoding: str,
+    once: Callable[[Hashable, Callable[[], bytes]], bytes] = make_alone,
+) -> Response:
     """Return *response* in gzip, if *accept_encoding* prefers gzip and the body is long enough.
 
-    A body in chunks stays in chunks.  Only its first `LEAST_BYTES` are read here.
+    *once* makes what several responses share, see `Hold`.  A body in chunks stays in chunks.  Only
+    its first `LEAST_BYTES` are read here.
     """
     if not _prefers_gzip(accept_encoding):
         return response
@@ -40,7 +47,8 @@ def compressed(response: Response, accept_encoding: str) -> Response:
     if isinstance(response.body, bytes):
         if len(response.body) < LEAST_BYTES:
             return response
-        return replace(zipped, body=b"".join(_gzip([response.body])))
+        body = response.body
+        return replace(zipped, body=once(("gzip", body), lambda: b"".join(_gzip([body]))))
     beginning, rest = b"", iter(response.body)
     for piece in rest:
         beginning += piece

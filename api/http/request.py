@@ -5,10 +5,10 @@ it changes the request on its way in, the response on its way out, or answers by
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
@@ -32,6 +32,14 @@ HEARTBEAT_SECONDS = 15.0
 """Seconds after which something is sent on a stream of events on which nothing happens."""
 
 
+Value = TypeVar("Value")
+
+
+def make_alone(_key: Hashable, make: Callable[[], Value]) -> Value:
+    """Return what *make* returns, for a request that shares nothing with others."""
+    return make()
+
+
 @dataclass
 class Hold:
     """The wish that the server keeps a response back until something changes.
@@ -48,6 +56,10 @@ class Hold:
     """Tells whether the server can hold back one more response for an account."""
     is_resumed: bool = False
     """Whether the request was answered before."""
+    once: Callable[[Hashable, Callable[[], Any]], Any] = make_alone
+    """Returns the value of a key: made once for all requests that are answered again together."""
+    accounts: Sequence[str] = ()
+    """Whose these requests are."""
     is_over: bool = False
     """Whether the response must be given now."""
     topic: str | None = None

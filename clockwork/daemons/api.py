@@ -9,7 +9,6 @@ import faulthandler
 import logging
 import queue
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from clockwork.daemons.reload import read_again, take
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
 from config import Settings
-from ingest.database.changes import states
+from ingest.database.changes import Watch
 from ingest.database.store import Store
 
 _FIXED = ("mongo", "embedded", "api.host", "api.port", "api.threads", "api.trusted_proxy")
@@ -41,7 +40,7 @@ class ApiDaemon:
         self._store = store
         self._address = f"{settings.api.host}:{settings.api.port}"
         self._app = self._build_app()
-        self._server = Server(self._answer, settings.api, states=partial(states, store))
+        self._server = Server(self._answer, settings.api, states=Watch(store).states)
         self._watchdog = Watchdog()
         self._hung_up: queue.SimpleQueue[None] = queue.SimpleQueue()
 

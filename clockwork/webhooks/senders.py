@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from clockwork.webhooks.call import CallFailed
 from clockwork.webhooks.sender import Sender, Webhook, read_webhook
 from config import Settings, read_webhook_secrets
+from ingest.database.changes import Watch
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
 
@@ -114,11 +115,16 @@ class _Running:
 
     def _send_while_held(self, lease: Lease) -> None:
         sender = Sender(self._store, self._webhook, lease, utc_now)
-        failures = 0
+        watch, feed = Watch(self._store), self._webhook.kind.name
+        failures, told = 0, ""
         while lease.held and not self.stopping.is_set():
             try:
+                state = watch.states([feed])[feed]
+                if state == told:
+                    self.stopping.wait(POLL_SECONDS)
+                    continue
                 more = sender.send()
-                failures = 0
+                failures, told = 0, "" if more else state
             except LeaseLost:
                 return
             except CallFailed as error:
@@ -128,9 +134,6 @@ class _Running:
                 line = "webhook %s: %s; next try in %.0f s"
                 logger.warning(line, self._name, error, seconds)
                 self.stopping.wait(seconds)
-            else:
-                if not more:
-                    self.stopping.wait(POLL_SECONDS)
 
 
 def pause_after(failures: int, retry_after: float | None) -> float:

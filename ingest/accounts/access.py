@@ -6,6 +6,7 @@ and a changed role holds, from the next request on.
 
 import hmac
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -14,11 +15,13 @@ from pymongo.write_concern import WriteConcern
 
 from ingest.accounts.tokens import Token, token_digest, token_of
 from ingest.accounts.users import EMAIL_FIELD, NOBODY, User, user_of
-from ingest.database.store import Store
+from ingest.database.embedded_quirks import one_of
+from ingest.database.store import Document, Store
 
 USE_NOTED_EVERY = timedelta(minutes=5)
 """Minimum interval between two updates of a token's ``last_used``."""
 
+_AT_ONCE = 100
 _NOT_WAITED_FOR = WriteConcern(w=0)
 
 logger = logging.getLogger(__name__)
@@ -35,15 +38,32 @@ class Caller:
     token: Token | None
 
 
-def authenticate(store: Store, token: str, now: datetime | None = None) -> Caller | None:
+Accounts = Mapping[str, Document]
+"""Documents of ``users``, by the hash of each of their tokens."""
+
+
+def read_accounts(store: Store, emails: Sequence[str]) -> Accounts:
+    """Return the accounts of these addresses, for `authenticate`. Raises pymongo's errors."""
+    found: dict[str, Document] = {}
+    for start in range(0, len(emails), _AT_ONCE):
+        these = {EMAIL_FIELD: one_of(emails[start:][:_AT_ONCE])}
+        for document in store.users.find(these):
+            found |= {entry["sha256"]: document for entry in document["tokens"]}
+    return found
+
+
+def authenticate(
+    store: Store, token: str, now: datetime | None = None, among: Accounts | None = None
+) -> Caller | None:
     """Return the account of *token*; None for any other text, and for a token that has expired.
 
-    *now* is the time in UTC; None: the machine's.  Raises pymongo's errors.
+    *now* is the time in UTC; None: the machine's.  *among* are accounts that were just read, so
+    that they need not be read again.  Raises pymongo's errors.
     """
     digest = token_digest(token)
     if digest is None:
         return None
-    document = store.users.find_one({"tokens.sha256": digest})
+    document = (among or {}).get(digest) or store.users.find_one({"tokens.sha256": digest})
     if document is None:
         return None
     for entry in document["tokens"]:
@@ -55,13 +75,17 @@ def authenticate(store: Store, token: str, now: datetime | None = None) -> Calle
 
 
 def authenticate_basic(
-    store: Store, email: str, token: str, now: datetime | None = None
+    store: Store,
+    email: str,
+    token: str,
+    now: datetime | None = None,
+    among: Accounts | None = None,
 ) -> Caller | None:
     """Return the account of *token*, as `authenticate` does, if it is the account of *email*.
 
     Returns None otherwise.  Raises pymongo's errors.
     """
-    caller = authenticate(store, token, now)
+    caller = authenticate(store, token, now, among)
     if caller is None or caller.user.mila_email_username != email:
         return None
     return caller

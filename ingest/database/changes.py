@@ -27,9 +27,10 @@ An entry names documents and does not hold them: a reader gets them as they are 
 """
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from bson import ObjectId
@@ -43,6 +44,10 @@ MOST_ENTRIES = 20_000
 """Entries of one row that are kept at most."""
 ENTRIES_AT_ONCE = 100
 """Entries that are read, or deleted, at once."""
+HEADS_SECONDS = 5.0
+"""Seconds after which a `Watch` reads all heads again, whatever the newest entries say."""
+_OVERLAP = timedelta(seconds=10)
+"""How much older than the newest entry an entry can be that a look finds."""
 FEEDS = ("jobs", "nodes")
 """The collections whose changes are kept."""
 
@@ -241,18 +246,48 @@ def _check(heads: Heads) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 
-def states(store: Store, topics: Iterable[str]) -> dict[str, str]:
-    """Return a text for each topic that is another one after each change.
+class Watch:
+    """Tells when something changed, at the cost of one small read while nothing does.
 
-    A topic is ``jobs`` or ``nodes``, or ``jobs/CLUSTER`` or ``nodes/CLUSTER``.  Raises pymongo's
-    errors.
+    A read of the newest entries, whichever cluster they are of, shows whether there is an entry
+    that was not there before; only then the heads of the feed are read.  An entry of a writer whose
+    clock is far behind, or whose transaction took long, may be older than these.  So all heads are
+    also read every `HEADS_SECONDS`.  To be used by one thread.
     """
-    wanted = list(topics)
-    heads = {
-        feed: read_heads(store, None, feed, None)
-        for feed in {topic.partition("/")[0] for topic in wanted}
-    }
-    return {topic: state_of(heads[topic.partition("/")[0]], topic) for topic in wanted}
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._heads: dict[str, tuple[float, Heads]] = {}
+        """When the heads of a feed were read, by the monotonic clock, and the heads."""
+        self._newest: dict[str, datetime] = {}
+        """When the entries of the last look were written, by their ``_id``."""
+        self._looked_at = 0.0
+
+    def states(self, topics: Iterable[str]) -> dict[str, str]:
+        """Return a text for each topic that is another one after each change.
+
+        A topic is ``jobs`` or ``nodes``, or ``jobs/CLUSTER`` or ``nodes/CLUSTER``.  Raises
+        pymongo's errors.
+        """
+        wanted = list(topics)
+        now = time.monotonic()
+        for feed in self._changed_feeds(now):
+            self._heads.pop(feed, None)
+        for feed in {topic.partition("/")[0] for topic in wanted}:
+            if feed not in self._heads or now - self._heads[feed][0] >= HEADS_SECONDS:
+                self._heads[feed] = (now, read_heads(self._store, None, feed, None))
+        return {topic: state_of(self._heads[topic.partition("/")[0]][1], topic) for topic in wanted}
+
+    def _changed_feeds(self, now: float) -> set[str]:
+        """Return the feeds that have an entry that the last look did not show."""
+        if now - self._looked_at >= HEADS_SECONDS:  # all heads are read now, and a pause was long
+            self._newest = {}
+        self._looked_at = now
+        clock = datetime.now(timezone.utc)
+        since = min(clock, max(self._newest.values(), default=clock)) - _OVERLAP
+        found = self._store.changes.find({"at": {"$gte": since}}, {"at": 1})
+        before, self._newest = self._newest, {each["_id"]: each["at"] for each in found}
+        return {entry.partition("/")[0] for entry in self._newest.keys() - before.keys()}
 
 
 def state_of(heads: Heads, topic: str) -> str:

@@ -4,7 +4,6 @@ import ast
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import clockwork_client
 from api.app import build_app
 from clockwork_client import ApiError, Clockwork, Copy, CursorGone, Unreachable
 from ingest.accounts.users import add_user
-from ingest.database.changes import states
+from ingest.database.changes import Watch
 from ingest.database.store import Store
 from tests.api.support.serving import served
 from tests.ingest.sync.outputs import Clock
@@ -57,7 +56,7 @@ def world(store: Store) -> World:
 
 @pytest.fixture
 def clockwork(world: World) -> Iterator[Clockwork]:
-    with served(world.answer, None, partial(states, world.store)) as port:
+    with served(world.answer, None, Watch(world.store).states) as port:
         client = world.client(port)
         yield client
         client.close()

@@ -1,6 +1,5 @@
 """`clockwork me` and `clockwork job`, against the real API."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from clockwork import cli
 from clockwork.commands.user_commands import client
 from config import ConfigurationError
 from ingest.accounts.users import add_user
-from ingest.database.changes import states
+from ingest.database.changes import Watch
 from ingest.database.store import Store
 from tests.api.support.serving import served
 from tests.ingest.sync.outputs import Clock
@@ -22,7 +21,7 @@ def test_me_and_a_job(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, token = add_user(store, "alice@mila.example", "alice")
-    with served(build_app(store), None, partial(states, store)) as port:
+    with served(build_app(store), None, Watch(store).states) as port:
         monkeypatch.setenv("CLOCKWORK_URL", f"http://{LOOPBACK}:{port}")
         monkeypatch.setenv("CLOCKWORK_TOKEN", token)
         assert cli.main(["me"]) == 0

@@ -3,12 +3,11 @@
 import secrets
 import sys
 import time
-from functools import partial
 
 from api.app import build_app
 from api.server import Server
 from config import ApiSettings
-from ingest.database.changes import states
+from ingest.database.changes import Watch
 from ingest.database.store import Store, connect
 from ingest.retention.retention import delete_unchanged
 from tests.ingest.sync.outputs import Clock
@@ -36,4 +35,4 @@ if __name__ == "__main__":
     ours = connect(uri, database)
     if part == "write":
         write(ours)
-    Server(build_app(ours), ApiSettings(port=int(port[0])), states=partial(states, ours)).run()
+    Server(build_app(ours), ApiSettings(port=int(port[0])), states=Watch(ours).states).run()

@@ -1,5 +1,6 @@
 """Requests that wait for a change: they hold no thread, and come back as soon as it is there."""
 
+import gzip
 import http.client
 import json
 import threading
@@ -7,17 +8,18 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from api.app import build_app
+from api.feed import reading
 from api.schema.endpoint import BASE
-from api.waiting import Waiting
+from api.waiting import Waiting, _Wave
 from config import ApiSettings
 from ingest.accounts.users import add_user, revoke
-from ingest.database.changes import states
+from ingest.database.changes import Batch, Watch, read_after
 from ingest.database.store import Store
 from tests.api.support.client import Client
 from tests.api.support.serving import ask, served
@@ -65,22 +67,88 @@ def world(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     _, token = add_user(store, "alice@mila.example", "alice")
     client = Client(build_app(store), {"Authorization": f"Bearer {token}"})
     settings = ApiSettings(port=free_port(), threads=2)
-    with served(client.app, settings, partial(states, store)) as port:
+    with served(client.app, settings, Watch(store).states) as port:
         yield World(store, Rounds(store, Clock()), client, port, parked)
 
 
-def test_many_wait_while_others_are_answered(world: World) -> None:
+def test_many_wait_while_others_are_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+
+    def noted(*arguments: Any) -> Batch:
+        reads.append(arguments)
+        return read_after(*arguments)
+
+    monkeypatch.setattr(reading, "read_after", noted)
     cursor = world.get("jobs/changes")["cursor"]
     path = f"jobs/changes?cursor={cursor}&wait=60&fields=slurm.job_id"
     with ThreadPoolExecutor(READERS) as threads:
         waiting = [threads.submit(world.get, path) for _ in range(READERS)]
         world.wait_for(READERS)
         assert world.get("jobs/list") == []
+        reads.clear()
         world.rounds.take(one("1"))
         answers = [each.result() for each in waiting]
 
     assert [each["changed"] for each in answers] == [[{"slurm": {"job_id": "1"}}]] * READERS
     assert len({each["cursor"] for each in answers}) == 1
+    assert len(reads) == 1  # for all of them
+
+
+def test_readers_share_nothing_that_is_not_theirs(world: World) -> None:
+    """Two tokens, one of them revoked meanwhile; and whole and chosen fields, with gzip."""
+    _, token = add_user(world.store, "bob@mila.example", "bob")
+    bob = {"Authorization": f"Bearer {token}"}
+    zipped = {"Accept-Encoding": "gzip"}
+    cursor = world.get("jobs/changes")["cursor"]
+    path = f"jobs/changes?wait=60&cursor={cursor}"
+    fields = "&fields=slurm.job_id"
+    asked = [(path, {}), (path, zipped), (path, zipped), (path + fields, {}), (path, bob)]
+    connections = [world.open(path, **headers) for path, headers in asked]
+    world.wait_for(len(asked))
+    revoke(world.store, "bob@mila.example")
+    world.rounds.take(one("1"))
+    responses = [each.getresponse() for each in connections]
+    bodies = [each.read() for each in responses]
+    assert [each.status for each in responses] == [200, 200, 200, 200, 401]
+    assert gzip.decompress(bodies[1]) == bodies[0]
+    assert bodies[2] == bodies[1]
+    assert json.loads(bodies[0])["changed"][0]["slurm"]["job_state"] == "RUNNING"
+    assert json.loads(bodies[3])["changed"] == [{"slurm": {"job_id": "1"}}]
+    for each in connections:
+        each.close()
+
+
+def test_users_who_see_their_own_jobs_get_their_own(world: World) -> None:
+    tokens = [add_user(world.store, f"{name}@mila.example", name)[1] for name in ("bob", "carol")]
+    own = build_app(world.store, settings=ApiSettings(jobs_visible="own"))
+    clients = [Client(own, {"Authorization": f"Bearer {token}"}) for token in tokens]
+    with served(own, None, Watch(world.store).states) as port:
+
+        def changed(client: Client) -> list[str]:
+            cursor = client.get("jobs/changes").json["cursor"]
+            _, body = ask(port, client, "GET", f"jobs/changes?wait=60&cursor={cursor}")
+            return [each["slurm"]["job_id"] for each in json.loads(body)["changed"]]
+
+        with ThreadPoolExecutor(2) as threads:
+            waiting = [threads.submit(changed, each) for each in clients]
+            world.wait_for(2)
+            world.rounds.take(one("1", owner="bob(1002)"), one("2", owner="carol(1003)"))
+            assert [each.result() for each in waiting] == [["1"], ["2"]]
+
+
+def test_what_fails_for_one_fails_for_all_and_once() -> None:
+    tries: list[int] = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise PyMongoError("away")
+
+    wave = _Wave()
+    for _ in range(3):
+        with pytest.raises(PyMongoError, match="away"):
+            wave.once("key", fail)
+    assert len(tries) == 1
+    assert wave.once("another", lambda: 7) == 7
 
 
 def test_the_time_is_over(world: World) -> None:
@@ -173,7 +241,7 @@ def test_too_many_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_server_that_stops_answers_all(store: Store) -> None:
     _, token = add_user(store, "alice@mila.example", "alice")
     client = Client(build_app(store), {"Authorization": f"Bearer {token}"})
-    with served(client.app, None, partial(states, store)) as port:
+    with served(client.app, None, Watch(store).states) as port:
         cursor = json.loads(ask(port, client, "GET", "jobs/changes")[1])["cursor"]
         connections = []
         for path, headers in [
