@@ -150,7 +150,7 @@ class _Service:
         if visible and endpoint.access == "all_jobs":
             raise Problem(
                 HTTPStatus.FORBIDDEN,
-                "this covers all users' jobs, and you see your own alone: use the token of a"
+                "this covers all users' jobs, and you may not see all: use the token of a"
                 " service account (`clockwork user add EMAIL --role service`)",
             )
         given = endpoint.given(request)

@@ -251,6 +251,7 @@ def _user_add(options: argparse.Namespace) -> int:
             options.role,
             rename=options.rename,
             days=options.expires_in,
+            coordinates=options.coordinates,
         )
 
 
@@ -443,6 +444,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",")] if text else []
+
+
 def _add_account_commands(user: argparse.ArgumentParser) -> None:
     actions = user.add_subparsers(metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
@@ -460,6 +465,13 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         help="user reads, and writes the user dicts of their own jobs; admin does the same and "
         "sees all jobs where users see their own; service sees all jobs and writes nothing, for "
         "dashboards (default for a new account: user)",
+    )
+    add.add_argument(
+        "--coordinates",
+        type=_names,
+        metavar="ACCOUNT,...",
+        help="accounts of Slurm whose jobs the user sees even where users see their own; they "
+        "replace those from before, and '' takes all away",
     )
     add.add_argument(
         "--token-name", metavar="NAME", help="what to call the token (default: made up)"
@@ -491,8 +503,8 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         "list",
         help="list the accounts with their tokens, a line a token",
         description="A line for each token: e-mail, Mila's and Compute Canada's username, role, "
-        "the token's name, when it was made and, exact to a few minutes, last used, and when it "
-        "expires.",
+        "the token's name, when it was made and, exact to a few minutes, last used, when it "
+        "expires, and the accounts of Slurm that they coordinate.",
     )
     listing.set_defaults(run=_user_list)
     revoke = actions.add_parser("revoke", help="revoke an account's tokens")

@@ -37,8 +37,11 @@ class Whoami(JsonObject):
     mila_cluster_username: str | None
     cc_account_username: str | None
     role: str
-    sees: Literal["all", "own"]
-    """Whose jobs the account sees: all users', or only its own."""
+    sees: Literal["all", "own", "accounts"]
+    """Whose jobs the account sees: all users', only its own, or its own and those of the accounts
+    of Slurm that it coordinates."""
+    coordinates: list[str]
+    """The accounts of Slurm that it coordinates."""
     token: TokenFacts | None
     """The token of this request; null for an account that a proxy has signed in."""
 
@@ -105,10 +108,17 @@ def whoami(context: Context, _arguments: NoArguments) -> Response:
     shown = {
         **context.user.names,
         "role": context.user.role,
-        "sees": "own" if context.visible else "all",
+        "sees": _sees(context),
+        "coordinates": context.user.coordinates,
         "token": None if context.token is None else asdict(context.token),
     }
     return json_response(shown)
+
+
+def _sees(context: Context) -> str:
+    if not context.visible:
+        return "all"
+    return "accounts" if context.user.coordinates else "own"
 
 
 @endpoint(

@@ -149,7 +149,7 @@ class Cluster(JsonObject):
     "GET",
     "clusters/list",
     content=list[Cluster],
-    gets=Gets.jobs("all counts", "own counts"),
+    gets=Gets.jobs("all counts", "own counts", "the account's counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:
     """Every cluster: how fresh what is known of it is, and what it holds.

@@ -53,7 +53,7 @@ JOBS = Kind(
     content=Count,
     lists="Job",
     tagged=True,
-    gets=Gets.jobs("all jobs", "own jobs"),
+    gets=Gets.jobs("all jobs", "own jobs", "the account's jobs"),
 )
 def list_jobs(context: Context, arguments: ListArguments) -> Response:
     """Jobs, all or some.

@@ -91,7 +91,7 @@ class NodeChanges(JsonObject):
     arguments=_arguments(JOBS),
     content=JobChanges,
     problems=_PROBLEMS,
-    gets=Gets.jobs("all changes", "own changes"),
+    gets=Gets.jobs("all changes", "own changes", "the account's changes"),
 )
 def job_changes(context: Context, arguments: ChangesArguments) -> Response:
     """The jobs that changed since the cursor.

@@ -14,6 +14,7 @@ from api.http.problems import Problem, unavailable
 from api.http.request import EVENTS, Header, Response, make_alone
 from api.lists.fields import Fields
 from api.lists.listing import Kind
+from api.lists.queries import left_by
 from api.schema.endpoint import Context
 from ingest.database.changes import (
     Batch,
@@ -181,10 +182,10 @@ def _documents(
 
 
 def _gone(question: Question, batch: Batch, documents: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the documents that are gone for the client: deleted, or another owner's now."""
+    """Return the documents that are gone for the client: deleted, or another's now."""
     missing = [each for each in batch.changed if each not in documents]
     if question.visible:
-        owners = set(question.visible["cw.filters.owner"]["$in"])
+        owners = left_by(question.visible)
         missing = [each for each in missing if owners & batch.left.get(each, set())]
     names = [each.split("/", 1) for each in missing]
     return [{"cluster_name": cluster, question.id_key: its_id} for cluster, its_id in names]

@@ -1,7 +1,8 @@
 """Build Mongo filters and the two updates: no operator in them can come from a request.
 
 Filters hold plain strings, numbers and dates; updates hold what the client sent as literals.
-Filters are flat, ``{path: condition}``, and `ingest.database.embedded_quirks.all_of` joins them so.
+Filters are flat, ``{path: condition}``, apart from the filter of a coordinator.
+`ingest.database.embedded_quirks.all_of` joins them so.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ from typing import Any
 
 from config.settings import JobsVisible
 from ingest.accounts.users import User
+from ingest.database.changes import account_field
 from ingest.database.search_fields import owner_field
 
 Filter = dict[str, Any]
 
 CLUSTER_PATH = "slurm.cluster_name"
 FINISHED_PATH = "cw.filters.finished_at"
+_OWNER = "cw.filters.owner"
+_ACCOUNT = "slurm.account"
 
 EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The first moment that there is."""
@@ -24,13 +28,26 @@ EARLIEST = datetime(1, 1, 1, tzinfo=timezone.utc)
 def visible_to(user: User, jobs_visible: JobsVisible) -> Filter:
     """Return the filter for the jobs that the user may see: {} for all, else those that they own.
 
-    Every query for jobs has it.  In a list it comes first, so that neither the plan nor the time
+    A coordinator also sees the jobs of the accounts of Slurm that they coordinate.  Every query for
+    jobs has the filter.  In a list it comes first, so that neither the plan nor the time
     of a query depends on the jobs of others.
     """
     if jobs_visible == "all" or user.always_sees_all:
         return {}
     owners = [owner_field(field, username) for field, username in user.usernames.items()]
-    return {"cw.filters.owner": {"$in": owners}}
+    own: Filter = {_OWNER: {"$in": owners}}
+    if not user.coordinates:
+        return own
+    return {"$or": [own, {_ACCOUNT: {"$in": list(user.coordinates)}}]}
+
+
+def left_by(visible: Filter) -> set[str]:
+    """Return whose former jobs the filter *visible* lets through, as `Changed.left` has it."""
+    found: set[str] = set()
+    for each in visible.get("$or", [visible]):
+        found.update(each.get(_OWNER, {}).get("$in", ()))
+        found.update(map(account_field, each.get(_ACCOUNT, {}).get("$in", ())))
+    return found
 
 
 def job(job_id: str, cluster_name: str | None) -> Filter:

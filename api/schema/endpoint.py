@@ -97,6 +97,8 @@ class Gets:
     """An admin or a service."""
     own: tuple[str, str]
     """Owner and other, where users see their own jobs alone."""
+    coordinator: str | None = None
+    """There, who coordinates the account of the owner's job; None: what an admin gets."""
 
     @classmethod
     def same(cls, what: str) -> "Gets":
@@ -104,9 +106,9 @@ class Gets:
         return cls(what, what, what, (what, what))
 
     @classmethod
-    def jobs(cls, all_jobs: str, own_jobs: str) -> "Gets":
+    def jobs(cls, all_jobs: str, own_jobs: str, coordinated: str) -> "Gets":
         """What depends on which jobs somebody may see, but on no single job."""
-        return cls(all_jobs, all_jobs, all_jobs, (own_jobs, own_jobs))
+        return cls(all_jobs, all_jobs, all_jobs, (own_jobs, own_jobs), coordinated)
 
     @classmethod
     def job(cls, what: str) -> "Gets":
@@ -178,13 +180,15 @@ class Endpoint:
         """Return who gets what: the columns of the table in docs/accounts.md."""
         gets = self.gets
         owner, other = gets.own if jobs_visible == "own" else (gets.owner, gets.other)
+        coordinator = (jobs_visible == "own" and gets.coordinator) or gets.privileged
         if self.access == "all_jobs" and jobs_visible == "own":
-            owner = other = str(HTTPStatus.FORBIDDEN.value)
+            owner = other = coordinator = str(HTTPStatus.FORBIDDEN.value)
         without = gets.owner if self.access == "everyone" else str(HTTPStatus.UNAUTHORIZED.value)
         return {
             **dict.fromkeys(("no token", "wrong", "revoked"), without),
             "owner": owner,
             "other": other,
+            "coordinator": coordinator,
             "admin": gets.privileged,
             "service": gets.privileged,
         }

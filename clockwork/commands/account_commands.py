@@ -1,6 +1,7 @@
 """What ``clockwork user`` does: accounts and their tokens."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from clockwork.commands.console import moment_text, print_row, print_table, say
@@ -19,11 +20,18 @@ def user_add(
     *,
     rename: bool,
     days: int | None,
+    coordinates: Sequence[str] | None,
 ) -> int:
     """Add an account or a token; the token is the one line on standard output."""
-    user, token = add_user(store, email, mila, cc, token_name, role, rename=rename, days=days)
+    user, token = add_user(
+        *(store, email, mila, cc, token_name, role),
+        rename=rename,
+        days=days,
+        coordinates=coordinates,
+    )
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
-    say(f"{names}, role {user.role}. The token, which is shown this once:")
+    coordinated = f", coordinates {', '.join(user.coordinates)}" if user.coordinates else ""
+    say(f"{names}, role {user.role}{coordinated}. The token, which is shown this once:")
     sys.stdout.write(token + "\n")
     return 0
 
@@ -52,18 +60,20 @@ def user_list(store: Store) -> int:
     rows = []
     for user in list_users(store):
         account = [*_cells(user.names), user.role]
+        coordinated = ",".join(user.coordinates) or "-"
         rows += [
             [
                 *account,
                 token.name,
                 *map(moment_text, (token.created, token.last_used, token.expires)),
+                coordinated,
             ]
             for token in user.tokens
         ]
         if not user.tokens:
-            rows.append([*account, "-", "-", "-", "-"])
+            rows.append([*account, "-", "-", "-", "-", coordinated])
     names = ["email", "mila_cluster_username", "cc_account_username"]
-    print_table([*names, "role", "token", "created", "last used", "expires"], rows)
+    print_table([*names, "role", "token", "created", "last used", "expires", "coordinates"], rows)
     return 0
 
 

@@ -6,6 +6,7 @@ A user document::
      mila_cluster_username: str or null,
      cc_account_username: str or null,
      role: "user", "admin" or "service"              absent: "user"
+     coordinates: [str]                              accounts of Slurm; absent: none
      tokens: [{name: str, sha256: str, created: date, last_used: date or null,
                expires: date}]}                     absent: never
 
@@ -18,7 +19,7 @@ changes, `refresh_jobs` updates the copies in the jobs that are already stored.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -59,6 +60,8 @@ _EMAIL = re.compile(r"[^\s@:]+@[^\s@:]+")
 _LONGEST_EMAIL = 254
 LONGEST_NAME = 128
 """Characters of a username or of a token's name."""
+MOST_COORDINATED = 100
+"""Accounts of Slurm that a user can coordinate."""
 _JOBS_AT_ONCE = 100
 
 Names = dict[str, str | None]
@@ -78,6 +81,8 @@ class User:
     cc_account_username: str | None = None
     tokens: tuple[Token, ...] = ()
     role: str = "user"
+    coordinates: tuple[str, ...] = ()
+    """The accounts of Slurm whose jobs the user sees even where users see only their own."""
 
     @property
     def names(self) -> Names:
@@ -115,18 +120,21 @@ def add_user(
     *,
     rename: bool = False,
     days: int | None = None,
+    coordinates: Sequence[str] | None = None,
 ) -> tuple[User, str]:
     """Add the account of *email*, or change it, and add a token to it.
 
     A username or a role (one of `ROLES`) that is None stays as it is; a new account's role is then
     "user".  A username replaces another one of the account only with *rename*.  Without
     *token_name* the token is named after the first eight digits of its hash.  It expires after so
-    many *days*, or never for None.  Returns the account and the token, which is stored nowhere.
+    many *days*, or never for None.  The accounts of Slurm that the user *coordinates* replace those
+    from before; None: they stay.  Returns the account and the token, which is stored nowhere.
     The user's jobs show the account afterwards.
 
     Raises AccountError for a malformed name, a name of another user, a name in place of another
-    one, a token name that the account has already, an unknown role, and a number of days that is
-    not from 1 to `LONGEST_DAYS`.  Raises pymongo's errors.
+    one, a token name that the account has already, an unknown role, a number of days that is not
+    from 1 to `LONGEST_DAYS`, and more than `MOST_COORDINATED` or malformed accounts of Slurm.
+    Raises pymongo's errors.
     """
     if role not in (None, *ROLES):
         raise AccountError(f"there is no role {role!r}; the roles are: {', '.join(ROLES)}")
@@ -137,6 +145,7 @@ def add_user(
     usernames = {
         field: checked_username(name, field) for field, name in given.items() if name is not None
     }
+    coordinated = None if coordinates is None else _checked_accounts(coordinates)
     token, entry = _made_token(token_name, datetime.now(timezone.utc), days)
     name = entry["name"]
     try:
@@ -148,7 +157,7 @@ def add_user(
                 "tokens.name": {"$ne": name},
                 **({} if rename else {field: {"$in": [None, n]} for field, n in usernames.items()}),
             },
-            _addition(usernames, role, entry),
+            _addition(usernames, role, coordinated, entry),
             upsert=True,
             return_document=ReturnDocument.BEFORE,
         )
@@ -265,9 +274,13 @@ def refresh_changed(store: Store, username_field: str, before: Mapping[str, Name
 
 
 def _addition(
-    usernames: Mapping[str, str], role: str | None, token: Mapping[str, Any]
+    usernames: Mapping[str, str],
+    role: str | None,
+    coordinated: Sequence[str] | None,
+    token: Mapping[str, Any],
 ) -> dict[str, Any]:
-    given = {**usernames} if role is None else {**usernames, "role": role}
+    changes = {"role": role, "coordinates": coordinated}
+    given = {**usernames, **{key: value for key, value in changes.items() if value is not None}}
     absent = {**dict.fromkeys(USERNAME_FIELDS), "role": "user"}
     defaults = {field: value for field, value in absent.items() if field not in given}
     parts = {"$set": given, "$setOnInsert": defaults, "$push": {"tokens": token}}
@@ -340,6 +353,7 @@ def user_of(document: Mapping[str, Any]) -> User:
         cc_account_username=document.get("cc_account_username"),
         tokens=tuple(token_of(entry) for entry in document.get("tokens", ())),
         role=document.get("role", "user"),
+        coordinates=tuple(document.get("coordinates", ())),
     )
 
 
@@ -403,6 +417,12 @@ def _checked_name(name: str, what: str) -> str:
             " without spaces"
         )
     return name
+
+
+def _checked_accounts(accounts: Sequence[str]) -> list[str]:
+    if len(accounts) > MOST_COORDINATED:
+        raise AccountError(f"a user can coordinate {MOST_COORDINATED} accounts of Slurm at most")
+    return sorted({_checked_name(each, "account of Slurm") for each in accounts})
 
 
 def checked_username(name: str, field: str) -> str:

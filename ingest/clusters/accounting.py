@@ -135,7 +135,9 @@ def _take_batch(
             store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
             document = stored.accounted(job, users, now)
             operations.append(ReplaceOne(stored.identity(job.job_id), document))
-        elif change == "update":
+        elif change == "update" and found is not None:
+            if found["slurm"].get("account") != job.account:
+                changed.leave_account(job.job_id, found)
             operations.append(stored.accounted_anew(job, users, now))
         elif change == "end":
             operations.append(stored.ended(job, now))

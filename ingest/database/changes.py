@@ -14,7 +14,8 @@ An entry::
      before: ObjectId or null,      the id of the entry before it; null for the first one
      ids: str,                      of the jobs or nodes that changed, one a line
      left: [{owner: str, ids: str}]}
-                                    jobs that are gone, or are another owner's now: the owner before
+                                    jobs that are gone, or are another owner's or account's now: the
+                                    owner before, and the account of Slurm as account/NAME
 
 In ``marks``, the document of the token has ``number`` and ``entry`` of the row's last entry.
 
@@ -58,15 +59,28 @@ class Changed:
 
     ids: list[str] = field(default_factory=list)
     """Of jobs or nodes that are new, changed or gone."""
-    left: dict[str, str] = field(default_factory=dict)
-    """The former owner (``cw.filters.owner``) of jobs that are gone or another owner's, by id."""
+    left: dict[str, list[str]] = field(default_factory=dict)
+    """The former owner (``cw.filters.owner``) and account (`account_field`) of jobs that are gone
+    or another's, by id."""
 
     def leave(self, record_id: str, document: Document) -> None:
         """Add the job or node *document*, which is gone, or whose id another job has now."""
         self.ids.append(record_id)
         owner = document.get("cw", {}).get("filters", {}).get("owner")
         if owner:
-            self.left[record_id] = owner
+            self.left.setdefault(record_id, []).append(owner)
+        self.leave_account(record_id, document)
+
+    def leave_account(self, record_id: str, document: Document) -> None:
+        """Add that the job *document* is no longer of its account of Slurm."""
+        account = document.get("slurm", {}).get("account")
+        if account:
+            self.left.setdefault(record_id, []).append(account_field(account))
+
+
+def account_field(account: str) -> str:
+    """Return what stands for this account of Slurm among the owners that jobs leave."""
+    return f"account/{account}"
 
 
 class Head(NamedTuple):
@@ -101,7 +115,7 @@ class Batch:
     changed: dict[str, None]
     """``CLUSTER/ID`` of the documents that are new, changed or gone, in their order."""
     left: dict[str, set[str]]
-    """The former owners of those that are gone or another owner's, by ``CLUSTER/ID``."""
+    """The former owners and accounts of those that are gone or another's, by ``CLUSTER/ID``."""
     position: Position
     """The position behind it."""
     is_whole: bool
@@ -120,8 +134,9 @@ def add_entry(
     """
     number = before.number + 1
     owners: dict[str, list[str]] = {}
-    for record_id, owner in changed.left.items():
-        owners.setdefault(owner, []).append(record_id)
+    for record_id, left in changed.left.items():
+        for owner in left:
+            owners.setdefault(owner, []).append(record_id)
     entry = {
         "_id": f"{row}/{number}",
         "at": datetime.now(timezone.utc),

@@ -36,6 +36,8 @@ class Fingerprint(NamedTuple):
     """Hash of the uid (this process only)."""
     owner: int
     """Hash of the owner's name (this process only); 0 where Slurm gives no name."""
+    account: int
+    """Hash of the account of Slurm (this process only)."""
     submit_time: int
     """Hash of the submit time (this process only)."""
     state: str | None
@@ -51,6 +53,7 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
         volatile=_digest(volatile, 8),
         uid=hash(slurm.get("uid")),
         owner=hash(owner_name(slurm) or 0),
+        account=hash(slurm.get("account")),
         submit_time=hash(slurm.get("submit_time")),
         state=slurm.get("job_state"),
     )

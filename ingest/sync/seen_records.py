@@ -194,7 +194,7 @@ class SeenRecords:
 # A row: the text's hash, when its document was written, the places; the document's digests, what
 # tells a job from another one, and when it last changed; then the state.
 _TEXT = struct.Struct("<qd6H")
-_DOCUMENT = struct.Struct("<16s8sqqqq")
+_DOCUMENT = struct.Struct("<16s8sqqqqq")
 _STATE_STARTS = _TEXT.size + _DOCUMENT.size
 _NO_STATE = b"\xff"
 
@@ -208,10 +208,10 @@ def _pack(entry: Entry) -> bytes:
 
 def _unpack(row: bytes, keys: Keys) -> Entry:
     text_hash, written, *places = _TEXT.unpack_from(row)
-    stable, volatile, uid, owner, submit_time, last_changed = _DOCUMENT.unpack_from(row, _TEXT.size)
+    *known, last_changed = _DOCUMENT.unpack_from(row, _TEXT.size)
     state = None if row[_STATE_STARTS:] == _NO_STATE else row[_STATE_STARTS:].decode()
     return Entry(
-        Fingerprint(stable, volatile, uid, owner, submit_time, state),
+        Fingerprint._make((*known, state)),
         written,
         last_changed,
         TextFingerprint(text_hash, tuple(places)),

@@ -519,6 +519,9 @@ class SyncRounds:
         if self._kind is JOBS and is_another_job(before, new, slurm):
             self._keep_former(record_id, told)
             return self._updates.replacement(slurm, users, now)
+        if before.account != new.account:
+            identity = self._updates.identity(record_id)
+            told.leave_account(record_id, self._collection.find_one(identity) or {})
         return self._updates.update(before, slurm, users, now, changed=changed)
 
     def _insert(

@@ -32,7 +32,8 @@ from tests.system.daemons import wait_until
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
 HEADINGS = (
-    "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\texpires\n"
+    "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\texpires"
+    "\tcoordinates\n"
 )
 
 Run = Callable[..., int]
@@ -427,7 +428,7 @@ def test_an_account_from_its_first_token_to_its_last(
     names = [token.name for token in user.tokens]
     made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
     assert capsys.readouterr().out == HEADINGS + "".join(
-        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\t-\n"
+        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\t-\t-\n"
         for name, moment in zip(names, made, strict=True)
     )
 
@@ -440,7 +441,7 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\t-\n"
+    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\t-\t-\n"
     assert run("user", "revoke", EMAIL) == 0
     assert capsys.readouterr().err == f"{EMAIL}: 0 tokens revoked\n"
 
@@ -495,10 +496,21 @@ def test_roles_and_names_of_tokens(
     assert "choose from" in capsys.readouterr().err
 
     assert run("user", "list") == 0
-    assert capsys.readouterr().out.endswith("\t2026-11-24T12:30:05Z\t-\n")
+    assert capsys.readouterr().out.endswith("\t2026-11-24T12:30:05Z\t-\t-\n")
     assert run("user", "add", "g@example.org", "--role", "admin", "--token-name", "other") == 0
     [user] = list_users(store)
     assert (user.role, [token.name for token in user.tokens]) == ("admin", ["grafana", "other"])
+
+
+def test_a_coordinator(configured: Path, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("user", "add", EMAIL, "--coordinates", "rrg-pomme, def-pomme") == 0
+    assert "role user, coordinates def-pomme, rrg-pomme." in capsys.readouterr().err
+    assert run("user", "list") == 0
+    assert capsys.readouterr().out.endswith("\tdef-pomme,rrg-pomme\n")
+    assert run("user", "add", EMAIL, "--coordinates", "a b") == 1
+    assert "'a b' is no account of Slurm" in capsys.readouterr().err
+    assert run("user", "add", EMAIL, "--coordinates", "") == 0
+    assert list_users(store)[0].coordinates == ()
 
 
 def test_a_token_that_expires(
@@ -509,7 +521,7 @@ def test_a_token_that_expires(
     assert token.expires == token.created + timedelta(days=30)
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out.endswith(f"\t-\t{token.expires:%Y-%m-%dT%H:%M:%SZ}\n")
+    assert capsys.readouterr().out.endswith(f"\t-\t{token.expires:%Y-%m-%dT%H:%M:%SZ}\t-\n")
     assert run("user", "add", EMAIL, "--expires-in", "soon") == 2
     for days in ("0", "-1", "3651"):
         assert run("user", "add", EMAIL, "--expires-in", days) == 1

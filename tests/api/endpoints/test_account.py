@@ -62,6 +62,7 @@ def test_an_account_sees_itself(filled: Store) -> None:
         "mila_cluster_username": "milauser12",
         "cc_account_username": None,
         "role": "user",
+        "coordinates": [],
         "sees": "all",
         "token": {"name": "server", "created": created, "last_used": None, "expires": None},
     }

@@ -30,10 +30,12 @@ BEFORE = {"before": 1}
 """The user dict of every job."""
 SPARE = {
     who: NOW + timedelta(days=days)
-    for days, who in enumerate(("owner", "other", "admin", "service"))
+    for days, who in enumerate(("owner", "other", "coordinator", "admin", "service"))
 }
 """When the token "spare" of each account was made: it tells whose it is."""
-OWNED = {"owner": {ITS_ID}, "other": {OTHERS_ID}}
+ACCOUNT = str(MILA_JOB["account"])
+OWNED = {"owner": {ITS_ID}, "other": {OTHERS_ID}, "coordinator": {ITS_ID}}
+"""The jobs that each sees where not all are seen."""
 
 Table = dict[str, dict[str, str]]
 """What a request gets, by the request and then by who makes it."""
@@ -76,7 +78,11 @@ def _of_jobs(who: str, answer: Answer) -> str:
     ids = {job["slurm"]["job_id"] for job in answer.json}
     if ids == {ITS_ID, OTHERS_ID}:
         return "all jobs"
-    return "own jobs" if ids == OWNED[who] else f"jobs {ids}"
+    return f"{_whose(who)} jobs" if ids == OWNED[who] else f"jobs {ids}"
+
+
+def _whose(who: str) -> str:
+    return "the account's" if who == "coordinator" else "own"
 
 
 def _of_one_job(_who: str, answer: Answer) -> str:
@@ -136,7 +142,7 @@ def _counts(who: str, answer: Answer) -> str:
     if counted == {"mila", "beluga"}:
         return "all counts"
     own = {"mila"} if OWNED[who] == {ITS_ID} else {"beluga"}
-    return "own counts" if counted == own else f"counts of {counted}"
+    return f"{_whose(who)} counts" if counted == own else f"counts of {counted}"
 
 
 def _figures(_who: str, answer: Answer) -> str:
@@ -209,6 +215,7 @@ def callers(filled: Store) -> dict[str, dict[str, str]]:
     people = {
         "owner": ("owner@mila.example", OWNER, None, "user"),
         "other": ("other@mila.example", OTHER, OTHER, "user"),
+        "coordinator": ("coordinator@mila.example", "milauser98", None, "user"),
         "admin": ("admin@mila.example", None, None, "admin"),
         "service": ("service@mila.example", "milauser99", "ccuser99", "service"),
     }
@@ -216,6 +223,7 @@ def callers(filled: Store) -> dict[str, dict[str, str]]:
         who: add_user(filled, email, mila, cc, role=role)[1]
         for who, (email, mila, cc, role) in people.items()
     }
+    add_user(filled, "coordinator@mila.example", coordinates=[ACCOUNT])
     tokens["revoked"] = add_user(filled, "owner@mila.example", token_name="old")[1]
     revoke(filled, "owner@mila.example", "old")
     tokens["wrong"] = "cw_" + "A" * 43
@@ -231,9 +239,7 @@ def test_every_address_for_everyone(
     app = build_app(filled, lambda: NOW, CLUSTERS, settings)
     table = declared_table(jobs_visible)
 
-    def got(who: str, method: str, path: str) -> str:
-        row = table[row_of(method, path)]
-        query, reading = READINGS.get(row_of(method, path), ("", lambda who, _: row[who]))
+    def as_at_first() -> None:
         filled.jobs.update_many({}, {"$set": {"user": BEFORE}})
         for each, created in SPARE.items():
             pulled = {"tokens": {"name": {"$in": ["new", "spare"]}}}
@@ -242,13 +248,20 @@ def test_every_address_for_everyone(
             )
             entry = {"name": "spare", "sha256": each, "created": created, "last_used": None}
             filled.users.update_one(account, {"$push": {"tokens": entry}})
+
+    def got(who: str, method: str, path: str) -> str:
+        row = table[row_of(method, path)]
+        query, reading = READINGS.get(row_of(method, path), ("", lambda who, _: row[who]))
         query = query.replace("%s", f'{{"by":"{who}"}}')
         answer = Client(app, callers[who]).call(method, path, query)
         what = reading(who, answer) if answer.status == 200 else str(answer.status)
         changed = filled.jobs.count_documents({"user": {"$ne": BEFORE}})
         assert changed == (what == "written"), (who, method, path)
+        if method != "GET":
+            as_at_first()
         return what
 
+    as_at_first()
     asked = list(routes(app))
     assert {row_of(*route) for route in asked} == table.keys() >= READINGS.keys()
     of_page = sum(path.startswith(PAGE_FILES) for _, path in asked)

@@ -1,0 +1,156 @@
+"""jobs_visible = "own": who coordinates accounts of Slurm sees their jobs, and no others."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api.app import build_app
+from config import ApiSettings
+from ingest.accounts.users import AccountError, add_user, list_users
+from ingest.database.store import Store
+from tests.api.support.client import Client, following
+from tests.api.support.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.ingest.sync.outputs import Clock
+from tests.ingest.sync.sealed_outputs import Rounds, one
+
+EMAIL = "carol@mila.example"
+ACCOUNT = str(BELUGA_JOB["account"])
+OWN, COORDINATED = "7", str(BELUGA_JOB["job_id"])
+HIDDEN = str(MILA_JOB["job_id"])
+
+
+def client_of(store: Store, token: str) -> Client:
+    app = build_app(store, lambda: NOW, settings=ApiSettings(jobs_visible="own"))
+    return Client(app, {"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+def coordinator(filled: Store) -> Client:
+    """Carol coordinates the account of the job on beluga, and has a job of another account."""
+    _, token = add_user(filled, EMAIL, "carol", coordinates=[ACCOUNT, "unused"])
+    own = {**MILA_JOB, "job_id": OWN, "mila_cluster_username": "carol", "account": "other"}
+    filled.jobs.insert_one(job_document(own))
+    # A name that looks like the account's is nobody's.
+    for number, account in enumerate((f"{ACCOUNT}x", ACCOUNT.upper(), f" {ACCOUNT}", None)):
+        slurm = {**MILA_JOB, "job_id": f"90{number}", "account": account}
+        filled.jobs.insert_one(job_document(slurm))
+    return client_of(filled, token)
+
+
+def ids(answer: Any) -> set[str]:
+    return {job["slurm"]["job_id"] for job in answer.json}
+
+
+def test_lists_and_counts(coordinator: Client) -> None:
+    get = coordinator.get
+    assert ids(get("jobs/list")) == {OWN, COORDINATED}
+    assert ids(get("jobs/list", time="60")) == {OWN, COORDINATED}
+    assert ids(get("jobs/list", account=ACCOUNT)) == {COORDINATED}
+    assert ids(get("jobs/list", account="mila")) == set()
+    assert ids(get("jobs/list", account="other")) == {OWN}
+    assert ids(get("jobs/list", user="carol")) == {OWN}
+    assert ids(get("jobs/list", user="ccuser01")) == {COORDINATED}
+    assert ids(get("jobs/list", job_id=f"{OWN},{COORDINATED},{HIDDEN},900")) == {OWN, COORDINATED}
+    assert get("jobs/list", count="true").json == {"count": 2}
+    assert get("jobs/list", count="true", cluster_name="mila").json == {"count": 1}
+    first = get("jobs/list", limit="1", sort="-submit_time")
+    second = following(coordinator, "jobs/list", first)
+    assert second is not None
+    assert ids(first) | ids(second) == {OWN, COORDINATED}
+    assert following(coordinator, "jobs/list", second) is None
+    lines = get("jobs/list", format="csv", fields="slurm.job_id").body.split()
+    assert {line.decode().strip('"') for line in lines[1:]} == {OWN, COORDINATED}
+    counted = {each["name"]: each["unfinished_jobs"] for each in get("clusters/list").json}
+    assert counted.get("mila", {}) in ({}, {"RUNNING": 1})
+    for arguments in (
+        *({"user": "milauser12"}, {"name": "somejobname_942640"}, {"node": "cn-b005"}),
+        *(
+            {"partition": "fun_partition"},
+            {"job_state": "RUNNING"},
+            {"ended_since": "2020-01-01T00:00:00Z"},
+        ),
+        *({"sort": "name", "limit": "9"}, {"cluster_name": "mila", "time": "9999"}),
+    ):
+        answer = get("jobs/list", **arguments)
+        assert (answer.status, b"milauser12" in answer.body) == (200, False), arguments
+
+
+def test_one_job(coordinator: Client, filled: Store) -> None:
+    former = job_document({**MILA_JOB, "job_id": COORDINATED, "cluster_name": "beluga"})
+    filled.former_jobs.insert_one({**former, "_id": "beluga/820432/1"})
+    for path in ("jobs/one", "jobs/history", "jobs/why", "jobs/user_props/get"):
+        assert coordinator.get(path, job_id=HIDDEN).json == {}
+        assert coordinator.get(path, job_id="903").json == {}
+    assert coordinator.get("jobs/one", job_id=COORDINATED).json["slurm"] == BELUGA_JOB
+    assert coordinator.get("jobs/why", job_id=COORDINATED).json["job_state"] == "PENDING"
+    assert coordinator.get("jobs/history", job_id=COORDINATED).json["former_jobs"] == []
+    pairs = {"a": 1}
+    written = coordinator.put("jobs/user_dict_update", job_id=OWN, update_pairs=pairs)
+    assert written.json == pairs
+    for job_id, status in [(COORDINATED, 403), (HIDDEN, 404)]:
+        refused = coordinator.put("jobs/user_dict_update", job_id=job_id, update_pairs=pairs)
+        assert refused.status == status
+    assert filled.jobs.count_documents({"user": pairs}) == 1
+    assert coordinator.get("/metrics").status == 403
+
+
+def test_a_coordinator_s_accounts_are_changed(coordinator: Client, filled: Store) -> None:
+    """What is not given stays; the change holds from the next request."""
+    facts = coordinator.get("whoami").json
+    assert (facts["sees"], facts["coordinates"], facts["role"]) == (
+        "accounts",
+        [ACCOUNT, "unused"],
+        "user",
+    )
+    tag = str(coordinator.get("jobs/list", limit="9").header("ETag"))
+    add_user(filled, EMAIL, role="user")
+    assert ids(coordinator.get("jobs/list")) == {OWN, COORDINATED}
+    add_user(filled, EMAIL, coordinates=["mila"])
+    known = Client(coordinator.app, {**coordinator.headers, "If-None-Match": tag})
+    assert ids(known.get("jobs/list", limit="9")) == {OWN, HIDDEN}
+    add_user(filled, EMAIL, coordinates=[])
+    assert ids(coordinator.get("jobs/list")) == {OWN}
+    facts = coordinator.get("whoami").json
+    assert (facts["sees"], facts["coordinates"]) == ("own", [])
+    for bad in ([""], ["a b"], ["a\n"], ["x" * 129], [str(number) for number in range(101)]):
+        with pytest.raises(AccountError, match="of Slurm"):
+            add_user(filled, EMAIL, coordinates=bad)
+    assert list_users(filled)[0].coordinates == ()
+
+
+def test_the_feed(store: Store) -> None:
+    """A job that goes to another account is gone; of other accounts, nothing is told."""
+    _, token = add_user(store, EMAIL, "carol", coordinates=["physics"])
+    client = client_of(store, token)
+    rounds = Rounds(store, Clock())
+
+    def take(**accounts: str) -> None:
+        rounds.take(
+            *(
+                one(key[1:]).replace("Account=def-pomme", f"Account={name}")
+                for key, name in accounts.items()
+            )
+        )
+
+    cursors = [client.get("jobs/changes").json["cursor"]]
+
+    def news() -> tuple[set[str], set[str]]:
+        found = client.get("jobs/changes", cursor=cursors[-1]).json
+        cursors.append(found["cursor"])
+        changed = {each["slurm"]["job_id"] for each in found["changed"]}
+        return changed, {each["job_id"] for each in found["gone"]}
+
+    take(j1="physics", j2="chemistry", j3="physics")
+    assert news() == ({"1", "3"}, set())
+    take(j1="chemistry", j2="chemistry", j3="physics")
+    assert news() == (set(), {"1"})
+    take(j1="biology", j2="physics", j3="physics")
+    assert news() == ({"2"}, set())
+    rounds.sync.forget()  # as after a restart
+    take(j1="biology", j2="physics", j3="biology")
+    assert news() == (set(), {"3"})
+
+    add_user(store, EMAIL, coordinates=["physics", "biology"])
+    refused = client.get("jobs/changes", cursor=cursors[-1])
+    assert refused.status == 410, json.dumps(refused.json)
