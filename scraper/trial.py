@@ -9,17 +9,26 @@ A trial writes nothing.  It asks slurmctld for all nodes and all jobs, once each
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Literal
 
 from config import ClusterSettings
 from ingest.programs.sacct import AccountingUnreadable, read_jobs
+from ingest.programs.sacct_usage import read_usage
+from ingest.programs.sdiag import SdiagUnreadable, read_sdiag
 from ingest.reading.reader import NoAnswer, Reader, SealMissing
 from ingest.reading.records import Record
 from ingest.slurm.kinds import JOBS, NODES, PARTITIONS, RESERVATIONS, Kind
 from scraper.cluster_round import OLD_FORCED_COMMAND
 from scraper.commands.inquiry import ask_for_list, run_show
-from scraper.commands.slurm_commands import accounted_command, new_seal, time_format_line
+from scraper.commands.slurm_commands import (
+    accounted_command,
+    ended_command,
+    new_seal,
+    sdiag_command,
+    time_format_line,
+    usage_command,
+)
 from scraper.commands.slurm_configuration import SlurmConfiguration
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
@@ -28,6 +37,8 @@ from scraper.watch.partitions import NOT_ALLOWED, ask_all
 from scraper.watch.slurm_watch import ask_configuration, why_ends_are_missed
 
 _ALLOCATED = re.compile(rb"^ *CPUAlloc=([0-9]+)", re.MULTILINE)
+_ENDED_SECONDS = 60
+"""sacct is asked for the jobs that ended within so many seconds."""
 _TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4})"
 
 
@@ -72,7 +83,7 @@ def try_cluster(cluster: ClusterSettings) -> Iterator[Finding]:
                 yield from look()
             except ScrapeError as error:
                 yield Finding(part, "failed", error.message)
-            except AccountingUnreadable as error:
+            except (AccountingUnreadable, SdiagUnreadable) as error:
                 yield Finding(part, "failed", str(error))
     finally:
         trial.close()
@@ -110,7 +121,12 @@ class _Trial:
             ("partitions", self._try_partitions),
             ("squeue", self._try_squeue),
         ]
-        return [*parts, ("sacct", self._try_sacct)] if self._cluster.sacct else parts
+        options = [
+            (self._cluster.sacct, "sacct", self._try_sacct),
+            (self._cluster.usage, "usage", self._try_usage),
+            (self._cluster.sdiag, "sdiag", self._try_sdiag),
+        ]
+        return [*parts, *((part, look) for is_set, part, look in options if is_set)]
 
     def _try_nodes(self) -> Iterator[Finding]:
         self._nodes = self._show(NODES)
@@ -214,13 +230,30 @@ class _Trial:
             yield Finding("squeue", "ok", f"{len(listed)} jobs")
 
     def _try_sacct(self) -> Iterator[Finding]:
-        ids = self._jobs.ids[:1] if self._jobs else []
-        seal = new_seal()
-        run = self.connection().run(
-            accounted_command(self._cluster.scontrol, ids or ["1"]), time_format_line(seal)
-        )
-        read_jobs(b"".join(run), seal, self._cluster.zone)
+        now = int(datetime.now(timezone.utc).timestamp())
+        ended = ended_command(self._cluster.scontrol, now - _ENDED_SECONDS, now)
+        for command in (accounted_command(self._cluster.scontrol, self._some_id()), ended):
+            output, seal = self._asked(command)
+            read_jobs(output, seal, self._cluster.zone)
         yield Finding("sacct", "ok", "it answers")
+
+    def _try_usage(self) -> Iterator[Finding]:
+        output, seal = self._asked(usage_command(self._cluster.scontrol, self._some_id()))
+        read_usage(output, seal, self._cluster.zone)
+        yield Finding("usage", "ok", "sacct tells what jobs used")
+
+    def _some_id(self) -> list[str]:
+        return (self._jobs.ids[:1] if self._jobs else []) or ["1"]
+
+    def _asked(self, command: str) -> tuple[bytes, str]:
+        """Return what a *command* of sacct prints, and the seal of its times."""
+        seal = new_seal()
+        return b"".join(self.connection().run(command, time_format_line(seal))), seal
+
+    def _try_sdiag(self) -> Iterator[Finding]:
+        output = b"".join(self.connection().run(sdiag_command(self._cluster.scontrol)))
+        threads = read_sdiag(output)["server_threads"]
+        yield Finding("sdiag", "ok", f"slurmctld has {threads} busy threads")
 
     def _show(self, kind: Kind) -> _Shown:
         """Ask for all records of *kind* as a round does."""

@@ -10,6 +10,7 @@ from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
 from config import ClusterSettings
+from ingest.programs import sacct_usage
 from scraper.trial import Finding, try_cluster
 from scraper.watch.partitions import NOT_ALLOWED
 from tests.scraper.home import Home
@@ -156,6 +157,34 @@ def test_a_sacct_without_accounting(trial: Trial) -> None:
     assert trial({"sacct": Answer([b"something\n"])}, sacct=True)["sacct"].level == "failed"
     assert trial({"sacct": Answer()}, sacct=True)["sacct"] == Finding("sacct", "ok", "it answers")
     assert "sacct" not in trial({"sacct": disabled})
+
+
+def test_sacct_answers_all_that_rounds_ask(trial: Trial) -> None:
+    """Single jobs, jobs that ended in a time, and what jobs used; each with its own command."""
+    options = {"sacct": True, "usage": True}
+    for words, part in [(" -j ", "sacct"), (" -S uts", "sacct"), (sacct_usage.FIELDS, "usage")]:
+        found = trial({words: REFUSED, "sacct": Answer()}, **options)
+        assert found[part].level == "failed", words
+        assert "refused" in found[part].text
+    found = trial({"sacct": Answer()}, **options)
+    assert found["usage"] == Finding("usage", "ok", "sacct tells what jobs used")
+    found = trial({sacct_usage.FIELDS: Answer([b"something\n"]), "sacct": Answer()}, **options)
+    assert (found["sacct"].level, found["usage"].level) == ("ok", "failed")
+    assert "found 'something" in found["usage"].text
+    assert "usage" not in trial({"sacct": Answer()}, sacct=True)
+
+
+def test_sdiag(trial: Trial) -> None:
+    printed = (DUMPS / "real_22.05" / "sdiag.txt").read_bytes()
+    found = trial({"sdiag": Answer([printed])}, sdiag=True)["sdiag"]
+    assert found.level == "ok"
+    assert re.fullmatch(r"slurmctld has \d+ busy threads", found.text)
+    denied = Answer(stderr=b"slurm_get_statistics: Access denied\n", exit_status=1)
+    found = trial({"sdiag": denied}, sdiag=True)["sdiag"]
+    assert found.level == "failed"
+    assert "Access denied" in found.text
+    assert trial({"sdiag": Answer([b"Welcome\n"])}, sdiag=True)["sdiag"].level == "failed"
+    assert "sdiag" not in trial({"sdiag": denied})
 
 
 def test_a_part_that_breaks_the_connection_leaves_the_others_theirs(home: Home) -> None:
