@@ -16,6 +16,7 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
+from waitress.utilities import BadRequest
 
 from api.http.request import Hold
 from api.waiting import Parked, Waiting
@@ -27,6 +28,10 @@ LEAST_RATE = 1 << 10
 RATE_SECONDS = 60.0
 SECONDS_TO_READ = 600.0
 """Seconds within which a client must read all that waits for it, when too many bytes wait."""
+MOST_LINES = 1 << 16
+"""Ends of lines in a body that is sent in chunks: each chunk costs more time than its bytes."""
+LONGEST_LINE = 1 << 13
+"""Bytes of a line that begins a chunk, and of the trailer behind the last chunk."""
 GRACE_SECONDS = 1.0
 """Seconds that every client has, even when connections are scarce."""
 
@@ -44,6 +49,20 @@ class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
 
     hold: Hold | None = None
     """How the response is held back, if the server can do that."""
+    _lines = 0
+    """Ends of lines in the body so far."""
+
+    def received(self, data: bytes) -> int:
+        """Take bytes of the request; returns how many belong to it."""
+        taken: int = super().received(data)
+        body = self.body_rcv
+        if self.chunked and body is not None and not self.completed:
+            self._lines += data.count(b"\n")
+            longest = max(len(body.control_line), len(body.trailer))
+            if self._lines > MOST_LINES or longest > LONGEST_LINE:
+                self.error = BadRequest("the chunks of the body are too many or malformed")
+                self.completed: bool = True
+        return taken
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the request line and the header fields.

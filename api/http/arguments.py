@@ -22,6 +22,9 @@ MAX_BODY_BYTES = 1 << 20
 MOST_FIELDS = 100
 """Fields of a query or a form; more are refused unread."""
 
+MOST_ESCAPES = 150_000
+"""Percent signs in a query or a form.  The form of a user dict of 64 KiB has fewer."""
+
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 
@@ -116,6 +119,8 @@ def too_large_body() -> Problem:
 
 
 def _fields(text: bytes, what: str) -> list[tuple[str, str]]:
+    if text.count(b"%") > MOST_ESCAPES:
+        raise bad_request(f"{what} has more than {MOST_ESCAPES} percent signs: send it as {JSON}")
     try:
         return parse_qsl(
             text.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS

@@ -2,12 +2,14 @@
 
 Strictly: the meaning of a text must not depend on the program that reads it.  Refused are a key
 that is twice in one object, NaN and infinities, integers that don't fit 64 bits, halves of
-surrogate pairs, which UTF-8 can't hold, and deep nesting.
+surrogate pairs, which UTF-8 can't hold, and deep nesting.  A text with more commas and brackets
+than any request needs is refused unread: every value costs more time than bytes.
 """
 
 import json
 import math
 from base64 import b64encode
+from collections import Counter
 from typing import Any, NoReturn
 
 import orjson
@@ -19,12 +21,18 @@ _WRITING = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 MOST_LEVELS = 32
 """Levels of objects and lists: ``{"a": [1]}`` has two."""
 
+MOST_MARKS = 70_000
+"""Commas and opening brackets in a text, also within strings.  The JSON of a user dict has fewer:
+each of them takes a byte of BSON or more, and 64 KiB are the limit."""
+
 _INTEGERS = range(-(2**63), 2**63)
 _DIGITS = len(str(2**63))
 
 
 def read_json(text: str, what: str, most_levels: int = MOST_LEVELS) -> Any:
     """Return the value of the JSON *text*. Raises ValueError with *what* and what is wrong."""
+    if sum(map(text.count, ",[{")) > MOST_MARKS:
+        raise ValueError(f"{what} has more than {MOST_MARKS} commas and opening brackets")
     try:
         value = json.loads(
             text,
@@ -70,11 +78,10 @@ def _plain(value: object) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for key, member in pairs:
-        if key in value:
-            raise ValueError(f"the key {key[:64]!r} is twice in one object")
-        value[key] = member
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice[:64]!r} is twice in one object")
     return value
 
 

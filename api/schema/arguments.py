@@ -28,6 +28,8 @@ Schema = dict[str, Any]
 
 MOST_VALUES = 100
 """Values of one argument that takes several."""
+LONGEST_LIST = 1 << 17
+"""Characters of a list of values. The keys of a user dict of 64 KiB have fewer, also escaped."""
 
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -231,6 +233,8 @@ def several(item: Reads | None = None, most: int = MOST_VALUES) -> Reads:
     item = item or Reads({"type": "string", "pattern": r"^([^\\,]|\\[\\,])+$"})
 
     def read(text: str) -> list[Any]:
+        if len(text) > LONGEST_LIST:
+            raise ValueError(f"has {len(text)} characters; at most {LONGEST_LIST} are read")
         if not _LIST.fullmatch(text):
             raise ValueError(
                 "must be a value, or several with a comma between each two; write a comma"
