@@ -17,6 +17,7 @@ from api.http.request import WsgiApplication
 from api.server import Server
 from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import read_again, take
+from clockwork.embedded.kept_connections import keep_connections
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
 from config import Settings
@@ -49,6 +50,7 @@ class ApiDaemon:
         faulthandler.enable()  # a watchdog's SIGABRT then shows where every thread is
         with signals(self._stop, lambda: self._hung_up.put(None)):
             start_migration(self._store)
+            keep_connections(self._store)
             logger.info("the API listens on http://%s", self._address)
             self._tell_ready()
             self._server.run(self._turned)

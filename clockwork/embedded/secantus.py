@@ -24,6 +24,8 @@ from clockwork.processes.child import Child, ProcessSpec
 HOST = "127.0.0.1"
 PROGRAM = "secantusd-py"
 USER = "clockwork"
+CONNECTIONS = 24
+"""Connections of one process; a request that finds all of them in use waits."""
 STOP_SECONDS = 10.0
 """Seconds to end after SIGTERM; a clean stop with 20,000 jobs takes less than a second."""
 
@@ -55,6 +57,7 @@ class Address:
         return (
             f"mongodb://{USER}:{self.password}@{HOST}:{self.port}/"
             "?authSource=admin&authMechanism=SCRAM-SHA-256&directConnection=true"
+            f"&maxPoolSize={CONNECTIONS}"
         )
 
 

@@ -1,0 +1,85 @@
+"""Somebody without the password who takes all connections of the embedded database."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from clockwork.embedded.kept_connections import keep_connections
+from clockwork.embedded.secantus import CONNECTIONS
+from ingest.database.store import Store, connect
+from tests.mongo import secantus
+from tests.system.daemons import wait_until
+
+FLOOD = """
+import resource, socket, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
+held = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(1000)]
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def flood(uri: str) -> Iterator[None]:
+    port = uri.rstrip("/").rpartition(":")[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", FLOOD, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"there\n"
+            yield
+        finally:
+            process.kill()
+
+
+def is_refused(uri: str) -> bool:
+    with MongoClient[dict[str, int]](uri, serverSelectionTimeoutMS=1000) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
+            return True
+        return False
+
+
+def connections(store: Store) -> int:
+    return int(store.database.client.admin.command("serverStatus")["connections"]["current"])
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> Iterator[str]:
+    with secantus(tmp_path) as uri:
+        yield uri
+
+
+def test_a_daemon_goes_on_with_the_connections_that_it_has(uri: str) -> None:
+    store = connect(f"{uri}?maxPoolSize={CONNECTIONS}", "clockwork")
+    store.jobs.insert_one({"_id": "mila/1"})
+    stopped = threading.Event()
+    keep_connections(store, stopped)
+    wait_until(lambda: connections(store) >= CONNECTIONS, "the connections are open")
+    with flood(uri):
+        wait_until(lambda: is_refused(uri), "nobody else can connect")
+        with ThreadPoolExecutor(3 * CONNECTIONS) as threads:
+            found = threads.map(lambda _: store.jobs.find_one(), range(20 * CONNECTIONS))
+            assert all(job == {"_id": "mila/1"} for job in found)
+    stopped.set()
+    store.database.client.close()
+
+
+def test_another_mongo_is_left_alone(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = connect(uri, "clockwork")
+    monkeypatch.setitem(vars(store), "is_embedded", False)
+    before = threading.active_count()
+    keep_connections(store)
+    wait_until(lambda: threading.active_count() <= before, "the thread has ended")
+    store.database.client.close()
