@@ -247,6 +247,7 @@ def _user_add(options: argparse.Namespace) -> int:
             options.email,
             options.mila_cluster_username,
             options.cc_account_username,
+            options.username,
             options.token_name,
             options.role,
             rename=options.rename,
@@ -460,6 +461,11 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         "--cc-account-username", metavar="U", help="the user's name on Compute Canada's clusters"
     )
     add.add_argument(
+        "--username",
+        metavar="U",
+        help='the user\'s name on clusters with username_field "username"',
+    )
+    add.add_argument(
         "--role",
         choices=ROLES,
         help="user reads, and writes the user dicts of their own jobs; admin does the same and "
@@ -494,7 +500,8 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help="with the columns email, mila_cluster_username, cc_account_username",
+        help="with the columns email, mila_cluster_username, cc_account_username, and perhaps "
+        "username",
     )
     importing.add_argument(
         "--dry-run", action="store_true", help="say what would change, and write nothing"
@@ -502,9 +509,9 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
     listing = actions.add_parser(
         "list",
         help="list the accounts with their tokens, a line a token",
-        description="A line for each token: e-mail, Mila's and Compute Canada's username, role, "
-        "the token's name, when it was made and, exact to a few minutes, last used, when it "
-        "expires, and the accounts of Slurm that they coordinate.",
+        description="A line for each token: e-mail, Mila's, Compute Canada's and the plain "
+        "username, role, the token's name, when it was made and, exact to a few minutes, last "
+        "used, when it expires, and the accounts of Slurm that they coordinate.",
     )
     listing.set_defaults(run=_user_list)
     revoke = actions.add_parser("revoke", help="revoke an account's tokens")

@@ -17,8 +17,11 @@ from config.webhooks import WebhooksSettings
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-UsernameField = Literal["mila_cluster_username", "cc_account_username"]
-NameField = Literal["mila_email_username", "mila_cluster_username", "cc_account_username"]
+UsernameField = Literal["mila_cluster_username", "cc_account_username", "username"]
+"""Names that a user can have on clusters. ``username`` is for sites with one name for each user."""
+NameField = Literal[
+    "mila_email_username", "mila_cluster_username", "cc_account_username", "username"
+]
 JobsVisible = Literal["all", "own"]
 
 # Refused below, not bound.

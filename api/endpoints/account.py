@@ -36,6 +36,7 @@ class Whoami(JsonObject):
     mila_email_username: str
     mila_cluster_username: str | None
     cc_account_username: str | None
+    username: str | None
     role: str
     sees: Literal["all", "own", "accounts"]
     """Whose jobs the account sees: all users', only its own, or its own and those of the accounts

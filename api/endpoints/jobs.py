@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from pydantic import create_model
 from pymongo import DESCENDING
 
 from api.http.etags import tagged
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.lists import queries
-from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS
+from api.lists.fields import FORMER_JOB_FIELDS, JOB_FIELDS, fields_argument
 from api.lists.filters import JOB_FILTERS
 from api.lists.listing import Kind, ListArguments, list_response
 from api.lists.paging import SortKey
@@ -37,7 +38,7 @@ JOBS = Kind(
     fields=JOB_FIELDS,
     fields_example=["slurm.job_id", "slurm.job_state"],
     csv_fields=[
-        *("slurm.job_id", "slurm.cluster_name", "slurm.name", "cw.mila_email_username"),
+        *("slurm.job_id", "slurm.cluster_name", "slurm.name", "cw.owner", "cw.mila_email_username"),
         *("cw.mila_cluster_username", "cw.cc_account_username", "slurm.account"),
         *("slurm.partition", "slurm.qos", "slurm.job_state", "slurm.exit_code"),
         *("slurm.submit_time", "slurm.start_time", "slurm.end_time", "slurm.time_limit"),
@@ -78,16 +79,26 @@ def _where(context: Context, arguments: Any) -> queries.Filter:
     return all_of(context.visible, queries.of_cluster(arguments.cluster_name))
 
 
+class OneJobArguments(JobArguments):
+    """One job, and what to return of it."""
+
+    fields: Any = None
+
+
 @endpoint(
     "GET",
     "jobs/one",
-    arguments=JobArguments,
+    arguments=create_model(
+        "OneJob",
+        __base__=OneJobArguments,
+        fields=(fields_argument(JOB_FIELDS, JOBS.fields_example), None),
+    ),
     content=Job | Nothing,
     tagged=True,
     problems=SEVERAL,
     gets=Gets.job("the job"),
 )
-def one_job(context: Context, arguments: JobArguments) -> Response:
+def one_job(context: Context, arguments: OneJobArguments) -> Response:
     """One job.
 
     The response is an empty object if there is none. Also by the ids that Slurm's commands show:
@@ -98,7 +109,7 @@ def one_job(context: Context, arguments: JobArguments) -> Response:
     if job is None:
         return tagged(json_response({}))
     add_newest_values(context.store.jobs, [job])
-    return tagged(json_response(JOB_FIELDS.shown(job)))
+    return tagged(json_response((arguments.fields or JOB_FIELDS).shown(job)))
 
 
 class History(JsonObject):

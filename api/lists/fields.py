@@ -2,6 +2,9 @@
 
 A field is a part, ``slurm``, or one key of a part, ``slurm.job_id``.  Slurm decides which keys
 ``slurm`` has, and the owner which keys ``user`` has: a key that a document lacks is left out.
+
+``cw.owner`` is in no document: it is the name that Slurm gave, under one key whatever the
+``username_field`` of the job's cluster.
 """
 
 import re
@@ -12,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.schema.arguments import Reads, several
+from ingest.accounts.users import USERNAME_FIELDS
 from ingest.database.store import Document
 from ingest.documents.fingerprints import VOLATILE
 
@@ -19,10 +23,12 @@ MOST_FIELDS = 50
 LONGEST_KEY = 1024
 """Bytes of UTF-8 in a key of a user dict."""
 
+_OWNER = ("cw", "owner")
 _SLURM_KEY = re.compile(r"[a-z0-9_]{1,64}")
 _FIELDS_WORDS = (
     "What to return of each document: whole parts, or keys of them with a dot before the key."
-    " A key that a document lacks is not there. `cw.history` comes only when it is asked for."
+    " A key that a document lacks is not there. `cw.history` and `cw.owner` come only when they are"
+    " asked for: `cw.owner` is the name that Slurm gives for the job's user, on every cluster."
 )
 
 
@@ -52,7 +58,12 @@ class Fields:
         """
         if self.paths is None:
             return None
-        wanted = {part if key is None else f"{part}.{key}": 1 for part, key in self.paths}
+        paths = {*self.paths}
+        if _OWNER in paths:
+            paths.remove(_OWNER)
+            if ("slurm", None) not in paths:
+                paths |= {("slurm", field) for field in USERNAME_FIELDS}
+        wanted = {part if key is None else f"{part}.{key}": 1 for part, key in paths}
         if self.shows_volatile_values:
             wanted |= dict.fromkeys(("cw.last_changed", "cw.finished_at", "cw.vanished"), 1)
         if also is None or also.partition(".")[0] in wanted:
@@ -73,18 +84,34 @@ class Fields:
                 shown[part] = found
             else:
                 keys = shown.setdefault(part, {})
-                if key in found:
+                if (part, key) == _OWNER:
+                    keys[key] = _owner(document)
+                elif key in found:
                     keys[key] = found[key]
         return shown
+
+
+def _owner(job: Document) -> str | None:
+    names = (job.get("slurm", {}).get(field) for field in USERNAME_FIELDS)
+    return next((name for name in names if name is not None), None)
 
 
 JOB_FIELDS = Fields(
     ("slurm", "cw", "user"),
     cw_keys=(
         *("cc_account_username", "mila_cluster_username", "mila_email_username"),
-        *("first_seen", "last_changed", "finished_at", "vanished", "accounting", "source", "usage"),
+        *(
+            "username",
+            "first_seen",
+            "last_changed",
+            "finished_at",
+            "vanished",
+            "accounting",
+            "source",
+            "usage",
+        ),
     ),
-    cw_keys_on_request=("history",),
+    cw_keys_on_request=("history", "owner"),
 )
 NODE_FIELDS = Fields(("slurm", "cw"), cw_keys=("first_seen", "last_changed", "vanished"))
 FORMER_JOB_FIELDS = Fields(JOB_FIELDS.parts, JOB_FIELDS.cw_keys)

@@ -157,7 +157,7 @@ JOB_FILTERS = (
     ListFilter(
         "user",
         "cw.filters.names",
-        "The jobs of the user who bears this name: any of the three; `me` is the user who asks",
+        "The jobs of the user who bears this name: any of the names; `me` is the user who asks",
         reads=ONE,
         few=True,
         also=AlsoNamed("username", "An older name of `user`.", older=True),

@@ -84,11 +84,10 @@ async function accountOf(client) {
 
 function enter(client, account) {
   const changed = () => document.hidden || visit?.turns.look();
-  const names = [account.mila_cluster_username, account.cc_account_username];
   session = {
     ...{ client, account, lookAgain: () => visit?.turns.look() },
     unfollow: followChanges(client, account.mila_email_username, changed),
-    owns: (slurm) => account.role !== "service" && ["mila_cluster_username", "cc_account_username"].some((key, index) => slurm[key] && slurm[key] === names[index]),
+    owns: (slurm) => account.role !== "service" && ["mila_cluster_username", "cc_account_username", "username"].some((key) => slurm[key] && slurm[key] === account[key]),
   };
   showSignedIn(true);
   const who = document.getElementById("who");

@@ -62,6 +62,7 @@ _ID = {
 _JOB_WORDS: dict[str, tuple[Any, str]] = {
     "mila_cluster_username": (str, "UserId's name; on some clusters."),
     "cc_account_username": (str, "UserId's name; on the other clusters."),
+    "username": (str, "UserId's name; on clusters of which `username_field` is `username`."),
     "uid": (str, "UserId's number."),
     "time_limit": (int | None, "TimeLimit in seconds; null for UNLIMITED and other words."),
     "submit_time": (SlurmMoment, "SubmitTime, with the cluster's offset."),
@@ -130,6 +131,10 @@ class JobCw(JsonObject):
     """Of the job's owner."""
     mila_email_username: str | None
     """Of the job's owner."""
+    username: NotRequired[str]
+    """Of the job's owner; only where it is known."""
+    owner: NotRequired[str | None]
+    """UserId's name, on every cluster; only where it is asked for with `fields`."""
     first_seen: NotRequired[datetime]
     """When a scrape first showed the job."""
     last_changed: NotRequired[datetime]

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from clockwork.commands.console import moment_text, print_row, print_table, say
 from ingest.accounts.csv_import import do_import, plan_import
-from ingest.accounts.users import Names, add_user, list_users, remove, revoke
+from ingest.accounts.users import (
+    EMAIL_FIELD,
+    USERNAME_FIELDS,
+    Names,
+    add_user,
+    list_users,
+    remove,
+    revoke,
+)
 from ingest.database.store import Store
 
 
@@ -15,6 +23,7 @@ def user_add(
     email: str,
     mila: str | None,
     cc: str | None,
+    username: str | None,
     token_name: str | None,
     role: str | None,
     *,
@@ -25,6 +34,7 @@ def user_add(
     """Add an account or a token; the token is the one line on standard output."""
     user, token = add_user(
         *(store, email, mila, cc, token_name, role),
+        username=username,
         rename=rename,
         days=days,
         coordinates=coordinates,
@@ -51,8 +61,7 @@ def user_import(store: Store, path: Path, *, dry_run: bool) -> int:
 
 
 def _cells(names: Names) -> list[str]:
-    fields = ("mila_email_username", "mila_cluster_username", "cc_account_username")
-    return [names[field] or "-" for field in fields]
+    return [names.get(field) or "-" for field in (EMAIL_FIELD, *USERNAME_FIELDS)]
 
 
 def user_list(store: Store) -> int:
@@ -72,8 +81,8 @@ def user_list(store: Store) -> int:
         ]
         if not user.tokens:
             rows.append([*account, "-", "-", "-", "-", coordinated])
-    names = ["email", "mila_cluster_username", "cc_account_username"]
-    print_table([*names, "role", "token", "created", "last used", "expires", "coordinates"], rows)
+    about = ("role", "token", "created", "last used", "expires", "coordinates")
+    print_table(["email", *USERNAME_FIELDS, *about], rows)
     return 0
 
 

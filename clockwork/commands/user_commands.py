@@ -76,12 +76,10 @@ def _client(environ: Mapping[str, str], home: Path) -> Clockwork:
 def me(service: Clockwork) -> int:
     """Print who the user is, and a line for each job that is not finished or ended within a day."""
     account = service.get("whoami")
-    names = [account[f"{each}_username"] for each in ("mila_cluster", "cc_account", "mila_email")]
-    sys.stdout.write(printable(f"{names[2]} ({account['role']})") + "\n")
+    sys.stdout.write(printable(f"{account['mila_email_username']} ({account['role']})") + "\n")
     fields = ["cluster_name", "job_id", "name", "job_state", "reason", "submit_time", "nodes"]
     asked = {"time": RECENT_SECONDS, "fields": [f"slurm.{each}" for each in fields]}
-    user = next((name for name in names if name is not None), None)
-    jobs = [job["slurm"] for job in service.jobs(user=user, sort="-submit_time", **asked)]
+    jobs = [job["slurm"] for job in service.jobs(user="me", sort="-submit_time", **asked)]
     if not jobs:
         sys.stdout.write("no jobs that wait, run, or ended within a day\n")
         return 0

@@ -18,6 +18,8 @@ from clockwork.daemons.daily_retention import DailyRetention
 from clockwork.daemons.metrics_port import metrics_port
 from clockwork.daemons.migration import start_migration
 from clockwork.daemons.reload import log_refusal, read_again, require_clusters, take
+from clockwork.daemons.username_fields import start_adoption
+from clockwork.embedded.kept_connections import keep_connections
 from clockwork.processes.notify import Watchdog, tell_ready, tell_reloading, tell_stopping
 from clockwork.processes.signals import signals
 from clockwork.webhooks.senders import Senders, webhooks_of
@@ -60,6 +62,8 @@ class ScrapeDaemon:
         with self._metrics, signals(lambda: asked.put("stop"), lambda: asked.put("reload")):
             self._open_metrics(self._settings)
             start_migration(self._store)
+            start_adoption(self._store, self._settings.clusters.values())
+            keep_connections(self._store)
             self._schedule.start()
             self._retention.start()
             self._senders.start()
@@ -106,6 +110,7 @@ class ScrapeDaemon:
         if settings.webhooks != self._settings.webhooks:
             self._senders.change(settings)
         self._settings = settings
+        start_adoption(self._store, settings.clusters.values())
         kept = len({*before} & {*scrapers})
         logger.info("reloaded: %d clusters, %d of them unchanged", len(scrapers), kept)
 

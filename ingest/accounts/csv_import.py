@@ -7,7 +7,8 @@ where they need it.  Its first line names the columns, in any order; others may 
     alice@example.org,alice,acc01
     bob@example.org,bob,
 
-What the file says of a user holds: an empty field takes the name away.  Users that it does not
+What the file says of a user holds: an empty field takes the name away.  A further column,
+``username``, can be left out: the accounts then keep this name.  Users that it does not
 name stay as they are.  A new account has no token: ``clockwork user add`` makes one.
 
 A file with any mistake in it is refused whole, and nothing is written.  Names may change hands, in
@@ -27,6 +28,7 @@ from pymongo.errors import DuplicateKeyError
 from ingest.accounts.users import (
     EMAIL_FIELD,
     NAME_FIELDS,
+    USERNAME,
     USERNAME_FIELDS,
     AccountError,
     Names,
@@ -39,7 +41,10 @@ from ingest.database.store import Store
 
 COLUMNS = {"email": EMAIL_FIELD} | {field: field for field in NAME_FIELDS}
 """The field that a column of this name holds."""
-_HEADER = "email (or mila_email_username), mila_cluster_username, cc_account_username"
+_HEADER = (
+    "email (or mila_email_username), mila_cluster_username, cc_account_username, and perhaps"
+    " username"
+)
 _MOST_MISTAKES = 20
 """Mistakes that are named; the rest are counted."""
 
@@ -81,9 +86,9 @@ def plan_import(store: Store, path: Path) -> UserImport:
     for names in (row.names for row in rows):
         before = accounts.get(str(names[EMAIL_FIELD]))
         if before is None:
-            added.append(names)
-        elif before != names:
-            changed.append(Change(before, names))
+            added.append(dict.fromkeys(NAME_FIELDS) | names)
+        elif (after := before | names) != before:
+            changed.append(Change(before, after))
         else:
             unchanged += 1
     return UserImport(added, changed, unchanged)
@@ -96,7 +101,7 @@ def do_import(store: Store, plan: UserImport) -> None:
     the same file can be imported again then.
     """
     wanted = {
-        (field, names[field])
+        (field, names.get(field))
         for names in (*plan.added, *(change.after for change in plan.changed))
         for field in USERNAME_FIELDS
     }
@@ -178,14 +183,14 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:
-    """Where each of the three fields stands."""
+    """Where each of the fields stands."""
     columns: dict[str, int] = {}
     for number, name in enumerate(header):
         if name in COLUMNS:
             if COLUMNS[name] in columns:
                 raise AccountError(f"{path}:1: two columns hold the {COLUMNS[name]}")
             columns[COLUMNS[name]] = number
-    if len(columns) < len(NAME_FIELDS):
+    if {*NAME_FIELDS} - {USERNAME} - {*columns}:
         raise AccountError(
             f"{path}:1: the first line must name the columns {_HEADER}, parted by commas; found: "
             f"{', '.join(header)[:200] or 'nothing'}"
@@ -196,7 +201,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
 def _names(cells: list[str], header: list[str], columns: Mapping[str, int]) -> Names:
     if len(cells) != len(header):
         raise AccountError(f"has {len(cells)} fields, and the first line {len(header)}")
-    names: Names = {field: cells[columns[field]] or None for field in USERNAME_FIELDS}
+    given = [field for field in USERNAME_FIELDS if field in columns]
+    names: Names = {field: cells[columns[field]] or None for field in given}
     for field, name in names.items():
         if name is not None:
             checked_username(name, field)
@@ -222,7 +228,7 @@ def _taken(rows: Sequence[Row], accounts: Mapping[str, Names]) -> Iterator[tuple
     }
     for row in rows:
         for field in USERNAME_FIELDS:
-            name = row.names[field]
+            name = row.names.get(field)
             if name is not None and (field, name) in others:
                 owner = others[field, name]
                 yield (

@@ -5,6 +5,7 @@ A user document::
     {mila_email_username: str,                      the account's key
      mila_cluster_username: str or null,
      cc_account_username: str or null,
+     username: str or null,                         absent: null
      role: "user", "admin" or "service"              absent: "user"
      coordinates: [str]                              accounts of Slurm; absent: none
      tokens: [{name: str, sha256: str, created: date, last_used: date or null,
@@ -14,20 +15,21 @@ No two users share a name.  `ingest.accounts.tokens` makes tokens, and `ingest.a
 finds the account of a token.
 
 A job belongs to the user who has the name that Slurm gave, under the username field of the job's
-cluster.  The ingest copies the three names of that user into the job's ``cw``.  When an account
-changes, `refresh_jobs` updates the copies in the jobs that are already stored.
+cluster.  The ingest copies the names of that user into the job's ``cw`` (`names_in_job`).  When an
+account changes, `refresh_jobs` updates the copies in the jobs that are already stored.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, get_args
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from config import OperatorError
+from config.settings import UsernameField
 from ingest.accounts.tokens import (
     LONGEST_DAYS,
     Token,
@@ -42,7 +44,8 @@ from ingest.database.search_fields import names_field
 from ingest.database.store import Store
 
 EMAIL_FIELD = "mila_email_username"
-USERNAME_FIELDS = ("mila_cluster_username", "cc_account_username")
+USERNAME = "username"
+USERNAME_FIELDS: tuple[str, ...] = get_args(UsernameField)
 NAME_FIELDS = (*USERNAME_FIELDS, EMAIL_FIELD)
 
 ROLES = ("user", "admin", "service")
@@ -65,7 +68,7 @@ MOST_COORDINATED = 100
 _JOBS_AT_ONCE = 100
 
 Names = dict[str, str | None]
-"""A user's three names by their field; None for a name that the user lacks."""
+"""A user's names by their field; None for a name that the user lacks."""
 
 
 class AccountError(OperatorError, ValueError):
@@ -79,6 +82,7 @@ class User:
     mila_email_username: str
     mila_cluster_username: str | None = None
     cc_account_username: str | None = None
+    username: str | None = None
     tokens: tuple[Token, ...] = ()
     role: str = "user"
     coordinates: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class User:
 
     @property
     def names(self) -> Names:
-        """The three names, as the ``cw`` of the user's jobs bears them."""
+        """All names, by their field."""
         return {field: getattr(self, field) for field in NAME_FIELDS}
 
     @property
@@ -118,6 +122,7 @@ def add_user(
     token_name: str | None = None,
     role: str | None = None,
     *,
+    username: str | None = None,
     rename: bool = False,
     days: int | None = None,
     coordinates: Sequence[str] | None = None,
@@ -141,6 +146,7 @@ def add_user(
     given = {
         "mila_cluster_username": mila_cluster_username,
         "cc_account_username": cc_account_username,
+        USERNAME: username,
     }
     usernames = {
         field: checked_username(name, field) for field, name in given.items() if name is not None
@@ -165,9 +171,9 @@ def add_user(
         raise _collision(store, email, usernames, name, rename=rename) from error
     user = _found(store, email)
     for field in USERNAME_FIELDS:
-        for username in {(before or {}).get(field), user.names[field]}:
-            if username is not None:
-                refresh_jobs(store, field, username)
+        for each in {(before or {}).get(field), user.names[field]}:
+            if each is not None:
+                refresh_jobs(store, field, each)
     return user, token
 
 
@@ -251,7 +257,7 @@ def remove(store: Store, email: str) -> User:
 
 
 def username_map(store: Store, username_field: str) -> dict[str, Names]:
-    """Return the three names of each user who has a name under *username_field*, by that name.
+    """Return the names of each user who has a name under *username_field*, by that name.
 
     Raises pymongo's errors.
     """
@@ -287,8 +293,25 @@ def _addition(
     return {operator: fields for operator, fields in parts.items() if fields}
 
 
+def names_in_job(names: Mapping[str, str | None]) -> Names:
+    """Return the names of a job's owner as the ``cw`` of the job bears them.
+
+    `USERNAME` is left out where it is unknown, the others are None then.
+    """
+    every = {field: names.get(field) for field in NAME_FIELDS}
+    return {field: name for field, name in every.items() if field != USERNAME or name is not None}
+
+
+def set_names(names: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the operators of an update that gives a job's ``cw`` these names."""
+    shown = names_in_job(names)
+    fresh = {f"cw.{field}": name for field, name in shown.items()}
+    update = {"$set": {**fresh, "cw.filters.names": names_field(shown.values())}}
+    return update if USERNAME in shown else {**update, "$unset": {f"cw.{USERNAME}": ""}}
+
+
 def refresh_jobs(store: Store, field: str, username: str) -> None:
-    """Update the three names in the ``cw`` of *username*'s jobs from the accounts.
+    """Update the names in the ``cw`` of *username*'s jobs from the accounts.
 
     *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
     """
@@ -296,12 +319,11 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     names: Names = dict.fromkeys(NAME_FIELDS) | {field: username}
     if owner is not None:
         names = user_of(owner).names
-    fresh = {f"cw.{name_field}": name for name_field, name in names.items()}
-    update = {"$set": {**fresh, "cw.filters.names": names_field(names.values())}}
+    update = set_names(names)
     # What Slurm said stands among the names, and those are indexed.
     of_username = {"cw.filters.names": username, f"slurm.{field}": username}
     key = ("job_id", "cluster_name")
-    shown = [*fresh, *(f"slurm.{each}" for each in key)]
+    shown = [*(f"cw.{each}" for each in NAME_FIELDS), *(f"slurm.{each}" for each in key)]
     outdated = [
         {each: job["slurm"][each] for each in key}
         for job in store.jobs.find(of_username, shown)
@@ -351,6 +373,7 @@ def user_of(document: Mapping[str, Any]) -> User:
         mila_email_username=document[EMAIL_FIELD],
         mila_cluster_username=document.get("mila_cluster_username"),
         cc_account_username=document.get("cc_account_username"),
+        username=document.get(USERNAME),
         tokens=tuple(token_of(entry) for entry in document.get("tokens", ())),
         role=document.get("role", "user"),
         coordinates=tuple(document.get("coordinates", ())),

@@ -15,6 +15,7 @@
      last_success: date,                            only when there was one: its end
      last_error: {at: date, error: str},            only when there was one
      requested: true,                               from `request_round` to the next round
+     username_field: str,                           of jobs: see `ingest.accounts.username_field`
      next_attempt: date,                            only after a failed round: of the next one
      last_figures: {records, new, changed, gone, set_aside, bytes: int},  of the last good round
      totals: {ok, failed, records, new, changed, gone, set_aside, bytes: int}}

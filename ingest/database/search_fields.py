@@ -5,7 +5,7 @@ They are made from the document, have indexes, and never leave the API::
     of a job    {version: int,            `VERSION` of the program that wrote the fields
                  owner: string,           the owner by Slurm's word alone: FIELD/NAME, such as
                                           mila_cluster_username/alice; empty without a name
-                 names: [string],         the three usernames of the owner that are known
+                 names: [string],         the usernames of the owner that are known
                  states: [string],        the state as Slurm prints it, and each word of the state
                  partitions: [string],    the partitions that the job waits for or runs in
                  nodes: [string],         the names that the job's hostlist stands for

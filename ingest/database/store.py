@@ -120,6 +120,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "users": [
         _unique_string("mila_cluster_username"),
         _unique_string("cc_account_username"),
+        _unique_string("username"),
         _unique_string("mila_email_username"),
         _unique_string("tokens.sha256"),
     ],

@@ -3,7 +3,7 @@
 All functions are pure; `ingest.sync.sync_rounds` reads and writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import ReplaceOne, UpdateOne
 
 from config import ClusterSettings
-from ingest.accounts.users import NAME_FIELDS, Names
+from ingest.accounts.users import USERNAME, Names, names_in_job
 from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
 from ingest.documents.fingerprints import Fingerprint, finished_at
@@ -26,9 +26,9 @@ HISTORY_STEPS = 20
 
 
 def job_cw(slurm: SlurmDict, cluster: ClusterSettings, users: Mapping[str, Names]) -> Document:
-    """Return the three usernames of a job's ``cw``: one from Slurm, the others from *users*."""
+    """Return the usernames of a job's ``cw``: one from Slurm, the others from *users*."""
     name = slurm[cluster.username_field]
-    return {**dict.fromkeys(NAME_FIELDS), **users.get(name, {}), cluster.username_field: name}
+    return names_in_job({**users.get(name, {}), cluster.username_field: name})
 
 
 def former_id(job: Document) -> str:
@@ -99,10 +99,7 @@ class DocumentUpdates:
     ) -> UpdateOne:
         """Return the update of everything but ``user`` and ``first_seen``."""
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
-        update: Document = {
-            "$set": _set(slurm, cw),
-            "$unset": {"cw.vanished": "", "cw.source": "", "cw.accounting": "", "cw.usage": ""},
-        }
+        update = _write(slurm, cw, removed=("vanished", "source", "accounting", "usage"))
         if self.kind is JOBS and before.state != slurm.get("job_state"):
             update["$push"] = _push_step(slurm, now)
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
@@ -139,7 +136,7 @@ class DocumentUpdates:
         """An update of such a document by a later run of the job."""
         slurm = job.document(self.cluster)
         cw = self._cw(slurm, users, now) | {"last_changed": now}
-        update = {"$set": _set(slurm, cw), "$push": _push_step(slurm, now)}
+        update = _write(slurm, cw) | {"$push": _push_step(slurm, now)}
         return UpdateOne(self.identity(job.job_id), update)
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:
@@ -150,9 +147,11 @@ class DocumentUpdates:
         return {**names, "finished_at": finished, "filters": filters}
 
 
-def _set(slurm: SlurmDict, cw: Document) -> Document:
-    """Return the values of ``$set`` for a new ``slurm`` dict and these keys of ``cw``."""
-    return {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}
+def _write(slurm: SlurmDict, cw: Document, removed: Sequence[str] = ()) -> Document:
+    """Return the operators that write *slurm* and *cw*, and remove other keys of ``cw``."""
+    removed = [*removed, *({USERNAME} - cw.keys())]
+    update = {"$set": {"slurm": slurm, **{f"cw.{key}": value for key, value in cw.items()}}}
+    return update | ({"$unset": {f"cw.{key}": "" for key in removed}} if removed else {})
 
 
 def _push_step(slurm: SlurmDict, now: datetime) -> Document:

@@ -402,7 +402,10 @@ class KeyTable:
 
 
 OWN_NAMES = frozenset(
-    {"mila_cluster_username", "cc_account_username", "uid", "cluster_name", "alloc_groups"}
+    {
+        *("mila_cluster_username", "cc_account_username", "username"),
+        *("uid", "cluster_name", "alloc_groups"),
+    }
 )
 """Names in documents that stand for no single key."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest.clusters.node_life import NODE_CLASSES, condition_words
 from ingest.database.store import Document
-from ingest.documents.fingerprints import is_finished
+from ingest.documents.fingerprints import is_finished, owner_name
 from ingest.slurm.values import moment
 
 IN_SERVICE = "in_service"
@@ -40,7 +40,7 @@ class Event:
         slurm, cw = self.document["slurm"], self.document["cw"]
         cluster = slurm["cluster_name"]
         if "job_id" in slurm:
-            owner = cw.get("mila_cluster_username") or cw.get("cc_account_username") or "unknown"
+            owner = owner_name(slurm) or "unknown"
             of_job = f"{cluster}: job {slurm['job_id']} of {owner} {self.name}"
             return of_job if self.name == "started" else f"{of_job}: {_end(slurm, cw)}"
         reason = f": {slurm['reason']}" if slurm.get("reason") and self.name != IN_SERVICE else ""

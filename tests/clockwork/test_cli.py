@@ -32,8 +32,8 @@ from tests.system.daemons import wait_until
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
 EMAIL = "alice@example.org"
 HEADINGS = (
-    "email\tmila_cluster_username\tcc_account_username\trole\ttoken\tcreated\tlast used\texpires"
-    "\tcoordinates\n"
+    "email\tmila_cluster_username\tcc_account_username\tusername\t"
+    "role\ttoken\tcreated\tlast used\texpires\tcoordinates\n"
 )
 
 Run = Callable[..., int]
@@ -411,7 +411,8 @@ def test_an_account_from_its_first_token_to_its_last(
     assert first.strip() not in said
     assert f"{EMAIL}" in said
 
-    assert run("user", "add", EMAIL, "--cc-account-username", "alice01") == 0
+    words = ("--cc-account-username", "alice01", "--username", "al")
+    assert run("user", "add", EMAIL, *words) == 0
     second = capsys.readouterr().out
     caller = authenticate(store, second.strip())
     assert caller is not None
@@ -422,13 +423,14 @@ def test_an_account_from_its_first_token_to_its_last(
         "mila_cluster_username": "alice",
         "cc_account_username": "alice01",
         "mila_email_username": EMAIL,
+        "username": "al",
     }
 
     assert run("user", "list") == 0
     names = [token.name for token in user.tokens]
     made = [f"{token.created:%Y-%m-%dT%H:%M:%SZ}" for token in user.tokens]
     assert capsys.readouterr().out == HEADINGS + "".join(
-        f"{EMAIL}\talice\talice01\tuser\t{name}\t{moment}\t-\t-\t-\n"
+        f"{EMAIL}\talice\talice01\tal\tuser\t{name}\t{moment}\t-\t-\t-\n"
         for name, moment in zip(names, made, strict=True)
     )
 
@@ -441,7 +443,8 @@ def test_an_account_from_its_first_token_to_its_last(
     assert authenticate(store, second.strip()) is None
     capsys.readouterr()
     assert run("user", "list") == 0
-    assert capsys.readouterr().out == HEADINGS + f"{EMAIL}\talice\talice01\tuser\t-\t-\t-\t-\t-\n"
+    line = f"{EMAIL}\talice\talice01\tal\tuser\t-\t-\t-\t-\t-\n"
+    assert capsys.readouterr().out == HEADINGS + line
     assert run("user", "revoke", EMAIL) == 0
     assert capsys.readouterr().err == f"{EMAIL}: 0 tokens revoked\n"
 

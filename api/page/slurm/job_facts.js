@@ -6,7 +6,7 @@ import { gpusIn, mebibytes, readTres } from "./tres.js";
 
 /** The name of a job's user on its cluster; null where Slurm gave none. */
 export function userOf(slurm) {
-  return slurm.mila_cluster_username ?? slurm.cc_account_username ?? null;
+  return slurm.mila_cluster_username ?? slurm.cc_account_username ?? slurm.username ?? null;
 }
 
 /** The moment (ms) until which the data of each cluster reaches: (name) => ms. */

@@ -9,7 +9,7 @@ import { jobTone, nodeTone } from "../slurm/states.js";
 import { plain, shown } from "../words/text.js";
 import { counted, t, tx } from "../words/words.js";
 
-const KEYS = ["job_id", "cluster_name", "name", "job_state", "mila_cluster_username", "cc_account_username"];
+const KEYS = ["job_id", "cluster_name", "name", "job_state", "mila_cluster_username", "cc_account_username", "username"];
 const TASK_KEYS = ["array_job_id", "array_task_id", "het_job_id", "het_job_offset"];
 const ASKED = [...KEYS, ...TASK_KEYS].map((key) => `slurm.${key}`).join(",");
 const MOST = "1000";

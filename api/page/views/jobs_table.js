@@ -16,7 +16,7 @@ import { counted, grouped, t, tx } from "../words/words.js";
 
 const KEYS = [
   ...["job_id", "array_job_id", "array_task_id", "het_job_id", "het_job_offset", "name", "cluster_name"],
-  ...["job_state", "reason", "mila_cluster_username", "cc_account_username", "account", "partition", "nodes"],
+  ...["job_state", "reason", "mila_cluster_username", "cc_account_username", "username", "account", "partition", "nodes"],
   ...["submit_time", "start_time", "end_time", "time_limit", "suspend_time", "secs_pre_suspend"],
   ...["tres", "req_tres", "alloc_tres", "num_cpus", "num_nodes", "num_tasks", "min_memory_cpu", "min_memory_node"],
   ...["tres_per_job", "tres_per_node", "tres_per_task", "job_gres", "gres"],

@@ -61,6 +61,7 @@ def test_an_account_sees_itself(filled: Store) -> None:
         "mila_email_username": EMAIL,
         "mila_cluster_username": "milauser12",
         "cc_account_username": None,
+        "username": None,
         "role": "user",
         "coordinates": [],
         "sees": "all",

@@ -21,11 +21,14 @@ ALICE, BOB, CAROL = (f"{name}@mila.example" for name in ("alice", "bob", "carol"
 HEADER = "email,mila_cluster_username,cc_account_username\n"
 
 
-def names(email: str, mila: str | None = None, cc: str | None = None) -> Names:
+def names(
+    email: str, mila: str | None = None, cc: str | None = None, username: str | None = None
+) -> Names:
     return {
         "mila_email_username": email,
         "mila_cluster_username": mila,
         "cc_account_username": cc,
+        "username": username,
     }
 
 
@@ -118,6 +121,16 @@ def test_forms_of_the_file(store: Store, tmp_path: Path, text: str | bytes) -> N
 def test_names_that_are_not_ascii(store: Store, tmp_path: Path) -> None:
     imported(store, write(tmp_path, f"{HEADER}zoë@mila.example,zoë,ж01\n"))
     assert accounts(store) == [names("zoë@mila.example", "zoë", "ж01")]
+
+
+def test_the_column_of_plain_usernames_can_be_left_out(store: Store, tmp_path: Path) -> None:
+    header = HEADER.replace("\n", ",username\n")
+    imported(store, write(tmp_path, f"{header}{ALICE},,acc01,al\n{BOB},,,bob\n"))
+    assert accounts(store) == [names(ALICE, None, "acc01", "al"), names(BOB, username="bob")]
+    plan = imported(store, write(tmp_path, f"{HEADER}{ALICE},alice,acc01\n"))
+    assert plan.changed[0].after == names(ALICE, "alice", "acc01", "al")
+    imported(store, write(tmp_path, f"{header}{ALICE},alice,,bob\n{BOB},,,\n"))
+    assert accounts(store) == [names(ALICE, "alice", None, "bob"), names(BOB)]
 
 
 # --- refusals -------------------------------------------------------------------------------------

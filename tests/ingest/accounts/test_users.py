@@ -187,6 +187,7 @@ def test_the_map_of_names(store: Store) -> None:
     assert alice.names == {
         "mila_cluster_username": "alice",
         "cc_account_username": "acc01",
+        "username": None,
         "mila_email_username": ALICE,
     }
 

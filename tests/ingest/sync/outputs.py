@@ -4,6 +4,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from config import ClusterSettings, SshSettings
+from config.settings import UsernameField
 from ingest.database.store import Store
 from ingest.documents.volatile_values import add_newest_values
 from ingest.slurm.kinds import JOBS
@@ -24,11 +25,13 @@ class Clock:
         return self.now
 
 
-def cluster(name: str = "mila") -> ClusterSettings:
+def cluster(
+    name: str = "mila", username_field: UsernameField = "mila_cluster_username"
+) -> ClusterSettings:
     return ClusterSettings(
         name=name,
         timezone="America/Montreal",
-        username_field="mila_cluster_username",
+        username_field=username_field,
         ssh=SshSettings(host="nowhere"),
     )
 
