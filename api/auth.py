@@ -1,10 +1,9 @@
 """Authenticate requests, limit their rate, and let only those write who may.
 
 A token is shown as Bearer or in HTTP Basic.  A request without one may have been signed in by a
-proxy (`api.sign_in`).  Requests with a known token are limited by the token, and those that a proxy
-has signed in by the account.  All others are limited by the host that they come from, apart from
-these: a known token is never refused for what others behind the same proxy do.  Each process counts
-for itself.
+proxy (`api.sign_in`).  Both are limited by the account: who makes many tokens may not ask more
+often.  All others are limited by the host that they come from, apart from these: a known token is
+never refused for what others behind the same proxy do.  Each process counts for itself.
 """
 
 import base64
@@ -88,7 +87,7 @@ class Auth:
         self._clock = clock
         self._sign_in = ProxySignIn(store, settings)
         self._has_proxy = bool(header_names(settings))
-        self._of_tokens = RateLimit(settings.rate_limit)
+        self._of_accounts = RateLimit(settings.rate_limit)
         self._of_failures = RateLimit(settings.failed_rate_limit)
 
     def require_token(self, handler: Handler, *, every_role: bool) -> Handler:
@@ -103,10 +102,10 @@ class Auth:
         def answer(request: Request) -> Response:
             caller = self._caller(request)
             user, token = caller.user, caller.token
-            key = f"{user.mila_email_username} {token.name if token else ''}"
             if request.hold is None or not request.hold.is_resumed:  # it is counted once
-                what = "with this token" if token else "of this account"
-                _refuse(self._of_tokens.take(key), f"requests {what}")
+                _refuse(
+                    self._of_accounts.take(user.mila_email_username), "requests of this account"
+                )
                 note_use(self._store, caller, self._clock())
             if token is None and request.method not in READING:
                 refuse_other_sites(request)

@@ -160,7 +160,7 @@ class ApiSettings(_Frozen):
     jobs_visible: JobsVisible = "all"
     """Which jobs users see; admins and services see all."""
     rate_limit: str | None = None
-    """Requests with one token, such as ``600/minute``; None disables the limit.
+    """Requests of one account, such as ``600/minute``; None disables the limit.
 
     Each process counts its own requests."""
     failed_rate_limit: str | None = None

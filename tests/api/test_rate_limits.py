@@ -20,20 +20,22 @@ def client(app: Any, token: str, **environ: str) -> Client:
     return Client(app, {"Authorization": f"Bearer {token}"}, environ)
 
 
-def test_a_token_that_asks_too_often(filled: Store) -> None:
+def test_an_account_that_asks_too_often(filled: Store) -> None:
     app = build_app(filled, lambda: NOW, settings=ApiSettings(rate_limit="3/hour"))
     _, laptop = add_user(filled, "a@mila.example", token_name="laptop")
     _, server = add_user(filled, "a@mila.example", token_name="server")
+    _, other = add_user(filled, "b@mila.example", token_name="laptop")
 
-    answers = [client(app, laptop).get(path) for path in ["nodes/list"] * 3 + ["jobs/list"]]
+    tokens = [laptop, server, laptop, server]
+    answers = [client(app, token).get("nodes/list") for token in tokens]
     assert [answer.status for answer in answers] == [200, 200, 200, 429]
     assert_problem(answers[3], 429)
-    assert "too many requests with this token" in answers[3].json["detail"]
+    assert "too many requests of this account" in answers[3].json["detail"]
     wait = answers[3].header("Retry-After")
     assert wait is not None
     assert 3590 <= int(wait) <= 3600
     assert client(app, laptop).get("/metrics").status == 429
-    assert client(app, server).get("nodes/list").status == 200
+    assert client(app, other).get("nodes/list").status == 200
 
 
 def test_an_address_that_shows_no_known_token_too_often(filled: Store) -> None:
