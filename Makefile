@@ -18,11 +18,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 comma := ,
+# Written by npm when the packages of package-lock.json are installed.
+NODE_TOOLS := node_modules/.package-lock.json
+BIOME := node_modules/.bin/biome
 
 # The files whose English `make prose` checks.
 PROSE := $(wildcard *.md docs/*.md) clockwork.example.toml Makefile $(wildcard systemd/*)
 
-.PHONY: help demo test test-fast coverage bench lint prose format fuzz day year chaos screenshots audit release lock clean
+.PHONY: help demo test test-fast coverage bench lint lint-page prose format fuzz day year chaos screenshots audit release lock clean
 
 help:
 	@echo "make demo       run the whole service with two simulated clusters, on 127.0.0.1:$(PORT)"
@@ -68,12 +71,17 @@ coverage: $(VENV)/development
 bench: $(VENV)/development
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(subst $(comma), ,$(BENCH_ROWS))
 
-lint: $(VENV)/development prose
+lint: $(VENV)/development prose lint-page
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive api clockwork config ingest scraper
 	$(BIN)/mypy
 	$(BIN)/codespell
+
+# Of the page's JavaScript. Where npm is missing, all other checks are made.
+lint-page:
+	@if command -v npm >/dev/null; then $(MAKE) -s $(NODE_TOOLS) && $(BIOME) ci api/page; else \
+	  echo "make: the JavaScript of the page is not checked: npm is missing (Debian: apt install npm)"; fi
 
 prose: $(VENV)/development
 	$(BIN)/python -m tests.prose $(PROSE)
@@ -81,6 +89,7 @@ prose: $(VENV)/development
 format: $(VENV)/development
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	@if command -v npm >/dev/null; then $(MAKE) -s $(NODE_TOOLS) && $(BIOME) check --write api/page; fi
 
 fuzz: $(VENV)/development
 	$(BIN)/python -m tests.fuzz.placements --count $(FUZZ_PLACEMENTS)
@@ -122,6 +131,11 @@ $(VENV)/development: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@ $(VENV)/runtime
 
+$(NODE_TOOLS): package.json package-lock.json
+	@echo "installing the tools that check the page into node_modules ..."
+	@npm ci --silent
+	@touch $@
+
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: $(PYTHON) is missing: install Python 3.10 or newer, or choose another: make PYTHON=python3.12" >&2; exit 1; }
@@ -154,4 +168,4 @@ lock: $(VENV)/development
 	  -c requirements-dev.lock -o requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -87,7 +87,11 @@ function enter(client, account) {
   session = {
     ...{ client, account, lookAgain: () => visit?.turns.look() },
     unfollow: followChanges(client, account.mila_email_username, changed),
-    owns: (slurm) => account.role !== "service" && ["mila_cluster_username", "cc_account_username", "username"].some((key) => slurm[key] && slurm[key] === account[key]),
+    owns: (slurm) =>
+      account.role !== "service" &&
+      ["mila_cluster_username", "cc_account_username", "username"].some(
+        (key) => slurm[key] && slurm[key] === account[key]
+      ),
   };
   showSignedIn(true);
   const who = document.getElementById("who");
@@ -160,7 +164,13 @@ function lostView() {
     "div",
     { class: "card" },
     element("h1", {}, t("There is no such view")),
-    element("p", {}, t("The address of this page may be cut short."), " ", element("a", { href: "#/" }, t("To the first view")))
+    element(
+      "p",
+      {},
+      t("The address of this page may be cut short."),
+      " ",
+      element("a", { href: "#/" }, t("To the first view"))
+    )
   );
   return { title: t("Not found"), tab: null, content, questions: {}, show: () => "" };
 }

@@ -18,7 +18,9 @@ SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 
 def test_every_duration_of_a_job_is_shown_as_a_duration() -> None:
-    [listed] = re.findall(r"const SECONDS_KEYS = new Set\(\[(.*?)\]\)", SCRIPTS["parts/parts.js"])
+    [listed] = re.findall(
+        r"const SECONDS_KEYS = new Set\(\[(.*?)\]\)", SCRIPTS["parts/parts.js"], re.DOTALL
+    )
     durations = {key.document for key in JOB.keys.values() if key.value == "duration"}
     assert durations <= set(re.findall(r"\w+", listed))
 

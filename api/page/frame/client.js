@@ -92,9 +92,7 @@ export class Client {
 
 /** The address of `path` with its arguments, those that are empty left out. */
 export function addressOf(path, args) {
-  const query = new URLSearchParams(
-    Object.entries(args).filter(([, value]) => value !== "" && value !== null)
-  );
+  const query = new URLSearchParams(Object.entries(args).filter(([, value]) => value !== "" && value !== null));
   return `${BASE}${path}${query.size > 0 ? `?${query}` : ""}`;
 }
 

@@ -60,7 +60,12 @@ export function signInForm(refusal, signIn) {
       "label",
       { class: "choice" },
       stay,
-      element("span", {}, t("Stay signed in on this device"), element("small", {}, t("Otherwise you are signed out when this tab closes.")))
+      element(
+        "span",
+        {},
+        t("Stay signed in on this device"),
+        element("small", {}, t("Otherwise you are signed out when this tab closes."))
+      )
     ),
     button
   );

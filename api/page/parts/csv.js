@@ -1,7 +1,7 @@
 // What a table shows, as a file of comma-separated values.
 
-import { element } from "./elements.js";
 import { t } from "../words/words.js";
+import { element } from "./elements.js";
 
 /** The text of a CSV file (RFC 4180): names of columns, then rows; null is an empty field. */
 export function csv(names, rows) {
@@ -17,7 +17,11 @@ function field(value) {
 
 /** A button that saves what `content` gives, the text of a CSV file, as a file called `name`. */
 export function csvButton(name, content) {
-  const button = element("button", { type: "button", class: "quiet", "data-key": "csv", title: t("Save what is shown as a CSV file") }, "CSV");
+  const button = element(
+    "button",
+    { type: "button", class: "quiet", "data-key": "csv", title: t("Save what is shown as a CSV file") },
+    "CSV"
+  );
   button.addEventListener("click", () => {
     const address = URL.createObjectURL(new Blob([content()], { type: "text/csv" }));
     element("a", { href: address, download: name }).click();

@@ -1,8 +1,8 @@
 // Pictures: counts to shapes, shapes to SVG. Colours come from page.css, by the tone's class.
 
-import { drawn } from "./elements.js";
 import { plain } from "../words/text.js";
 import { grouped } from "../words/words.js";
+import { drawn } from "./elements.js";
 
 const GAP = 0.4;
 const THINNEST = 0.8;

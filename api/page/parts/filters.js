@@ -18,8 +18,19 @@ let unfolded = false;
  * suggest  lets the fields named in {name: values} suggest these values
  */
 export function filterBar(view, fields, given, apply, beside = []) {
-  const form = element("form", { class: "filters", role: "search", "aria-label": t("Filters") }, fields.map((field) => fieldOf(field, given)));
-  const changed = () => apply({ ...without(given, fields.map((field) => field.name)), ...chosen(form) });
+  const form = element(
+    "form",
+    { class: "filters", role: "search", "aria-label": t("Filters") },
+    fields.map((field) => fieldOf(field, given))
+  );
+  const changed = () =>
+    apply({
+      ...without(
+        given,
+        fields.map((field) => field.name)
+      ),
+      ...chosen(form),
+    });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     changed();
@@ -35,7 +46,8 @@ export function filterBar(view, fields, given, apply, beside = []) {
     unfolded = fold.open;
   });
   const chips = fields.flatMap((field) => chipsOf(view, field, given));
-  const all = chips.length > 1 ? element("a", { class: "quiet", href: hashOf(view), "data-key": "clear" }, t("Clear")) : null;
+  const all =
+    chips.length > 1 ? element("a", { class: "quiet", href: hashOf(view), "data-key": "clear" }, t("Clear")) : null;
   const line = element("div", { class: "chips" }, chips, all, element("span", { class: "beside" }, beside));
   return { node: element("div", { class: "filter-bar" }, line, fold), suggest: (values) => suggest(form, values) };
 }
@@ -55,14 +67,22 @@ function chipsOf(view, field, given) {
   }
   const values = severalValues(value);
   return values.map((each) => {
-    const rest = values.filter((other) => other !== each).map(oneValue).join(",");
+    const rest = values
+      .filter((other) => other !== each)
+      .map(oneValue)
+      .join(",");
     return chip(view, field, each, { ...given, [field.name]: rest });
   });
 }
 
 function chip(view, { title }, words, rest) {
   const label = t("Remove the filter {title}: {value}", { title, value: plain(words) });
-  return element("a", { class: "chip", href: hashOf(view, rest), "aria-label": label, "data-key": label }, `${title}: `, shown(words));
+  return element(
+    "a",
+    { class: "chip", href: hashOf(view, rest), "aria-label": label, "data-key": label },
+    `${title}: `,
+    shown(words)
+  );
 }
 
 // --- fields ---------------------------------------------------------------------------------------
@@ -116,6 +136,12 @@ function chosen(form) {
   const held = new FormData(form);
   const values = [...new Set(held.keys())].map((name) => [name, held.getAll(name)]);
   return Object.fromEntries(
-    values.map(([name, each]) => [name, each.map((value) => value.trim()).filter(Boolean).join(",")])
+    values.map(([name, each]) => [
+      name,
+      each
+        .map((value) => value.trim())
+        .filter(Boolean)
+        .join(","),
+    ])
   );
 }

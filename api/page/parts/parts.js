@@ -12,7 +12,9 @@ const SECONDS_KEYS = new Set(["time_limit", "run_time", "time_min", "delay_boot"
 /** A state's word, a dot of its tone before it; it breaks before "+" alone. */
 export function stateBadge(state, tone) {
   if (state === null || state === undefined) return element("span", { class: `state ${tone}` }, none());
-  const words = plain(state).split(/(?=\+)/).flatMap((word, index) => (index === 0 ? [word] : [element("wbr"), word]));
+  const words = plain(state)
+    .split(/(?=\+)/)
+    .flatMap((word, index) => (index === 0 ? [word] : [element("wbr"), word]));
   return element("span", { class: `state ${tone}` }, element("bdi", {}, words));
 }
 
@@ -31,7 +33,12 @@ export function clipped(text) {
 /** Since when a job or a node is gone, if it is. */
 export function gone(cw) {
   return cw.vanished
-    ? element("span", { class: "muted" }, " ", tx("when last seen. It left the cluster {ago}.", { ago: relative(cw.vanished) }))
+    ? element(
+        "span",
+        { class: "muted" },
+        " ",
+        tx("when last seen. It left the cluster {ago}.", { ago: relative(cw.vanished) })
+      )
     : null;
 }
 
@@ -40,7 +47,11 @@ export function staleness(clusters, wanted = () => true) {
   const old = clusters.filter((cluster) => cluster.up !== true && wanted(cluster.name));
   const lines = old.map(({ name, up, rounds }) => {
     const last = moment(rounds.jobs.last_success);
-    const values = { cluster: shown(name), time: last === null ? "" : clock(last), ago: relative(rounds.jobs.last_success) };
+    const values = {
+      cluster: shown(name),
+      time: last === null ? "" : clock(last),
+      ago: relative(rounds.jobs.last_success),
+    };
     if (last === null) return element("li", {}, tx("{cluster}: never read yet.", values));
     return up === null
       ? element("li", {}, tx("{cluster}: as of {time}. Clockwork no longer reads this cluster.", values))
@@ -65,22 +76,34 @@ export function facts(pairs) {
   return element(
     "dl",
     { class: "facts" },
-    pairs.filter(Boolean).map(([term, ...description]) =>
-      element("div", {}, element("dt", {}, term), element("dd", {}, ...description))
-    )
+    pairs
+      .filter(Boolean)
+      .map(([term, ...description]) => element("div", {}, element("dt", {}, term), element("dd", {}, ...description)))
   );
 }
 
 /** All keys of `dict` that hold something, folded, with a field that searches them. */
 export function foldedKeys(title, dict) {
-  const lines = keyLines(Object.fromEntries(Object.entries(dict).filter(([, value]) => value !== null && value !== "")));
-  const search = element("input", { type: "search", "aria-label": t("Search the keys"), placeholder: t("Search the keys") });
+  const lines = keyLines(
+    Object.fromEntries(Object.entries(dict).filter(([, value]) => value !== null && value !== ""))
+  );
+  const search = element("input", {
+    type: "search",
+    "aria-label": t("Search the keys"),
+    placeholder: t("Search the keys"),
+  });
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
     for (const line of lines) line.hidden = !line.textContent.toLowerCase().includes(wanted);
   });
   const table = element("table", { class: "keys", "aria-label": title }, element("tbody", {}, lines));
-  return element("details", { class: "card all-keys" }, element("summary", { "data-key": title }, title), search, table);
+  return element(
+    "details",
+    { class: "card all-keys" },
+    element("summary", { "data-key": title }, title),
+    search,
+    table
+  );
 }
 
 /** A table of all keys of `dict` and their values; `caption` says of what. */
@@ -90,11 +113,11 @@ export function keyTable(dict, caption) {
 
 function keyLines(dict) {
   return Object.entries(dict).map(([key, value]) =>
-    element("tr", {}, element("th", { scope: "row" }, shown(key)), element("td", {}, ...valueOf(key, value)))
+    element("tr", {}, element("th", { scope: "row" }, shown(key)), element("td", {}, ...contentOf(key, value)))
   );
 }
 
-function valueOf(key, value) {
+function contentOf(key, value) {
   if (value === null) return [none()];
   if (typeof value === "string") {
     const away = moment(value) === null ? [] : [" ", element("small", {}, relative(value))];

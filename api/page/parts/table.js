@@ -3,8 +3,8 @@
 // The roles are written out because page.css lays the rows out as cards on narrow screens, and a
 // browser forgets what a table is when its display is another.
 
-import { element, refill } from "./elements.js";
 import { t } from "../words/words.js";
+import { element, refill } from "./elements.js";
 
 /**
  * A table: {node, fill(groups)}.
@@ -44,10 +44,13 @@ export function table({ caption, columns, sort = "", onSort, empty }) {
     const open = opened.has(key);
     const members = rows.map((row) => line(row, "member"));
     for (const member of members) member.hidden = !open;
-    const button = element(
-      "button",
-      { type: "button", class: "opens", "data-key": `open ${key}`, "aria-expanded": String(open), "aria-label": t("Show each") }
-    );
+    const button = element("button", {
+      type: "button",
+      class: "opens",
+      "data-key": `open ${key}`,
+      "aria-expanded": String(open),
+      "aria-label": t("Show each"),
+    });
     button.addEventListener("click", () => {
       const opens = !opened.delete(key);
       if (opens) opened.add(key);

@@ -7,7 +7,9 @@ const REASONS = {
   Priority: t("Jobs with a higher priority come first."),
   Resources: t("The resources that the job asks for are not free yet."),
   Dependency: t("The job waits for other jobs on which it depends."),
-  DependencyNeverSatisfied: t("The job will never start: a job on which it depends has failed. Cancel it or change its dependency."),
+  DependencyNeverSatisfied: t(
+    "The job will never start: a job on which it depends has failed. Cancel it or change its dependency."
+  ),
   JobHeldUser: t("The job is held by its owner. It starts only after scontrol release."),
   JobHeldAdmin: t("The job is held by an administrator."),
   BeginTime: t("The time at which the job may begin is not reached yet."),

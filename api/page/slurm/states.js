@@ -88,9 +88,7 @@ export function toneOrdered(counts, toneOf) {
     .map(([state, count]) => ({ state, count, tone: toneOf(state) }))
     .sort(
       (a, b) =>
-        TONE_ORDER.indexOf(a.tone) - TONE_ORDER.indexOf(b.tone) ||
-        b.count - a.count ||
-        (a.state < b.state ? -1 : 1)
+        TONE_ORDER.indexOf(a.tone) - TONE_ORDER.indexOf(b.tone) || b.count - a.count || (a.state < b.state ? -1 : 1)
     );
 }
 

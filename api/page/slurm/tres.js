@@ -49,7 +49,10 @@ export function nodeGpusByType(slurm) {
  * "gpu:8"; null where it names no GPUs. `types` is a Map of those that have a type.
  */
 export function gpusIn(text) {
-  const items = (text ?? "").replaceAll(/\([^()]*\)/g, "").split(",").map((item) => item.trim());
+  const items = (text ?? "")
+    .replaceAll(/\([^()]*\)/g, "")
+    .split(",")
+    .map((item) => item.trim());
   const found = items
     .map((item) => /^(?:gres[/:])?gpu(?:[:=](.*?))??(?:[:=](\d+))?$/.exec(item))
     .filter((match) => match !== null)

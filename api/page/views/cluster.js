@@ -4,9 +4,9 @@ import { element, refill } from "../parts/elements.js";
 import { linkTo } from "../parts/parts.js";
 import { plain, shown } from "../words/text.js";
 import { t, tx } from "../words/words.js";
-import { allocated } from "./clusters.js";
 import { freshness, standing } from "./cluster_card.js";
 import { partitionsTable, reservationsTable } from "./cluster_tables.js";
+import { allocated } from "./clusters.js";
 
 export function clusterView(args) {
   const name = args.cluster_name ?? "";
@@ -28,13 +28,21 @@ export function clusterView(args) {
     },
     show({ clusters, partitions, reservations }) {
       const found = clusters.body.find((cluster) => cluster.name === name);
-      const title = element("div", { class: "page-title" }, element("h1", {}, tx("Cluster {name}", { name: shown(name) })));
+      const title = element(
+        "div",
+        { class: "page-title" },
+        element("h1", {}, tx("Cluster {name}", { name: shown(name) }))
+      );
       if (!found) {
         refill(content, title, element("p", { class: "card" }, t("Clockwork knows no cluster of this name.")));
         return t("There is no such cluster.");
       }
       title.append(standing(found), freshness(found.rounds));
-      const nav = element("p", { class: "links" }, links.map(([words, view, more]) => linkTo(view, { cluster_name: name, ...more }, words)));
+      const nav = element(
+        "p",
+        { class: "links" },
+        links.map(([words, view, more]) => linkTo(view, { cluster_name: name, ...more }, words))
+      );
       refill(
         content,
         ...[title, nav, element("div", { class: "card" }, allocated(found.tres))],

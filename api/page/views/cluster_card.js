@@ -14,7 +14,13 @@ export function clusterCard(found) {
   return element(
     "section",
     { class: "card cluster small", "aria-label": t("Cluster {name}", { name: plain(name) }) },
-    element("header", {}, element("h3", {}, linkTo("cluster", { cluster_name: name }, name)), standing(found), freshness(found.rounds)),
+    element(
+      "header",
+      {},
+      element("h3", {}, linkTo("cluster", { cluster_name: name }, name)),
+      standing(found),
+      freshness(found.rounds)
+    ),
     element(
       "p",
       {},
@@ -32,7 +38,13 @@ export function clusterCard(found) {
 function use(title, part, all) {
   if (!all || part === null) return null;
   const said = t("{part} of {all}", { part: grouped(part), all: grouped(all) });
-  return element("div", { class: "use" }, element("small", {}, title), element("small", {}, said), meter(part, all, `${title}: ${said}`));
+  return element(
+    "div",
+    { class: "use" },
+    element("small", {}, title),
+    element("small", {}, said),
+    meter(part, all, `${title}: ${said}`)
+  );
 }
 
 /** A word for whether Clockwork reads the cluster, and whether it succeeds. */
@@ -46,5 +58,9 @@ export function standing({ up, rounds }) {
 /** How old what is known of each kind is. */
 export function freshness({ jobs, nodes }) {
   const age = ({ last_success: last }) => (last === null ? t("never") : relative(last));
-  return element("span", { class: "age" }, tx("jobs read {jobs}, nodes {nodes}", { jobs: age(jobs), nodes: age(nodes) }));
+  return element(
+    "span",
+    { class: "age" },
+    tx("jobs read {jobs}, nodes {nodes}", { jobs: age(jobs), nodes: age(nodes) })
+  );
 }

@@ -11,19 +11,45 @@ import { grouped, t } from "../words/words.js";
 /** The table of partitions/list; `counts` are the unfinished jobs by partition and state. */
 export function partitionsTable(partitions, counts, cluster) {
   const seen = new Set(partitions.map(({ slurm }) => slurm.name));
-  const others = Object.keys(counts).filter((name) => name !== "" && !seen.has(name)).map((name) => ({ slurm: { name } }));
-  const jobs = (state) => ({ slurm }) => jobsLink(cluster, slurm.name, state, counts[slurm.name]?.[state] ?? 0);
+  const others = Object.keys(counts)
+    .filter((name) => name !== "" && !seen.has(name))
+    .map((name) => ({ slurm: { name } }));
+  const jobs =
+    (state) =>
+    ({ slurm }) =>
+      jobsLink(cluster, slurm.name, state, counts[slurm.name]?.[state] ?? 0);
   const list = table({
     caption: t("Partitions"),
     columns: [
-      { title: t("Partition"), class: "id", cell: ({ slurm }) => linkTo("jobs", { cluster_name: cluster, partition: oneValue(slurm.name) }, slurm.name) },
-      { title: t("State"), class: "status", cell: ({ slurm }) => (slurm.state ? stateBadge(slurm.state, slurm.state === "UP" ? "good" : "bad") : none()) },
+      {
+        title: t("Partition"),
+        class: "id",
+        cell: ({ slurm }) => linkTo("jobs", { cluster_name: cluster, partition: oneValue(slurm.name) }, slurm.name),
+      },
+      {
+        title: t("State"),
+        class: "status",
+        cell: ({ slurm }) => (slurm.state ? stateBadge(slurm.state, slurm.state === "UP" ? "good" : "bad") : none()),
+      },
       { title: t("Running jobs"), class: "number", cell: jobs("RUNNING") },
       { title: t("Waiting jobs"), class: "number", cell: jobs("PENDING") },
-      { title: t("Longest run"), class: "nowrap", cell: ({ slurm }) => (Number.isFinite(slurm.max_time) ? length(slurm.max_time) : slurm.state ? t("no limit") : none()) },
-      { title: t("Run if none is asked"), class: "nowrap minor", cell: ({ slurm }) => (Number.isFinite(slurm.default_time) ? length(slurm.default_time) : none()) },
+      {
+        title: t("Longest run"),
+        class: "nowrap",
+        cell: ({ slurm }) =>
+          Number.isFinite(slurm.max_time) ? length(slurm.max_time) : slurm.state ? t("no limit") : none(),
+      },
+      {
+        title: t("Run if none is asked"),
+        class: "nowrap minor",
+        cell: ({ slurm }) => (Number.isFinite(slurm.default_time) ? length(slurm.default_time) : none()),
+      },
       { title: t("Nodes"), class: "number", cell: ({ slurm }) => nodesLink(cluster, slurm) },
-      { title: t("CPUs"), class: "number", cell: ({ slurm }) => (Number.isFinite(slurm.total_cpus) ? grouped(slurm.total_cpus) : none()) },
+      {
+        title: t("CPUs"),
+        class: "number",
+        cell: ({ slurm }) => (Number.isFinite(slurm.total_cpus) ? grouped(slurm.total_cpus) : none()),
+      },
     ],
     empty: t("No partition is known."),
   });
@@ -32,11 +58,17 @@ export function partitionsTable(partitions, counts, cluster) {
 }
 
 function jobsLink(cluster, partition, state, count) {
-  return count === 0 ? "0" : linkTo("jobs", { cluster_name: cluster, partition: oneValue(partition), job_state: state }, grouped(count));
+  return count === 0
+    ? "0"
+    : linkTo("jobs", { cluster_name: cluster, partition: oneValue(partition), job_state: state }, grouped(count));
 }
 
 function nodesLink(cluster, { name, total_nodes: total }) {
-  return linkTo("nodes", { cluster_name: cluster, partition: oneValue(name) }, Number.isFinite(total) ? grouped(total) : t("show"));
+  return linkTo(
+    "nodes",
+    { cluster_name: cluster, partition: oneValue(name) },
+    Number.isFinite(total) ? grouped(total) : t("show")
+  );
 }
 
 /** The table of reservations/list. */
@@ -45,11 +77,19 @@ export function reservationsTable(reservations) {
     caption: t("Reservations"),
     columns: [
       { title: t("Reservation"), class: "id", cell: ({ slurm }) => clipped(slurm.name) },
-      { title: t("State"), class: "status", cell: ({ slurm }) => (slurm.state ? stateBadge(slurm.state, slurm.state === "ACTIVE" ? "go" : "wait") : none()) },
+      {
+        title: t("State"),
+        class: "status",
+        cell: ({ slurm }) => (slurm.state ? stateBadge(slurm.state, slurm.state === "ACTIVE" ? "go" : "wait") : none()),
+      },
       { title: t("Begins"), class: "nowrap", cell: ({ slurm }) => when(slurm.start_time) },
       { title: t("Ends"), class: "nowrap", cell: ({ slurm }) => when(slurm.end_time) },
       { title: t("Nodes"), cell: ({ slurm }) => clipped(slurm.nodes) },
-      { title: t("For"), cell: ({ slurm }) => [slurm.users, slurm.accounts, slurm.groups].filter(Boolean).map((each) => element("div", {}, shown(each))) },
+      {
+        title: t("For"),
+        cell: ({ slurm }) =>
+          [slurm.users, slurm.accounts, slurm.groups].filter(Boolean).map((each) => element("div", {}, shown(each))),
+      },
       { title: t("Flags"), class: "minor", cell: ({ slurm }) => clipped(slurm.flags) },
     ],
     empty: t("There is no reservation."),

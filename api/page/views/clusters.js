@@ -31,14 +31,24 @@ export function clustersView(_args, _goTo, session) {
 }
 
 function nothing() {
-  return element("p", { class: "card" }, t("Clockwork knows no cluster yet. An administrator adds clusters to its configuration."));
+  return element(
+    "p",
+    { class: "card" },
+    t("Clockwork knows no cluster yet. An administrator adds clusters to its configuration.")
+  );
 }
 
 function cluster(found, isAdmin) {
   return element(
     "section",
     { class: "card cluster", "aria-label": t("Cluster {name}", { name: plain(found.name) }) },
-    element("header", {}, element("h2", {}, linkTo("cluster", { cluster_name: found.name }, found.name)), standing(found), freshness(found.rounds)),
+    element(
+      "header",
+      {},
+      element("h2", {}, linkTo("cluster", { cluster_name: found.name }, found.name)),
+      standing(found),
+      freshness(found.rounds)
+    ),
     isAdmin ? troubles(found.rounds) : null,
     known(found.coverage, isAdmin),
     jobsByState(found),
@@ -67,10 +77,28 @@ function known(coverage, isAdmin) {
   return element(
     "details",
     { class: "known" },
-    element("summary", { "data-key": `known ${time(coverage.since)}` }, t("Every job is known that ended since {time}.", { time: time(coverage.complete_since) })),
-    newest.map((each) => element("p", { class: "trouble" }, t("Jobs may be missing that ended from {from} to {to}.", { from: time(each.from), to: time(each.to) }))),
+    element(
+      "summary",
+      { "data-key": `known ${time(coverage.since)}` },
+      t("Every job is known that ended since {time}.", { time: time(coverage.complete_since) })
+    ),
+    newest.map((each) =>
+      element(
+        "p",
+        { class: "trouble" },
+        t("Jobs may be missing that ended from {from} to {to}.", { from: time(each.from), to: time(each.to) })
+      )
+    ),
     earlier === 0 ? null : element("p", {}, t("There are earlier gaps: {count}.", { count: grouped(earlier) })),
-    refused ? element("p", {}, t("sacct did not answer."), " ", coverage.accounting_error === null ? null : shown(coverage.accounting_error)) : null
+    refused
+      ? element(
+          "p",
+          {},
+          t("sacct did not answer."),
+          " ",
+          coverage.accounting_error === null ? null : shown(coverage.accounting_error)
+        )
+      : null
   );
 }
 
@@ -101,7 +129,11 @@ function figure(title, parts, word, link) {
       "ul",
       { class: "legend" },
       parts.map((part) =>
-        element("li", { class: `state ${part.tone}` }, element("span", {}, link(part), " ", element("b", {}, grouped(part.count))))
+        element(
+          "li",
+          { class: `state ${part.tone}` },
+          element("span", {}, link(part), " ", element("b", {}, grouped(part.count)))
+        )
       )
     )
   );

@@ -9,7 +9,15 @@ import { jobTone, nodeTone } from "../slurm/states.js";
 import { plain, shown } from "../words/text.js";
 import { counted, t, tx } from "../words/words.js";
 
-const KEYS = ["job_id", "cluster_name", "name", "job_state", "mila_cluster_username", "cc_account_username", "username"];
+const KEYS = [
+  "job_id",
+  "cluster_name",
+  "name",
+  "job_state",
+  "mila_cluster_username",
+  "cc_account_username",
+  "username",
+];
 const TASK_KEYS = ["array_job_id", "array_task_id", "het_job_id", "het_job_offset"];
 const ASKED = [...KEYS, ...TASK_KEYS].map((key) => `slurm.${key}`).join(",");
 const MOST = "1000";
@@ -81,7 +89,11 @@ async function byName(ask, text) {
 }
 
 function nothing(wanted) {
-  return element("p", {}, wanted === null ? t("No node, no user and no job has this name.") : t("No cluster has a job of this id."));
+  return element(
+    "p",
+    {},
+    wanted === null ? t("No node, no user and no job has this name.") : t("No cluster has a job of this id.")
+  );
 }
 
 function listed(jobs, nodes, links) {
@@ -89,11 +101,29 @@ function listed(jobs, nodes, links) {
     "ul",
     { class: "steps" },
     jobs.map(({ slurm }) =>
-      element("li", {}, linkTo(...jobPlace({ slurm }), `${slurm.cluster_name}/${squeueId(slurm)}`), " ", stateBadge(slurm.job_state, jobTone(slurm.job_state)), " ", shown(slurm.name), " ", element("small", {}, shown(userOf(slurm))))
+      element(
+        "li",
+        {},
+        linkTo(...jobPlace({ slurm }), `${slurm.cluster_name}/${squeueId(slurm)}`),
+        " ",
+        stateBadge(slurm.job_state, jobTone(slurm.job_state)),
+        " ",
+        shown(slurm.name),
+        " ",
+        element("small", {}, shown(userOf(slurm)))
+      )
     ),
     nodes.map(({ slurm }) =>
-      element("li", {}, linkTo(...nodePlace({ slurm }), `${slurm.cluster_name}/${slurm.name}`), " ", stateBadge(slurm.state, nodeTone(slurm.state)))
+      element(
+        "li",
+        {},
+        linkTo(...nodePlace({ slurm }), `${slurm.cluster_name}/${slurm.name}`),
+        " ",
+        stateBadge(slurm.state, nodeTone(slurm.state))
+      )
     ),
-    links.map(([title, args, count]) => element("li", {}, linkTo("jobs", args, title), " ", element("small", {}, counted(count, "job"))))
+    links.map(([title, args, count]) =>
+      element("li", {}, linkTo("jobs", args, title), " ", element("small", {}, counted(count, "job")))
+    )
   );
 }

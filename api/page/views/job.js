@@ -1,6 +1,5 @@
 // One job: what it does and why, what it asks for, where it has been, what its owner wrote, and all else.
 
-import { oneValue } from "../frame/address.js";
 import { meter, timeline } from "../parts/drawing.js";
 import { element } from "../parts/elements.js";
 import { column, facts, foldedKeys, gone, keyTable, linkTo, section, staleness, stateBadge } from "../parts/parts.js";
@@ -24,7 +23,12 @@ export function jobView(args, _goTo, session) {
     title: t("Job {id}", { id: plain(asked.job_id) }),
     tab: "jobs",
     content,
-    questions: { job: ["jobs/one", asked], history: ["jobs/history", asked], why: ["jobs/why", asked], clusters: ["clusters/list", {}] },
+    questions: {
+      job: ["jobs/one", asked],
+      history: ["jobs/history", asked],
+      why: ["jobs/why", asked],
+      clusters: ["clusters/list", {}],
+    },
     show({ job, history, why, clusters }) {
       if (!job.body.slurm) {
         content.replaceChildren(...absent(asked));
@@ -53,12 +57,27 @@ function sections(job, known, why, until, old, owners) {
     element(
       "header",
       {},
-      element("p", { class: "muted" }, tx("Job {id} on {cluster}", { id: shown(squeueId(slurm)), cluster: shown(slurm.cluster_name) })),
+      element(
+        "p",
+        { class: "muted" },
+        tx("Job {id} on {cluster}", { id: shown(squeueId(slurm)), cluster: shown(slurm.cluster_name) })
+      ),
       element("h1", {}, shown(slurm.name)),
-      element("p", { class: "why" }, stateBadge(slurm.job_state, jobTone(slurm.job_state)), gone(cw), " ", element("span", { id: "why" }, jobInWords(job, until, why))),
+      element(
+        "p",
+        { class: "why" },
+        stateBadge(slurm.job_state, jobTone(slurm.job_state)),
+        gone(cw),
+        " ",
+        element("span", { id: "why" }, jobInWords(job, until, why))
+      ),
       old
     ),
-    column(section(t("Resources"), resourcesOf(job, until)), section(t("About the job"), about(slurm)), section(t("History"), ...historyOf(known))),
+    column(
+      section(t("Resources"), resourcesOf(job, until)),
+      section(t("About the job"), about(slurm)),
+      section(t("History"), ...historyOf(known))
+    ),
     column(whyPart(why), owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
     element(
       "div",
@@ -74,39 +93,61 @@ function resourcesOf(job, until) {
   const has = resources(slurm);
   const took = runTime(job, until);
   const limit = slurm.time_limit ?? null;
-  const said = t("{time} of {limit}", { time: length(took ?? 0), limit: limit === null ? t("no limit") : length(limit) });
+  const said = t("{time} of {limit}", {
+    time: length(took ?? 0),
+    limit: limit === null ? t("no limit") : length(limit),
+  });
   return facts([
     [t("Nodes"), has.nodes ? grouped(has.nodes) : none()],
     [t("CPUs"), has.cpus ? grouped(has.cpus) : none()],
     [t("Memory"), memory(has.memory || NaN) ?? none()],
-    [t("GPUs"), has.gpus ? [grouped(has.gpus), has.types.length ? [" ", element("small", {}, shown(has.types.join(", ")))] : null] : none()],
+    [
+      t("GPUs"),
+      has.gpus
+        ? [grouped(has.gpus), has.types.length ? [" ", element("small", {}, shown(has.types.join(", ")))] : null]
+        : none(),
+    ],
     [t("Run time"), said, limit === null ? null : meter(took ?? 0, limit, said)],
   ]);
 }
 
 function about(slurm) {
   const cluster = slurm.cluster_name;
-  const waiting = isWaiting(slurm.job_state);
   const finished = isFinished(slurm.job_state);
-  const moments = (text) => (moment(text) === null ? none() : [when(text), " ", element("small", {}, relative(text))]);
   return facts([
     [t("User"), jobsOf("user", userOf(slurm), cluster)],
     [t("Account"), jobsOf("account", slurm.account, cluster)],
     [t("Partition"), (slurm.partition ?? "").split(",").map((each) => [jobsOf("partition", each, cluster), " "])],
     slurm.nodes ? [t("Nodes"), nodesOf(slurm.nodes, cluster)] : null,
-    [t("Submitted"), moments(slurm.submit_time)],
-    waiting && moment(slurm.start_time) === null ? null : [waiting ? t("Expected start") : t("Started"), moments(slurm.start_time)],
-    moment(slurm.end_time) === null || waiting ? null : [finished ? t("Ended") : t("Ends at the latest"), moments(slurm.end_time)],
+    ...times(slurm),
     slurm.reason && !finished ? [t("Slurm's reason"), shown(slurm.reason)] : null,
-    slurm.dependency ? [t("Dependency"), dependency(slurm.dependency, cluster)] : null,
-    slurm.array_job_id ? [t("Array"), linkTo("jobs", { cluster_name: cluster, array_job_id: slurm.array_job_id }, slurm.array_job_id)] : null,
-    slurm.het_job_id ? [t("Heterogeneous job"), linkTo("find", { q: `${cluster}/${slurm.het_job_id}` }, slurm.het_job_id_set ?? slurm.het_job_id)] : null,
-    slurm.resv_name ? [t("Reservation"), linkTo("cluster", { cluster_name: cluster }, slurm.resv_name)] : null,
+    ...relatives(slurm, cluster),
     finished ? [t("Exit code"), shown(slurm.exit_code)] : null,
     slurm.command ? [t("Command"), shown(slurm.command)] : null,
     slurm.work_dir ? [t("Working directory"), shown(slurm.work_dir)] : null,
     slurm.stdout ? [t("Output"), shown(slurm.stdout)] : null,
   ]);
+}
+
+function times({ job_state: state, submit_time: submitted, start_time: start, end_time: end }) {
+  const waiting = isWaiting(state);
+  const told = (text) => (moment(text) === null ? none() : [when(text), " ", element("small", {}, relative(text))]);
+  return [
+    [t("Submitted"), told(submitted)],
+    waiting && moment(start) === null ? null : [waiting ? t("Expected start") : t("Started"), told(start)],
+    waiting || moment(end) === null ? null : [isFinished(state) ? t("Ended") : t("Ends at the latest"), told(end)],
+  ];
+}
+
+/** Links to what a job belongs to or depends on. */
+function relatives(slurm, cluster) {
+  const { array_job_id: array, het_job_id: het, resv_name: reservation } = slurm;
+  return [
+    slurm.dependency ? [t("Dependency"), dependency(slurm.dependency, cluster)] : null,
+    array ? [t("Array"), linkTo("jobs", { cluster_name: cluster, array_job_id: array }, array)] : null,
+    het ? [t("Heterogeneous job"), linkTo("find", { q: `${cluster}/${het}` }, slurm.het_job_id_set ?? het)] : null,
+    reservation ? [t("Reservation"), linkTo("cluster", { cluster_name: cluster }, reservation)] : null,
+  ];
 }
 
 function dependency(text, cluster) {
@@ -138,7 +179,15 @@ function historyOf(known) {
 }
 
 function step({ state, seen }) {
-  return element("li", {}, stateBadge(state, jobTone(state)), " ", when(seen), " ", element("small", {}, relative(seen)));
+  return element(
+    "li",
+    {},
+    stateBadge(state, jobTone(state)),
+    " ",
+    when(seen),
+    " ",
+    element("small", {}, relative(seen))
+  );
 }
 
 /** The states of a history, [{state, seen}], as lengths of time: each until the next, the last until `end`. */
@@ -151,13 +200,23 @@ export function spans(steps, end) {
 }
 
 function accountingOf(accounting) {
-  return accounting === null ? null : section(t("What sacct says of its end"), keyTable(accounting, t("What sacct says of its end")));
+  return accounting === null
+    ? null
+    : section(t("What sacct says of its end"), keyTable(accounting, t("What sacct says of its end")));
 }
 
 function formerJobs(jobs) {
   if (jobs.length === 0) return null;
   const lines = jobs.map(({ slurm }) =>
-    element("li", {}, stateBadge(slurm.job_state, jobTone(slurm.job_state)), " ", shown(slurm.name), " ", element("small", {}, tx("submitted {when}", { when: relative(slurm.submit_time) })))
+    element(
+      "li",
+      {},
+      stateBadge(slurm.job_state, jobTone(slurm.job_state)),
+      " ",
+      shown(slurm.name),
+      " ",
+      element("small", {}, tx("submitted {when}", { when: relative(slurm.submit_time) }))
+    )
   );
   return section(t("Earlier jobs with this id"), element("ol", { class: "steps" }, lines));
 }

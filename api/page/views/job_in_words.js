@@ -20,11 +20,17 @@ export function jobInWords(job, until, why = {}) {
 }
 
 function waits(slurm, until, why) {
-  const reason = reasonInWords(slurm.reason) ?? sentence(why) ?? (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
+  const reason =
+    reasonInWords(slurm.reason) ??
+    sentence(why) ??
+    (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
   const submitted = moment(slurm.submit_time);
   const since = submitted === null ? "" : t("It has waited for {time}.", { time: length((until - submitted) / 1000) });
   const start = moment(slurm.start_time);
-  const expected = start === null ? t("Slurm does not forecast its start yet.") : t("Slurm expects it to start at {time}.", { time: clock(start) });
+  const expected =
+    start === null
+      ? t("Slurm does not forecast its start yet.")
+      : t("Slurm expects it to start at {time}.", { time: clock(start) });
   return [reason, since, expected].filter(Boolean).join(" ");
 }
 

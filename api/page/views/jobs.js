@@ -48,7 +48,16 @@ const FIELDS = [
       ["-name", t("name, Z to A")],
     ],
   },
-  { name: "limit", title: t("Rows"), kind: "choice", options: [["", LIMIT], ["50", "50"], ["1000", "1000"]] },
+  {
+    name: "limit",
+    title: t("Rows"),
+    kind: "choice",
+    options: [
+      ["", LIMIT],
+      ["50", "50"],
+      ["1000", "1000"],
+    ],
+  },
   { name: "job_state", title: t("State"), kind: "several", options: COMMON_JOB_STATES },
 ];
 
@@ -69,7 +78,15 @@ export function jobsView(args, goTo) {
   return {
     title: t("Jobs"),
     tab: "jobs",
-    content: element("div", {}, element("div", { class: "page-title" }, element("h1", {}, t("Jobs")), count), bar.node, old, list.node, pages),
+    content: element(
+      "div",
+      {},
+      element("div", { class: "page-title" }, element("h1", {}, t("Jobs")), count),
+      bar.node,
+      old,
+      list.node,
+      pages
+    ),
     questions: {
       jobs: ["jobs/list", { ...asked(kept), sort, limit: args.limit || LIMIT, cursor: cursor ?? "", fields: ASKED }],
       clusters: ["clusters/list", {}],
@@ -78,8 +95,14 @@ export function jobsView(args, goTo) {
       const next = nextPage(jobs.headers.get("Link"));
       list.fill(jobs.body, clusters.body, !kept.array_job_id);
       bar.suggest(suggestions(jobs.body, clusters.body));
-      refill(old, staleness(clusters.body, (name) => !kept.cluster_name || kept.cluster_name === name));
-      count.textContent = cursor || next ? t("{jobs} on this page", { jobs: counted(jobs.body.length, "job") }) : counted(jobs.body.length, "job");
+      refill(
+        old,
+        staleness(clusters.body, (name) => !kept.cluster_name || kept.cluster_name === name)
+      );
+      count.textContent =
+        cursor || next
+          ? t("{jobs} on this page", { jobs: counted(jobs.body.length, "job") })
+          : counted(jobs.body.length, "job");
       refill(pages, pager("jobs", kept, cursor, next));
       return count.textContent;
     },

@@ -16,7 +16,16 @@ import { counted, grouped, t, tx } from "../words/words.js";
 
 const KEYS = [
   ...["job_id", "array_job_id", "array_task_id", "het_job_id", "het_job_offset", "name", "cluster_name"],
-  ...["job_state", "reason", "mila_cluster_username", "cc_account_username", "username", "account", "partition", "nodes"],
+  ...[
+    "job_state",
+    "reason",
+    "mila_cluster_username",
+    "cc_account_username",
+    "username",
+    "account",
+    "partition",
+    "nodes",
+  ],
   ...["submit_time", "start_time", "end_time", "time_limit", "suspend_time", "secs_pre_suspend"],
   ...["tres", "req_tres", "alloc_tres", "num_cpus", "num_nodes", "num_tasks", "min_memory_cpu", "min_memory_node"],
   ...["tres_per_job", "tres_per_node", "tres_per_task", "job_gres", "gres"],
@@ -29,7 +38,10 @@ export const ASKED = [...KEYS, "cw.vanished"].join(",");
 export function jobsTable({ own = false, ...options }) {
   let until = () => Date.now();
   let jobs = [];
-  const list = table({ ...options, columns: columns((job) => until(job.slurm.cluster_name)).filter((column) => !(own && column.user)) });
+  const list = table({
+    ...options,
+    columns: columns((job) => until(job.slurm.cluster_name)).filter((column) => !(own && column.user)),
+  });
   return {
     node: list.node,
     fill(found, clusters, fold = true) {
@@ -38,7 +50,11 @@ export function jobsTable({ own = false, ...options }) {
       const groups = fold ? inGroups(jobs) : jobs.map((job) => ({ key: "", jobs: [job] }));
       list.fill(groups.map((group) => ({ key: group.key, rows: group.jobs })));
     },
-    csv: () => csv(CSV_NAMES, jobs.map((job) => csvRow(job, until(job.slurm.cluster_name)))),
+    csv: () =>
+      csv(
+        CSV_NAMES,
+        jobs.map((job) => csvRow(job, until(job.slurm.cluster_name)))
+      ),
   };
 }
 
@@ -46,14 +62,37 @@ function columns(until) {
   return [
     { title: t("Job"), class: "id", cell: jobLink, ofGroup: groupLink },
     { title: t("State"), class: "status", cell: state, ofGroup: groupStates },
-    { title: t("Name"), sort: "name", class: "name", cell: ({ slurm }) => clipped(slurm.name), ofGroup: same((slurm) => slurm.name) },
+    {
+      title: t("Name"),
+      sort: "name",
+      class: "name",
+      cell: ({ slurm }) => clipped(slurm.name),
+      ofGroup: same((slurm) => slurm.name),
+    },
     { title: t("User"), user: true, cell: who, ofGroup: ([first]) => who(first) },
     { title: t("Partition"), cell: ({ slurm }) => clipped(slurm.partition), ofGroup: same((slurm) => slurm.partition) },
-    { title: t("CPUs"), class: "number", cell: (job) => amount(resources(job.slurm).cpus, grouped), ofGroup: total("cpus", grouped) },
-    { title: t("Memory"), class: "number", cell: (job) => amount(resources(job.slurm).memory, memory), ofGroup: total("memory", memory) },
+    {
+      title: t("CPUs"),
+      class: "number",
+      cell: (job) => amount(resources(job.slurm).cpus, grouped),
+      ofGroup: total("cpus", grouped),
+    },
+    {
+      title: t("Memory"),
+      class: "number",
+      cell: (job) => amount(resources(job.slurm).memory, memory),
+      ofGroup: total("memory", memory),
+    },
     { title: t("GPUs"), class: "number", cell: (job) => gpus(resources(job.slurm)), ofGroup: total("gpus", grouped) },
     { title: t("Time"), class: "measure", cell: (job) => time(job, until(job)) },
-    { title: t("Submitted"), sort: "submit_time", mostFirst: true, class: "minor", cell: ({ slurm }) => when(slurm.submit_time), ofGroup: ([first]) => when(first.slurm.submit_time) },
+    {
+      title: t("Submitted"),
+      sort: "submit_time",
+      mostFirst: true,
+      class: "minor",
+      cell: ({ slurm }) => when(slurm.submit_time),
+      ofGroup: ([first]) => when(first.slurm.submit_time),
+    },
     { title: t("Ended"), sort: "finished_at", mostFirst: true, class: "minor", cell: ended },
   ];
 }
@@ -87,7 +126,10 @@ function who({ slurm }) {
 
 function gpus({ gpus: count, types }) {
   if (!count) return none();
-  return [grouped(count), types.length === 0 ? null : [" ", element("small", { class: "clip" }, shown(types.join(", ")))]];
+  return [
+    grouped(count),
+    types.length === 0 ? null : [" ", element("small", { class: "clip" }, shown(types.join(", ")))],
+  ];
 }
 
 function amount(value, words) {
@@ -119,7 +161,11 @@ function ended({ slurm }) {
 function groupLink(jobs) {
   const { slurm } = jobs[0];
   if (!slurm.array_job_id) {
-    return [`${plain(slurm.het_job_id)}+`, besideId(slurm), element("small", { class: "of-group" }, counted(jobs.length, "component"))];
+    return [
+      `${plain(slurm.het_job_id)}+`,
+      besideId(slurm),
+      element("small", { class: "of-group" }, counted(jobs.length, "component")),
+    ];
   }
   const args = { cluster_name: slurm.cluster_name, array_job_id: slurm.array_job_id };
   const link = linkTo("jobs", args, `${slurm.array_job_id}_[…]`);
@@ -139,7 +185,8 @@ function same(read) {
 }
 
 function total(key, words) {
-  return (jobs) => amount(jobs.map(({ slurm }) => resources(slurm)[key]).reduce((sum, value) => sum + (value ?? 0), 0) || null, words);
+  return (jobs) =>
+    amount(jobs.map(({ slurm }) => resources(slurm)[key]).reduce((sum, value) => sum + (value ?? 0), 0) || null, words);
 }
 
 // --- CSV ------------------------------------------------------------------------------------------

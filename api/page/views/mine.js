@@ -33,22 +33,42 @@ export function mineView(_args, goTo, session) {
       element(
         "div",
         {},
-        element("div", { class: "page-title" }, element("h1", {}, t("My jobs")), count, element("span", { class: "aside" }, all, csvButton("my_jobs.csv", list.csv))),
+        element(
+          "div",
+          { class: "page-title" },
+          element("h1", {}, t("My jobs")),
+          count,
+          element("span", { class: "aside" }, all, csvButton("my_jobs.csv", list.csv))
+        ),
         old,
         list.node
       ),
-      element("section", { "aria-label": t("Clusters") }, element("div", { class: "page-title" }, element("h2", {}, t("Clusters"))), clusters)
+      element(
+        "section",
+        { "aria-label": t("Clusters") },
+        element("div", { class: "page-title" }, element("h2", {}, t("Clusters"))),
+        clusters
+      )
     ),
     questions: {
-      jobs: ["jobs/list", { user: email, time: String(DAYS * 86400), sort: "-finished_at", limit: String(MOST), fields: ASKED }],
+      jobs: [
+        "jobs/list",
+        { user: email, time: String(DAYS * 86400), sort: "-finished_at", limit: String(MOST), fields: ASKED },
+      ],
       clusters: ["clusters/list", {}],
     },
     show({ jobs, clusters: found }) {
       list.fill(jobs.body, found.body);
       count.textContent = inShort(jobs.body);
       const mine = new Set(jobs.body.map(({ slurm }) => slurm.cluster_name));
-      refill(old, staleness(found.body, (name) => mine.has(name)));
-      refill(clusters, found.body.map((cluster) => clusterCard(cluster)));
+      refill(
+        old,
+        staleness(found.body, (name) => mine.has(name))
+      );
+      refill(
+        clusters,
+        found.body.map((cluster) => clusterCard(cluster))
+      );
       return count.textContent;
     },
   };

@@ -25,7 +25,10 @@ export function nodeView(args) {
     questions: {
       node: ["nodes/one", asked],
       history: ["nodes/history", asked],
-      jobs: ["jobs/list", { node: oneValue(asked.node_name), cluster_name: asked.cluster_name, time: "0", fields: ASKED, limit: "200" }],
+      jobs: [
+        "jobs/list",
+        { node: oneValue(asked.node_name), cluster_name: asked.cluster_name, time: "0", fields: ASKED, limit: "200" },
+      ],
       clusters: ["clusters/list", {}],
     },
     show({ node, history, jobs, clusters }) {
@@ -58,19 +61,36 @@ function sections(node, periods, old, jobs) {
       {},
       element("p", { class: "muted" }, tx("Node on {cluster}", { cluster: shown(slurm.cluster_name) })),
       element("h1", {}, shown(slurm.name)),
-      element("p", { class: "why" }, stateBadge(slurm.state, nodeTone(slurm.state)), gone(cw), " ", whyOut(slurm, periods)),
+      element(
+        "p",
+        { class: "why" },
+        stateBadge(slurm.state, nodeTone(slurm.state)),
+        gone(cw),
+        " ",
+        whyOut(slurm, periods)
+      ),
       old
     ),
     column(section(t("Free now"), freeNow(node)), section(t("About the node"), about(slurm))),
     column(section(t("Out of service"), ...history(periods))),
-    element("div", { class: "column whole" }, section(t("Jobs on this node"), jobs), foldedKeys(t("All that Slurm says"), slurm)),
+    element(
+      "div",
+      { class: "column whole" },
+      section(t("Jobs on this node"), jobs),
+      foldedKeys(t("All that Slurm says"), slurm)
+    ),
   ];
 }
 
 function whyOut(slurm, periods) {
   if (!slurm.reason) return null;
   const onset = periods.at(-1)?.onset ?? null;
-  return element("span", { id: "why" }, shown(slurm.reason), onset === null ? null : [" ", tx("(since {when})", { when: relative(onset) })]);
+  return element(
+    "span",
+    { id: "why" },
+    shown(slurm.reason),
+    onset === null ? null : [" ", tx("(since {when})", { when: relative(onset) })]
+  );
 }
 
 function freeNow(node) {
@@ -78,14 +98,20 @@ function freeNow(node) {
   return facts([
     [t("CPUs"), free(found, found.cpus, grouped)],
     [t("Memory"), free(found, found.memory, memory)],
-    ...Object.entries(found.types).map(([type, each]) => [type === "" ? t("GPUs") : tx("GPUs: {type}", { type: shown(type) }), free(found, each, grouped)]),
+    ...Object.entries(found.types).map(([type, each]) => [
+      type === "" ? t("GPUs") : tx("GPUs: {type}", { type: shown(type) }),
+      free(found, each, grouped),
+    ]),
   ]);
 }
 
 function about(slurm) {
   const cluster = slurm.cluster_name;
   const links = (text, key) =>
-    (text ?? "").split(",").filter(Boolean).map((each) => [linkTo("nodes", { cluster_name: cluster, [key]: oneValue(each) }, each), " "]);
+    (text ?? "")
+      .split(",")
+      .filter(Boolean)
+      .map((each) => [linkTo("nodes", { cluster_name: cluster, [key]: oneValue(each) }, each), " "]);
   return facts([
     [t("Partitions"), slurm.partitions ? links(slurm.partitions, "partition") : none()],
     [t("Features"), slurm.features ? links(slurm.features, "feature") : none()],
@@ -107,11 +133,23 @@ function history(periods) {
     to: moment(until) ?? now,
   }));
   const told = steps.map(({ state, from, to }) => `${plain(state)} ${length((to - from) / 1000)}`).join(", ");
-  const lines = periods.slice(-MOST_PERIODS).reverse().map((period, index) => line(period, steps.at(-1 - index)));
+  const lines = periods
+    .slice(-MOST_PERIODS)
+    .reverse()
+    .map((period, index) => line(period, steps.at(-1 - index)));
   return [timeline(steps, told), element("ol", { class: "steps" }, lines)];
 }
 
 function line({ reason, reason_by: by }, { state, tone, from, to }) {
   const who = reason === null ? null : [" ", shown(reason), by ? [" (", shown(by), ")"] : null];
-  return element("li", {}, stateBadge(state, tone), " ", element("span", { class: "nowrap" }, clock(from)), " ", element("small", {}, length((to - from) / 1000)), who);
+  return element(
+    "li",
+    {},
+    stateBadge(state, tone),
+    " ",
+    element("span", { class: "nowrap" }, clock(from)),
+    " ",
+    element("small", {}, length((to - from) / 1000)),
+    who
+  );
 }

@@ -34,7 +34,13 @@ function cell({ node: { slurm }, facts }) {
 function freeWords({ usable, cpus, gpus }) {
   if (!usable) return t("out of service");
   const parts = [t("{free} of {total} CPUs free", { free: grouped(cpus.free ?? 0), total: grouped(cpus.total) })];
-  if (gpus.total > 0) parts.push(t("{free} of {total} GPUs free", { free: gpus.free === null ? "?" : grouped(gpus.free), total: grouped(gpus.total) }));
+  if (gpus.total > 0)
+    parts.push(
+      t("{free} of {total} GPUs free", {
+        free: gpus.free === null ? "?" : grouped(gpus.free),
+        total: grouped(gpus.total),
+      })
+    );
   return parts.join(", ");
 }
 
@@ -48,7 +54,11 @@ function legend() {
     ["bad", t("down")],
     ["off", t("powered down")],
   ];
-  return element("ul", { class: "legend" }, tones.map(([tone, words]) => element("li", {}, stateBadge(words, tone))));
+  return element(
+    "ul",
+    { class: "legend" },
+    tones.map(([tone, words]) => element("li", {}, stateBadge(words, tone)))
+  );
 }
 
 function move(list, event) {

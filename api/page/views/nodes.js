@@ -42,7 +42,11 @@ export function nodesView(args, goTo) {
   let matching = [];
   const count = element("span", { class: "muted" });
   const asGrid = kept.as === "grid";
-  const other = linkTo("nodes", { ...kept, as: asGrid ? "" : "grid" }, asGrid ? t("Show as a table") : t("Show as a grid"));
+  const other = linkTo(
+    "nodes",
+    { ...kept, as: asGrid ? "" : "grid" },
+    asGrid ? t("Show as a table") : t("Show as a grid")
+  );
   const save = csvButton("nodes.csv", () => csv(CSV_NAMES, matching.map(csvRow)));
   const bar = filterBar("nodes", fields(), kept, (chosen) => goTo("nodes", chosen), [other, save]);
   const [old, gpus, rows] = [element("div"), element("div"), element("div")];
@@ -67,14 +71,28 @@ export function nodesView(args, goTo) {
   return {
     title: t("Nodes"),
     tab: "nodes",
-    content: element("div", {}, element("div", { class: "page-title" }, element("h1", {}, t("Nodes")), count), bar.node, old, gpus, rows),
+    content: element(
+      "div",
+      {},
+      element("div", { class: "page-title" }, element("h1", {}, t("Nodes")), count),
+      bar.node,
+      old,
+      gpus,
+      rows
+    ),
     questions: { nodes: ["nodes/list", { ...only(kept, FILTERS), fields: ASKED }], clusters: ["clusters/list", {}] },
     show({ nodes, clusters }) {
       const all = nodes.body.filter(({ cw }) => !cw.vanished).map((node) => ({ node, facts: nodeFacts(node) }));
-      matching = sorted(all.filter(({ facts }) => !kept.free || hasFree(facts, kept.free)), kept.sort || "name");
+      matching = sorted(
+        all.filter(({ facts }) => !kept.free || hasFree(facts, kept.free)),
+        kept.sort || "name"
+      );
       fill();
       bar.suggest(suggestions(nodes.body, clusters.body));
-      refill(old, staleness(clusters.body, (name) => !kept.cluster_name || kept.cluster_name === name));
+      refill(
+        old,
+        staleness(clusters.body, (name) => !kept.cluster_name || kept.cluster_name === name)
+      );
       refill(gpus, freeGpus(gpusByType(all.map(({ facts }) => facts)), kept));
       count.textContent = counted(matching.length, "node");
       return count.textContent;
@@ -88,7 +106,16 @@ function fields() {
     { name: "name", title: t("Node"), kind: "text" },
     { name: "partition", title: t("Partition"), kind: "text" },
     { name: "feature", title: t("Feature"), kind: "text" },
-    { name: "free", title: t("Free now"), kind: "choice", options: [["", t("anything or nothing")], ["cpu", t("a CPU")], ["gpu", t("a GPU")]] },
+    {
+      name: "free",
+      title: t("Free now"),
+      kind: "choice",
+      options: [
+        ["", t("anything or nothing")],
+        ["cpu", t("a CPU")],
+        ["gpu", t("a GPU")],
+      ],
+    },
     { name: "state", title: t("State"), kind: "several", options: STATES },
   ];
 }
@@ -118,15 +145,21 @@ function suggestions(nodes, clusters) {
 /** How many GPUs of each type are free, each a link to the nodes that have one. */
 function freeGpus(types, kept) {
   if (types.length === 0) return null;
-  const tiles = types.slice(0, MAX_TYPES).map(({ type, free, total, unusable }) =>
-    element(
-      "li",
-      {},
-      linkTo("nodes", { ...kept, free: type === "" ? "gpu" : `gpu:${type}` }, type === "" ? t("GPUs without a type") : type),
-      element("b", {}, tx("{free} free of {total}", { free: grouped(free), total: grouped(total) })),
-      unusable > 0 ? element("small", {}, t("{count} out of service", { count: grouped(unusable) })) : null
-    )
-  );
+  const tiles = types
+    .slice(0, MAX_TYPES)
+    .map(({ type, free, total, unusable }) =>
+      element(
+        "li",
+        {},
+        linkTo(
+          "nodes",
+          { ...kept, free: type === "" ? "gpu" : `gpu:${type}` },
+          type === "" ? t("GPUs without a type") : type
+        ),
+        element("b", {}, tx("{free} free of {total}", { free: grouped(free), total: grouped(total) })),
+        unusable > 0 ? element("small", {}, t("{count} out of service", { count: grouped(unusable) })) : null
+      )
+    );
   return element("ul", { class: "tiles", "aria-label": t("Free GPUs by type") }, tiles);
 }
 
@@ -135,9 +168,27 @@ function freeGpus(types, kept) {
 const COLUMNS = [
   { title: t("Node"), sort: "name", class: "id", cell: nodeLink },
   { title: t("State"), class: "status", cell: ({ node: { slurm } }) => stateBadge(slurm.state, nodeTone(slurm.state)) },
-  { title: t("Free CPUs"), sort: "cpus", mostFirst: true, class: "measure", cell: ({ facts }) => free(facts, facts.cpus, grouped) },
-  { title: t("Free memory"), sort: "memory", mostFirst: true, class: "measure", cell: ({ facts }) => free(facts, facts.memory, memory) },
-  { title: t("Free GPUs"), sort: "gpus", mostFirst: true, class: "measure", cell: ({ facts }) => [free(facts, facts.gpus, grouped), types(facts)] },
+  {
+    title: t("Free CPUs"),
+    sort: "cpus",
+    mostFirst: true,
+    class: "measure",
+    cell: ({ facts }) => free(facts, facts.cpus, grouped),
+  },
+  {
+    title: t("Free memory"),
+    sort: "memory",
+    mostFirst: true,
+    class: "measure",
+    cell: ({ facts }) => free(facts, facts.memory, memory),
+  },
+  {
+    title: t("Free GPUs"),
+    sort: "gpus",
+    mostFirst: true,
+    class: "measure",
+    cell: ({ facts }) => [free(facts, facts.gpus, grouped), types(facts)],
+  },
   { title: t("Partitions"), class: "minor", cell: ({ node: { slurm } }) => clipped(slurm.partitions) },
   { title: t("Features"), class: "minor", cell: ({ node: { slurm } }) => clipped(slurm.features) },
   { title: t("Reason"), class: "name", cell: ({ node: { slurm } }) => clipped(slurm.reason) },
@@ -154,7 +205,10 @@ export function free({ usable }, { free: left, total }, words) {
   if (!usable) return element("span", { class: "muted nowrap" }, t("none of {total}", { total: words(total) }));
   if (left === null) return element("span", { class: "nowrap" }, t("unknown of {total}", { total: words(total) }));
   const said = t("{part} of {all}", { part: words(left), all: words(total) });
-  return [element("span", { class: "nowrap" }, said), meter(total - left, total, t("{share} % allocated", { share: Math.round((100 * (total - left)) / total) }))];
+  return [
+    element("span", { class: "nowrap" }, said),
+    meter(total - left, total, t("{share} % allocated", { share: Math.round((100 * (total - left)) / total) })),
+  ];
 }
 
 function types({ types: each }) {
@@ -162,7 +216,20 @@ function types({ types: each }) {
   return names.length === 0 ? null : element("small", { class: "clip" }, plain(names.join(", ")));
 }
 
-const CSV_NAMES = ["cluster_name", "name", "state", "cpus_free", "cpus", "memory_free_mib", "memory_mib", "gpus_free", "gpus", "gpu_types", "partitions", "reason"];
+const CSV_NAMES = [
+  "cluster_name",
+  "name",
+  "state",
+  "cpus_free",
+  "cpus",
+  "memory_free_mib",
+  "memory_mib",
+  "gpus_free",
+  "gpus",
+  "gpu_types",
+  "partitions",
+  "reason",
+];
 
 function csvRow({ node: { slurm }, facts: { cpus, memory: mib, gpus, types: each } }) {
   return [

@@ -24,8 +24,20 @@ export function ownersPart(session, asked) {
 }
 
 function editor(session, asked) {
-  const key = element("input", { id: "note-key", type: "text", required: true, autocomplete: "off", "data-key": "note-key" });
-  const value = element("input", { id: "note-value", type: "text", required: true, autocomplete: "off", "data-key": "note-value" });
+  const key = element("input", {
+    id: "note-key",
+    type: "text",
+    required: true,
+    autocomplete: "off",
+    "data-key": "note-key",
+  });
+  const value = element("input", {
+    id: "note-value",
+    type: "text",
+    required: true,
+    autocomplete: "off",
+    "data-key": "note-value",
+  });
   const button = element("button", { type: "submit", class: "quiet", "data-key": "note-save" }, t("Save"));
   const error = element("p", { class: "error", role: "alert" });
   const form = element(

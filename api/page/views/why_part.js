@@ -15,17 +15,32 @@ export function whyPart(why) {
     t("Why it waits"),
     facts([
       ...why.places.map((each) => [tx("Place in {partition}", { partition: shown(each.partition) }), place(each)]),
-      ...why.waits.map((each) => [tx("Jobs like it in {partition}", { partition: shown(each.partition) }), waits(each)]),
+      ...why.waits.map((each) => [
+        tx("Jobs like it in {partition}", { partition: shown(each.partition) }),
+        waits(each),
+      ]),
       why.forecast === null ? null : [t("Slurm's forecast"), forecast(why.forecast)],
       why.nodes && why.nodes.unavailable > 0 ? [t("Nodes out of service"), nodes(why.nodes, cluster)] : null,
     ]),
-    why.dependencies.length === 0 ? null : list(t("It depends on"), why.dependencies.map((each) => dependency(each, cluster))),
+    why.dependencies.length === 0
+      ? null
+      : list(
+          t("It depends on"),
+          why.dependencies.map((each) => dependency(each, cluster))
+        ),
     why.reservations.length === 0 ? null : list(t("Reservations in its way"), why.reservations.map(reservation))
   );
 }
 
 function list(title, items) {
-  return column(element("h3", {}, title), element("ul", { class: "steps" }, items.map((item) => element("li", {}, item))));
+  return column(
+    element("h3", {}, title),
+    element(
+      "ul",
+      { class: "steps" },
+      items.map((item) => element("li", {}, item))
+    )
+  );
 }
 
 function place({ ahead, pending }) {
@@ -40,19 +55,33 @@ function waits({ low, median, high, count }) {
 }
 
 function forecast({ start_time: start, half_within: half }) {
-  const error = half === null ? null : element("small", {}, t("Half of such forecasts were wrong by less than {time}.", { time: length(half) }));
+  const error =
+    half === null
+      ? null
+      : element("small", {}, t("Half of such forecasts were wrong by less than {time}.", { time: length(half) }));
   return [when(start), " ", error];
 }
 
 function nodes({ total, unavailable, named }, cluster) {
   const words = t("{part} of {all}", { part: grouped(unavailable), all: grouped(total) });
-  const each = named.map(({ name, state }) => [linkTo("node", { cluster_name: cluster, node_name: name }, name), " ", stateBadge(state, nodeTone(state)), " "]);
+  const each = named.map(({ name, state }) => [
+    linkTo("node", { cluster_name: cluster, node_name: name }, name),
+    " ",
+    stateBadge(state, nodeTone(state)),
+    " ",
+  ]);
   return [words, element("details", {}, element("summary", { "data-key": "bad nodes" }, t("Which")), each)];
 }
 
 function dependency({ type, job_id: id, job_states: states, fulfilled }, cluster) {
   const job = id === null ? null : [" ", linkTo("find", { q: `${cluster}/${id}` }, id)];
-  return [shown(type), job, " ", states.map((state) => [stateBadge(state, jobTone(state)), " "]), fulfilled === null ? null : element("small", {}, shown(fulfilled))];
+  return [
+    shown(type),
+    job,
+    " ",
+    states.map((state) => [stateBadge(state, jobTone(state)), " "]),
+    fulfilled === null ? null : element("small", {}, shown(fulfilled)),
+  ];
 }
 
 function reservation({ name, start_time: start, end_time: end, nodes: names }) {

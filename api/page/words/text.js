@@ -29,7 +29,9 @@ function escapeOf(character) {
 
 /** `text` on one line, its unseen characters as escapes: for titles, labels and the like. */
 export function plain(text) {
-  return pieces(String(text)).map((piece) => piece.text).join("");
+  return pieces(String(text))
+    .map((piece) => piece.text)
+    .join("");
 }
 
 /** A <bdi> that shows `text` as it is, unseen characters as marks; a dash for null. */

@@ -59,7 +59,9 @@ export function zone(now = new Date()) {
 /** "40 s ago", "in 2 h 5 min". */
 export function distance(then, now) {
   const seconds = (now - then) / 1000;
-  return seconds >= -0.5 ? t("{length} ago", { length: length(seconds) }) : t("in {length}", { length: length(-seconds) });
+  return seconds >= -0.5
+    ? t("{length} ago", { length: length(seconds) })
+    : t("in {length}", { length: length(-seconds) });
 }
 
 /** A <time> that says how far away an ISO 8601 text is, and goes on saying it (`tick`). */
