@@ -4,8 +4,6 @@ The page is made once from the description in OpenAPI.  A script of the web page
 call, which asks the API with the token of the person who is signed in.
 """
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -17,25 +15,10 @@ from api.schema.arguments import Schema
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid; }
-h3 code { overflow-wrap: anywhere; }
-label { display: inline-block; margin: 0 1rem .5rem 0; }
-details pre { max-height: 30rem; }
-code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
-pre { overflow-x: auto; padding: .5rem; border: 1px solid; }
-table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
-td, th { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
-td:first-child, th:first-child { white-space: nowrap; }
-tr + tr { border-top: 1px solid #8886; }
-"""
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 SECURITY_HEADERS = page_headers(
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; script-src 'self';"
-    " connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for"
+    " 'script'; trusted-types 'none'"
 )
 
 
@@ -47,10 +30,14 @@ def docs_page(description: Schema) -> bytes:
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}: API</title><style>{_STYLE}</style>",
+        f"<title>{title}: API</title>",
+        '<link rel="icon" href="../page/icon.svg" type="image/svg+xml">',
+        '<link rel="stylesheet" href="../page/page.css">',
         '<script type="module" src="../page/views/docs.js"></script>',
-        '<p><a href="../">Back to the clusters and jobs</a></p>',
-        f"<h1>{title}: API</h1>",
+        '<header class="top"><a class="brand" href="../"><img src="../page/icon.svg" alt=""'
+        ' width="22" height="22">Clockwork</a><nav aria-label="Views">'
+        '<a href="../">Jobs, nodes and clusters</a></nav></header>',
+        f'<main class="docs"><h1>{title}: API</h1>',
         *(f"<p>{_words(text)}</p>" for text in info["description"].split("\n\n")),
         '<p>The same for programs: <a href="/api/v1/openapi.json">openapi.json</a>.</p>',
     ]
@@ -64,7 +51,7 @@ def docs_page(description: Schema) -> bytes:
     parts.append('<h2 id="what-comes-back">What comes back</h2>')
     for name, schema in description["components"]["schemas"].items():
         parts += _schema(name, schema)
-    return "\n".join([*parts, "</html>"]).encode()
+    return "\n".join([*parts, "</main></html>"]).encode()
 
 
 def _contents(description: Schema) -> Iterator[str]:
@@ -86,7 +73,7 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
         yield "<p>Needs no token.</p>"
     if operation.get("parameters"):
         yield from _table(
-            ("argument", "values", ""),
+            ("argument", "values", "description"),
             (
                 (
                     _code(each["name"]) + (" (required)" if "required" in each else ""),
@@ -104,7 +91,7 @@ def _operation(method: str, path: str, operation: Schema) -> Iterator[str]:
     yield f'<div data-call="{escape(json.dumps(call))}"></div>'
     responses = operation["responses"].items()
     yield from _table(
-        ("status", "when", ""),
+        ("status", "when", "content"),
         (
             (status, _words(response["description"]), _content(response.get("content", {})))
             for status, response in responses
@@ -118,7 +105,7 @@ def _schema(name: str, schema: Schema) -> Iterator[str]:
         yield f"<p>{_words(schema['description'])}</p>"
     rows = list(_keys("", schema))
     if rows:
-        yield from _table(("key", "value", ""), rows)
+        yield from _table(("key", "value", "description"), rows)
     else:
         yield f"<pre>{escape(json.dumps(schema, indent=1))}</pre>"
 

@@ -68,11 +68,15 @@ class Browser:
         self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
 
     def screen(self, width: int, scheme: str = "light", height: int = 900) -> None:
-        """A screen of *width* CSS pixels for someone who prefers the colour *scheme*."""
+        """A screen of *width* CSS pixels for someone who prefers the colour *scheme*.
+
+        Nothing moves there, so what is read right afterwards is final.
+        """
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        preferred = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in preferred.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     # --- what is there ------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ export function table({ caption, columns, sort = "", onSort, empty }) {
   for (const button of tops) button.tabIndex = button === reachable ? 0 : -1; // one stop; arrows move
   const node = element(
     "div",
-    { class: "scroll", role: "region", "aria-label": caption },
+    { class: "scroll" },
     element(
       "table",
       { role: "table", "aria-label": caption },

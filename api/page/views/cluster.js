@@ -45,7 +45,12 @@ export function clusterView(args) {
       );
       refill(
         content,
-        ...[title, nav, element("div", { class: "card" }, allocated(found.tres))],
+        ...[
+          title,
+          nav,
+          element("h2", {}, t("Allocated now")),
+          element("div", { class: "card" }, allocated(found.tres)),
+        ],
         ...[element("h2", {}, t("Partitions")), partitionsTable(partitions.body, found.partitions, name)],
         ...[element("h2", {}, t("Reservations")), reservationsTable(reservations.body)]
       );

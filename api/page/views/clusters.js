@@ -121,8 +121,8 @@ function nodesByState(found) {
 function figure(title, parts, word, link) {
   const told = parts.map((part) => `${plain(part.state)} ${grouped(part.count)}`).join(", ");
   return element(
-    "section",
-    { class: "figure", "aria-label": title },
+    "div",
+    { class: "figure", role: "group", "aria-label": title },
     element("header", {}, element("h3", {}, title), element("small", {}, counted(total(parts), word))),
     stackedBar(parts, { label: `${title}: ${told || t("none")}` }),
     element(
@@ -150,8 +150,8 @@ function jobsByPartition(found) {
   const rest = rows.slice(MOST_PARTITIONS);
   const title = t("Unfinished jobs by partition");
   return element(
-    "section",
-    { class: "figure", "aria-label": title },
+    "div",
+    { class: "figure", role: "group", "aria-label": title },
     element("header", {}, element("h3", {}, title)),
     element("ul", { class: "partitions" }, rows.slice(0, MOST_PARTITIONS)),
     rest.length === 0
@@ -188,8 +188,8 @@ export function allocated(tres) {
     kinds.map(([title, part, all]) => {
       const said = t("{part} of {all}", { part: amount(part), all: amount(all) });
       return element(
-        "section",
-        { class: "figure", "aria-label": title },
+        "div",
+        { class: "figure", role: "group", "aria-label": title },
         element("header", {}, element("h3", {}, title), element("small", {}, said)),
         part === null || all === null ? null : meter(part, all, `${title}: ${said}`)
       );

@@ -2,21 +2,25 @@
 
 import { token } from "../frame/session.js";
 import { element } from "../parts/elements.js";
-import { t } from "../words/words.js";
+import { LANGUAGE, t } from "../words/words.js";
 
-for (const place of document.querySelectorAll("[data-call]")) place.append(formOf(JSON.parse(place.dataset.call)));
+document.querySelectorAll("[data-call]").forEach((place, index) => {
+  place.append(formOf(JSON.parse(place.dataset.call), index));
+});
 
-function formOf({ method, path, parameters }) {
-  const fields = parameters.map((name) =>
-    element("label", {}, `${name} `, element("input", { name, autocomplete: "off" }))
-  );
-  const answer = element("pre", { "aria-live": "polite" });
-  const form = element("form", {}, fields, element("button", { type: "submit" }, `${method} ${path}`), answer);
+function formOf({ method, path, parameters }, index) {
+  const fields = parameters.map((name) => {
+    const id = `call-${index}-${name}`;
+    return element("div", {}, element("label", { for: id }, name), element("input", { id, name, autocomplete: "off" }));
+  });
+  const answer = element("pre", { class: "whole", "aria-live": "polite", tabindex: "0" });
+  const button = element("button", { type: "submit", class: "primary" }, `${method} ${path}`);
+  const form = element("form", { class: "filters" }, fields, element("div", { class: "whole" }, button), answer);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     answer.textContent = await called(method, path, new FormData(form));
   });
-  return element("details", {}, element("summary", {}, t("Try this call")), form);
+  return element("details", { class: "card", lang: LANGUAGE }, element("summary", {}, t("Try this call")), form);
 }
 
 async function called(method, path, fields) {
