@@ -1,7 +1,9 @@
 """``jobs/why``: why a job waits, what can be done, and how long jobs like it waited."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from api.endpoints.jobs import found_job
 from api.http.json_text import json_response
@@ -17,7 +19,8 @@ from api.scheduling.obstacles import (
     reservations_in_the_way,
 )
 from api.scheduling.quantiles import FEWEST, SHARE, estimate
-from api.schema.arguments import JobArguments
+from api.scheduling.reasons_in_french import explain_in_french
+from api.schema.arguments import JobArguments, choice
 from api.schema.documents import ClusterName, JsonObject, Nothing, Number, Seconds
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.clusters.forecasts import forecast_errors
@@ -26,6 +29,8 @@ from ingest.documents.volatile_values import add_newest_values
 from ingest.slurm.reasons import explain
 from ingest.slurm.values import moment
 
+EXPLAIN = {"en": explain, "fr": explain_in_french}
+"""The words for a reason, by language."""
 MOST_PENDING = 50_000
 """Pending jobs of a partition that are compared."""
 
@@ -91,15 +96,25 @@ class Why(JsonObject):
     """In each of the job's partitions in which enough jobs began."""
 
 
+class WhyArguments(JobArguments):
+    """One job, and the language of the sentences about it."""
+
+    language: Annotated[
+        str,
+        choice(*EXPLAIN),
+        Field(description="The language of `sentence` and `remedy`.", examples=["fr"]),
+    ] = "en"
+
+
 @endpoint(
     "GET",
     "jobs/why",
-    arguments=JobArguments,
+    arguments=WhyArguments,
     content=Why | Nothing,
     problems=SEVERAL,
     gets=Gets.job("the answer"),
 )
-def why_waits(context: Context, arguments: JobArguments) -> Response:
+def why_waits(context: Context, arguments: WhyArguments) -> Response:
     """Why a job waits, what can be done, and how long jobs like it waited.
 
     The response is an empty object if there is no such job. Of other jobs, it tells the states of
@@ -109,10 +124,10 @@ def why_waits(context: Context, arguments: JobArguments) -> Response:
     if job is None:
         return json_response({})
     add_newest_values(context.store.jobs, [job])
-    return json_response(_why(context, job["slurm"]))
+    return json_response(_why(context, job["slurm"], arguments.language))
 
 
-def _why(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:
+def _why(context: Context, slurm: dict[str, Any], language: str) -> dict[str, Any]:
     told: dict[str, Any] = {
         key: slurm.get(key) for key in ("job_id", "cluster_name", "job_state", "reason")
     }
@@ -122,7 +137,7 @@ def _why(context: Context, slurm: dict[str, Any]) -> dict[str, Any]:
     began = begin_of_wait(slurm)
     waited = 0.0 if began is None else max(0.0, (now - began).total_seconds())
     nodes, names = nodes_of(store, slurm)
-    sentence, remedy = explain(slurm.get("reason"))
+    sentence, remedy = EXPLAIN[language](slurm.get("reason"))
     waits = (_waits(context, slurm, partition, waited) for partition in partitions_of(slurm))
     return told | {
         "sentence": sentence,

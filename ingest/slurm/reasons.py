@@ -39,7 +39,7 @@ _REASONS = {
     "SchedDefer": ("Slurm starts no job at the moment of its submission here.", _WAIT),
     "Dependency": ("The job waits for another job.", _WAIT),
     "DependencyNeverSatisfied": (
-        "The job waits for another job to end in a way in which it did not end.",
+        "The job will never start: a job that it waits for did not end as it should.",
         _RESUBMIT,
     ),
     "BeginTime": ("The time at which the job may begin is yet to come.", _WAIT),
@@ -135,7 +135,7 @@ _REASONS = {
     "InactiveLimit": ("The job was inactive for as long as the cluster allows.", _RESUBMIT),
 }
 
-_THINGS = {
+THINGS = {
     "cpu": "CPUs",
     "mem": "memory",
     "memory": "memory",
@@ -152,13 +152,15 @@ _THINGS = {
     "wall": "running time",
     "wallduration": "running time",
 }
-_LIMIT = re.compile(
+"""What a limit counts, by the word in the name of the reason."""
+LIMIT = re.compile(
     r"(?P<whose>AssocGrp|AssocMax|QOSGrp|QOSMax|QOSMin|Max)"
     r"(?P<thing>CPU|Cpu|Memory|Mem|GRES|Node|BB|Billing|Energy|License|Unknown"
     r"|Jobs|SubmitJobs?|WallDuration|Wall)"
     r"(?P<time>RunMins|RunMinutes|Minutes)?"
     r"(?P<per>PerJob|PerNode|PerUser|PerAccount)?(?:Limit)?"
 )
+"""The name of a reason that is a limit."""
 _OWNERS = {
     "AssocGrp": "the association (account and user) together",
     "AssocMax": "the association (account and user)",
@@ -180,7 +182,7 @@ def reason_name(reason: str | None) -> str:
 
 def is_known(name: str) -> bool:
     """Return whether *name* is a reason of Slurm, and no text of its own."""
-    return name in _REASONS or _LIMIT.fullmatch(name) is not None
+    return name in _REASONS or LIMIT.fullmatch(name) is not None
 
 
 def explain(reason: str | None) -> Explanation:
@@ -188,7 +190,7 @@ def explain(reason: str | None) -> Explanation:
     name = reason_name(reason)
     if name in _REASONS:
         return Explanation(*_REASONS[name])
-    limit = _LIMIT.fullmatch(name)
+    limit = LIMIT.fullmatch(name)
     if limit is None:
         text = (reason or "").replace("_", " ").strip()
         return Explanation(f"Slurm says: {text}.", _ADMIN)
@@ -196,7 +198,7 @@ def explain(reason: str | None) -> Explanation:
 
 
 def _explain_limit(whose: str, thing: str, time: str | None, per: str | None) -> Explanation:
-    what = _THINGS[thing.lower()]
+    what = THINGS[thing.lower()]
     if time:
         what = f"minutes of {what}"
     is_plural = what.split(" of ")[0].endswith("s") or what.startswith("GPUs")

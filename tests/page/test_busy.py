@@ -100,6 +100,8 @@ def test_somebody_who_reads_french(visitor: Browser, busy: Site) -> None:
         for place in ("", "clusters", f"job?cluster_name={NAME}&job_id={NEVER}", "nodes?as=grid"):
             visitor.go(f"/{place}?" if place == "" else f"/{place}")
             assert visitor.driver.execute_async_script(ENGLISH_LEFT) == [], place
+            if NEVER in place:
+                visitor.wait_for("#why", "La tâche ne commencera jamais")
     finally:
         override["acceptLanguage"] = "en"
         visitor.driver.execute_cdp_cmd("Emulation.setUserAgentOverride", override)

@@ -9,7 +9,7 @@ import { knownUntil, resources, runTime, userOf } from "../slurm/job_facts.js";
 import { isFinished, isWaiting, jobTone } from "../slurm/states.js";
 import { none, plain, shown } from "../words/text.js";
 import { length, memory, moment, relative, when } from "../words/times.js";
-import { grouped, t, tx } from "../words/words.js";
+import { grouped, LANGUAGE, t, tx } from "../words/words.js";
 import { jobInWords } from "./job_in_words.js";
 import { jobsOf } from "./jobs_table.js";
 import { ownersPart } from "./owners_part.js";
@@ -26,7 +26,7 @@ export function jobView(args, _goTo, session) {
     questions: {
       job: ["jobs/one", asked],
       history: ["jobs/history", asked],
-      why: ["jobs/why", asked],
+      why: ["jobs/why", { ...asked, language: LANGUAGE }],
       clusters: ["clusters/list", {}],
     },
     show({ job, history, why, clusters }) {

@@ -20,10 +20,7 @@ export function jobInWords(job, until, why = {}) {
 }
 
 function waits(slurm, until, why) {
-  const reason =
-    reasonInWords(slurm.reason) ??
-    sentence(why) ??
-    (slurm.reason ? t("Slurm's reason: {reason}.", { reason: plain(slurm.reason) }) : "");
+  const reason = sentence(why) ?? reasonInWords(slurm.reason);
   const submitted = moment(slurm.submit_time);
   const since = submitted === null ? "" : t("It has waited for {time}.", { time: length((until - submitted) / 1000) });
   const start = moment(slurm.start_time);
@@ -34,7 +31,7 @@ function waits(slurm, until, why) {
   return [reason, since, expected].filter(Boolean).join(" ");
 }
 
-/** What the API says of a reason, in English; null where it says nothing. */
+/** What the API says of a reason, in the language of the page; null where it says nothing. */
 function sentence({ sentence: said, remedy }) {
   return said ? [said, remedy].filter(Boolean).join(" ") : null;
 }

@@ -192,7 +192,6 @@ export const FRENCH = {
   "Slurm expects it to start at {time}.": "Slurm prévoit son début à {time}.",
   "Slurm's forecast": "Prévision de Slurm",
   "Slurm's reason": "Raison de Slurm",
-  "Slurm's reason: {reason}.": "Raison de Slurm : {reason}.",
   "Started": "Commencée",
   "starts {when}": "démarre {when}",
   "State": "État",

@@ -66,6 +66,7 @@ def test_a_job_that_waits_is_explained(client: Client, filled: Store) -> None:
     told = why(client)
 
     assert told["sentence"] == "The job waits for another job."
+    assert why(client, language="fr")["sentence"] == "La tâche attend une autre tâche."
     assert told["remedy"]
     assert told["waited"] == 3600
     assert told["dependencies"] == [
