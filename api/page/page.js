@@ -16,6 +16,7 @@ import { jobsView } from "./views/jobs.js";
 import { mineView } from "./views/mine.js";
 import { nodeView } from "./views/node.js";
 import { nodesView } from "./views/nodes.js";
+import { tokensView } from "./views/tokens.js";
 import { tick, zone } from "./words/times.js";
 import { LANGUAGE, t } from "./words/words.js";
 
@@ -37,6 +38,7 @@ const VIEWS = {
   nodes: nodesView,
   node: nodeView,
   find: findView,
+  tokens: tokensView,
 };
 
 const main = document.getElementById("main");
@@ -180,8 +182,8 @@ function lostView() {
 function shown(said, first, answers) {
   trouble.replaceChildren();
   showFreshness(answers.clusters?.body ?? null);
-  if (!first) return;
   place();
+  if (!first) return;
   document.getElementById("said").textContent = said;
 }
 
@@ -190,9 +192,31 @@ function failed(error) {
     refused();
     return true;
   }
+  if (error.status === 403) {
+    deny(error);
+    return false;
+  }
   place();
   complain(error, () => visit?.turns.look());
   return false;
+}
+
+/** In place of the view, say that the account may not see it; the page goes on asking, in case that changes. */
+function deny(error) {
+  main.removeAttribute("aria-busy");
+  trouble.replaceChildren();
+  const { mila_email_username: name, role } = session.account;
+  refill(
+    main,
+    element(
+      "div",
+      { class: "card denied" },
+      element("h1", {}, t("You may not see this")),
+      element("p", {}, error.message),
+      element("p", { class: "muted" }, t("You are signed in as {name}, in the role {role}.", { name, role })),
+      element("p", {}, element("a", { href: "#/" }, t("To the first view")))
+    )
+  );
 }
 
 /** Until the API answers, the former view stays; where there is none, a word says that it loads. */

@@ -10,6 +10,7 @@ from typing import Any
 
 from pymongo import DESCENDING
 
+from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Store
 from ingest.slurm.tres import read_tres
 from ingest.slurm.values import moment
@@ -50,26 +51,28 @@ def begin_of_wait(slurm: Mapping[str, Any]) -> datetime | None:
 
 
 def waits_in(
-    store: Store, cluster_name: str, partition: str, now: datetime
+    store: Store, cluster_name: str, partition: str, now: datetime, most: int = MOST_JOBS
 ) -> list[tuple[str, float]]:
     """Return size class and wait, in seconds, of the jobs of a partition that began.
 
-    Raises pymongo's errors.
+    They are in the order of their starts: at most *most* of those that run, and of those that
+    ended.  Raises pymongo's errors.
     """
     since = now - timedelta(days=DAYS)
-    wanted = {
-        "cw.filters.partitions": partition,
-        "cw.filters.finished_at": {"$gte": since},
-        "slurm.cluster_name": cluster_name,
-    }
-    newest = store.jobs.find(wanted, _NEEDED).sort("cw.filters.finished_at", DESCENDING)
-    waits = []
-    for job in newest.limit(MOST_JOBS):
-        slurm = job["slurm"]
-        began, start = begin_of_wait(slurm), moment(slurm.get("start_time"))
-        if began and start and since <= start <= now and _has_begun(slurm):
-            waits.append((size_class(slurm), max(0.0, (start - began).total_seconds())))
-    return waits
+    of_partition = {"cw.filters.partitions": partition, "slurm.cluster_name": cluster_name}
+    found: list[tuple[datetime, str, float]] = []
+    for wanted in (
+        {"cw.filters.finished_at": NOT_FINISHED, "cw.filters.states": "RUNNING"},
+        {"cw.filters.finished_at": {"$gte": since, "$lt": NOT_FINISHED}},
+    ):
+        newest = store.jobs.find({**of_partition, **wanted}, _NEEDED)
+        for job in newest.sort("cw.filters.finished_at", DESCENDING).limit(most):
+            slurm = job["slurm"]
+            began, start = begin_of_wait(slurm), moment(slurm.get("start_time"))
+            if began and start and since <= start <= now and _has_begun(slurm):
+                wait = max(0.0, (start - began).total_seconds())
+                found.append((start, size_class(slurm), wait))
+    return [(size, wait) for _, size, wait in sorted(found)]
 
 
 def _has_begun(slurm: Mapping[str, Any]) -> bool:

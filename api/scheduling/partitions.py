@@ -1,19 +1,41 @@
-"""``partitions/list`` and ``reservations/list``: where jobs can run, and what is set apart when."""
+"""``partitions`` and ``reservations``: where jobs can run, how long they wait, what is reserved."""
+
+from typing import Any
 
 from api.http.etags import tagged
 from api.http.json_text import json_response
 from api.http.request import Response
 from api.lists.queries import CLUSTER_PATH
+from api.scheduling.like_jobs import waits_in
+from api.scheduling.quantiles import estimate
+from api.schema import documents
 from api.schema.arguments import Arguments, ClusterName
-from api.schema.documents import Partition, Reservation
+from api.schema.documents import JsonObject, Number, Partition, Reservation, Seconds
 from api.schema.endpoint import Context, Gets, endpoint
 from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
+
+MOST_WAITS = 100
+"""Jobs of a partition whose waits count, at most: of those that run, and of those that ended."""
 
 
 class OfCluster(Arguments):
     """One cluster, or all."""
 
     cluster_name: ClusterName = None
+
+
+class PartitionWaits(JsonObject):
+    """How long jobs waited in a partition before they began, in seconds."""
+
+    cluster_name: documents.ClusterName
+    partition: str
+    count: Number
+    """Jobs that the figures are from."""
+    low: Seconds
+    median: Seconds
+    """Half of the jobs waited less."""
+    high: Seconds
+    """Of ten jobs, eight waited longer than `low` and less than `high`."""
 
 
 @endpoint(
@@ -30,6 +52,35 @@ def list_partitions(context: Context, arguments: OfCluster) -> Response:
     Ordered by cluster and name. A partition that Slurm no longer shows is not there.
     """
     return _listed(context, arguments, PARTITIONS)
+
+
+@endpoint(
+    "GET",
+    "partitions/waits",
+    arguments=OfCluster,
+    content=list[PartitionWaits],
+    gets=Gets.same("all waits"),
+)
+def list_waits(context: Context, arguments: OfCluster) -> Response:
+    """How long jobs waited in each partition before they began.
+
+    Of the jobs that began within 28 days, the newest of each partition count: up to 100 that run,
+    and up to 100 that ended. A partition with fewer than 30 such jobs is not in the list.
+    """
+    wanted = {} if arguments.cluster_name is None else {CLUSTER_PATH: arguments.cluster_name}
+    found = context.store.database[PARTITIONS.plural].find(wanted).sort("_id")
+    waits = (_waits(context, each["slurm"]) for each in found)
+    return json_response([each for each in waits if each is not None])
+
+
+def _waits(context: Context, slurm: dict[str, Any]) -> dict[str, Any] | None:
+    cluster_name, partition = slurm["cluster_name"], slurm["name"]
+    waits = waits_in(context.store, cluster_name, partition, context.now, MOST_WAITS)
+    told = estimate([wait for _, wait in waits])
+    if told is None:
+        return None
+    names = {"cluster_name": cluster_name, "partition": partition}
+    return {**names, "count": told.count, "low": told.low, "median": told.median, "high": told.high}
 
 
 @endpoint(

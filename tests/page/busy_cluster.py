@@ -13,8 +13,22 @@ from ingest.sync.sync_rounds import RoundCounts
 NAME = "narval"
 USER = "milauser12"
 """The user whose jobs are of every kind."""
-ARRAY, HETEROGENEOUS, NEVER, BIG = "700001", "700101", "700200", "700201"
-"""Jobs of the user: an array, a heterogeneous job, one that never starts, and one with GPUs."""
+ARRAY, HETEROGENEOUS, NEVER, BIG, ENDED = "700001", "700101", "700200", "700201", "700204"
+"""Jobs of the user: an array, a heterogeneous job, one that never starts, one with GPUs, and one of
+which sacct told what it used."""
+
+USAGE = {
+    "elapsed_seconds": 10_800,
+    "cpus": 4,
+    "memory_bytes": 2**35,
+    "cpu_seconds": 32_400.0,
+    "peak_memory_bytes": 2**34,
+    "cpu_efficiency": 0.75,
+    "memory_efficiency": 0.5,
+    "energy_joules": 7_200_000,
+    "gpu_utilization": None,
+    "peak_gpu_memory_bytes": None,
+}
 
 _AT_ONCE = 250
 _FINISHED = ("COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
@@ -32,6 +46,10 @@ def fill_busy_cluster(store: Store, jobs: int, nodes: int, now: datetime | None 
     for first in range(0, nodes, _AT_ONCE):
         some_nodes = range(first, min(first + _AT_ONCE, nodes))
         store.nodes.insert_many([_node(number, now) for number in some_nodes], ordered=False)
+    partitions = [_partition(name, now) for name in ("cpu", "gpu", "long")]
+    store.database["partitions"].insert_many(partitions)
+    used = {"$set": {"cw.usage": USAGE}}
+    store.jobs.update_one({"_id": f"{NAME}/{ENDED}"}, used)
     for kind in ("jobs", "nodes"):
         RoundLog(store, NAME).succeeded(kind, 1.0, RoundCounts(), 1)
 
@@ -115,7 +133,7 @@ def _own(now: datetime) -> Iterator[Slurm]:
     paused = {"secs_pre_suspend": 272, "suspend_time": _text(now - timedelta(hours=6))}
     yield _slurm("700203", now, "SUSPENDED", submitted=9, started=8, name="paused", **paused)
     yield _slurm(
-        "700204",
+        ENDED,
         now,
         "OUT_OF_MEMORY",
         submitted=9,
@@ -160,6 +178,15 @@ def _job(slurm: Slurm, now: datetime) -> dict[str, Any]:
         "slurm": slurm,
         "cw": {**names, **times, "filters": filters},
         "user": {},
+    }
+
+
+def _partition(name: str, now: datetime) -> dict[str, Any]:
+    slurm = {"name": name, "state": "UP", "max_time": 604800, "cluster_name": NAME}
+    return {
+        "_id": f"{NAME}/{name}",
+        "slurm": slurm,
+        "cw": {"first_seen": now, "last_changed": now},
     }
 
 

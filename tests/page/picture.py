@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.mongo import secantus
 from tests.page.browser import chromium
-from tests.page.busy_cluster import BIG, NAME, NEVER, fill_busy_cluster
+from tests.page.busy_cluster import BIG, ENDED, NAME, NEVER, fill_busy_cluster
 from tests.page.site import HOSTILE_NAMES, running_site
 
 ROOT = Path(__file__).parents[2]
@@ -20,12 +20,14 @@ VIEWS = {
     "jobs": f"jobs?cluster_name={NAME}",
     "job": f"job?cluster_name={NAME}&job_id={BIG}",
     "waiting_job": f"job?cluster_name={NAME}&job_id={NEVER}",
+    "ended_job": f"job?cluster_name={NAME}&job_id={ENDED}",
     "nodes": f"nodes?cluster_name={NAME}&sort=-gpus",
     "grid": f"nodes?cluster_name={NAME}&as=grid",
     "node": f"node?cluster_name={NAME}&node_name=ng0008",
     "clusters": "clusters",
     "cluster": f"cluster?cluster_name={NAME}",
     "search": "find?q=milauser12",
+    "tokens": "tokens",
 }
 """Places of the page by the name of their picture."""
 SHOWN = ("my_jobs", "waiting_job", "nodes", "grid")

@@ -8,7 +8,7 @@ import pytest
 from selenium.webdriver import Keys
 
 from tests.page.browser import Browser
-from tests.page.busy_cluster import ARRAY, BIG, NAME, NEVER, fill_busy_cluster
+from tests.page.busy_cluster import ARRAY, BIG, ENDED, NAME, NEVER, fill_busy_cluster
 from tests.page.site import Site, running_site
 from tests.page.visits import job_ids
 
@@ -65,11 +65,23 @@ def test_the_five_questions(visitor: Browser, busy: Site) -> None:
     assert resources[:4] == ["2", "64", "512\u00a0GiB", "8 a100"]
     assert "of 1 d" in resources[4]
 
+    visitor.go(f"/job?cluster_name={NAME}&job_id={ENDED}")
+    used = visitor.texts("[aria-labelledby=what-it-used] dd")
+    assert used == ["9 h of 12 h 75 %", "16\u00a0GiB of 32\u00a0GiB 50 %", "2.0 kWh"]
+    visitor.driver.back()
+
     # Which nodes have free GPUs?  One click.
     visitor.driver.back()
     visitor.one(f"[aria-label='Cluster {NAME}'] a[href*='free=gpu']").click()
     visitor.wait(lambda: set(visitor.texts("tbody .state")) == {"IDLE", "MIXED"})
     assert not any(text.startswith("0") for text in visitor.texts("tbody td:nth-child(5)"))
+
+
+def test_how_long_jobs_wait_in_a_partition(visitor: Browser) -> None:
+    visitor.go(f"/cluster?cluster_name={NAME}")
+    rows = visitor.texts("[aria-label=Partitions] tbody tr")
+    assert len(rows) == 3
+    assert all("5 h eight of ten: " in row for row in rows)
 
 
 def test_an_array_is_one_row_that_opens(visitor: Browser) -> None:

@@ -1,7 +1,11 @@
 """The page in a real browser, over the real API and a database that scrapes have filled."""
 
+import csv
+import json
 import re
 from functools import partial
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from selenium.webdriver import Keys
@@ -255,6 +259,71 @@ def test_a_jobs_history(signed_in: Browser, site: Site) -> None:
         for each in signed_in.driver.find_elements("css selector", ".steps small time")
     ]
     assert shown == [step["seen"] for step in steps]
+
+
+def test_a_table_is_saved_for_spreadsheets(signed_in: Browser, site: Site, tmp_path: Path) -> None:
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    signed_in.driver.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    for where, name in (("jobs?cluster_name=mila&limit=50", "jobs"), ("nodes", "nodes")):
+        show(signed_in, site, where, "tbody tr")
+        signed_in.one("[data-key=csv]").click()
+        saved = tmp_path / f"{name}.csv"
+        signed_in.wait(saved.exists)
+        rows = list(csv.DictReader(saved.open(newline="", encoding="utf-8")))
+        if name == "jobs":
+            assert [row["job_id"] for row in rows] == job_ids(signed_in)
+            assert {row["cluster_name"] for row in rows} == {"mila"}
+        else:
+            assert [row["name"] for row in rows] == ids(signed_in)
+
+
+def test_ones_own_tokens(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?limit=50", "tbody tr")
+    signed_in.one("#who").click()
+    signed_in.one("#token-name").send_keys("laptop", Keys.ENTER)
+    made = signed_in.wait(
+        lambda: signed_in.run("return document.querySelector('#new-token')?.value")
+    )
+    signed_in.wait(lambda: "laptop" in signed_in.texts("tbody th bdi"))
+    [row] = [text for text in signed_in.texts("tbody tr") if text.startswith("laptop")]
+    days = re.search(r"20\d\d-\d\d-\d\d", row)
+    assert days is not None
+    whoami = urlopen(Request(f"{site.base}whoami", headers={"Authorization": f"Bearer {made}"}))  # noqa: S310
+    assert json.load(whoami)["token"]["name"] == "laptop"
+
+    signed_in.one("#token-name").send_keys("laptop", Keys.ENTER)
+    signed_in.wait_for("main .error", "laptop")
+    assert [each for each in signed_in.complaints() if " 400 " not in each] == []
+
+    signed_in.one("[data-key='revoke laptop']").click()
+    signed_in.wait_for("[data-key='revoke laptop']", "Click again")
+    signed_in.one("[data-key='revoke laptop']").click()
+    signed_in.wait(lambda: "laptop" not in signed_in.texts("tbody th bdi"))
+    assert signed_in.texts("#new-token") == []
+
+
+def test_the_manual_tries_a_call(signed_in: Browser, site: Site) -> None:
+    signed_in.open(f"{site.url}api/docs")
+
+    def tried(path: str, **fields: str) -> tuple[int, str]:
+        form = f"[data-call*='{path}\"'] "
+        signed_in.one(f"{form} summary").click()
+        for name, value in fields.items():
+            signed_in.one(f"{form} [name={name}]").send_keys(value)
+        signed_in.one(f"{form} button").click()
+        [answer] = signed_in.wait(lambda: [each for each in signed_in.texts(f"{form} pre") if each])
+        status, body = answer.split("\n", 1)
+        return int(status.split()[0]), body
+
+    status, body = tried("jobs/one", job_id=TOKENS_OWNER_JOB, cluster_name="mila")
+    assert status == 200
+    assert json.loads(body)["slurm"]["job_id"] == TOKENS_OWNER_JOB
+    status, body = tried("tokens/create", name="tried", expires_in="1")
+    assert status == 200
+    assert tried("tokens/revoke", name="tried") == (200, '{"revoked":"tried"}')
+    signed_in.run("sessionStorage.clear()")
+    assert tried("whoami")[0] == 401
+    assert [each for each in signed_in.complaints() if " 401 " not in each] == []
 
 
 @pytest.mark.parametrize(

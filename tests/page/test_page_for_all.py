@@ -125,6 +125,7 @@ VIEWS = {
     "nodes?as=grid": ".grid",
     "find?q=milauser12": ".steps",
     "node?node_name=cn-a006": "h1",
+    "tokens": "tbody tr",
     "nowhere": "h1",
 }
 SCREENS = [(360, "dark"), (768, "light"), (1280, "dark"), (2560, "light")]

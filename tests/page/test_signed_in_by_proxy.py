@@ -14,6 +14,7 @@ from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.examples import MILA_JOB, NOW, job_document
 from tests.page.browser import Browser
+from tests.page.visits import LOOK_AGAIN
 from tests.support.ports import LOOPBACK, free_port
 
 pytestmark = pytest.mark.browser
@@ -29,7 +30,10 @@ import("./page/frame/client.js").then(async ({ Client }) => {
 
 
 def behind_proxy(app: Any) -> Any:
-    """The app behind a proxy: without the cookie, the API is a redirect to a form."""
+    """The app behind a proxy: without the cookie, the API is a redirect to a form.
+
+    With another cookie, the proxy keeps the nodes from everybody.
+    """
 
     def proxy(environ: dict[str, Any], start: Any) -> Any:
         is_known = "proxy=alice" in environ.get("HTTP_COOKIE", "")
@@ -37,6 +41,12 @@ def behind_proxy(app: Any) -> Any:
             start(
                 "302 Found", [("Location", "https://login.example.org/"), ("Content-Length", "0")]
             )
+            return [b""]
+        if (
+            "keeps=nodes" in environ.get("HTTP_COOKIE", "")
+            and "/nodes/list" in environ["PATH_INFO"]
+        ):
+            start("403 Forbidden", [("Content-Length", "0")])
             return [b""]
         environ.pop("HTTP_X_FORWARDED_EMAIL", None)
         if is_known:
@@ -78,6 +88,15 @@ def test_who_is_signed_in_by_the_proxy_needs_no_token(
         assert browser.run("return sessionStorage.length + localStorage.length") == 0
         browser.driver.set_script_timeout(60)
         assert browser.driver.execute_async_script(WRITE) == {"by": "alice"}
+
+        browser.run("document.cookie = 'keeps=nodes'")
+        browser.go("#/nodes")
+        browser.wait_for(".denied", "You may not see this")
+        assert browser.texts("#trouble p") == browser.texts("tbody tr") == []
+        browser.run("document.cookie = 'keeps=; max-age=0'")
+        browser.run(LOOK_AGAIN)
+        browser.wait_for("h1", "Nodes")
+        browser.go("#/jobs")
 
         browser.run("document.cookie = 'proxy=; max-age=0'")
         browser.go("#/nodes")

@@ -51,12 +51,13 @@ export class Client {
   }
 
   /** PUT `fields` as a form; the object that the API answers. Throws Problem and Away. */
-  async put(path, fields) {
-    const signal = new AbortController().signal;
-    const response = await this.#fetch(BASE + path, { method: "PUT", body: new URLSearchParams(fields) }, signal);
-    const text = await read(response, signal);
-    if (!response.ok) throw problemOf(response, text);
-    return parsed(text);
+  put(path, fields) {
+    return this.#write("PUT", path, fields);
+  }
+
+  /** POST, likewise. */
+  post(path, fields) {
+    return this.#write("POST", path, fields);
   }
 
   /** Keep no former answers but those to `questions`, [[path, args]]. */
@@ -65,6 +66,14 @@ export class Client {
     for (const address of this.#known.keys()) {
       if (!wanted.has(address)) this.#known.delete(address);
     }
+  }
+
+  async #write(method, path, fields) {
+    const signal = new AbortController().signal;
+    const response = await this.#fetch(BASE + path, { method, body: new URLSearchParams(fields) }, signal);
+    const text = await read(response, signal);
+    if (!response.ok) throw problemOf(response, text);
+    return parsed(text);
   }
 
   async #fetch(address, { headers = {}, ...request }, signal) {

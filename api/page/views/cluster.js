@@ -24,9 +24,10 @@ export function clusterView(args) {
     questions: {
       clusters: ["clusters/list", {}],
       partitions: ["partitions/list", { cluster_name: name }],
+      waits: ["partitions/waits", { cluster_name: name }],
       reservations: ["reservations/list", { cluster_name: name }],
     },
-    show({ clusters, partitions, reservations }) {
+    show({ clusters, partitions, waits, reservations }) {
       const found = clusters.body.find((cluster) => cluster.name === name);
       const title = element(
         "div",
@@ -51,7 +52,7 @@ export function clusterView(args) {
           element("h2", {}, t("Allocated now")),
           element("div", { class: "card" }, allocated(found.tres)),
         ],
-        ...[element("h2", {}, t("Partitions")), partitionsTable(partitions.body, found.partitions, name)],
+        ...[element("h2", {}, t("Partitions")), partitionsTable(partitions.body, found.partitions, waits.body, name)],
         ...[element("h2", {}, t("Reservations")), reservationsTable(reservations.body)]
       );
       return t("Cluster {name}", { name: plain(name) });

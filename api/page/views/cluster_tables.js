@@ -8,8 +8,9 @@ import { none, shown } from "../words/text.js";
 import { length, when } from "../words/times.js";
 import { grouped, t } from "../words/words.js";
 
-/** The table of partitions/list; `counts` are the unfinished jobs by partition and state. */
-export function partitionsTable(partitions, counts, cluster) {
+/** The table of partitions/list and partitions/waits; `counts` are the unfinished jobs by partition and state. */
+export function partitionsTable(partitions, counts, waits, cluster) {
+  const waited = new Map(waits.map((each) => [each.partition, each]));
   const seen = new Set(partitions.map(({ slurm }) => slurm.name));
   const others = Object.keys(counts)
     .filter((name) => name !== "" && !seen.has(name))
@@ -33,6 +34,7 @@ export function partitionsTable(partitions, counts, cluster) {
       },
       { title: t("Running jobs"), class: "number", cell: jobs("RUNNING") },
       { title: t("Waiting jobs"), class: "number", cell: jobs("PENDING") },
+      { title: t("Usual wait"), cell: ({ slurm }) => wait(waited.get(slurm.name)) },
       {
         title: t("Longest run"),
         class: "nowrap",
@@ -55,6 +57,13 @@ export function partitionsTable(partitions, counts, cluster) {
   });
   list.fill([...partitions, ...others].map((row) => ({ key: row.slurm.name, rows: [row] })));
   return list.node;
+}
+
+/** Half of the waits, and within what eight of ten lie; a dash where too few are known. */
+function wait(told) {
+  if (!told) return none();
+  const most = t("eight of ten: {low} to {high}", { low: length(told.low), high: length(told.high) });
+  return [element("span", { class: "nowrap" }, length(told.median)), " ", element("small", { class: "nowrap" }, most)];
 }
 
 function jobsLink(cluster, partition, state, count) {

@@ -13,6 +13,7 @@ import { grouped, LANGUAGE, t, tx } from "../words/words.js";
 import { jobInWords } from "./job_in_words.js";
 import { jobsOf } from "./jobs_table.js";
 import { ownersPart } from "./owners_part.js";
+import { usagePart } from "./usage_part.js";
 import { whyPart } from "./why_part.js";
 
 export function jobView(args, _goTo, session) {
@@ -78,7 +79,13 @@ function sections(job, known, why, until, old, owners) {
       section(t("About the job"), about(slurm)),
       section(t("History"), ...historyOf(known))
     ),
-    column(whyPart(why), owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
+    column(
+      whyPart(why),
+      usagePart(cw.usage),
+      owners.part(job, user),
+      accountingOf(known.accounting),
+      formerJobs(known.former_jobs)
+    ),
     element(
       "div",
       { class: "column whole" },

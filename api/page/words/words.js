@@ -35,6 +35,7 @@ const FORMS = {
   component: [t("{n} component"), t("{n} components")],
   node: [t("{n} node"), t("{n} nodes")],
   cluster: [t("{n} cluster"), t("{n} clusters")],
+  token: [t("{n} token"), t("{n} tokens")],
   CPU: [t("{n} CPU"), t("{n} CPUs")],
   GPU: [t("{n} GPU"), t("{n} GPUs")],
 };

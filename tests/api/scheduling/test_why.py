@@ -136,6 +136,9 @@ def test_waits_of_like_jobs_and_errors_of_forecasts(client: Client, filled: Stor
     assert (waits["of"], waits["partition"], waits["count"]) == ("2 to 8 CPUs", "main", 40)
     assert 2 * 3600 <= waits["low"] <= waits["median"] <= waits["high"] < 2.4 * 3600
     assert told["forecast"]["count"] == 40
+    [of_main] = client.get("partitions/waits", cluster_name="mila").json
+    assert (of_main["partition"], of_main["count"]) == ("main", 100)
+    assert 0.5 * 3600 <= of_main["low"] <= of_main["median"] <= of_main["high"] <= 9 * 3600
     assert told["forecast"]["half_within"] == 20 * 60
     assert told["forecast"]["most_within"] == 32 * 60
     filled.jobs.delete_many({"slurm.job_id": {"$gte": "1100", "$lt": "1111"}})

@@ -121,6 +121,10 @@ def _of_partitions(_who: str, answer: Answer) -> str:
     return "all partitions" if len(answer.json) == 2 else "?"
 
 
+def _waits(_who: str, answer: Answer) -> str:
+    return "all waits" if answer.json == [] else json.dumps(answer.json)
+
+
 def _of_reservations(_who: str, answer: Answer) -> str:
     return "all reservations" if len(answer.json) == 2 else "?"
 
@@ -183,6 +187,7 @@ READINGS: dict[str, tuple[str, Callable[[str, Answer], str]]] = {
     "GET jobs/why": (f"job_id={ITS_ID}", _why),
     "GET nodes/history": ("name=cn-a002", _node_history),
     "GET partitions/list": ("", _of_partitions),
+    "GET partitions/waits": ("", _waits),
     "GET reservations/list": ("", _of_reservations),
     "GET clusters/list": ("", _counts),
     "GET whoami": ("", _account),
