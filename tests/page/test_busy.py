@@ -109,7 +109,9 @@ def test_somebody_who_reads_french(visitor: Browser, busy: Site) -> None:
         visitor.open(busy.url)
         visitor.one("tbody tr")
         assert visitor.run("return document.documentElement.lang") == "fr"
-        for place in ("", "clusters", f"job?cluster_name={NAME}&job_id={NEVER}", "nodes?as=grid"):
+        jobs = [f"job?cluster_name={NAME}&job_id={job_id}" for job_id in (NEVER, ENDED)]
+        others = ["clusters", f"cluster?cluster_name={NAME}", "nodes?as=grid", "jobs", "tokens"]
+        for place in ("", *jobs, *others):
             visitor.go(f"/{place}?" if place == "" else f"/{place}")
             assert visitor.driver.execute_async_script(ENGLISH_LEFT) == [], place
             if NEVER in place:

@@ -217,6 +217,20 @@ def test_suspended_time_is_not_run_time(browser: Browser) -> None:
     assert run_time("COMPLETED", 40) == 600 + 10 * 60
 
 
+def test_run_times_stop_where_the_data_stops(browser: Browser) -> None:
+    def cluster(name: str, *, up: bool | None, last: str | None) -> dict[str, Any]:
+        return {"name": name, "up": up, "rounds": {"jobs": {"last_success": last}}}
+
+    last, now = "2001-09-09T01:16:40Z", 1_000_000_000_000
+    clusters = [cluster("fresh", up=True, last=last), cluster("new", up=False, last=None)]
+    clusters += [cluster("stale", up=False, last=last), cluster("retired", up=None, last=last)]
+    names = ["fresh", "new", "stale", "retired", "unknown"]
+    known = call(
+        browser, "slurm/job_facts", "a[2].map(m.knownUntil(a[0], a[1]))", clusters, now, names
+    )
+    assert known == [now, now, now - 1_800_000, now - 1_800_000, now]
+
+
 @pytest.mark.parametrize(
     ("slurm", "cpus", "memory", "gpus", "types"),
     [

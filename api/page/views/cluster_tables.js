@@ -63,7 +63,7 @@ export function partitionsTable(partitions, counts, waits, cluster) {
 function wait(told) {
   if (!told) return none();
   const most = t("eight of ten: {low} to {high}", { low: length(told.low), high: length(told.high) });
-  return [element("span", { class: "nowrap" }, length(told.median)), " ", element("small", { class: "nowrap" }, most)];
+  return [element("span", { class: "nowrap" }, length(told.median)), " ", element("small", {}, most)];
 }
 
 function jobsLink(cluster, partition, state, count) {

@@ -30,7 +30,12 @@ export function findView(args, goTo) {
   return {
     title,
     tab: null,
-    content: element("div", {}, element("h1", {}, tx("Search: {text}", { text: shown(text) })), found),
+    content: element(
+      "div",
+      {},
+      element("div", { class: "page-title" }, element("h1", {}, tx("Search: {text}", { text: shown(text) }))),
+      found
+    ),
     ask: (ask) => (wanted === null ? byName(ask, text) : byId(ask, wanted)),
     show({ jobs, nodes = [], links = [] }) {
       if (jobs.length + nodes.length === 1 && links.length === 0) {

@@ -76,16 +76,11 @@ function sections(job, known, why, until, old, owners) {
     ),
     column(
       section(t("Resources"), resourcesOf(job, until)),
+      usagePart(cw.usage),
       section(t("About the job"), about(slurm)),
       section(t("History"), ...historyOf(known))
     ),
-    column(
-      whyPart(why),
-      usagePart(cw.usage),
-      owners.part(job, user),
-      accountingOf(known.accounting),
-      formerJobs(known.former_jobs)
-    ),
+    column(whyPart(why), owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
     element(
       "div",
       { class: "column whole" },
@@ -98,12 +93,6 @@ function sections(job, known, why, until, old, owners) {
 function resourcesOf(job, until) {
   const { slurm } = job;
   const has = resources(slurm);
-  const took = runTime(job, until);
-  const limit = slurm.time_limit ?? null;
-  const said = t("{time} of {limit}", {
-    time: length(took ?? 0),
-    limit: limit === null ? t("no limit") : length(limit),
-  });
   return facts([
     [t("Nodes"), has.nodes ? grouped(has.nodes) : none()],
     [t("CPUs"), has.cpus ? grouped(has.cpus) : none()],
@@ -114,8 +103,16 @@ function resourcesOf(job, until) {
         ? [grouped(has.gpus), has.types.length ? [" ", element("small", {}, shown(has.types.join(", ")))] : null]
         : none(),
     ],
-    [t("Run time"), said, limit === null ? null : meter(took ?? 0, limit, said)],
+    timeOf(runTime(job, until), slurm.time_limit ?? null),
   ]);
+}
+
+/** The run time of the limit, both in seconds; the limit alone for a job that has not run. */
+function timeOf(took, limit) {
+  const most = limit === null ? t("no limit") : length(limit);
+  if (took === null) return [t("Time limit"), most];
+  const said = t("{time} of {limit}", { time: length(took), limit: most });
+  return [t("Run time"), said, limit === null ? null : meter(took, limit, said)];
 }
 
 function about(slurm) {

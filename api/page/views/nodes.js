@@ -191,7 +191,7 @@ const COLUMNS = [
   },
   { title: t("Partitions"), class: "minor", cell: ({ node: { slurm } }) => clipped(slurm.partitions) },
   { title: t("Features"), class: "minor", cell: ({ node: { slurm } }) => clipped(slurm.features) },
-  { title: t("Reason"), class: "name", cell: ({ node: { slurm } }) => clipped(slurm.reason) },
+  { title: t("Reason"), class: "name", cell: ({ node: { slurm } }) => (slurm.reason ? clipped(slurm.reason) : null) },
 ];
 
 function nodeLink({ node: { slurm } }) {

@@ -111,6 +111,7 @@ function makingForm(make) {
     id: "token-name",
     name: "name",
     type: "text",
+    placeholder: "laptop",
     required: true,
     autocomplete: "off",
     maxlength: "128",
@@ -125,7 +126,7 @@ function makingForm(make) {
   const form = element(
     "form",
     { class: "card filters", "aria-label": t("Make a token") },
-    element("div", {}, element("label", { for: "token-name" }, t("Name, such as laptop")), name),
+    element("div", {}, element("label", { for: "token-name" }, t("Name")), name),
     element("div", {}, element("label", { for: "token-expires" }, t("It expires after")), expires),
     button
   );
