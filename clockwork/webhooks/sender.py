@@ -106,7 +106,12 @@ class Sender:
             try:
                 batch = read_after(self._store, session, heads, state.position, _MOST_DOCUMENTS)
             except PositionLost:
-                logger.warning("webhook %s: the changes are no longer known; it lists", self._name)
+                logger.warning(
+                    "webhook %s: the changes behind its position are no longer known: all %s are"
+                    " looked through, and events of jobs that are older than a day are dropped",
+                    self._name,
+                    feed,
+                )
                 for ids in _batches(self._recent(session), _MOST_DOCUMENTS):
                     state = self._tell(state, ids, session)
                 self._write(replace(state, position=now_at))
@@ -137,7 +142,7 @@ class Sender:
         """Yield the ids of all documents of which there may be something to tell."""
         recent: Filter = {}
         if self._webhook.kind is JOBS:
-            recent = {"cw.filters.finished_at": {"$gte": self._clock() - MOST_AGE}}
+            recent = {"cw.filters.finished_at": {"$gte": self._clock() - _KNOWN_AGE}}
         collection = self._store.database[self._webhook.kind.name]
         for each in collection.find(recent, {"_id": 1}, session=session):
             yield each["_id"]

@@ -6,6 +6,7 @@ them has the lease of a webhook and calls it.
 
 import logging
 import threading
+import time
 from datetime import datetime, timezone
 
 from pymongo.errors import PyMongoError
@@ -23,7 +24,7 @@ FIRST_PAUSE_SECONDS = 5.0
 """After a call that failed; doubled after each further one."""
 LONGEST_PAUSE_SECONDS = 300.0
 FINISH_SECONDS = 2.0
-"""What a call that runs may take when the senders stop; afterwards it is made again."""
+"""What calls that run may take in all when the senders stop; afterwards they are made again."""
 
 logger = logging.getLogger(__name__)
 
@@ -148,5 +149,6 @@ def pause_after(failures: int, retry_after: float | None) -> float:
 def _end(running: list[_Running]) -> None:
     for each in running:
         each.stopping.set()
+    ends_at = time.monotonic() + FINISH_SECONDS
     for each in running:
-        each.join(FINISH_SECONDS)
+        each.join(max(0.0, ends_at - time.monotonic()))
