@@ -8,8 +8,9 @@ start, and uses each of them again before the database closes idle ones.  It the
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from clockwork.embedded.secantus import CONNECTIONS
@@ -19,6 +20,8 @@ USED_EVERY = 60.0
 """Seconds; the database closes a connection that is idle for 300 seconds."""
 _AT_ONCE = 500
 """Milliseconds for which every connection is in use, so that each use takes another one."""
+_PATIENCE = 10.0
+"""Seconds after which a use is given up."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +36,31 @@ def keep_connections(store: Store, stopped: threading.Event | None = None) -> No
 
 
 def _keep(store: Store, stopped: threading.Event) -> None:
-    with ThreadPoolExecutor(CONNECTIONS, "connections") as threads:
-        while not stopped.is_set():
-            try:
-                if not store.is_embedded:
-                    return
-                _use_all(store, threads)
-            except PyMongoError as error:  # whoever needs the database says more
-                logger.debug("connections could not be kept open: %s", error)
-            stopped.wait(USED_EVERY)
+    while not stopped.is_set():
+        try:
+            if not store.is_embedded:
+                return
+            _use_all(store)
+        except PyMongoError as error:  # whoever needs the database says more
+            logger.debug("connections could not be kept open: %s", error)
+        stopped.wait(USED_EVERY)
 
 
-def _use_all(store: Store, threads: ThreadPoolExecutor) -> None:
+def _use_all(store: Store) -> None:
     """Use `CONNECTIONS` connections at the same time. Raises pymongo's errors."""
     admin = store.database.client.admin
-    known = admin.command("isMaster")["topologyVersion"]
+    with pymongo.timeout(_PATIENCE):
+        known = admin.command("isMaster")["topologyVersion"]
     # The answer comes when something changes, or the time is over.
     wait = {"isMaster": 1, "topologyVersion": known, "maxAwaitTimeMS": _AT_ONCE}
-    list(threads.map(lambda _: admin.command(wait), range(CONNECTIONS)))
+
+    def use() -> None:
+        with suppress(PyMongoError), pymongo.timeout(_PATIENCE):
+            admin.command(wait)
+
+    # No pool of threads: the process would wait for its threads when it ends.
+    threads = [threading.Thread(target=use, daemon=True) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
