@@ -170,7 +170,10 @@ def _at_least_one_of(names: Mapping[str, Name], *, body: bool) -> Iterator[list[
 
 def _found(endpoint: Endpoint, made: Mapping[Any, Schema]) -> Schema:
     """The response of an endpoint that finds what is asked for."""
-    schema = made[_key(endpoint.content)] if endpoint.content is not None else {"type": "string"}
+    text: Schema = {"type": "string"}
+    schema = text if endpoint.content is None else made[_key(endpoint.content)]
+    if "fields" in endpoint.arguments.model_fields and "anyOf" in schema:
+        schema = {"anyOf": [_with_part(each) for each in schema["anyOf"]]}
     content_type = endpoint.content_type.partition(";")[0]
     found: Schema = {
         "description": "The response.",
@@ -308,6 +311,14 @@ def _whole_and_part(name: str, schemas: Schema) -> Schema:
         name: {"allOf": [_reference(f"{name}Part"), keys]},
         f"{name}Part": {**part, "description": words},
     }
+
+
+def _with_part(schema: Schema) -> Schema:
+    """Return *schema*; in place of a whole document, what ``fields`` can ask for of it."""
+    for name in ("Job", "Node"):
+        if schema == _reference(name):
+            return _reference(f"{name}Part")
+    return schema
 
 
 def _reference(name: str) -> Schema:
