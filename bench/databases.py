@@ -52,7 +52,7 @@ class Databases:
     def new_store(self) -> Store:
         """Return an empty store with its indexes. All stores share one connection pool."""
         store = Store(self._client[self._name(next(self._numbers))])
-        store.ensure_indexes()
+        store.ensure_indexes(own_jobs=False)
         return store
 
     def _name(self, number: int) -> str:

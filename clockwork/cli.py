@@ -90,7 +90,7 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Settings, Store]]:
 
 def _ready(uri: str, settings: Settings) -> Store:
     store = _connected(uri, settings)
-    store.ensure_indexes()
+    store.ensure_indexes(own_jobs=settings.api.jobs_visible == "own")
     return store
 
 

@@ -108,15 +108,17 @@ class Lease:
         """Take the lease, also from a process that died with it. Return whether it is held.
 
         Waits until the lease is free.  Gives up as soon as the holder shows a new beat or *stop*
-        returns True, and at the latest after 1.5 times the lease's time.
+        returns True, and at the latest after 1.5 times the lease's time since the first look.
         """
-        gives_up = self._clock() + _WAITED_LEASES * self.seconds
         signs_of_life = self._signs_of_life
-        while not self.keep():
+        is_held = self.keep()
+        gives_up = self._clock() + _WAITED_LEASES * self.seconds
+        while not is_held:
             is_alive = self._signs_of_life != signs_of_life
             if is_alive or stop() or self._clock() > gives_up:
                 return False
             time.sleep(_POLL_SECONDS)
+            is_held = self.keep()
         return True
 
     @contextmanager

@@ -85,12 +85,17 @@ def _unique_string(field: str) -> IndexModel:
     )
 
 
+OWN_JOBS_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "jobs": [IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT])],
+    "former_jobs": [IndexModel([("cw.filters.owner", ASCENDING)])],
+}
+"""The indexes that are needed only where users see their own jobs alone."""
+
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": [
         IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)], unique=True),
         IndexModel([("slurm.cluster_name", ASCENDING), _FINISHED_AT, _ID]),
         IndexModel([_FINISHED_AT, _ID]),
-        IndexModel([("cw.filters.owner", ASCENDING), _FINISHED_AT]),
         IndexModel([("cw.filters.names", ASCENDING), _FINISHED_AT]),
         IndexModel([("cw.filters.states", ASCENDING), _FINISHED_AT]),
         IndexModel([("cw.filters.partitions", ASCENDING), _FINISHED_AT]),
@@ -126,7 +131,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "former_jobs": [
         IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
-        IndexModel([("cw.filters.owner", ASCENDING)]),
         _SEARCH_FIELDS_VERSION,
     ],
     "leases": [],
@@ -210,15 +214,16 @@ class Store:
         now: datetime = self.database.client.admin.command("isMaster")["localTime"]
         return now.replace(tzinfo=timezone.utc)
 
-    def ensure_indexes(self) -> None:
+    def ensure_indexes(self, *, own_jobs: bool = True) -> None:
         """Create the collections and indexes that are missing, however long that takes.
 
+        *own_jobs* says whether some users may see only their own jobs, see `OWN_JOBS_INDEXES`.
         Raises pymongo's errors.
         """
         self.database.client.admin.command("ping")  # within the limits of a connection, of which
         with pymongo.timeout(INDEX_SECONDS):  # this takes the place
             self._create_collections()
-            self._create_indexes()
+            self._create_indexes(own_jobs=own_jobs)
 
     def _create_collections(self) -> None:
         # A transaction over several shards can't create a collection.
@@ -226,11 +231,12 @@ class Store:
             with suppress(CollectionInvalid):  # another process was faster
                 self.database.create_collection(name)
 
-    def _create_indexes(self) -> None:
-        for name, indexes in INDEXES.items():
-            more = embedded_pages.INDEXES.get(name, ()) if self.is_embedded else ()
-            if indexes or more:
-                self.database[name].create_indexes([*indexes, *more])
+    def _create_indexes(self, *, own_jobs: bool) -> None:
+        wanted = [INDEXES, *([OWN_JOBS_INDEXES] if own_jobs else [])]
+        wanted += [embedded_pages.INDEXES] if self.is_embedded else []
+        for name in INDEXES:
+            if indexes := [index for table in wanted for index in table.get(name, ())]:
+                self.database[name].create_indexes(indexes)
 
 
 def connect(uri: str, database: str) -> Store:
