@@ -28,6 +28,7 @@ VIEWS = {
     "cluster": f"cluster?cluster_name={NAME}",
     "search": "find?q=milauser12",
     "tokens": "tokens",
+    "no_job": "jobs?name=nobody",
 }
 """Places of the page by the name of their picture."""
 SHOWN = ("my_jobs", "waiting_job", "nodes", "grid")

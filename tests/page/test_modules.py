@@ -1,5 +1,6 @@
 """The page's plain functions, called in the browser."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -217,7 +218,7 @@ def test_suspended_time_is_not_run_time(browser: Browser) -> None:
     assert run_time("COMPLETED", 40) == 600 + 10 * 60
 
 
-def test_run_times_stop_where_the_data_stops(browser: Browser) -> None:
+def test_tables_say_whose_data_is_old_and_run_times_stop_there(browser: Browser) -> None:
     def cluster(name: str, *, up: bool | None, last: str | None) -> dict[str, Any]:
         return {"name": name, "up": up, "rounds": {"jobs": {"last_success": last}}}
 
@@ -229,6 +230,14 @@ def test_run_times_stop_where_the_data_stops(browser: Browser) -> None:
         browser, "slurm/job_facts", "a[2].map(m.knownUntil(a[0], a[1]))", clusters, now, names
     )
     assert known == [now, now, now - 1_800_000, now - 1_800_000, now]
+    lines = "[...m.staleness(a).children].map((line) => line.textContent)"
+    new, stale, retired = call(browser, "parts/parts", lines, *clusters)
+    assert new == "new: never read yet."
+    assert re.fullmatch(
+        r"stale: as of 2001-09-09 \d\d:\d\d\. It was last reached \d+ y .* ago\.", stale
+    )
+    assert retired.endswith("Clockwork no longer reads this cluster.")
+    assert call(browser, "parts/parts", "m.staleness(a)", clusters[0]) is None
 
 
 @pytest.mark.parametrize(
