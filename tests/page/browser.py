@@ -16,6 +16,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.system.machine import program
 
 SECONDS_TO_SHOW = 20
+SECONDS_FOR_A_SCRIPT = 300
+"""Long: the machine may be busy with other tests."""
 
 Found = TypeVar("Found")
 
@@ -33,6 +35,7 @@ def chromium(profile: Path) -> Iterator["Browser"]:
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options, ChromeService(program("chromedriver")))
+    driver.set_script_timeout(SECONDS_FOR_A_SCRIPT)
     try:
         yield Browser(driver)
     finally:

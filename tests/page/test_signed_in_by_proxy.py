@@ -86,7 +86,6 @@ def test_who_is_signed_in_by_the_proxy_needs_no_token(
         browser.one("tbody tr")
         assert not browser.one("#sign-out").is_displayed()
         assert browser.run("return sessionStorage.length + localStorage.length") == 0
-        browser.driver.set_script_timeout(60)
         assert browser.driver.execute_async_script(WRITE) == {"by": "alice"}
 
         browser.run("document.cookie = 'keeps=nodes'")
