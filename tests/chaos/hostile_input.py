@@ -247,7 +247,7 @@ def _selects_nothing(what: str, answered: Any) -> bool:
     no_changes = (
         isinstance(answered, dict) and answered.get("changed") == answered.get("gone") == []
     )
-    return answered in ([], {}) or is_a_number or no_changes
+    return answered in ([], {}, {"count": 0}) or is_a_number or no_changes
 
 
 def _requests(client: Client, step: int) -> Iterator[tuple[Endpoint, Answer, str]]:
