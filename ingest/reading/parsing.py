@@ -248,7 +248,10 @@ def decide(tokens: Sequence[Token], form: Form, vouched: Container[Place]) -> De
         for each in (number, *taken):
             if tokens[each].text_follows and not tokens[number].is_text:
                 raise Unreadable(f"{tokens[each].name} is followed by a line that holds no key")
-        if taken and any(tokens[each].text_follows for each in range(taken[0], stop)):
+        if taken and any(
+            tokens[each].text_follows or (tokens[each].opens_line and each not in taken)
+            for each in range(taken[0], stop)
+        ):
             raise Unreadable(f"{tokens[taken[0]].name} is followed by a line that holds no key")
         found += [number, *taken]
         if tokens[number].is_text:

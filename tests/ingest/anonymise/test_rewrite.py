@@ -4,8 +4,9 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def dump_id(dump: Path) -> str:
 every_dump = pytest.mark.parametrize("dump", ANSWERS, ids=dump_id)
 
 
+@cache
 def anonymised(dump: bytes, secret: bytes = SECRET) -> tuple[bytes, Report]:
     report = Report()
     return b"".join(anonymise([dump], secret, report)), report
@@ -74,15 +76,19 @@ def raws(items: Iterable[Record | SetAside | Unchanged]) -> list[RawPairs]:
     return [item.raw for item in items if isinstance(item, Record)]
 
 
-def both(dump: Path) -> Iterator[tuple[str, str, str]]:
+@cache
+def both(dump: Path) -> Sequence[tuple[str, str, str]]:
     """Key, value before and value after, of every pair of a dump."""
     table = kind_of(dump).table
     old = raws(read(dump.read_bytes(), table, seal_of(dump)))
     new = raws(read(anonymised(dump.read_bytes())[0], table))
-    for before, after in zip(old, new, strict=True):
-        for one, other in zip(before.pairs, after.pairs, strict=True):
-            assert one.key == other.key
-            yield one.key, one.value, other.value
+    pairs = [
+        pair
+        for before, after in zip(old, new, strict=True)
+        for pair in zip(before.pairs, after.pairs, strict=True)
+    ]
+    assert all(one.key == other.key for one, other in pairs)
+    return [(one.key, one.value, other.value) for one, other in pairs]
 
 
 def sealed(layout: RawPairs, seal: str) -> dict[str, str]:
