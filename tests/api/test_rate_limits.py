@@ -99,7 +99,7 @@ def test_whose_word_is_taken_for_where_a_request_comes_from(
     )
 
     def ask(port: int, address: str) -> int:
-        connection = HTTPConnection(LOOPBACK, port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, port, timeout=300)
         connection.request("GET", "/metrics", headers={"X-Forwarded-For": address})
         status = connection.getresponse().status
         connection.close()

@@ -46,7 +46,7 @@ def test_an_answer(port: int, client: Client) -> None:
 
 
 def test_a_connection_is_used_again(port: int, client: Client) -> None:
-    connection = HTTPConnection(LOOPBACK, port, timeout=60)
+    connection = HTTPConnection(LOOPBACK, port, timeout=300)
     for _ in range(3):
         connection.request("GET", BASE + "jobs/one?job_id=233874", headers=dict(client.headers))
         response = connection.getresponse()
@@ -226,7 +226,7 @@ def test_stopped_by_a_signals_handler_it_gives_its_last_answer(number: signal.Si
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "listens\n"
-        connection = HTTPConnection(LOOPBACK, port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, port, timeout=300)
         connection.request("GET", f"/{number.name}")
         assert len(connection.getresponse().read()) == 10_000_000
         connection.close()

@@ -122,7 +122,7 @@ def test_the_largest_of_the_responses_under_way_are_ended(
         assert made._connections()
         clients.close()
         wait_until(lambda: waiting(servers) == 0, "the clients' leaving is seen")
-        connection = HTTPConnection(LOOPBACK, port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, port, timeout=300)
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"x" * BODY
 

@@ -46,7 +46,7 @@ class Site:
         return self.clients.submit(ask, self.port, self.users[user], "GET", path)
 
     def probe(self) -> int:
-        connection = HTTPConnection(LOOPBACK, self.port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, self.port, timeout=300)
         connection.request("GET", "/healthz")
         found = connection.getresponse().status
         connection.close()
@@ -123,7 +123,7 @@ def test_the_probe_answers_while_every_thread_is_held(site: Site) -> None:
 
 def test_a_slot_is_free_again_however_its_request_ended(site: Site) -> None:
     for _ in range(2 * THREADS):
-        connection = HTTPConnection(LOOPBACK, site.port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, site.port, timeout=300)
         headers = dict(site.users["alice"].headers)
         connection.request("HEAD", "/api/v1/cluster/jobs/list", headers=headers)
         assert connection.getresponse().status == 200

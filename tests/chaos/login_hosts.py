@@ -300,7 +300,7 @@ class Clusters:
 
     def round(self, name: str) -> bool:
         """One round over the good host."""
-        scraper = self.scraper(name, _ssh(self.home, self.good[name].port, command_timeout=60.0))
+        scraper = self.scraper(name, _ssh(self.home, self.good[name].port, command_timeout=300.0))
         try:
             return log_round(scraper, JOBS)
         finally:

@@ -32,7 +32,7 @@ def clockwork(tmp_path: Path, store: Store, mongo_uri: str) -> Clockwork:
             [sys.executable, "-m", "clockwork", "--config", str(path), *map(str, words)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

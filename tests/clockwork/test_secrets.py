@@ -82,7 +82,7 @@ def test_no_token_is_in_the_log_or_in_an_error(port: int, store: Store, log: Pat
     ]
     errors, statuses = [], set()
     for method, target, body, headers in asked:
-        connection = HTTPConnection(LOOPBACK, port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, port, timeout=300)
         connection.putrequest(method, target)
         for name, value in headers.items():
             connection.putheader(name, value.encode("latin-1"))

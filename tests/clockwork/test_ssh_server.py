@@ -58,7 +58,7 @@ def openssh(settings: SshSettings, command: str) -> "subprocess.CompletedProcess
         + ["anybody@127.0.0.1", command],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -89,7 +89,7 @@ class Server:
 
         Raises OSError while Prometheus starts.
         """
-        connection = HTTPConnection(LOOPBACK, self._port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, self._port, timeout=300)
         connection.request("GET", f"/api/v1/{path}?{urlencode(arguments)}")
         response = connection.getresponse()
         content = response.read()

@@ -102,7 +102,7 @@ class Api:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=300)) as connection:
             connection.request(method, f"/api/v1/cluster/{path}", body, headers)
             response = connection.getresponse()
             return Answer(response.status, response.headers, json.load(response))

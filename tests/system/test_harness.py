@@ -53,16 +53,16 @@ def connect(sshd: RealSshd, key: Path, known_hosts: Path | None = None) -> param
         key_filename=str(key),
         allow_agent=False,
         look_for_keys=False,
-        timeout=60,
-        banner_timeout=60,
-        auth_timeout=60,
+        timeout=300,
+        banner_timeout=300,
+        auth_timeout=300,
     )
     return client
 
 
 def ask(client: paramiko.SSHClient, command: str) -> Answer:
     """Exit status, standard output and standard error of one command, given `STDIN`."""
-    stdin, output, errors = client.exec_command(command, timeout=60)
+    stdin, output, errors = client.exec_command(command, timeout=300)
     with suppress(OSError):  # a command that is refused may have ended already
         stdin.write(STDIN)
         stdin.channel.shutdown_write()

@@ -64,7 +64,7 @@ class ExistingClient:
         return self._request("PUT", endpoint, json.dumps(given), kind)
 
     def _request(self, method: str, target: str, body: str | None, kind: dict[str, str]) -> Any:
-        connection = HTTPConnection(LOOPBACK, self._port, timeout=60)
+        connection = HTTPConnection(LOOPBACK, self._port, timeout=300)
         connection.request(method, self._base + target, body, {**self._headers, **kind})
         response = connection.getresponse()
         content = response.read()

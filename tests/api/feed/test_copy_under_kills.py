@@ -44,7 +44,7 @@ class Copy:
         """Ask until there is an answer."""
         while True:
             try:
-                connection = HTTPConnection(LOOPBACK, self._port, timeout=60)
+                connection = HTTPConnection(LOOPBACK, self._port, timeout=300)
                 address = f"{BASE}{path}?{urlencode(arguments)}"
                 connection.request("GET", address, headers=self._headers)
                 response = connection.getresponse()

@@ -45,10 +45,10 @@ class World:
 
     def wait_for(self, number: int) -> None:
         for _ in range(number):
-            assert self.parked.acquire(timeout=60)
+            assert self.parked.acquire(timeout=300)
 
     def open(self, path: str, **headers: str) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=300)
         connection.request("GET", BASE + path, headers={**self.client.headers, **headers})
         return connection
 
@@ -248,7 +248,7 @@ def test_a_server_that_stops_answers_all(store: Store) -> None:
             (f"jobs/changes?cursor={cursor}&wait=60", {}),
             (f"jobs/changes?cursor={cursor}", EVENTS),
         ]:
-            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
+            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=300)
             connection.request("GET", BASE + path, headers={**client.headers, **headers})
             connections.append(connection)
         connections.reverse()

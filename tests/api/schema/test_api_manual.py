@@ -108,7 +108,7 @@ def run(script: str, port: int, client: Client) -> str:
         env={**os.environ, **place},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

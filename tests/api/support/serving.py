@@ -35,7 +35,7 @@ def ask(
     port: int, client: Client, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[HTTPResponse, bytes]:
     """Send a request with the header fields of *client*; returns the response and its body."""
-    connection = HTTPConnection(LOOPBACK, port, timeout=60)
+    connection = HTTPConnection(LOOPBACK, port, timeout=300)
     connection.request(method, BASE + path, body, {**client.headers, **headers})
     response = connection.getresponse()
     content = response.read()
@@ -45,6 +45,6 @@ def ask(
 
 def exchange(port: int, sent: bytes) -> bytes:
     """Return all bytes that come back until the server closes."""
-    with socket.create_connection((LOOPBACK, port), timeout=60) as raw:
+    with socket.create_connection((LOOPBACK, port), timeout=300) as raw:
         raw.sendall(sent)
         return b"".join(iter(lambda: raw.recv(65536), b""))

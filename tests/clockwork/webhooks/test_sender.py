@@ -222,12 +222,12 @@ def test_a_kill_in_the_middle_loses_nothing(world: World, mongo_uri: str, tmp_pa
         first = start()
         for each in range(3):
             put(world.store, job_document(str(each), end_time=soon))
-            assert world.receiver.came.acquire(timeout=60)
+            assert world.receiver.came.acquire(timeout=300)
             if each == 1:
                 first.kill()
                 start()
         while {id for _, id in world.told()} != {"0", "1", "2"}:
-            assert world.receiver.came.acquire(timeout=60)
+            assert world.receiver.came.acquire(timeout=300)
     ids = {each["job"]["slurm"]["job_id"]: each["id"] for each in world.receiver.events}
     told = {(each["job"]["slurm"]["job_id"], each["id"]) for each in world.receiver.events}
     assert told == {*ids.items()}

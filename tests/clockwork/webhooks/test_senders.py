@@ -40,14 +40,14 @@ def test_they_follow_the_configuration(world: World, tmp_path: Path) -> None:
     senders.start()
     put(world.store, job_document("1", end_time=now))
     for _ in range(2):
-        assert world.receiver.came.acquire(timeout=60)
+        assert world.receiver.came.acquire(timeout=300)
     senders.change(settings(world, tmp_path, "filter = { job_state = 'FAILED' }\n"))
     put(world.store, job_document("2", end_time=now), job_document("3", "FAILED", end_time=now))
-    assert world.receiver.came.acquire(timeout=60)
+    assert world.receiver.came.acquire(timeout=300)
     with pytest.raises(ConfigurationError, match=r"targets\.ops\.filter: job_state must be"):
         senders.change(settings(world, tmp_path, "filter = { job_state = ',' }\n"))
     put(world.store, job_document("4", "FAILED", end_time=now))
-    assert world.receiver.came.acquire(timeout=60)
+    assert world.receiver.came.acquire(timeout=300)
     senders.stop()
     assert [id for _, id in world.told()] == ["1", "1", "3", "4"]
     state = read_state(world.store, "ops")

@@ -526,7 +526,7 @@ def test_any_node_list_stays_one(value: str) -> None:
 
 def run(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     command = [sys.executable, "-m", "clockwork", "anonymise", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
 
 
 def test_the_command_reads_a_file_or_standard_input() -> None:

@@ -249,7 +249,7 @@ def test_a_disk_that_is_full(store: Store, mongo_uri: str, tmp_path: Path) -> No
         [sys.executable, "-c", FULL_DISK, mongo_uri, store.database.name, str(folder)],
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 1

@@ -34,7 +34,7 @@ def test_every_login_shell_hands_the_time_format_to_scontrol(
         [shell, "-c", command],
         input=time_format_line("q7Rk2Xa"),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout.decode().splitlines() == ["-a", "show", *words.split(), "%FT%T%zq7Rk2Xa"]
@@ -47,7 +47,7 @@ def test_without_a_line_of_standard_input_scontrol_is_not_run(tmp_path: Path, st
     scontrol.write_text("#!/bin/sh\necho was run\n")
     scontrol.chmod(0o755)
     command = ["sh", "-c", show_command(str(scontrol), "job")]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
 
 
