@@ -244,7 +244,7 @@ def test_a_retired_cluster_leaves_the_overview_and_keeps_its_jobs(
 
     api = client(store, place)
     assert names(api) == ["mila"]
-    assert b"old" not in api.get("/metrics").body
+    assert b'"old"' not in api.get("/metrics").body
     for path, arguments in (
         ("jobs/one", {"job_id": "1"}),
         ("jobs/history", {"job_id": "1"}),

@@ -128,7 +128,7 @@ def test_retaining_after_a_process_that_died_at_it(clockwork: Clockwork, store: 
 def test_importing_accounts(clockwork: Clockwork, store: Store, tmp_path: Path) -> None:
     path = tmp_path / "users.csv"
     path.write_text(f"{HEADER}a@example.org,a,\nb@example.org,b,bb\n")
-    said = "added\ta@example.org\ta\t-\nadded\tb@example.org\tb\tbb\n"
+    said = "added\ta@example.org\ta\t-\t-\nadded\tb@example.org\tb\tbb\t-\n"
 
     done = clockwork("user", "import", path, "--dry-run")
     counts = f"{path}: 2 added, 0 changed, 0 unchanged"
@@ -141,7 +141,7 @@ def test_importing_accounts(clockwork: Clockwork, store: Store, tmp_path: Path) 
 
     path.write_text(f"{HEADER}a@example.org,b,\nb@example.org,a,bb\n")
     done = clockwork("user", "import", path)
-    assert done.stdout == "changed\ta@example.org\tb\t-\nchanged\tb@example.org\ta\tbb\n"
+    assert done.stdout == "changed\ta@example.org\tb\t-\t-\nchanged\tb@example.org\ta\tbb\t-\n"
     done = clockwork("user", "import", path)
     assert (done.stdout, done.stderr) == ("", f"{path}: 0 added, 0 changed, 2 unchanged\n")
     _, *lines = clockwork("user", "list").stdout.splitlines()

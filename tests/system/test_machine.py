@@ -117,7 +117,7 @@ def test_system_tests_are_never_left_out_without_a_word(
     (tmp_path / "unfit_machine.py").write_text(
         "from tests.system import machine\n"
         f"def why_not():\n    {verdict}\n"
-        "machine.why_not = why_not\n"
+        "machine.READY['system'] = why_not\n"
     )
     options = ["-p", "unfit_machine", "-p", "no:cacheprovider"]
     done = subprocess.run(

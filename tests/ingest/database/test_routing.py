@@ -9,6 +9,7 @@ from pymongo import MongoClient
 
 from api.app import build_app
 from config import RetentionSettings
+from ingest.accounts.username_field import adopt_username_field
 from ingest.accounts.users import add_user
 from ingest.clusters.accounting import take_accounted
 from ingest.clusters.coverage import CoverageLedger
@@ -183,6 +184,7 @@ def test_all_writes_of_the_product(store: Store, mongo_uri: str, tmp_path: Path)
         quarantine.write(clock.now)
         quarantine._delete(["9"])
         take(jobs, one())  # a job for the other name
+        assert adopt_username_field(ours, "mila", "username") > 0
         rename_cluster(ours, "mila", "narval", 5.0)
         there = Store(client[f"{store.database.name}_too"])
         write_backup(ours, tmp_path / "backup", clock.now, lambda *_: None)
