@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
+from itertools import chain
 from typing import Any, get_args
 
 from config.settings import UsernameField
@@ -97,8 +98,11 @@ def names_field(names: Iterable[str | None]) -> list[str]:
 
 
 def _owner(slurm: Mapping[str, Any]) -> str:
-    names = ((field, slurm.get(field)) for field in _OWNER_FIELDS)
-    return next((owner_field(field, name) for field, name in names if name is not None), "")
+    for field in _OWNER_FIELDS:
+        name = slurm.get(field)
+        if name is not None:
+            return owner_field(field, name)
+    return ""
 
 
 def _bound(slurm: Mapping[str, Any], key: str) -> Document:
@@ -130,14 +134,17 @@ def _nodes(hostlist: str | None) -> list[str]:
 
 
 def _gpu_types(texts: Iterable[Any]) -> list[str]:
-    found: dict[str, None] = {}
-    for text in texts:
-        try:
-            tres = read_tres(text) if isinstance(text, str) else None
-        except ValueError:  # nothing that Slurm prints
-            continue
-        found |= dict.fromkeys(name.lower() for name in (tres.gpus_by_type if tres else ()))
-    return list(found)
+    found = (_gpu_types_in(text) for text in texts if isinstance(text, str) and "gpu" in text)
+    return list(dict.fromkeys(chain.from_iterable(found)))
+
+
+@lru_cache(maxsize=4096)
+def _gpu_types_in(text: str) -> tuple[str, ...]:
+    try:
+        tres = read_tres(text)
+    except ValueError:  # nothing that Slurm prints
+        return ()
+    return tuple(name.lower() for name in tres.gpus_by_type) if tres else ()
 
 
 def _moment(text: str | None) -> datetime | None:

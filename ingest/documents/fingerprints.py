@@ -69,9 +69,11 @@ def owner_name(slurm: SlurmDict) -> str | None:
 
     Where the name service fails, Slurm prints the uid, or ``nobody``, in place of the name.
     """
-    names = (slurm.get(field) for field in USERNAME_FIELDS)
-    name = next((name for name in names if name is not None), None)
-    return None if name in (NOBODY, slurm.get("uid")) else name
+    for field in USERNAME_FIELDS:
+        name: str | None = slurm.get(field)
+        if name is not None:
+            return None if name in (NOBODY, slurm.get("uid")) else name
+    return None
 
 
 def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:
