@@ -148,3 +148,16 @@ def test_an_unknown_key_of_a_group_of_nodes_belongs_to_the_group() -> None:
             assert isinstance(item, Record)
             assert [group["future_n"] for group in item.slurm["alloc_groups"]] == [12, 12]
             assert "future_n" not in item.slurm
+
+
+@pytest.mark.parametrize("kept", ["x", ""])
+def test_no_unknown_key_has_a_line_with_a_known_key_in_its_value(kept: str) -> None:
+    """Such a line belongs to a text, so the line with the unknown key does, too."""
+    for written, is_read in (
+        (f"{kept}\n   FutureN=1\n   JobState=FAILED Reason=x", False),
+        (kept, True),
+    ):
+        (item,) = read(job("1", "alice(1001)", sealed=True, stdout=written).encode(), seal=SEAL)
+        assert isinstance(item, Record) == is_read
+        if isinstance(item, SetAside):
+            assert "FutureN" in item.reason
