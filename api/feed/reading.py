@@ -25,6 +25,7 @@ from ingest.database.changes import (
     state_of,
 )
 from ingest.database.embedded_quirks import all_of, one_of
+from ingest.database.transactions import batches
 from ingest.documents.volatile_values import add_newest_values
 
 MOST_DOCUMENTS = 500
@@ -172,8 +173,8 @@ def _documents(
     projection = question.fields.projection("_id")
     found = {}
     ids = [*batch.changed]
-    for start in range(0, len(ids), _AT_ONCE):
-        these = all_of({"_id": one_of(ids[start:][:_AT_ONCE])}, question.visible)
+    for some in batches(ids, _AT_ONCE):
+        these = all_of({"_id": one_of(some)}, question.visible)
         for each in collection.find(these, projection, session=session):
             found[each["_id"]] = each
     if question.fields.shows_volatile_values:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from pymongo.client_session import ClientSession
 
@@ -26,7 +25,7 @@ from ingest.database.changes import PositionLost, position_at, read_after, read_
 from ingest.database.embedded_quirks import all_of, one_of
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
-from ingest.database.transactions import in_transaction
+from ingest.database.transactions import batches, in_transaction
 from ingest.documents.volatile_values import add_newest_values
 from ingest.webhooks.events import Event, job_events, node_event, told_id
 from ingest.webhooks.state import WebhookState, read_state, read_told, write_state
@@ -112,7 +111,7 @@ class Sender:
                     self._name,
                     feed,
                 )
-                for ids in _batches(self._recent(session), _MOST_DOCUMENTS):
+                for ids in batches(self._recent(session), _MOST_DOCUMENTS):
                     state = self._tell(state, ids, session)
                 self._write(replace(state, position=now_at))
                 return True
@@ -133,7 +132,7 @@ class Sender:
         """Begin with what holds now: nodes that are down or drained already are not told."""
         told: list[Document] = []
         if self._webhook.kind is NODES:
-            for ids in _batches(self._recent(session), _MOST_DOCUMENTS):
+            for ids in batches(self._recent(session), _MOST_DOCUMENTS):
                 told += (each.told for each in self._node_events(ids, session))
         self._write(state, told)
         logger.info("webhook %s: it is told what happens from now on", self._name)
@@ -197,7 +196,7 @@ class Sender:
 
     def _documents(self, ids: Sequence[str], session: ClientSession) -> Iterator[Document]:
         collection = self._store.database[self._webhook.kind.name]
-        for some in _batches(ids, _AT_ONCE):
+        for some in batches(ids, _AT_ONCE):
             these = all_of({"_id": one_of(some)}, self._webhook.wanted)
             found = {each["_id"]: each for each in collection.find(these, session=session)}
             yield from (found[each] for each in some if each in found)
@@ -215,9 +214,3 @@ class Sender:
             write_state(self._store, session, state, documents)
 
         in_transaction(self._store, write)
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch

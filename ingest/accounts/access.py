@@ -17,6 +17,7 @@ from ingest.accounts.tokens import Token, token_digest, token_of
 from ingest.accounts.users import EMAIL_FIELD, NOBODY, User, user_of
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 
 USE_NOTED_EVERY = timedelta(minutes=5)
 """Minimum interval between two updates of a token's ``last_used``."""
@@ -45,9 +46,8 @@ Accounts = Mapping[str, Document]
 def read_accounts(store: Store, emails: Sequence[str]) -> Accounts:
     """Return the accounts of these addresses, for `authenticate`. Raises pymongo's errors."""
     found: dict[str, Document] = {}
-    for start in range(0, len(emails), _AT_ONCE):
-        these = {EMAIL_FIELD: one_of(emails[start:][:_AT_ONCE])}
-        for document in store.users.find(these):
+    for some in batches(emails, _AT_ONCE):
+        for document in store.users.find({EMAIL_FIELD: one_of(some)}):
             found |= {entry["sha256"]: document for entry in document["tokens"]}
     return found
 

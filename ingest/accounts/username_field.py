@@ -8,7 +8,6 @@ in ``clusters``, so that a start without a change costs one small query.
 
 import logging
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 from pymongo import UpdateOne
@@ -19,6 +18,7 @@ from ingest.database.change_tokens import bulk_write
 from ingest.database.changes import Changed
 from ingest.database.search_fields import owner_field
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 
 _JOBS_AT_ONCE = 100
 
@@ -58,10 +58,10 @@ def _others(
     """Yield the jobs of the cluster that have another username field, in batches."""
     shown = ["slurm.job_id", "cw.filters.owner", *(f"slurm.{each}" for each in USERNAME_FIELDS)]
     for other in USERNAME_FIELDS:
-        wanted = {"slurm.cluster_name": cluster_name, f"slurm.{other}": {"$gt": ""}}
-        found = iter(collection.find(wanted, shown, batch_size=_JOBS_AT_ONCE))
-        while other != field and (batch := list(islice(found, _JOBS_AT_ONCE))):
-            yield batch
+        if other != field:
+            wanted = {"slurm.cluster_name": cluster_name, f"slurm.{other}": {"$gt": ""}}
+            found = collection.find(wanted, shown, batch_size=_JOBS_AT_ONCE)
+            yield from batches(found, _JOBS_AT_ONCE)
 
 
 def _adopt(

@@ -42,6 +42,7 @@ from ingest.database.change_tokens import bulk_write
 from ingest.database.changes import Changed
 from ingest.database.search_fields import names_field
 from ingest.database.store import Store
+from ingest.database.transactions import batches
 
 EMAIL_FIELD = "mila_email_username"
 USERNAME = "username"
@@ -330,8 +331,7 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
         if any(job["cw"].get(name_field) != name for name_field, name in names.items())
     ]
     # In small transactions: a user may have very many jobs, and scrapes write them too.
-    for start in range(0, len(outdated), _JOBS_AT_ONCE):
-        batch = outdated[start : start + _JOBS_AT_ONCE]
+    for batch in batches(outdated, _JOBS_AT_ONCE):
         operations = [
             UpdateOne(
                 {**{f"slurm.{each}": job[each] for each in key}, f"slurm.{field}": username}, update

@@ -10,7 +10,7 @@ jobs of one id.  The newest is in ``jobs``, the earlier ones go into ``former_jo
 in a row of one user, the earlier one can't be told from an earlier run, and is left out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from ingest.accounts.users import Names, refresh_changed, username_map
 from ingest.clusters.coverage import Interval
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.documents.document_updates import SACCT, DocumentUpdates, former_id
 from ingest.documents.fingerprints import is_finished
 from ingest.programs.sacct import AccountedJob, latest
@@ -102,9 +103,8 @@ def take_accounted(
     """
     users = username_map(store, cluster.username_field)
     counts: dict[Change, int] = {}
-    jobs = latest(runs)
-    for start in range(0, len(jobs), SMALL_BATCH):
-        _take_batch(store, cluster, jobs[start : start + SMALL_BATCH], write, users, counts)
+    for batch in batches(latest(runs), SMALL_BATCH):
+        _take_batch(store, cluster, batch, write, users, counts)
     _take_former(store, cluster, runs, users, counts)
     refresh_changed(store, cluster.username_field, users)
     return counts
@@ -171,7 +171,7 @@ def _take_former(
         if run.end_time is not None and is_finished(run.state):
             by_id.setdefault(run.job_id, []).append(run)
     now = datetime.now(timezone.utc)
-    for batch in _batches([*by_id]):
+    for batch in batches([*by_id], SMALL_BATCH):
         ids = [stored.document_id(each) for each in batch]
         shown = {"slurm.job_id": 1, "slurm.uid": 1, "slurm.submit_time": 1}
         for found in store.jobs.find({"_id": {"$in": ids}}, shown):
@@ -179,10 +179,6 @@ def _take_former(
             for job in former_of(slurm, successive(by_id[slurm["job_id"]])):
                 if _keep_former(store, stored, job, users, now):
                     counts["former"] = counts.get("former", 0) + 1
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + SMALL_BATCH] for start in range(0, len(ids), SMALL_BATCH))
 
 
 def former_of(slurm: Mapping[str, Any], jobs: Sequence[AccountedJob]) -> list[AccountedJob]:

@@ -13,7 +13,7 @@ Words that only say what a node works on (IDLE, MIXED, ALLOCATED ...) are left o
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from pymongo import ReplaceOne, UpdateOne
 from config import ClusterSettings
 from ingest.database.search_fields import node_search_fields
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.slurm.values import time
 from ingest.sync.sync_rounds import BulkWrite
 
@@ -37,6 +38,7 @@ NODE_CLASSES = {
 _REASON = re.compile(r"(.*?) ?\[([^@\[\]]+)@([^@\[\]]+)\]", re.DOTALL)
 _KEYS = ("words", "reason", "reason_by", "onset", "boot_time", "version", "partitions")
 _MS = 1000
+_AT_ONCE = 500
 
 
 class Life(NamedTuple):
@@ -103,13 +105,9 @@ def note_nodes(
         if present_life is not None:
             period = _period(cluster.name, name, present_life, moment)
             operations.append(ReplaceOne({"_id": period["_id"]}, period, upsert=True))
-    for batch in _batches(operations):
+    for batch in batches(operations, _AT_ONCE):
         bulk_write(store.node_periods, batch)
     return len(changed)
-
-
-def _batches(operations: list[Any], size: int = 500) -> Iterable[list[Any]]:
-    return (operations[start : start + size] for start in range(0, len(operations), size))
 
 
 def _life(period: Mapping[str, Any]) -> Life:

@@ -6,7 +6,6 @@ run.  If the cluster comes back, its first round brings the jobs and nodes back 
 """
 
 from datetime import datetime
-from itertools import islice
 
 from pymongo import UpdateOne
 
@@ -14,6 +13,7 @@ from ingest.clusters.retired_clusters import retire
 from ingest.database.changes import Changed
 from ingest.database.leases import Lease
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.documents.document_updates import vanished_values
 from ingest.documents.kept_counts import forget_counts
 from ingest.documents.volatile_values import add_newest_values, packs_of, volatile_values
@@ -38,7 +38,7 @@ def retire_cluster(store: Store, cluster_name: str, lease: Lease, now: datetime)
     for kind in (JOBS, NODES):
         collection = store.database[kind.plural]
         present = collection.find(_present(cluster_name), _SHOWN, batch_size=BATCH)
-        while batch := list(islice(present, BATCH)):
+        for batch in batches(present, BATCH):
             add_newest_values(collection, batch)
             ids = Changed([each["slurm"][kind.id_key] for each in batch])
             updates = [_vanished(kind, each, now) for each in batch]
@@ -46,8 +46,8 @@ def retire_cluster(store: Store, cluster_name: str, lease: Lease, now: datetime)
         packs_of(collection).delete_many({"cluster_name": cluster_name})
     periods = store.node_periods.find({"cluster_name": cluster_name, "until": None}, {"_id": True})
     ends = [UpdateOne({"_id": each["_id"]}, {"$set": {"until": now}}) for each in periods]
-    for start in range(0, len(ends), BATCH):
-        lease.bulk_write(store.node_periods, ends[start:][:BATCH])
+    for some in batches(ends, BATCH):
+        lease.bulk_write(store.node_periods, some)
     retire(store, cluster_name, now)
 
 

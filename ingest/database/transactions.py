@@ -1,6 +1,7 @@
-"""Write in a transaction: all of its writes are done, or none."""
+"""Write in a transaction: all of its writes are done, or none.  Read and write in batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from pymongo.client_session import ClientSession
@@ -10,6 +11,16 @@ from ingest.database import embedded_quirks
 from ingest.database.store import Store
 
 _T = TypeVar("_T")
+
+
+def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yield *items* in lists of *size*, of which the last may be shorter.
+
+    They are taken when a list is asked for, so a cursor is read no further than needed.
+    """
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:

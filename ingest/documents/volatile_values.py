@@ -16,7 +16,7 @@ document of a finished job, and of a record that is gone, holds the last values 
 """
 
 import zlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -28,6 +28,7 @@ from pymongo.collection import Collection
 from ingest.database.change_tokens import PACKS
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document
+from ingest.database.transactions import batches
 from ingest.documents.fingerprints import VOLATILE
 
 IDS_IN_SLOT = 128
@@ -115,7 +116,7 @@ class Packs:
         slots: dict[str, _Entries] = {}
         for record_id, entry in entries.items():
             slots.setdefault(_pack_id(self._cluster_name, record_id), {})[record_id] = entry
-        for some in _portions(list(slots)):
+        for some in batches(slots, PACKS_AT_ONCE):
             held = dict(_read(self.collection, some))
             yield [
                 self._written(pack_id, _present(held.get(pack_id, {}), present) | slots[pack_id])
@@ -129,7 +130,7 @@ class Packs:
         """
         gone = set(record_ids)
         packs = {_pack_id(self._cluster_name, record_id) for record_id in gone}
-        for some in _portions(sorted(packs)):
+        for some in batches(sorted(packs), PACKS_AT_ONCE):
             writes = [
                 self._written(pack_id, {key: entries[key] for key in entries.keys() - gone})
                 for pack_id, entries in _read(self.collection, some)
@@ -146,7 +147,7 @@ class Packs:
         used = {_pack_id(self._cluster_name, record_id) for record_id in present}
         found = self.collection.find({"cluster_name": self._cluster_name}, {"_id": 1})
         unused = {pack["_id"] for pack in found} - used
-        for some in _portions(sorted(unused)):
+        for some in batches(sorted(unused), PACKS_AT_ONCE):
             yield [DeleteOne({"_id": pack_id}) for pack_id in some]
 
     def _written(self, pack_id: str, entries: _Entries) -> PackWrite:
@@ -169,13 +170,9 @@ def _pack_id(cluster_name: str, record_id: str) -> str:
 def _read(
     packs: Collection[Document], pack_ids: Iterable[str], session: ClientSession | None = None
 ) -> Iterator[tuple[str, _Entries]]:
-    for some in _portions(list(pack_ids)):
+    for some in batches(pack_ids, PACKS_AT_ONCE):
         for pack in packs.find({"_id": one_of(some)}, session=session):
             yield pack["_id"], orjson.loads(pack["values"])
-
-
-def _portions(pack_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (pack_ids[start:][:PACKS_AT_ONCE] for start in range(0, len(pack_ids), PACKS_AT_ONCE))
 
 
 def _present(entries: _Entries, present: Container[str]) -> _Entries:

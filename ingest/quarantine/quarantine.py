@@ -27,6 +27,7 @@ from bson import Binary
 from pymongo import ASCENDING, UpdateOne
 
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.logs.log_lines import LogLines
 from ingest.quarantine.fair_shares import FairShares
 from ingest.reading.records import EVIDENCE_BYTES, SetAside
@@ -101,8 +102,8 @@ class Quarantine:
         self._log(now)
         updates = [self._update(key, item, now) for key, item in self._items.items()]
         found = 0
-        for start in range(0, len(updates), _WRITTEN_AT_ONCE):
-            done = self._collection.bulk_write(updates[start:][:_WRITTEN_AT_ONCE])
+        for some in batches(updates, _WRITTEN_AT_ONCE):
+            done = self._collection.bulk_write(some)
             found += done.matched_count + done.upserted_count
         if found < len(updates):  # somebody removed documents: the next round writes them whole
             self._stored, self._hashes = None, {}

@@ -25,7 +25,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from ingest.database.changes import Changed
 from ingest.database.leases import Lease, LeaseBusy
 from ingest.database.migrations import migrated
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.retention.archive import ArchiveError, read_archive, write_archive
 
 logger = logging.getLogger(__name__)
@@ -116,8 +116,7 @@ def delete_unchanged(
     Returns how many were given and how many were deleted.  Raises pymongo's errors.
     """
     given = deleted = 0
-    remaining = iter(documents)
-    while batch := list(islice(remaining, BATCH)):
+    for batch in batches(documents, BATCH):
         given += len(batch)
         operations = [DeleteOne(_exactly(document)) for document in batch]
         deleted += _write(store, collection, operations, batch).deleted_count
@@ -133,11 +132,10 @@ def restore(store: Store, path: Path) -> tuple[int, int]:
     """
     collection = store.database[_collection_of(path)]
     held = restored = 0
-    documents = read_archive(path)
-    while batch := list(islice(documents, BATCH)):
+    for batch in batches(read_archive(path), BATCH):
         held += len(batch)
         if collection.name != store.quarantine.name:
-            batch = [migrated(document) for document in batch]
+            batch[:] = map(migrated, batch)
         restored += _insert_missing(store, collection, batch)
     if collection.name == store.jobs.name:
         refresh_outdated_jobs(store)

@@ -1,12 +1,12 @@
 """Read what the database holds of a cluster's jobs or nodes, with the newest volatile values."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from pymongo.collection import Collection
 
 from ingest.database.store import Document
+from ingest.database.transactions import batches
 from ingest.documents.document_updates import DocumentUpdates
 from ingest.documents.fingerprints import Fingerprint, fingerprint
 from ingest.documents.kept_counts import Keys, keys_of
@@ -49,7 +49,7 @@ class HeldRecords:
     def present(self) -> Iterator[tuple[str, Held]]:
         """Yield each record that is not gone, with its id. Raises pymongo's errors."""
         found = self._collection.find(self._present, _SHOWN, batch_size=_FETCHED_AT_ONCE)
-        while batch := list(islice(found, _FETCHED_AT_ONCE)):
+        for batch in batches(found, _FETCHED_AT_ONCE):
             add_newest_values(self._collection, batch)
             for document in batch:
                 yield document["slurm"][self._updates.kind.id_key], self._of(document)
@@ -63,8 +63,7 @@ class HeldRecords:
     def of(self, record_ids: Sequence[str]) -> dict[str, Held]:
         """Return those of the records that the database holds, by id. Raises pymongo's errors."""
         held = {}
-        for start in range(0, len(record_ids), _IDS_AT_ONCE):
-            ids = [self._updates.document_id(each) for each in record_ids[start:][:_IDS_AT_ONCE]]
+        for ids in batches(map(self._updates.document_id, record_ids), _IDS_AT_ONCE):
             documents = list(self._collection.find({"_id": {"$in": ids}}, _SHOWN))
             add_newest_values(self._collection, documents)
             for found in documents:

@@ -24,7 +24,7 @@ from ingest.accounts.users import Names, refresh_changed, username_map
 from ingest.database.change_tokens import NOTHING, read_scraped_token, write_scraped
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
-from ingest.database.transactions import in_transaction
+from ingest.database.transactions import batches, in_transaction
 from ingest.documents.document_updates import DocumentUpdates, former_id
 from ingest.documents.fingerprints import (
     Fingerprint,
@@ -586,8 +586,7 @@ class SyncRounds:
 
     def _mark_vanished(self, seen: SeenRecords, gone: Sequence[str], counts: RoundCounts) -> None:
         now = self._clock()
-        for start in range(0, len(gone), BATCH):
-            batch = gone[start : start + BATCH]
+        for batch in batches(gone, BATCH):
             moving = [each for each in batch if not is_finished(seen[each].fingerprint.state)]
             last = {
                 record_id: volatile_values(held.slurm)

@@ -15,7 +15,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -25,6 +25,7 @@ from bson.codec_options import CodecOptions
 
 from ingest.database.change_tokens import replace_all_tokens
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.transfer.digests import (
     Digest,
     Progress,
@@ -96,7 +97,7 @@ def load_backup(store: Store, path: Path, progress: Progress) -> dict[str, Diges
     digests = _checked(path)
     for name, documents in groupby(_read(path), key=itemgetter(0)):
         remaining = reported(name, map(itemgetter(1), documents), progress)
-        while batch := list(islice(remaining, _AT_ONCE)):
+        for batch in batches(remaining, _AT_ONCE):
             store.database[name].insert_many(batch, ordered=False)
     for name, expected in digests.items():
         if Digest.of(store.database[name].find()) != expected:

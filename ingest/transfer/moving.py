@@ -3,15 +3,15 @@
 Nothing may write to the two databases meanwhile.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
 
 from pymongo import DeleteOne
 from pymongo.collection import Collection
 
 from ingest.database.change_tokens import replace_all_tokens
 from ingest.database.store import Document, Store
+from ingest.database.transactions import batches
 from ingest.transfer.digests import (
     Digest,
     Progress,
@@ -56,7 +56,7 @@ def move(source: Store, target: Store, now: datetime, progress: Progress) -> dic
 
 def _delete_others(here: Collection[Document], there: Collection[Document]) -> None:
     """Delete from *there* what is not the same *here*."""
-    for batch in _batches(there.find()):
+    for batch in batches(there.find(), _AT_ONCE):
         same = {each["_id"]: each for each in _with_ids_of(here, batch)}
         others = [each["_id"] for each in batch if same.get(each["_id"]) != each]
         if others:
@@ -64,7 +64,7 @@ def _delete_others(here: Collection[Document], there: Collection[Document]) -> N
 
 
 def _copy(documents: Iterable[Document], there: Collection[Document]) -> None:
-    for batch in _batches(documents):
+    for batch in batches(documents, _AT_ONCE):
         held = {each["_id"] for each in _with_ids_of(there, batch)}
         missing = [each for each in batch if each["_id"] not in held]
         if missing:
@@ -73,9 +73,3 @@ def _copy(documents: Iterable[Document], there: Collection[Document]) -> None:
 
 def _with_ids_of(collection: Collection[Document], batch: Iterable[Document]) -> list[Document]:
     return list(collection.find({"_id": {"$in": [each["_id"] for each in batch]}}))
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    remaining = iter(documents)
-    while batch := list(islice(remaining, _AT_ONCE)):
-        yield batch

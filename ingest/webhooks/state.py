@@ -29,6 +29,7 @@ from pymongo.client_session import ClientSession
 from ingest.database.changes import Heads, Position
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import CHANGES_KEPT_SECONDS, Document, Store
+from ingest.database.transactions import batches
 
 _AT_ONCE = 100
 
@@ -87,11 +88,9 @@ def write_state(
 
 def read_told(store: Store, ids: Iterable[str]) -> dict[str, Document]:
     """Return the documents of ``webhook_told`` with these ids, by id. Raises pymongo's errors."""
-    wanted = list(ids)
     found: dict[str, Document] = {}
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = store.webhook_told.find({"_id": one_of(wanted[start:][:_AT_ONCE])})
-        found |= {each["_id"]: each for each in some}
+    for some in batches(ids, _AT_ONCE):
+        found |= {each["_id"]: each for each in store.webhook_told.find({"_id": one_of(some)})}
     return found
 
 
