@@ -37,7 +37,7 @@ _CAUSES = (
     ),
     (
         r"Cannot allocate memory|Memory allocation|MemoryError|ENOMEM|can't start new thread"
-        r"|killed by SIGKILL",
+        r"|pthread_create: Resource temporarily unavailable|killed by SIGKILL",
         "there is too little memory. Its cache alone takes up to 1 GiB: see the limits of the "
         "systemd unit, `ulimit -v`, and what else runs on this machine",
     ),

@@ -171,7 +171,7 @@ def test_a_given_port_is_used_and_a_taken_one_is_an_error_that_says_so(
 
 
 def test_too_little_memory_is_named(made: Path) -> None:
-    limit = 400 << 20
+    limit = 280 << 20
     script = (
         f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
         "from pathlib import Path\n"

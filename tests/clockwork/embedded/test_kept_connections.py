@@ -79,7 +79,10 @@ def test_a_daemon_goes_on_with_the_connections_that_it_has(uri: str) -> None:
 def test_another_mongo_is_left_alone(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = connect(uri, "clockwork")
     monkeypatch.setitem(vars(store), "is_embedded", False)
-    before = threading.active_count()
     keep_connections(store)
-    wait_until(lambda: threading.active_count() <= before, "the thread has ended")
+    wait_until(
+        lambda: "connections" not in {each.name for each in threading.enumerate()},
+        "the thread has ended",
+    )
+    assert connections(store) < CONNECTIONS
     store.database.client.close()
