@@ -4,32 +4,24 @@ What fails here costs no round: it is logged, and asked for again at the next in
 host whose forced command is older refuses both commands; the log says so once.
 """
 
-import logging
-import math
-import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 
 from config import ClusterSettings
-from ingest.database.store import Store
-from ingest.logs.latest_warning import LatestWarning
 from ingest.reading.framing import NoAnswer
 from ingest.reading.simple_records import read_simple_records
 from ingest.slurm.convert import DocumentError, SlurmDict
 from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
-from ingest.sync.sync_rounds import BulkWrite
 from ingest.sync.whole_lists import store_whole_list
 from scraper.commands.slurm_commands import show_command, time_format_line
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import CommandFailed, NotAnswered, ScrapeError
+from scraper.watch.beside_rounds import BesideRounds
 
 NOT_ALLOWED = (
     "the login host does not allow `scontrol show partition` and `show reservation`, so partitions "
     "and reservations stay unknown. Replace clockwork-forced-command on the login host by the one "
     "of this release"
 )
-
-logger = logging.getLogger(__name__)
 
 
 def ask_all(connection: Connection, cluster: ClusterSettings, kind: Kind) -> list[SlurmDict]:
@@ -42,28 +34,13 @@ def ask_all(connection: Connection, cluster: ClusterSettings, kind: Kind) -> lis
         raise NotAnswered(cluster.name, f"{command!r}: {error}") from error
 
 
-class PartitionRounds:
+class PartitionRounds(BesideRounds):
     """Keeps the partitions and the reservations of one cluster."""
-
-    def __init__(
-        self,
-        store: Store,
-        cluster: ClusterSettings,
-        bulk_write: BulkWrite,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._bulk_write = bulk_write
-        self._clock = clock
-        self._due = -math.inf
-        self._log = LatestWarning(logger, {"cluster": cluster.name})
 
     def after_round(self, connection: Connection) -> None:
         """Ask for both if they are due. Raises what the write raises, and pymongo's errors."""
-        if self._clock() < self._due:
+        if not self._is_due(self._cluster.partitions_interval):
             return
-        self._due = self._clock() + self._cluster.partitions_interval
         try:
             for kind in (PARTITIONS, RESERVATIONS):
                 records = ask_all(connection, self._cluster, kind)

@@ -13,22 +13,17 @@ no round.
 """
 
 import logging
-import math
-import time
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 from pymongo import ReplaceOne
 
-from config import ClusterSettings
-from ingest.database.store import Document, Store
-from ingest.logs.latest_warning import LatestWarning
+from ingest.database.store import Document
 from ingest.programs.sdiag import SdiagUnreadable, read_sdiag
-from ingest.sync.sync_rounds import BulkWrite
 from scraper.commands.slurm_commands import sdiag_command
 from scraper.ssh.connection import Connection
 from scraper.ssh.errors import ScrapeError
+from scraper.watch.beside_rounds import BesideRounds
 
 READ_SECONDS = 60.0
 BUSY_THREADS = 128
@@ -39,30 +34,16 @@ MOST_STRETCH = 3
 logger = logging.getLogger(__name__)
 
 
-class SchedulerWatch:
+class SchedulerWatch(BesideRounds):
     """What sdiag says of one cluster's slurmctld, from round to round."""
 
-    def __init__(
-        self,
-        store: Store,
-        cluster: ClusterSettings,
-        bulk_write: BulkWrite,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._bulk_write = bulk_write
-        self._clock = clock
-        self._due = -math.inf
-        self._log = LatestWarning(logger, {"cluster": cluster.name})
-        self.stretch = 1
-        """How many intervals there are between two rounds."""
+    stretch = 1
+    """How many intervals there are between two rounds."""
 
     def after_round(self, connection: Connection) -> None:
         """Ask sdiag if that is due. Raises what the write raises."""
-        if not self._cluster.sdiag or self._clock() < self._due:
+        if not self._cluster.sdiag or not self._is_due(READ_SECONDS):
             return
-        self._due = self._clock() + READ_SECONDS
         try:
             figures = read_sdiag(b"".join(connection.run(sdiag_command(self._cluster.scontrol))))
         except (ScrapeError, SdiagUnreadable) as error:
