@@ -4,6 +4,7 @@ import gc
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
-from config.settings import SshSettings
+from config.settings import ClusterSettings, SshSettings
 from scraper.ssh.transport import Transport
 
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -100,12 +101,21 @@ class Home:
 
     def login_host(self, **outputs: bytes) -> SimulatedLoginHost:
         """Start a host that knows the commands *outputs*, with every client key authorized."""
-        host = SimulatedLoginHost(
-            lambda command: Answer([outputs.get(command, b"")]),
-            self.host_keys["ed25519"],
-            self.authorized,
-        )
-        return self.start(host)
+        return self.answering(lambda command: Answer([outputs.get(command, b"")]))
+
+    def answering(self, answer: Callable[[str], Answer]) -> SimulatedLoginHost:
+        """Start a host that answers a command so, with every client key authorized."""
+        return self.start(SimulatedLoginHost(answer, self.host_keys["ed25519"], self.authorized))
+
+    def cluster(self, port: int, **changes: Any) -> ClusterSettings:
+        """Return the settings of mila, whose login host listens on *port*."""
+        chosen: dict[str, Any] = {
+            "name": "mila",
+            "timezone": "America/Montreal",
+            "username_field": "mila_cluster_username",
+            "ssh": self.settings(port),
+        }
+        return ClusterSettings(**chosen | changes)
 
     def settings(self, port: int, **changes: Any) -> SshSettings:
         """Return settings that reach *port* with the home's key; None removes a key."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
-from config import ClusterSettings, ScraperSettings
+from config import ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS
 from scraper.cluster_round import ClusterScraper
@@ -47,20 +47,11 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def host(home: Home, cluster: Cluster) -> SimulatedLoginHost:
-    return home.start(
-        SimulatedLoginHost(cluster.answer, home.host_keys["ed25519"], home.authorized)
-    )
+    return home.answering(cluster.answer)
 
 
 def new_scraper(home: Home, port: int, store: Store, **options: bool) -> ClusterScraper:
-    settings = ClusterSettings(
-        name="mila",
-        timezone="America/Montreal",
-        username_field="mila_cluster_username",
-        ssh=home.settings(port),
-        scontrol="/opt/slurm/bin/scontrol",
-        **options,
-    )
+    settings = home.cluster(port, scontrol="/opt/slurm/bin/scontrol", **options)
     return ClusterScraper(settings, ScraperSettings(), store)
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
-from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
-from config import ClusterSettings
+from clockwork.demo.ssh_server import Answer
 from ingest.programs import sacct_usage
 from scraper.trial import Finding, try_cluster
 from scraper.watch.partitions import NOT_ALLOWED
@@ -32,15 +31,7 @@ def trial(home: Home) -> Trial:
             special = [each for words, each in (answers or {}).items() if words in command]
             return special[0] if special else SIMULATED.answer(command)
 
-        host = SimulatedLoginHost(answer, home.host_keys["ed25519"], home.authorized)
-        port = home.start(host).port
-        defaults = {
-            "name": "mila",
-            "timezone": "America/Montreal",
-            "username_field": "mila_cluster_username",
-            "ssh": home.settings(port),
-        }
-        cluster = ClusterSettings.model_validate(defaults | settings)
+        cluster = home.cluster(home.answering(answer).port, **settings)
         findings = list(try_cluster(cluster))
         parts = {finding.part: finding for finding in findings}
         assert len(parts) == len(findings)
@@ -193,13 +184,8 @@ def test_a_part_that_breaks_the_connection_leaves_the_others_theirs(home: Home) 
             host.stopping.wait(60)
         return SIMULATED.answer(command)
 
-    host = home.start(SimulatedLoginHost(answer, home.host_keys["ed25519"], home.authorized))
-    cluster = ClusterSettings(
-        name="mila",
-        timezone="America/Montreal",
-        username_field="mila_cluster_username",
-        ssh=home.settings(host.port, command_timeout=2.0),
-    )
+    host = home.answering(answer)
+    cluster = home.cluster(host.port, ssh=home.settings(host.port, command_timeout=2.0))
     found = {finding.part: finding for finding in try_cluster(cluster)}
     host.stopping.set()
     assert found["jobs"].level == "failed"

@@ -12,8 +12,8 @@ from pymongo import MongoClient
 
 from clockwork.demo.run import DUMPS
 from clockwork.demo.simulated_cluster import SimulatedCluster
-from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
-from config import ClusterSettings, ScraperSettings
+from clockwork.demo.ssh_server import Answer
+from config import ScraperSettings
 from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
@@ -37,13 +37,7 @@ def scraper_of(
         home = Home(tmp_path, client_keys, host_keys, ends)
 
         def start(answer: Answerer) -> ClusterScraper:
-            host = SimulatedLoginHost(answer, host_keys["ed25519"], home.authorized)
-            cluster = ClusterSettings(
-                name="mila",
-                timezone=ZONE,
-                username_field="mila_cluster_username",
-                ssh=home.settings(home.start(host).port),
-            )
+            cluster = home.cluster(home.answering(answer).port, timezone=ZONE)
             scraper = ClusterScraper(cluster, ScraperSettings(), store)
             ends.callback(scraper.close)
             return scraper

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from config.settings import JwtSettings
+from tests.support.http import answered_by
 from tests.support.ports import LOOPBACK
 
 ISSUER, AUDIENCE = "https://login.example.org/realms/site", "clockwork"
@@ -125,13 +126,9 @@ def keys_place() -> Iterator[KeysPlace]:
         def log_message(self, *_arguments: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        place = KeysPlace(f"http://{LOOPBACK}:{server.server_port}/keys")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with answered_by(Handler) as port:
+        place = KeysPlace(f"http://{LOOPBACK}:{port}/keys")
         try:
             yield place
         finally:
             place.go_on.set()
-            server.shutdown()
-            thread.join()

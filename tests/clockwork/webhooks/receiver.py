@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.support.http import answered_by
 from tests.support.ports import LOOPBACK
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -86,13 +87,8 @@ def receiving() -> Iterator[Receiver]:
             except OSError:  # the caller gave up
                 self.close_connection = True
 
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        receiver.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with answered_by(Handler) as receiver.port:
         try:
             yield receiver
         finally:
             receiver.ended.set()
-            server.shutdown()
-            thread.join()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
+from clockwork.demo.ssh_server import Answer
 from config import ClusterSettings, ScraperSettings
 from ingest.clusters.coverage import coverage_of
 from ingest.database.store import Store
@@ -25,11 +25,12 @@ from scraper.watch.accounting import (
     TRIES,
     Accounting,
 )
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.ingest.programs.accounted import row
 from tests.ingest.reading.attacks import job
 from tests.scraper.home import Home
 from tests.scraper.scontrol_host import CONFIGURATION
+from tests.support.documented import MILA_JOB
 from tests.support.reading import SEAL
 
 ALICE = "alice(1001)"
@@ -118,17 +119,8 @@ class Scraper:
 
 @pytest.fixture
 def settings(home: Home, cluster: Cluster) -> ClusterSettings:
-    host = home.start(
-        SimulatedLoginHost(cluster.answer, home.host_keys["ed25519"], home.authorized)
-    )
-    return ClusterSettings(
-        name="mila",
-        timezone="America/Montreal",
-        username_field="mila_cluster_username",
-        ssh=home.settings(host.port),
-        scontrol="/opt/slurm/bin/scontrol",
-        sacct=True,
-    )
+    port = home.answering(cluster.answer).port
+    return home.cluster(port, scontrol="/opt/slurm/bin/scontrol", sacct=True)
 
 
 @pytest.fixture

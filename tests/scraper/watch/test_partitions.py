@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config import ClusterSettings, ScraperSettings
+from config import ScraperSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES
 from scraper.cluster_round import ClusterScraper
@@ -28,13 +28,7 @@ def host(home: Home) -> LoginHost:
 
 @pytest.fixture
 def scraper(home: Home, host: LoginHost, store: Store) -> Iterator[ClusterScraper]:
-    cluster = ClusterSettings(
-        name="mila",
-        timezone="America/Montreal",
-        username_field="mila_cluster_username",
-        ssh=home.settings(host.port),
-        partitions_interval=1e-6,
-    )
+    cluster = home.cluster(host.port, partitions_interval=1e-6)
     scraper = ClusterScraper(cluster, ScraperSettings(), store)
     yield scraper
     scraper.close()

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from clockwork.demo.ssh_server import Answer, SimulatedLoginHost
-from config import ClusterSettings
+from clockwork.demo.ssh_server import Answer
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
 from scraper.ssh.connection import Connection, connect
@@ -27,17 +26,8 @@ class World:
         self.output = OUTPUT.replace(b"alice    ", b"clockwork")
         self.now = 0.0
         self.asked: list[str] = []
-        host = home.start(
-            SimulatedLoginHost(self._answer, home.host_keys["ed25519"], home.authorized)
-        )
-        self.settings = ClusterSettings(
-            name="mila",
-            timezone="America/Montreal",
-            username_field="mila_cluster_username",
-            ssh=home.settings(host.port),
-            scontrol="/opt/slurm/bin/scontrol",
-            sdiag=True,
-        )
+        port = home.answering(self._answer).port
+        self.settings = home.cluster(port, scontrol="/opt/slurm/bin/scontrol", sdiag=True)
         self.store = store
         self.connection: Connection = connect("mila", self.settings.ssh)
         write = plain_bulk_write(store, self.settings)
