@@ -7,17 +7,14 @@ from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Client
 from tests.api.support.examples import (
-    BELUGA_JOB,
-    BELUGA_NODE,
     MAIN,
-    MILA_JOB,
-    MILA_NODE,
     NOW,
     TRANSTECH,
     job_document,
     listed_document,
     node_document,
 )
+from tests.support.documented import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
 
 
 @pytest.fixture

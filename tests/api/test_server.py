@@ -24,9 +24,10 @@ from config.settings import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.api.support.serving import ask, exchange, served
 from tests.mongo import secantus
+from tests.support.documented import MILA_JOB
 from tests.support.ports import LOOPBACK, free_port
 
 

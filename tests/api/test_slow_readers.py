@@ -14,8 +14,9 @@ from api.connections import Connection, end_largest, end_slow, waiting_bytes
 from api.schema.endpoint import BASE
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.api.support.serving import ask, served
+from tests.support.documented import MILA_JOB
 from tests.support.ports import LOOPBACK
 from tests.system.daemons import wait_until
 

@@ -20,7 +20,7 @@ from api.app import build_app
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
 from tests.chaos import (
     away,
     clocks,
@@ -35,6 +35,7 @@ from tests.chaos.clusters import ChangingCluster
 from tests.chaos.report import Section, document
 from tests.mongo import secantus
 from tests.scraper.home import Home, new_key
+from tests.support.documented import MILA_JOB
 
 SECTIONS = Path("build/chaos")
 REPORT = Path("docs/chaos.md")

@@ -20,7 +20,8 @@ from ingest.database.leases import Lease
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import RoundCounts
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
+from tests.api.support.examples import job_document, node_document
+from tests.support.documented import MILA_JOB, MILA_NODE
 from tests.system.daemons import wait_until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.support.examples import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
 from tests.clockwork.sites import site
+from tests.support.documented import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
 
 CLOCKWORK = str(Path(sys.executable).with_name("clockwork"))
 SECONDS_TO_STOP = 30.0 + 30.0 + 10.0

@@ -12,9 +12,10 @@ import pytest
 from config.load import MONGO_URI_VARIABLE
 from ingest.accounts.users import add_user, revoke
 from ingest.database.store import Store
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.api.support.serving import exchange
 from tests.clockwork.sites import clockwork
+from tests.support.documented import MILA_JOB
 from tests.support.ports import LOOPBACK, free_port
 
 EMAIL = "mila12@mila.example"

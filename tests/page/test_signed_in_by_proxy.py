@@ -12,9 +12,10 @@ from api.server import Server
 from config.settings import ApiSettings, TrustedHeaderSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.support.examples import MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
 from tests.page.browser import Browser
 from tests.page.visits import LOOK_AGAIN
+from tests.support.documented import MILA_JOB
 from tests.support.ports import LOOPBACK, free_port
 
 pytestmark = pytest.mark.browser

@@ -12,8 +12,9 @@ from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, Clock, a_job, a_node
-from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
+from tests.api.support.examples import job_document, node_document
 from tests.api.support.problems import assert_problem
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 NO_TRES: dict[str, Any] = {
     **dict.fromkeys(("cpus", "allocated_cpus", "nodes_without_tres"), 0),

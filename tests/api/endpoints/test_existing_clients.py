@@ -21,15 +21,9 @@ from api.app import build_app
 from api.schema.endpoint import BASE, OLDER_BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
-from tests.api.support.examples import (
-    BELUGA_JOB,
-    BELUGA_NODE,
-    MILA_JOB,
-    MILA_NODE,
-    NOW,
-    job_document,
-)
+from tests.api.support.examples import NOW, job_document
 from tests.api.support.serving import served
+from tests.support.documented import BELUGA_JOB, BELUGA_NODE, MILA_JOB, MILA_NODE
 from tests.support.ports import LOOPBACK
 
 EMAIL = "mila12@mila.example"

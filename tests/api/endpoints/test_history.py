@@ -14,10 +14,11 @@ from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
 from tests.api.support.client import Client
 from tests.api.support.clusters import Clock
-from tests.api.support.examples import BELUGA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.api.support.problems import assert_problem
 from tests.ingest.programs.accounted import CLUSTER, accounted
 from tests.ingest.reading.attacks import job
+from tests.support.documented import BELUGA_JOB
 from tests.support.reading import read_lazily
 
 ALICE, BOB = "alice(1001)", "bob(1002)"

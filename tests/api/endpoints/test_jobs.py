@@ -9,7 +9,8 @@ from api.lists.prefetch import DOCUMENTS_PER_BATCH
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 
 def job_ids(jobs: list[dict[str, Any]]) -> list[str]:

@@ -21,8 +21,9 @@ from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS, COUNTS, NOON, Clock, a_job, a_node
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.api.support.problems import assert_problem
+from tests.support.documented import MILA_JOB
 
 MANUAL = Path(__file__).parents[3] / "docs" / "metrics.md"
 ZEROS = {"RUNNING": 0, "PENDING": 0}

@@ -12,8 +12,9 @@ from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, NOON
-from tests.api.support.examples import BELUGA_NODE, MILA_NODE, node_document
+from tests.api.support.examples import node_document
 from tests.api.support.problems import assert_problem
+from tests.support.documented import BELUGA_NODE, MILA_NODE
 
 
 def test_list_answers_the_example_of_the_manual(client: Client) -> None:

@@ -16,7 +16,8 @@ from api.lists.fields import LONGEST_KEY
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 PATH = "jobs/user_dict_update"
 FORM = "application/x-www-form-urlencoded"

@@ -9,7 +9,8 @@ from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
+from tests.support.documented import MILA_JOB
 
 EMAIL = "alice@site.example"
 SLURM = {key: each for key, each in MILA_JOB.items() if key != "mila_cluster_username"}

@@ -9,7 +9,8 @@ from api.http.gzip import LEAST_BYTES, compressed
 from api.http.request import Response
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import MILA_JOB
 
 TEXT = b"0123456789" * LEAST_BYTES
 

@@ -10,9 +10,10 @@ from config import ApiSettings
 from ingest.accounts.users import AccountError, add_user, list_users
 from ingest.database.store import Store
 from tests.api.support.client import Client, following
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
 from tests.ingest.sync.outputs import Clock
 from tests.ingest.sync.sealed_outputs import Rounds, one
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 EMAIL = "carol@mila.example"
 ACCOUNT = str(BELUGA_JOB["account"])

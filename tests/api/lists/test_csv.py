@@ -8,7 +8,8 @@ import pytest
 from api.lists.csv_stream import csv_lines
 from ingest.database.store import Store
 from tests.api.support.client import Client
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 
 def test_a_list_as_csv(client: Client, store: Store) -> None:

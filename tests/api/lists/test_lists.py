@@ -10,7 +10,8 @@ import pytest
 
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client, following
-from tests.api.support.examples import MILA_JOB, MILA_NODE, NOW, job_document, node_document
+from tests.api.support.examples import NOW, job_document, node_document
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 
 def insert_job(store: Store, job_id: str, finished_ago: float | None = None, **slurm: Any) -> None:

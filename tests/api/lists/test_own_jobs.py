@@ -16,7 +16,8 @@ from ingest.database.migrations import migrate
 from ingest.database.search_fields import job_search_fields
 from ingest.database.store import Document, Store
 from tests.api.support.client import Client
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 COMMANDS = ("find", "aggregate")
 OWNER = "cw.filters.owner"

@@ -19,8 +19,9 @@ from ingest.accounts.users import add_user
 from ingest.database import embedded_pages
 from ingest.database.store import Document, Store, connect
 from tests.api.support.client import Answer, Client, following
-from tests.api.support.examples import MILA_JOB, MILA_NODE, NOW, job_document, node_document
+from tests.api.support.examples import NOW, job_document, node_document
 from tests.mongo import leave
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 JOBS_STORED = 250
 ORDERS = ["", *(sign + key for key in JOBS.sort_keys for sign in ("", "-"))]

@@ -17,7 +17,8 @@ from api.lists.prefetch import BATCHES_AHEAD, DOCUMENTS_PER_BATCH, in_batches
 from api.schema.endpoint import BASE
 from ingest.database.store import Document, Store
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import MILA_JOB
 
 MANY = 10 + BATCHES_AHEAD
 """Batches, more than are fetched before the first is looked at."""

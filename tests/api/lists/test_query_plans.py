@@ -24,7 +24,8 @@ from api.lists.listing import Kind
 from ingest.accounts.users import add_user
 from ingest.database.store import Document, Store
 from tests.api.support.client import Answer, Client, following
-from tests.api.support.examples import BELUGA_NODE, MILA_JOB, NOW, job_document, node_document
+from tests.api.support.examples import NOW, job_document, node_document
+from tests.support.documented import BELUGA_NODE, MILA_JOB
 
 WHOLE_COLLECTIONS: tuple[Document, ...] = (
     {},

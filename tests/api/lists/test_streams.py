@@ -12,8 +12,9 @@ from api.app import build_app
 from api.schema.endpoint import BASE
 from ingest.accounts.users import add_user
 from ingest.database.store import Store, connect
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
 from tests.mongo import leave
+from tests.support.documented import MILA_JOB
 
 FEW, MANY = 1000, 4500
 WAYS = [

@@ -9,15 +9,8 @@ from ingest.accounts.users import add_user
 from ingest.database.store import Store
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS
-from tests.api.support.examples import (
-    MILA_JOB,
-    MILA_NODE,
-    NOW,
-    TRANSTECH,
-    job_document,
-    listed_document,
-    node_document,
-)
+from tests.api.support.examples import NOW, TRANSTECH, job_document, listed_document, node_document
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 PENDING: dict[str, Any] = {
     **MILA_JOB,

@@ -9,7 +9,7 @@ import schemathesis
 from schemathesis import GenerationMode
 
 from api.lists.paging import Order, Place, cursor_text
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, MILA_NODE
+from tests.support.documented import BELUGA_JOB, MILA_JOB, MILA_NODE
 
 KNOWN: dict[str, tuple[Any, ...]] = {
     "job_id": (MILA_JOB["job_id"], MILA_JOB["job_id"], BELUGA_JOB["job_id"]),

@@ -18,7 +18,8 @@ from ingest.accounts.users import EMAIL_FIELD, add_user, revoke
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS
-from tests.api.support.examples import BELUGA_JOB, MILA_JOB, NOW, job_document
+from tests.api.support.examples import NOW, job_document
+from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 MANUAL = Path(__file__).parents[3] / "docs" / "accounts.md"
 PAGE_FILES = "/page/"

@@ -5,7 +5,8 @@ from typing import Any
 
 from config import ClusterSettings, SshSettings
 from ingest.sync.sync_rounds import RoundCounts
-from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
+from tests.api.support.examples import job_document, node_document
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 COUNTS = RoundCounts(read=7, inserted=1, changed=2, set_aside=3, vanished=4)

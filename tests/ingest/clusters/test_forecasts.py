@@ -7,7 +7,8 @@ from config import ClusterSettings, SshSettings
 from ingest.clusters.forecasts import MOST_FORECASTS, MOST_OPEN, forecast_errors, note_forecasts
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
-from tests.api.support.examples import MILA_JOB, job_document
+from tests.api.support.examples import job_document
+from tests.support.documented import MILA_JOB
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 MILA = ClusterSettings(

@@ -22,7 +22,8 @@ from ingest.quarantine.quarantine import Quarantine
 from ingest.reading.records import SetAside
 from ingest.sync.sync_rounds import RoundCounts
 from tests.api.support.client import Client
-from tests.api.support.examples import MILA_JOB, MILA_NODE, job_document, node_document
+from tests.api.support.examples import job_document, node_document
+from tests.support.documented import MILA_JOB, MILA_NODE
 
 LEASE = 5.0
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)

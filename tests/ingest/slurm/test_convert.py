@@ -23,6 +23,7 @@ from ingest.slurm.convert import (
 from ingest.slurm.keys import JOB, NODE, Key, KeyTable
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from tests.ingest.reading.attacks import job
+from tests.support import documented as manual
 from tests.support.reading import read
 
 BELUGA_JOB = """\
@@ -157,27 +158,7 @@ def refused(**changed: str) -> str:
 
 
 def test_a_pending_job_of_beluga_has_the_documented_keys() -> None:
-    documented = {
-        "job_id": "820432",
-        "name": "somejobname_244745",
-        "cc_account_username": "ccuser01",
-        "uid": "10001",
-        "account": "def-pomme-rrg",
-        "job_state": "PENDING",
-        "exit_code": "0:0",
-        "time_limit": 10800,
-        "submit_time": "2020-02-04T03:22:55-05:00",
-        "start_time": "Unknown",
-        "end_time": "Unknown",
-        "partition": "fun_partition",
-        "nodes": None,
-        "command": "/a762/b220/c552",
-        "work_dir": "/a751/b704/c43",
-        "stderr": "/a869/b72/c702.err",
-        "stdin": "/dev/null",
-        "stdout": "/a942/b827/c342.out",
-        "cluster_name": "beluga",
-    }
+    documented = manual.BELUGA_JOB
     others = {
         "group_id": "ccuser01(10001)",
         "mcs_label": None,
@@ -216,28 +197,7 @@ def test_a_pending_job_of_beluga_has_the_documented_keys() -> None:
 
 
 def test_a_running_job_of_mila_has_the_documented_keys() -> None:
-    documented = {
-        "job_id": "233874",
-        "name": "somejobname_942640",
-        "mila_cluster_username": "milauser12",
-        "uid": "10012",
-        "account": "mila",
-        "job_state": "RUNNING",
-        "exit_code": "0:0",
-        "time_limit": 604800,
-        "submit_time": "2021-11-13T00:56:47-05:00",
-        "start_time": "2021-11-13T01:16:31-05:00",
-        "end_time": "2021-11-20T01:16:31-05:00",
-        "partition": "fun_partition",
-        "nodes": "cn-b005",
-        "resv_name": "transtech",
-        "command": "/a58/b740/c718",
-        "work_dir": "/a308/b872/c331",
-        "stderr": "/a3/b765/c675.err",
-        "stdin": "/dev/null",
-        "stdout": "/a129/b104/c145.out",
-        "cluster_name": "mila",
-    }
+    documented = manual.MILA_JOB
     slurm = job_of(MILA_JOB)
     assert {key: slurm[key] for key in documented} == documented
     assert "cc_account_username" not in slurm
@@ -248,18 +208,7 @@ def test_a_running_job_of_mila_has_the_documented_keys() -> None:
 
 
 def test_a_node_of_beluga_has_the_documented_keys() -> None:
-    documented = {
-        "name": "blg4118",
-        "arch": "x86_64",
-        "features": "skylake",
-        "gres": None,
-        "addr": "blg4118",
-        "memory": "191000",
-        "state": "ALLOCATED",
-        "cfg_tres": "cpu=40,mem=191000M,billing=46",
-        "alloc_tres": "cpu=40,mem=160000M",
-        "cluster_name": "beluga",
-    }
+    documented = manual.BELUGA_NODE
     others = {
         "cores_per_socket": 20,
         "cpu_alloc": 40,
@@ -291,19 +240,7 @@ def test_a_node_of_beluga_has_the_documented_keys() -> None:
 
 
 def test_a_node_of_mila_has_the_documented_keys() -> None:
-    documented = {
-        "name": "cn-a002",
-        "arch": "x86_64",
-        "features": "broadwell",
-        "gres": None,
-        "addr": "cn-a002",
-        "memory": "128000",
-        "state": "ALLOCATED",
-        "cfg_tres": "cpu=32,mem=125G,billing=32",
-        "alloc_tres": "cpu=32,mem=122528M",
-        "comment": None,
-        "cluster_name": "mila",
-    }
+    documented = manual.MILA_NODE
     slurm = node_of(MILA_NODE)
     assert {key: slurm[key] for key in documented} == documented
 
