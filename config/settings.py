@@ -19,9 +19,7 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username", "username"]
 """Names that a user can have on clusters. ``username`` is for sites with one name for each user."""
-NameField = Literal[
-    "mila_email_username", "mila_cluster_username", "cc_account_username", "username"
-]
+NameField = Literal["mila_email_username", UsernameField]
 JobsVisible = Literal["all", "own"]
 
 # Refused below, not bound.

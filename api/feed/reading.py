@@ -11,7 +11,7 @@ from pymongo.client_session import ClientSession
 from api.feed.cursor import Scope, cursor_text, read_cursor, viewer_of
 from api.http.json_text import json_bytes
 from api.http.problems import Problem, unavailable
-from api.http.request import EVENTS, Header, Response, make_alone
+from api.http.request import EVENTS, Header, Response
 from api.lists.fields import Fields
 from api.lists.listing import Kind
 from api.lists.queries import left_by
@@ -136,10 +136,8 @@ def _topic(question: Question) -> str:
 def _found(context: Context, question: Question, cursor: str | None) -> Found:
     """Return what follows a cursor, read once for all requests that are answered together."""
     scope = Scope(question.kind.name, question.cluster_name, viewer_of(question.visible))
-    hold = context.request.hold
-    once = make_alone if hold is None else hold.once
     key = ("changes", scope, question.fields, cursor)
-    found: Found = once(key, lambda: _read(context, question, scope, cursor))
+    found: Found = context.request.once(key, lambda: _read(context, question, scope, cursor))
     return found
 
 

@@ -24,9 +24,8 @@ def compress_responses(handler: Handler) -> Handler:
         response = handler(request)
         if response.status >= HTTPStatus.BAD_REQUEST or response.content_type == EVENTS:
             return response
-        once = make_alone if request.hold is None else request.hold.once
         accepted = request.header("Accept-Encoding") or ""
-        return compressed(response.with_headers(VARY), accepted, once)
+        return compressed(response.with_headers(VARY), accepted, request.once)
 
     return answer
 

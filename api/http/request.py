@@ -125,6 +125,11 @@ class Request:
         return hold if self.method == "GET" else None
 
     @property
+    def once(self) -> Callable[[Hashable, Callable[[], Any]], Any]:
+        """Returns the value of a key, which may be shared with other requests: see `Hold.once`."""
+        return make_alone if self.hold is None else self.hold.once
+
+    @property
     def peer(self) -> str | None:
         """The address that the connection comes from; None where the server does not tell."""
         peer: str | None = self.environ.get(PEER)

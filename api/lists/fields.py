@@ -16,6 +16,7 @@ from pydantic import Field
 
 from api.schema.arguments import Reads, several
 from ingest.accounts.users import USERNAME_FIELDS
+from ingest.database.search_fields import printed_owner
 from ingest.database.store import Document
 from ingest.documents.fingerprints import VOLATILE
 
@@ -92,24 +93,16 @@ class Fields:
 
 
 def _owner(job: Document) -> str | None:
-    names = (job.get("slurm", {}).get(field) for field in USERNAME_FIELDS)
-    return next((name for name in names if name is not None), None)
+    _, name = printed_owner(job.get("slurm", {})) or ("", None)
+    return name
 
 
 JOB_FIELDS = Fields(
     ("slurm", "cw", "user"),
     cw_keys=(
         *("cc_account_username", "mila_cluster_username", "mila_email_username"),
-        *(
-            "username",
-            "first_seen",
-            "last_changed",
-            "finished_at",
-            "vanished",
-            "accounting",
-            "source",
-            "usage",
-        ),
+        *("username", "first_seen", "last_changed", "finished_at", "vanished"),
+        *("accounting", "source", "usage"),
     ),
     cw_keys_on_request=("history", "owner"),
 )

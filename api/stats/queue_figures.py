@@ -15,7 +15,7 @@ import pymongo
 from pymongo import DESCENDING
 
 from api.stats.ttl_cache import TtlCache
-from ingest.clusters.node_life import NODE_CLASSES
+from ingest.clusters.node_life import node_class
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.database.store import Document, Store
 from ingest.documents.kept_counts import Counts, read_counts, waiting_key
@@ -125,12 +125,11 @@ class QueueStats:
     def _count_nodes(self, name: str, figures: QueueFigures) -> None:
         bad: Document = {"cluster_name": name, "until": None, "words": {"$ne": []}}
         for period in self._store.node_periods.find(bad):
-            words = set(period["words"])
-            node_class = next((key for key, those in NODE_CLASSES.items() if those & words), None)
-            if node_class is not None:
-                figures.bad_nodes[node_class] += 1
+            its_class = node_class(period["words"])
+            if its_class is not None:
+                figures.bad_nodes[its_class] += 1
                 since = period["onset"] or period["since"]
-                figures.bad_since[node_class] = min(since, figures.bad_since.get(node_class, since))
+                figures.bad_since[its_class] = min(since, figures.bad_since.get(its_class, since))
 
 
 _NEVER_BEGAN = frozenset({"PENDING", "CANCELLED"})

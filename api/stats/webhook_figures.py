@@ -9,7 +9,7 @@ import pymongo
 from api.stats.ttl_cache import TtlCache
 from ingest.database.changes import Heads, read_heads
 from ingest.database.store import Store
-from ingest.webhooks.state import WebhookState, read_states, waiting_since
+from ingest.webhooks.state import WebhookState, read_states, seconds_behind
 
 FIGURES_SECONDS = 10.0
 """Seconds for which the figures are cached."""
@@ -46,6 +46,4 @@ class WebhookStats:
             return [WebhookFigures(each, self._behind(each, heads[each.kind])) for each in states]
 
     def _behind(self, state: WebhookState, heads: Heads) -> float:
-        now = self._clock()
-        since = waiting_since(self._store, heads, state.position, now)
-        return 0.0 if since is None else max(0.0, (now - since).total_seconds())
+        return seconds_behind(self._store, heads, state.position, self._clock())

@@ -8,9 +8,7 @@ that the files are complete, and refuses files that look like those of another c
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -18,6 +16,7 @@ from clockwork.commands.console import CommandError, say
 from clockwork.commands.service_commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
 from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
+from ingest.database.search_fields import listed
 from ingest.database.store import Store
 from ingest.documents.document_updates import DocumentUpdates, job_cw
 from ingest.documents.long_texts import cut_long_texts
@@ -148,7 +147,7 @@ def _compare(
                 seen.add(item, present)
     of_cluster = f"the {len(present)} {kind.plural} that cluster {cluster.name} has"
     if is_small:
-        reason = _of_another(seen, kind, of_cluster, partial(_partitions_of, store, cluster))
+        reason = _of_another(seen, kind, of_cluster, lambda: _partitions_of(store, cluster))
         if reason:
             raise ReplayRefused(
                 f"{path}: {reason}. Is it the output of another cluster (see --cluster)? Nothing "
@@ -186,7 +185,7 @@ class _Compared:
         self.shared += present.get(record.id) == identity
         if present.get(record.id, identity) != identity:
             self.other = record.id
-        self.partitions |= _partitions(record.slurm)
+        self.partitions.update(listed(record.slurm.get("partition")))
 
 
 def _of_another(
@@ -205,15 +204,11 @@ def _of_another(
     return ""
 
 
-def _partitions(slurm: Mapping[str, Any]) -> set[str]:
-    return set(str(slurm.get("partition") or "").split(",")) - {""}
-
-
 def _partitions_of(store: Store, cluster: ClusterSettings) -> set[str]:
     """The partitions of the cluster's present jobs."""
     present = {"slurm.cluster_name": cluster.name, "cw.vanished": None}
     found = store.jobs.find(present, {"slurm.partition": 1})
-    return {name for document in found for name in _partitions(document["slurm"])}
+    return {name for document in found for name in listed(document["slurm"].get("partition"))}
 
 
 def _report(path: Path, counts: RoundCounts) -> int:

@@ -10,7 +10,7 @@ from clockwork.webhooks.senders import webhooks_of
 from config import Settings
 from ingest.database.changes import read_heads
 from ingest.database.store import Store
-from ingest.webhooks.state import WebhookState, forget, read_states, waiting_since
+from ingest.webhooks.state import WebhookState, forget, read_states, seconds_behind
 from scraper.trial import Finding
 
 
@@ -35,8 +35,7 @@ def webhook_list(settings: Settings, store: Store) -> int:
 def _cells(store: Store, state: WebhookState) -> list[str]:
     now = datetime.now(timezone.utc)
     heads = read_heads(store, None, state.kind, None)
-    since = waiting_since(store, heads, state.position, now)
-    behind = 0 if since is None else max(0, round((now - since).total_seconds()))
+    behind = round(seconds_behind(store, heads, state.position, now))
     counts = (state.delivered, state.failed, state.dropped, behind)
     return [*map(str, counts), moment_text(state.last_success)]
 

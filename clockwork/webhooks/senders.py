@@ -7,10 +7,10 @@ them has the lease of a webhook and calls it.
 import logging
 import threading
 import time
-from datetime import datetime, timezone
 
 from pymongo.errors import PyMongoError
 
+from api.app import utc_now
 from clockwork.webhooks.call import CallFailed
 from clockwork.webhooks.sender import Sender, Webhook, read_webhook
 from config import Settings, read_webhook_secrets
@@ -27,11 +27,6 @@ FINISH_SECONDS = 2.0
 """What calls that run may take in all when the senders stop; afterwards they are made again."""
 
 logger = logging.getLogger(__name__)
-
-
-def utc_now() -> datetime:
-    """Return the time of the machine's clock, in UTC."""
-    return datetime.now(timezone.utc)
 
 
 def webhooks_of(settings: Settings, *, secrets: bool = True) -> list[Webhook]:

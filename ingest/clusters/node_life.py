@@ -13,7 +13,7 @@ Words that only say what a node works on (IDLE, MIXED, ALLOCATED ...) are left o
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -69,6 +69,12 @@ def condition_words(slurm: Mapping[str, Any]) -> set[str]:
     """The words of a node's state, without those of `WORK_WORDS`: none for a node in service."""
     state, *words = node_search_fields(slurm)["states"] or ("",)
     return {word for word in words or [state] if word.isupper()} - WORK_WORDS
+
+
+def node_class(words: Iterable[str]) -> str | None:
+    """Return the class of a node with these words of its state; None for a node in service."""
+    its_words = {*words}
+    return next((name for name, those in NODE_CLASSES.items() if those & its_words), None)
 
 
 def changes(

@@ -63,10 +63,10 @@ def job_search_fields(
     """
     return {
         "version": VERSION,
-        "owner": _owner(slurm),
+        "owner": owner_field(*owner) if (owner := printed_owner(slurm)) else "",
         "names": names_field(names),
         "states": _states(slurm.get("job_state")),
-        "partitions": _listed(slurm.get("partition")),
+        "partitions": listed(slurm.get("partition")),
         "nodes": _nodes(slurm.get("nodes")),
         "gpus": _gpu_types(slurm.get(key) for key in _GPU_KEYS),
         "finished_at": finished_at or NOT_FINISHED,
@@ -80,11 +80,20 @@ def node_search_fields(slurm: Mapping[str, Any]) -> Document:
     return {
         "version": VERSION,
         "states": _states(slurm.get("state")),
-        "partitions": _listed(slurm.get("partitions")),
-        "features": _listed(slurm.get("features")),
+        "partitions": listed(slurm.get("partitions")),
+        "features": listed(slurm.get("features")),
         "gpus": _gpu_types((slurm.get("cfg_tres"), slurm.get("gres"))),
         **_bound(slurm, "name"),
     }
+
+
+def printed_owner(slurm: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the username field of a job, and the name that Slurm gives; None without a name."""
+    for field in _OWNER_FIELDS:
+        name = slurm.get(field)
+        if name is not None:
+            return field, name
+    return None
 
 
 def owner_field(field: str, username: str) -> str:
@@ -95,14 +104,6 @@ def owner_field(field: str, username: str) -> str:
 def names_field(names: Iterable[str | None]) -> list[str]:
     """Return the usernames that are known, each once."""
     return sorted({name for name in names if name is not None})
-
-
-def _owner(slurm: Mapping[str, Any]) -> str:
-    for field in _OWNER_FIELDS:
-        name = slurm.get(field)
-        if name is not None:
-            return owner_field(field, name)
-    return ""
 
 
 def _bound(slurm: Mapping[str, Any], key: str) -> Document:
@@ -120,7 +121,8 @@ def _states(state: str | None) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _listed(text: str | None) -> list[str]:
+def listed(text: str | None) -> list[str]:
+    """Return the names in a list of Slurm's, ``main,long``, each once. Not to be changed."""
     names = (name.strip() for name in (text or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
 

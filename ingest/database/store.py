@@ -39,7 +39,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -48,6 +48,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid
 
+from config.settings import NameField
 from ingest.database import embedded_pages
 
 Document = dict[str, Any]
@@ -123,10 +124,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _SEARCH_FIELDS_VERSION,
     ],
     "users": [
-        _unique_string("mila_cluster_username"),
-        _unique_string("cc_account_username"),
-        _unique_string("username"),
-        _unique_string("mila_email_username"),
+        *map(_unique_string, get_args(NameField)),
         _unique_string("tokens.sha256"),
     ],
     "former_jobs": [

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import orjson
 
-from ingest.accounts.users import NOBODY, USERNAME_FIELDS
+from ingest.accounts.users import NOBODY
+from ingest.database.search_fields import printed_owner
 from ingest.slurm.convert import SlurmDict
 from ingest.slurm.keys import JOB, NODE
 
@@ -69,11 +70,8 @@ def owner_name(slurm: SlurmDict) -> str | None:
 
     Where the name service fails, Slurm prints the uid, or ``nobody``, in place of the name.
     """
-    for field in USERNAME_FIELDS:
-        name: str | None = slurm.get(field)
-        if name is not None:
-            return None if name in (NOBODY, slurm.get("uid")) else name
-    return None
+    _, name = printed_owner(slurm) or ("", None)
+    return None if name in (NOBODY, slurm.get("uid")) else name
 
 
 def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:

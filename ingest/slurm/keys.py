@@ -36,7 +36,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import get_args
 
+from config.settings import UsernameField
 from ingest.slurm.values import snake_case
 
 _JOB_KEYS = """
@@ -401,12 +403,7 @@ class KeyTable:
         return [key.name for key in self.keys.values() if _is_between(release, key.releases)]
 
 
-OWN_NAMES = frozenset(
-    {
-        *("mila_cluster_username", "cc_account_username", "username"),
-        *("uid", "cluster_name", "alloc_groups"),
-    }
-)
+OWN_NAMES = frozenset({*get_args(UsernameField), "uid", "cluster_name", "alloc_groups"})
 """Names in documents that stand for no single key."""
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from ingest.clusters.node_life import NODE_CLASSES, condition_words
+from ingest.clusters.node_life import condition_words, node_class
 from ingest.database.store import Document
 from ingest.documents.fingerprints import is_finished, owner_name
 from ingest.slurm.values import moment
@@ -100,8 +100,7 @@ def node_event(webhook: str, document: Document, told: Mapping[str, Any] | None)
 
 def node_state(slurm: Mapping[str, Any]) -> str | None:
     """Return ``down`` or ``drained``; None for a node in service."""
-    words = condition_words(slurm)
-    return next((name for name, those in NODE_CLASSES.items() if those & words), None)
+    return node_class(condition_words(slurm))
 
 
 def _digest(*parts: object) -> str:

@@ -94,8 +94,8 @@ def read_told(store: Store, ids: Iterable[str]) -> dict[str, Document]:
     return found
 
 
-def waiting_since(store: Store, heads: Heads, position: Position, now: datetime) -> datetime | None:
-    """Return when the first change behind *position* was written; None if there is none.
+def seconds_behind(store: Store, heads: Heads, position: Position, now: datetime) -> float:
+    """Return how many seconds ago the first change behind *position* was written; 0: none was.
 
     *heads* are those of the feed.  A change that is no longer known is as old as an entry can be.
     Raises pymongo's errors.
@@ -106,12 +106,13 @@ def waiting_since(store: Store, heads: Heads, position: Position, now: datetime)
         if head.number != position.numbers.get(row, 0)
     }
     if not unread:
-        return None
+        return 0.0
     found = store.changes.find({"_id": one_of(unread)}, {"at": 1})
     times = [each["at"] for each in found]
-    return (
-        min(times) if len(times) == len(unread) else now - timedelta(seconds=CHANGES_KEPT_SECONDS)
-    )
+    if len(times) < len(unread):
+        return float(CHANGES_KEPT_SECONDS)
+    behind: timedelta = now - min(times)
+    return max(0.0, behind.total_seconds())
 
 
 def forget(store: Store, name: str) -> bool:
