@@ -236,12 +236,16 @@ def test_one_that_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) 
 
 
 def test_one_that_is_found_broken_twice_is_killed_and_started_again(tmp_path: Path) -> None:
-    # Broken at the first look alone, then at all looks until it is killed.
+    # Once it has said that it is up: broken at the first look alone, then at all looks until it
+    # is killed.
     processes = """[
-        program("one", broken=iter([True, False, True, True] + 1000 * [False]).__next__)
+        program("one", broken=lambda looks=iter([True, False, True, True] + 9999 * [False]): (
+            (folder / "is_up").exists() and next(looks)
+        ))
     ]"""
     with supervised(processes, tmp_path, looks=0.1) as service:
         first = service.up("one")
+        (tmp_path / "is_up").touch()
         broken = f"ERROR one (pid {first}) is running but not ready; the supervisor kills it"
         assert service.line(broken)
         assert service.up("one") != first
