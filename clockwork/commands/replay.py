@@ -6,8 +6,7 @@ that the files are complete, and refuses files that look like those of another c
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import orjson
@@ -16,7 +15,6 @@ from clockwork.commands.console import CommandError, say
 from clockwork.commands.service_commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
 from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
-from ingest.database.search_fields import listed
 from ingest.database.store import Store
 from ingest.documents.document_updates import DocumentUpdates, job_cw
 from ingest.documents.long_texts import cut_long_texts
@@ -28,11 +26,11 @@ from ingest.sync.held_records import HeldRecords
 from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 
 MANY = 50
-"""With so many present jobs or nodes of a cluster, a file must share some of them."""
+"""A cluster of fewer present jobs or nodes can lose most of them at once."""
 _FEW_SHARED = 0.1
 """A file that shares a smaller part with the cluster looks like that of another cluster."""
 _MOST_GONE = 0.5
-"""A complete file that marks a larger part as gone looks like a part of the output."""
+"""A complete file that marks a larger part of many as gone looks like a part of the output."""
 
 
 class ReplayRefused(OperatorError):
@@ -132,83 +130,35 @@ def _compare(
         record_id: (found.fingerprint.uid, found.fingerprint.submit_time)
         for record_id, found in held.present()
     }
-    is_small = len(present) < MANY
-    if not present or (is_small and not path.is_file()):
+    if not present:
         return
     if not path.is_file():
         raise ReplayRefused(
             f"{path} can be read only once, and can't be compared with the {len(present)} "
             f"{kind.plural} of {cluster.name} first: copy it into a file, or give --force"
         )
-    seen = _Compared()
+    total = shared = 0
     with naming(path):
         for item in _records(path, kind, cluster, settings):
             if isinstance(item, Record):
-                seen.add(item, present)
+                total += 1
+                slurm = item.slurm
+                identity = (hash(slurm.get("uid")), hash(slurm.get("submit_time")))
+                shared += present.get(item.id) == identity
     of_cluster = f"the {len(present)} {kind.plural} that cluster {cluster.name} has"
-    if is_small:
-        reason = _of_another(seen, kind, of_cluster, lambda: _partitions_of(store, cluster))
-        if reason:
-            raise ReplayRefused(
-                f"{path}: {reason}. Is it the output of another cluster (see --cluster)? Nothing "
-                "was written; --force writes it all the same"
-            )
-        return
-    if seen.shared < _FEW_SHARED * min(seen.total, len(present)):
+    if shared < _FEW_SHARED * min(total, len(present)):
         raise ReplayRefused(
-            f"{path}: only {seen.shared} of its {seen.total} {kind.plural} are among {of_cluster}. "
+            f"{path}: only {shared} of its {total} {kind.plural} are among {of_cluster}. "
             "Is it the output of another cluster (see --cluster), or of another time? Nothing was "
             "written; --force writes it all the same"
         )
-    if is_complete and len(present) - seen.shared > _MOST_GONE * len(present):
+    gone = len(present) - shared
+    if is_complete and len(present) >= MANY and gone > _MOST_GONE * len(present):
         raise ReplayRefused(
-            f"{path}: --complete would mark {len(present) - seen.shared} of {of_cluster} as gone. "
+            f"{path}: --complete would mark {gone} of {of_cluster} as gone. "
             "Is it only a part of the output, or an old one? Nothing was written; leave --complete "
             "out, or give --force"
         )
-
-
-@dataclass
-class _Compared:
-    """What a file has in common with a cluster."""
-
-    total: int = 0
-    shared: int = 0
-    other: str = ""
-    """An id that the cluster has, of another job."""
-    partitions: set[str] = field(default_factory=set)
-
-    def add(self, record: Record, present: Mapping[str, tuple[int, int]]) -> None:
-        """Count *record*."""
-        self.total += 1
-        identity = (hash(record.slurm.get("uid")), hash(record.slurm.get("submit_time")))
-        self.shared += present.get(record.id) == identity
-        if present.get(record.id, identity) != identity:
-            self.other = record.id
-        self.partitions.update(listed(record.slurm.get("partition")))
-
-
-def _of_another(
-    seen: _Compared, kind: Kind, of_cluster: str, partitions: Callable[[], set[str]]
-) -> str:
-    """Return why a file is clearly that of another cluster than a small one; "" if it is not."""
-    if seen.shared or not seen.total:
-        return ""
-    if seen.other:
-        return f"job {seen.other} has another owner or submit time than in {of_cluster}"
-    if kind is NODES:
-        return f"no node is among {of_cluster}"
-    known = partitions()
-    if known and known.isdisjoint(seen.partitions):
-        return f"no job is in a partition of {of_cluster} ({', '.join(sorted(known))})"
-    return ""
-
-
-def _partitions_of(store: Store, cluster: ClusterSettings) -> set[str]:
-    """The partitions of the cluster's present jobs."""
-    present = {"slurm.cluster_name": cluster.name, "cw.vanished": None}
-    found = store.jobs.find(present, {"slurm.partition": 1})
-    return {name for document in found for name in listed(document["slurm"].get("partition"))}
 
 
 def _report(path: Path, counts: RoundCounts) -> int:
