@@ -15,13 +15,14 @@ TOP = ("api", "clockwork", "config", "ingest", "scraper")
 MAY_IMPORT = {
     "config": "",
     "ingest.slurm": "config",
+    "ingest.reasons": "",
     "ingest.reading": "config ingest.slurm",
     "ingest.programs": "config ingest.slurm ingest.reading",
     "ingest.database": "config ingest.slurm",
     "ingest.accounts": "config ingest.slurm ingest.database",
     "ingest.logs": "config ingest.slurm ingest.reading",
-    "ingest.documents": "config ingest.slurm ingest.reading ingest.programs ingest.database"
-    " ingest.accounts",
+    "ingest.documents": "config ingest.slurm ingest.reasons ingest.reading ingest.programs"
+    " ingest.database ingest.accounts",
     "ingest.quarantine": "config ingest.slurm ingest.reading ingest.database ingest.logs",
     "ingest.sync": "config ingest.slurm ingest.reading ingest.database ingest.accounts"
     " ingest.documents ingest.quarantine ingest.logs",

@@ -3,12 +3,13 @@
 A field is a part, ``slurm``, or one key of a part, ``slurm.job_id``.  Slurm decides which keys
 ``slurm`` has, and the owner which keys ``user`` has: a key that a document lacks is left out.
 
-``cw.owner`` is in no document: it is the name that Slurm gave, under one key whatever the
-``username_field`` of the job's cluster.
+Some keys of ``cw`` are in no document, and are made of other keys when they are asked for:
+``cw.owner`` is the name that Slurm gave, under one key whatever the ``username_field`` of the job's
+cluster.  ``cw.why`` and ``cw.why_fr`` say in words why the job waits.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,18 +20,38 @@ from ingest.accounts.users import USERNAME_FIELDS
 from ingest.database.search_fields import printed_owner
 from ingest.database.store import Document
 from ingest.documents.fingerprints import VOLATILE
+from ingest.reasons import why
 
 MOST_FIELDS = 50
 LONGEST_KEY = 1024
 """Bytes of UTF-8 in a key of a user dict."""
 
-_OWNER = ("cw", "owner")
 _SLURM_KEY = re.compile(r"[a-z0-9_]{1,64}")
 _FIELDS_WORDS = (
     "What to return of each document: whole parts, or keys of them with a dot before the key."
-    " A key that a document lacks is not there. `cw.history` and `cw.owner` come only when they are"
-    " asked for: `cw.owner` is the name that Slurm gives for the job's user, on every cluster."
+    " A key that a document lacks is not there. Some keys of `cw` come only when they are asked"
+    " for: `cw.history`; `cw.owner`, the name that Slurm gives for the user, on every cluster;"
+    " and `cw.why` and `cw.why_fr`, why the job waits, in English and in French."
 )
+
+
+def _owner(slurm: Document) -> str | None:
+    _, name = printed_owner(slurm) or ("", None)
+    return name
+
+
+def _why(slurm: Document, language: str = "en") -> str | None:
+    explanation = why(slurm, language)
+    return explanation and explanation.sentence
+
+
+_WHY_KEYS = ("job_state", "reason")
+_MADE: dict[str, tuple[Sequence[str], Callable[[Document], str | None]]] = {
+    "owner": (USERNAME_FIELDS, _owner),
+    "why": (_WHY_KEYS, _why),
+    "why_fr": (_WHY_KEYS, lambda slurm: _why(slurm, "fr")),
+}
+"""Keys of ``cw`` that are in no document: the keys of ``slurm`` of which each is made, and how."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +80,10 @@ class Fields:
         """
         if self.paths is None:
             return None
-        paths = {*self.paths}
-        if _OWNER in paths:
-            paths.remove(_OWNER)
-            if ("slurm", None) not in paths:
-                paths |= {("slurm", field) for field in USERNAME_FIELDS}
+        made = {key for part, key in self.paths if part == "cw" and key in _MADE}
+        paths = {*self.paths} - {("cw", key) for key in made}
+        if ("slurm", None) not in paths:
+            paths |= {("slurm", field) for key in made for field in _MADE[key][0]}
         wanted = {part if key is None else f"{part}.{key}": 1 for part, key in paths}
         if self.shows_volatile_values:
             wanted |= dict.fromkeys(("cw.last_changed", "cw.finished_at", "cw.vanished"), 1)
@@ -85,16 +105,11 @@ class Fields:
                 shown[part] = found
             else:
                 keys = shown.setdefault(part, {})
-                if (part, key) == _OWNER:
-                    keys[key] = _owner(document)
+                if part == "cw" and key in _MADE:
+                    keys[key] = _MADE[key][1](document.get("slurm", {}))
                 elif key in found:
                     keys[key] = found[key]
         return shown
-
-
-def _owner(job: Document) -> str | None:
-    _, name = printed_owner(job.get("slurm", {})) or ("", None)
-    return name
 
 
 JOB_FIELDS = Fields(
@@ -104,7 +119,7 @@ JOB_FIELDS = Fields(
         *("username", "first_seen", "last_changed", "finished_at", "vanished"),
         *("accounting", "source", "usage"),
     ),
-    cw_keys_on_request=("history", "owner"),
+    cw_keys_on_request=("history", *_MADE),
 )
 NODE_FIELDS = Fields(("slurm", "cw"), cw_keys=("first_seen", "last_changed", "vanished"))
 FORMER_JOB_FIELDS = Fields(JOB_FIELDS.parts, JOB_FIELDS.cw_keys)

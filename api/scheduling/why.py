@@ -19,18 +19,15 @@ from api.scheduling.obstacles import (
     reservations_in_the_way,
 )
 from api.scheduling.quantiles import FEWEST, SHARE, estimate
-from api.scheduling.reasons_in_french import explain_in_french
 from api.schema.arguments import JobArguments, choice
 from api.schema.documents import ClusterName, JsonObject, Nothing, Number, Seconds
 from api.schema.endpoint import SEVERAL, Context, Gets, endpoint
 from ingest.clusters.forecasts import forecast_errors
 from ingest.database.search_fields import NOT_FINISHED
 from ingest.documents.volatile_values import add_newest_values
-from ingest.slurm.reasons import explain
+from ingest.reasons import EXPLAIN, why
 from ingest.slurm.values import moment
 
-EXPLAIN = {"en": explain, "fr": explain_in_french}
-"""The words for a reason, by language."""
 MOST_PENDING = 50_000
 """Pending jobs of a partition that are compared."""
 
@@ -131,17 +128,16 @@ def _why(context: Context, slurm: dict[str, Any], language: str) -> dict[str, An
     told: dict[str, Any] = {
         key: slurm.get(key) for key in ("job_id", "cluster_name", "job_state", "reason")
     }
-    if slurm.get("job_state") != "PENDING":
+    explanation = why(slurm, language)
+    if explanation is None:
         return told | dict.fromkeys(set(Why.__annotations__) - told.keys())
     store, now = context.store, context.now
     began = begin_of_wait(slurm)
     waited = 0.0 if began is None else max(0.0, (now - began).total_seconds())
     nodes, names = nodes_of(store, slurm)
-    sentence, remedy = EXPLAIN[language](slurm.get("reason"))
     waits = (_waits(context, slurm, partition, waited) for partition in partitions_of(slurm))
     return told | {
-        "sentence": sentence,
-        "remedy": remedy,
+        **explanation._asdict(),
         "waited": waited,
         "dependencies": dependencies(store, slurm),
         "reservations": reservations_in_the_way(store, slurm, names, now),

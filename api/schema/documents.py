@@ -135,6 +135,10 @@ class JobCw(JsonObject):
     """Of the job's owner; only where it is known."""
     owner: NotRequired[str | None]
     """UserId's name, on every cluster; only where it is asked for with `fields`."""
+    why: NotRequired[str | None]
+    """Why the job waits, null if it does not; only where it is asked for with `fields`."""
+    why_fr: NotRequired[str | None]
+    """`why` in French."""
     first_seen: NotRequired[datetime]
     """When a scrape first showed the job."""
     last_changed: NotRequired[datetime]

@@ -31,9 +31,9 @@ from pymongo import ReplaceOne
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document, Store
 from ingest.documents.fingerprints import is_finished
+from ingest.reasons.english import is_known, reason_name
 from ingest.slurm.gpus import HOLDING_STATES, JOB_KEYS, NODE_KEYS, asked_by_job
 from ingest.slurm.kinds import JOBS, Kind
-from ingest.slurm.reasons import is_known, reason_name
 from ingest.slurm.values import tasks_in
 
 Key = tuple[str | int | None, ...]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver import Keys
 
+from ingest.reasons.english import explain
 from tests.page.browser import Browser
 from tests.page.busy_cluster import ARRAY, BIG, ENDED, NAME, NEVER, fill_busy_cluster
 from tests.page.site import Site, running_site
@@ -52,7 +53,7 @@ def test_the_five_questions(visitor: Browser, busy: Site) -> None:
 
     # Why does it wait, and until when?  No click, and one for all of it.
     assert "starts in 2 h" in row_of(visitor, "700202")
-    assert "Jobs with a higher priority come first." in row_of(visitor, "700202")
+    assert explain("Priority").sentence in row_of(visitor, "700202")
     visitor.one(f"a[href*='job_id={NEVER}']").click()
     visitor.wait_for("#why", "The job will never start")
     assert visitor.run("return document.querySelector(`a[href*='q=narval']`).textContent") == BIG

@@ -322,23 +322,6 @@ def test_lists_of_hosts(browser: Browser, text: str, names: list[str] | None) ->
     assert call(browser, "slurm/hostlist", "m.expanded(a[0])", text) == names
 
 
-def test_reasons(browser: Browser) -> None:
-    told = [
-        "Priority",
-        "JobHeldUser",
-        "ReqNodeNotAvail,_UnavailableNodes:a",
-        "launch failed requeued held",
-    ]
-    told += ["QOSMaxCpuPerUserLimit", "AssocGrpGRES", "AssocGrpCPUMinutesLimit", "MaxMemPerAccount"]
-    sentences = call(browser, "slurm/reasons", "a.map(m.reasonInWords)", *told)
-    assert all(sentence.endswith(".") for sentence in sentences)
-    assert len(set(sentences)) == len(told)
-    unknown = ["", None, "constructor", "NewOne", "(null)", "\u202e"]
-    assert call(browser, "slurm/reasons", "a.map(m.reasonInWords)", *unknown) == [None] * len(
-        unknown
-    )
-
-
 def test_what_is_free_on_a_node(browser: Browser) -> None:
     tres = {"cfg_tres": "cpu=8,mem=16G,gres/gpu=4,gres/gpu:a=4", "alloc_tres": "cpu=2,gres/gpu=1"}
 

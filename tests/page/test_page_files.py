@@ -9,11 +9,14 @@ import pytest
 from api.app import build_app
 from api.page_files import CONTENT_TYPES, FOLDER, address
 from ingest.database.store import connect
+from ingest.reasons import EXPLAIN
 from ingest.slurm.keys import JOB
 from tests.api.support.client import Client
 from tests.api.support.problems import assert_problem
+from tests.support.reasons import KNOWN_REASONS
 
 FILES = {path.relative_to(FOLDER).as_posix(): path.read_text() for path in FOLDER.rglob("*.*")}
+SENTENCES = {words(name).sentence for words in EXPLAIN.values() for name in KNOWN_REASONS}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 
@@ -136,6 +139,12 @@ def test_every_text_is_in_both_languages() -> None:
     assert written - {""} == french.keys()
     for english, words in french.items():
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", words))
+
+
+def test_the_words_for_reasons_are_the_apis_alone() -> None:
+    """The page has no sentence of its own for a reason, which could differ from the API's."""
+    for name, text in FILES.items():
+        assert [each for each in SENTENCES if each in text] == [], name
 
 
 def test_every_text_of_the_page_can_be_translated() -> None:

@@ -1,7 +1,6 @@
 // What a job does now, why and until when, in one or two sentences.
 
 import { runTime } from "../slurm/job_facts.js";
-import { reasonInWords } from "../slurm/reasons.js";
 import { isFinished, isWaiting } from "../slurm/states.js";
 import { plain } from "../words/text.js";
 import { clock, length, moment } from "../words/times.js";
@@ -20,7 +19,6 @@ export function jobInWords(job, until, why = {}) {
 }
 
 function waits(slurm, until, why) {
-  const reason = sentence(why) ?? reasonInWords(slurm.reason);
   const submitted = moment(slurm.submit_time);
   const since = submitted === null ? "" : t("It has waited for {time}.", { time: length((until - submitted) / 1000) });
   const start = moment(slurm.start_time);
@@ -28,12 +26,7 @@ function waits(slurm, until, why) {
     start === null
       ? t("Slurm does not forecast its start yet.")
       : t("Slurm expects it to start at {time}.", { time: clock(start) });
-  return [reason, since, expected].filter(Boolean).join(" ");
-}
-
-/** What the API says of a reason, in the language of the page; null where it says nothing. */
-function sentence({ sentence: said, remedy }) {
-  return said ? [said, remedy].filter(Boolean).join(" ") : null;
+  return [why.sentence, why.remedy, since, expected].filter(Boolean).join(" ");
 }
 
 function endsBy(slurm, until) {

@@ -8,12 +8,12 @@ import { clipped, linkTo, stateBadge } from "../parts/parts.js";
 import { table } from "../parts/table.js";
 import { grouped as inGroups, squeueId } from "../slurm/ids.js";
 import { knownUntil, resources, runTime, userOf } from "../slurm/job_facts.js";
-import { reasonInWords } from "../slurm/reasons.js";
 import { isFinished, isWaiting, jobTone, toneOrdered } from "../slurm/states.js";
 import { none, plain, shown } from "../words/text.js";
 import { length, memory, moment, relative, when } from "../words/times.js";
-import { counted, grouped, t, tx } from "../words/words.js";
+import { counted, grouped, LANGUAGE, t, tx } from "../words/words.js";
 
+const WHY = LANGUAGE === "fr" ? "why_fr" : "why"; // the API's words for the reason, in the page's language
 const KEYS = [
   ...["job_id", "array_job_id", "array_task_id", "het_job_id", "het_job_offset", "name", "cluster_name"],
   ...[
@@ -32,7 +32,7 @@ const KEYS = [
 ].map((key) => `slurm.${key}`);
 
 /** The argument `fields` of jobs/list for this table. */
-export const ASKED = [...KEYS, "cw.vanished"].join(",");
+export const ASKED = [...KEYS, "cw.vanished", `cw.${WHY}`].join(",");
 
 /** {node, fill(jobs, clusters), csv()} of a table of jobs; `options` are those of `table`, without the user where `own`. */
 export function jobsTable({ own = false, ...options }) {
@@ -111,8 +111,7 @@ function besideId(slurm) {
 function state({ slurm, cw }) {
   const badge = stateBadge(slurm.job_state, jobTone(slurm.job_state));
   if (!isFinished(slurm.job_state) && cw.vanished) return [badge, note(t("when last seen; it left the cluster since"))];
-  if (!isWaiting(slurm.job_state) || !slurm.reason) return badge;
-  return [badge, note(reasonInWords(slurm.reason) ?? plain(slurm.reason))];
+  return slurm.reason && cw[WHY] ? [badge, note(cw[WHY])] : badge;
 }
 
 function note(words) {

@@ -7,10 +7,13 @@ from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
+from ingest.reasons.english import explain
+from ingest.reasons.french import explain_in_french
 from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS
 from tests.api.support.examples import NOW, TRANSTECH, job_document, listed_document, node_document
 from tests.support.documented import MILA_JOB, MILA_NODE
+from tests.support.reasons import KNOWN_REASONS
 
 PENDING: dict[str, Any] = {
     **MILA_JOB,
@@ -136,6 +139,25 @@ def test_waits_of_like_jobs_and_errors_of_forecasts(client: Client, filled: Stor
     assert told["forecast"]["most_within"] == 32 * 60
     filled.jobs.delete_many({"slurm.job_id": {"$gte": "1100", "$lt": "1111"}})
     assert why(client)["waits"][0]["of"] == "all sizes"
+
+
+def test_lists_have_the_same_words_in_both_languages(client: Client, filled: Store) -> None:
+    reasons = {str(number): reason for number, reason in enumerate(KNOWN_REASONS, 700)}
+    jobs = [{**PENDING, "job_id": job_id, "reason": reason} for job_id, reason in reasons.items()]
+    filled.jobs.insert_many([job_document(job) for job in jobs])
+
+    asked = "slurm.job_id,cw.why,cw.why_fr"
+    listed = client.get("jobs/list", fields=asked, partition="main", limit="1000").json
+    words = {job["slurm"]["job_id"]: job["cw"] for job in listed}
+    for job_id, reason in reasons.items():
+        told = {"why": explain(reason).sentence, "why_fr": explain_in_french(reason).sentence}
+        assert words[job_id] == told
+    for job_id in list(reasons)[:3]:
+        assert why(client, job_id=job_id)["sentence"] == words[job_id]["why"]
+        in_french = why(client, job_id=job_id, language="fr")
+        assert in_french["sentence"] == words[job_id]["why_fr"]
+    one = client.get("jobs/one", job_id="233874", fields="cw.why").json
+    assert one == {"cw": {"why": None}}  # it does not wait
 
 
 def test_a_job_that_does_not_wait_and_none(client: Client) -> None:

@@ -1,19 +1,13 @@
 """Every reason that a release of Slurm knows has words in French."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from api.scheduling.reasons_in_french import explain_in_french
-from ingest.slurm.reasons import explain
-
-REASONS: list[str] = json.loads(
-    (Path(__file__).parents[2] / "ingest/slurm/reasons.json").read_text(encoding="utf-8")
-)["reasons"]
+from ingest.reasons.english import explain
+from ingest.reasons.french import explain_in_french
+from tests.support.reasons import KNOWN_REASONS
 
 
-@pytest.mark.parametrize("reason", [*REASONS, None, "launch_failed_requeued_held"])
+@pytest.mark.parametrize("reason", [*KNOWN_REASONS, None, "launch_failed_requeued_held"])
 def test_every_reason_has_words(reason: str | None) -> None:
     for english, french in zip(explain(reason), explain_in_french(reason), strict=True):
         assert french != english
@@ -25,7 +19,7 @@ def test_every_reason_has_words(reason: str | None) -> None:
 
 def test_reasons_that_differ_in_english_differ_in_french() -> None:
     by_french: dict[str, set[str]] = {}
-    for reason in REASONS:
+    for reason in KNOWN_REASONS:
         by_french.setdefault(explain_in_french(reason).sentence, set()).add(
             explain(reason).sentence
         )

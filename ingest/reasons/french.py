@@ -7,7 +7,7 @@ cluster *une grappe*.
     "L'heure à laquelle la tâche peut commencer n'est pas encore atteinte."
 """
 
-from ingest.slurm.reasons import LIMIT, THINGS, Explanation, explain, reason_name
+from ingest.reasons.english import LIMIT, THINGS, Explanation, explain, reason_name
 
 _SENTENCES = {
     "Nothing needs to be done: the job starts by itself.": "Il n'y a rien à faire : la tâche"

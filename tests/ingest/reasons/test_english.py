@@ -1,18 +1,12 @@
 """Every reason that a release of Slurm knows has a sentence and a remedy."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from ingest.slurm.reasons import explain, is_known, reason_name
-
-REASONS: dict[str, list[str]] = json.loads(
-    Path(__file__).with_name("reasons.json").read_text(encoding="utf-8")
-)["reasons"]
+from ingest.reasons.english import explain, is_known, reason_name
+from tests.support.reasons import KNOWN_REASONS
 
 
-@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("reason", KNOWN_REASONS)
 def test_every_reason_has_a_sentence_and_a_remedy(reason: str) -> None:
     assert is_known(reason)
     sentence, remedy = explain(reason)
@@ -25,7 +19,7 @@ def test_every_reason_has_a_sentence_and_a_remedy(reason: str) -> None:
 
 def test_reasons_that_differ_have_sentences_that_differ() -> None:
     by_sentence: dict[str, set[str]] = {}
-    for reason in REASONS:
+    for reason in KNOWN_REASONS:
         by_sentence.setdefault(explain(reason).sentence, set()).add(reason.replace("Memory", "Mem"))
     same = {frozenset(names) for names in by_sentence.values() if len(names) > 1}
     # A limit of minutes of the jobs that run reads as one of all minutes.
