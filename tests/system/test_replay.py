@@ -49,9 +49,8 @@ def test_replay_ends_no_job_that_runs(site: Site, open_folder: Path) -> None:
 
     with service.running("up"):
         wait_until(lambda: present() == ids, "the first round is in")
-        for file in (captured, OF_ANOTHER_CLUSTER):
-            for options in ((), ("--force",), ("--force", "--complete")):
-                assert "is being scraped" in replay(file, *options)
+        assert "is being scraped" in replay(captured)
+        assert "is being scraped" in replay(OF_ANOTHER_CLUSTER, "--force", "--complete")
         site.cluster.run("scancel", second)
         wait_until(lambda: present() == ids - {second}, "the rounds go on")
     assert "only 0 of its 33 jobs are among the 3 jobs" in replay(OF_ANOTHER_CLUSTER)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
@@ -110,8 +111,8 @@ class KeysPlace:
 
 
 @contextmanager
-def keys_place() -> Iterator[KeysPlace]:
-    """Show keys over HTTP."""
+def keys_place(certificate: trustme.LeafCert | None = None) -> Iterator[KeysPlace]:
+    """Show keys over HTTP, or over HTTPS with *certificate*."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -126,8 +127,9 @@ def keys_place() -> Iterator[KeysPlace]:
         def log_message(self, *_arguments: Any) -> None:
             """Say nothing."""
 
-    with answered_by(Handler) as port:
-        place = KeysPlace(f"http://{LOOPBACK}:{port}/keys")
+    with answered_by(Handler, certificate) as port:
+        scheme = "http" if certificate is None else "https"
+        place = KeysPlace(f"{scheme}://{LOOPBACK}:{port}/keys")
         try:
             yield place
         finally:

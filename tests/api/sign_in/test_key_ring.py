@@ -26,6 +26,7 @@ from tests.api.sign_in.issuer import (
     settings,
     signed,
 )
+from tests.support.http import CERTIFICATE_FAULTS, Authority
 from tests.support.ports import LOOPBACK, free_port
 
 
@@ -174,3 +175,17 @@ def test_many_threads_read_once(place: KeysPlace) -> None:
         thread.join()
     assert found == [1] * 8
     assert place.asked == 1
+
+
+@pytest.mark.parametrize("fault", CERTIFICATE_FAULTS)
+def test_only_a_good_certificate_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    authority = Authority(tmp_path)
+    authority.trusted(monkeypatch)
+    with keys_place(authority.certificate()) as place:
+        assert fetch_keys(settings(keys_url=place.url))
+    with keys_place(authority.bad_certificate(fault)) as place:
+        with pytest.raises(KeysUnusable, match="CERTIFICATE_VERIFY_FAILED"):
+            fetch_keys(settings(keys_url=place.url))
+        assert place.asked == 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import trustme
+
 from tests.support.http import answered_by
 from tests.support.ports import LOOPBACK
 
@@ -46,6 +48,7 @@ class Receiver:
     """What came, and how the next calls are answered: the last answer holds for all that follow."""
 
     port: int = 0
+    scheme: str = "http"
     calls: list[Call] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=lambda: [status(200)])
     came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -54,7 +57,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}/hook?team=1"
+        return f"{self.scheme}://{LOOPBACK}:{self.port}/hook?team=1"
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -65,8 +68,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
+def receiving(certificate: trustme.LeafCert | None = None) -> Iterator[Receiver]:
+    """Receive calls over HTTP, or over HTTPS with *certificate*."""
+    receiver = Receiver(scheme="http" if certificate is None else "https")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -87,7 +91,7 @@ def receiving() -> Iterator[Receiver]:
             except OSError:  # the caller gave up
                 self.close_connection = True
 
-    with answered_by(Handler) as receiver.port:
+    with answered_by(Handler, certificate) as receiver.port:
         try:
             yield receiver
         finally:

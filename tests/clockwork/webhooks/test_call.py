@@ -3,13 +3,15 @@
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from clockwork.webhooks.call import CallFailed, addresses, call, may_be_called
+from clockwork.webhooks.call import CallFailed, _trusting, addresses, call, may_be_called
 from clockwork.webhooks.senders import pause_after
 from tests.clockwork.webhooks.receiver import Receiver, receiving, status
+from tests.support.http import CERTIFICATE_FAULTS, Authority
 from tests.support.ports import LOOPBACK, free_port, full_port
 
 
@@ -91,6 +93,37 @@ def test_hosts_that_do_not_answer(short: None) -> None:
         post(f"http://{LOOPBACK}:{free_port()}/")
     with full_port() as port, pytest.raises(CallFailed, match="no response within"):
         post(f"http://{LOOPBACK}:{port}/")
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    made = Authority(tmp_path)
+    made.trusted(monkeypatch)
+    _trusting.cache_clear()
+    yield made
+    _trusting.cache_clear()
+
+
+def test_a_receiver_whose_certificate_is_good(authority: Authority) -> None:
+    with receiving(authority.certificate()) as receiver:
+        assert post(receiver.url) == 200
+        assert len(receiver.calls) == 1
+
+
+@pytest.mark.parametrize("fault", CERTIFICATE_FAULTS)
+def test_a_receiver_whose_certificate_is_bad(authority: Authority, fault: str) -> None:
+    with receiving(authority.bad_certificate(fault)) as receiver:
+        with pytest.raises(CallFailed, match=r"no response: .*CERTIFICATE_VERIFY_FAILED"):
+            post(receiver.url)
+        assert not receiver.calls
+
+
+def test_a_receiver_that_hangs_before_tls(short: None) -> None:
+    with (
+        socket.create_server((LOOPBACK, 0)) as silent,
+        pytest.raises(CallFailed, match=r"no response within 0\.5 s"),
+    ):
+        post(f"https://{LOOPBACK}:{silent.getsockname()[1]}/")
 
 
 def test_a_receiver_that_speaks_no_tls(receiver: Receiver) -> None:
