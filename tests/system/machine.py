@@ -1,5 +1,5 @@
-"""Whether this machine can run the system tests and those in a browser, and the Debian packages
-that make it able to."""
+"""Whether this machine can run the tests that start other programs, and the Debian packages that
+make it able to."""
 
 import fcntl
 import os
@@ -38,6 +38,12 @@ FONTS = "fonts-dejavu-core"
 
 PROMETHEUS = {"prometheus": "prometheus", "promtool": "prometheus"}
 """The same for the tests of the metrics."""
+
+PODMAN = {"podman": "podman", "runc": "runc"}
+"""The same for the test of the image."""
+
+BASE_IMAGE = ("python3-venv", "passwd", "ca-certificates")
+"""The packages of which `tests.support.debian_image` makes a base image."""
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Daemons live in sbin, which an ordinary user's PATH may lack."""
@@ -85,9 +91,29 @@ def why_no_prometheus() -> str | None:
     return _why_missing("The tests with a real Prometheus", PROMETHEUS, {*PROMETHEUS.values()})
 
 
+def why_no_containers() -> str | None:
+    """The same for the test of the image, which Docker can build and run too."""
+    if docker_runs():
+        return None
+    if missing_programs(PODMAN) and os.geteuid() != 0:
+        return (
+            "The test of the image needs podman or Docker: install one, or run the tests as root."
+        )
+    return _why_missing("The test of the image", PODMAN, {*PODMAN.values(), *BASE_IMAGE})
+
+
+def docker_runs() -> bool:
+    """Whether Docker's program is here and reaches its daemon."""
+    name = shutil.which("docker")
+    if name is None:
+        return False
+    return subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0
+
+
 READY: Mapping[str, Callable[[], str | None]] = {
     "system": why_not,
     "browser": why_no_browser,
+    "container": why_no_containers,
     "prometheus": why_no_prometheus,
 }
 """What makes the machine ready for the tests with these marks."""
