@@ -96,15 +96,13 @@ def _too_large(what: str) -> str:
     return f"{what} more than {MOST_BYTES} bytes of BSON, the limit of a user dict"
 
 
-def _check_keys(value: Any) -> None:
+def _check_keys(value: dict[str, Any] | list[Any]) -> None:
     if isinstance(value, dict):
         for key in value:
             _check_key(key)
-        value = value.values()
-    elif not isinstance(value, list):
-        return
-    for member in value:  # no deeper than `read_json` allows
-        _check_keys(member)
+    for member in value.values() if isinstance(value, dict) else value:
+        if isinstance(member, dict | list):  # no deeper than `read_json` allows
+            _check_keys(member)
 
 
 def _check_key(key: str) -> None:

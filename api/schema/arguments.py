@@ -235,14 +235,15 @@ def several(item: Reads | None = None, most: int = MOST_VALUES) -> Reads:
     def read(text: str) -> list[Any]:
         if len(text) > LONGEST_LIST:
             raise ValueError(f"has {len(text)} characters; at most {LONGEST_LIST} are read")
+        count = 1 + _ESCAPED.sub("", text).count(",")
+        if count > most:
+            raise ValueError(f"has {count} values; at most {most} are read")
         if not _LIST.fullmatch(text):
             raise ValueError(
                 "must be a value, or several with a comma between each two; write a comma"
                 " within a value as \\, and a backslash as \\\\"
             )
         values = [_ESCAPED.sub(r"\1", value) for value in _VALUE.findall(text)]
-        if len(values) > most:
-            raise ValueError(f"has {len(values)} values; at most {most} are read")
         return [item.read(value) for value in dict.fromkeys(values)]
 
     return Reads({"type": "array", "items": item.schema, "minItems": 1, "maxItems": most}, read)

@@ -12,10 +12,16 @@ from waitress.adjustments import Adjustments
 from api.connections import LONGEST_LINE, MOST_LINES, StrictRequest
 from api.endpoints.user_dict import MOST_BYTES, DeleteArguments, UpdateArguments
 from api.http.arguments import FORM, MAX_BODY_BYTES, MOST_ESCAPES, all_arguments
-from api.http.json_text import MOST_MARKS
+from api.http.json_text import MOST_MARKS, read_json
 from api.http.problems import Problem
 from api.http.request import JSON, Request
-from api.schema.arguments import LONGEST_LIST, Arguments, names_of, read_arguments
+from api.schema.arguments import (
+    LONGEST_LIST,
+    MOST_VALUES,
+    Arguments,
+    names_of,
+    read_arguments,
+)
 
 CHUNKED = b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -78,13 +84,21 @@ def test_every_dict_that_may_be_stored_can_be_sent(shape: str) -> None:
     assert read(f"job_id=1&update_pairs={quote(plain)}", FORM).update_pairs == pairs
 
 
-@pytest.mark.parametrize("mark", ["1,", "[],", "{},", '"a",', '",,,,",'])
-def test_json_of_many_values_is_refused_unread(mark: str) -> None:
-    members = mark * (MOST_MARKS // (mark.count(",") + mark.count("[") + mark.count("{")))
-    text = f'{{"a": [{members}1]}}'
-    said = f"has more than {MOST_MARKS} commas and opening brackets"
+@pytest.mark.parametrize(
+    ("member", "marks"),
+    [("1,", 1), ("[],", 2), ("{},", 2), ('"a",', 1), ('",,[{",', 1), (r'"\\\",",', 1)],
+)
+def test_json_of_many_values_is_refused_unread(member: str, marks: int) -> None:
+    """The texts are no JSON at their ends, which a reader would say if it came so far."""
+    text = f'{{"a": [{member * (MOST_MARKS // marks)}, .'
+    said = f"has more than {MOST_MARKS} commas and opening brackets outside of strings"
     assert said in refusal(f'{{"job_id": "1", "update_pairs": {text}}}', JSON)
     assert said in refusal(f"job_id=1&update_pairs={text}", FORM)
+
+
+def test_marks_in_strings_are_not_counted() -> None:
+    value = {"a": ",[{" * 20_000, 'b"\\': ["\\", '"', ',\\"'] * 1000}
+    assert read_json(json.dumps(value), "it") == value
 
 
 def test_a_form_of_many_escapes_is_refused_unread() -> None:
@@ -95,6 +109,8 @@ def test_a_form_of_many_escapes_is_refused_unread() -> None:
 def test_a_long_list_of_values_is_refused_unread() -> None:
     text = "job_id=1&keys=" + "a," * LONGEST_LIST
     assert f"at most {LONGEST_LIST} are read" in refusal(text, FORM, DeleteArguments)
+    many = "job_id=1&keys=" + "a," * MOST_VALUES + ",,"
+    assert f"at most {MOST_VALUES} are read" in refusal(many, FORM, DeleteArguments)
     escaped = "\\,".join(["a" * 1000] * 60)
     assert read(f"job_id=1&keys={escaped}", FORM, DeleteArguments).keys == [
         escaped.replace("\\", "")
