@@ -36,6 +36,7 @@ COMMANDS = frozenset(
         *("insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop"),
         *("commitTransaction", "abortTransaction", "endSessions", "isMaster", "ping"),
         *("listDatabases", "createUser", "saslStart", "saslContinue", "buildinfo", "buildInfo"),
+        *("currentOp", "killOp"),
     }
 )
 """What the product may ask: MongoDB 4.4.0 knows all of it."""

@@ -1,23 +1,28 @@
-"""Keep the connections of a daemon to the embedded database open.
+"""Keep the embedded database reachable for the service, whatever other users of the machine do.
 
 Every user of the machine can connect to the database's port, and the database takes 1000
 connections at most.  Who has no password can do nothing with a connection, but can hold it, and so
 keep everybody else from connecting.  A daemon therefore opens all connections that it needs at its
 start, and uses each of them again before the database closes idle ones.  It then needs no new ones.
+For other processes of the service, it ends the connections of strangers when there are many.
 """
 
 import logging
 import threading
+import time
 from contextlib import suppress
 
 import pymongo
 from pymongo.errors import PyMongoError
 
 from clockwork.embedded.secantus import CONNECTIONS
+from clockwork.embedded.strangers import end_strangers
 from ingest.database.store import Store
 
 USED_EVERY = 60.0
 """Seconds; the database closes a connection that is idle for 300 seconds."""
+LOOKED_EVERY = 1.0
+"""Seconds after which a daemon looks again for connections of strangers."""
 _AT_ONCE = 500
 """Milliseconds for which every connection is in use, so that each use takes another one."""
 _PATIENCE = 10.0
@@ -36,14 +41,31 @@ def keep_connections(store: Store, stopped: threading.Event | None = None) -> No
 
 
 def _keep(store: Store, stopped: threading.Event) -> None:
+    use_at = tell_at = time.monotonic()
     while not stopped.is_set():
+        ended = 0
         try:
             if not store.is_embedded:
                 return
-            _use_all(store)
+            if time.monotonic() >= use_at:
+                use_at = time.monotonic() + USED_EVERY
+                _use_all(store)
+            ended = _end_strangers(store)
         except PyMongoError as error:  # whoever needs the database says more
             logger.debug("connections could not be kept open: %s", error)
-        stopped.wait(USED_EVERY)
+        if ended and time.monotonic() >= tell_at:
+            tell_at = time.monotonic() + USED_EVERY
+            logger.warning(
+                "embedded database: ended %d connections of other users of this machine", ended
+            )
+        stopped.wait(0 if ended else LOOKED_EVERY)
+
+
+def _end_strangers(store: Store) -> int:
+    client = store.database.client
+    with pymongo.timeout(_PATIENCE):
+        address = client.address
+        return 0 if address is None else end_strangers(client.admin, address[1])
 
 
 def _use_all(store: Store) -> None:
