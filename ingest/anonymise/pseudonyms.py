@@ -101,6 +101,10 @@ class Pseudonyms:
             return digits
         return str(int(digits) + self._id_shift)
 
+    def seconds(self, seconds: str) -> str:
+        """A time in seconds since 1970, moved like all times."""
+        return str(int(seconds) - int(self._time_shift.total_seconds()))
+
     def address(self, address: str) -> str:
         """Another IPv4 address; those of the host itself stay."""
         octets = map(int, address.split("."))

@@ -236,8 +236,12 @@ class _Rewriter:
         return rule(self, value)
 
     def text(self, value: str) -> str:
-        """What people wrote, what they named, times, and whatever has no rule of its own."""
+        """What people wrote, what they named, and whatever has no rule of its own."""
         return self._new.text(value)
+
+    def time(self, value: str) -> str:
+        """A time; in seconds since 1970, too."""
+        return self._new.seconds(value) if values.is_epoch_time(value) else self.text(value)
 
     def kept(self, value: str) -> str:
         """Slurm's words and numbers."""
@@ -334,7 +338,7 @@ _RULES: Mapping[str, _Rule] = {
     "person": _Rewriter.owner,
     "structure": _Rewriter.structure,
     "text": _Rewriter.text,
-    "time": _Rewriter.text,
+    "time": _Rewriter.time,
     "tres": _Rewriter.tres,
 }
 """What the column ``anon`` of `ingest.slurm.keys` means."""

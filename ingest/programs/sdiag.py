@@ -15,7 +15,7 @@ MOST_ROWS = 30
 """Types of requests, and users, that are kept: those that took most time."""
 
 _FIGURE = re.compile(r"\s*([A-Za-z][^:]*?)\s*:\s*(\d+)\s*")
-_RPC = re.compile(r"\s+(\S+)\s+\(\s*(\d+)\)\s+count:(\d+)\s+ave_time:\d+\s+total_time:(\d+)\s*")
+_RPC = re.compile(r"\s+(\S.*?)\s+\(\s*(\d+)\)\s+count:(\d+)\s+ave_time:\d+\s+total_time:(\d+)\s*")
 _SINCE = re.compile(r"Data since .*\((\d+)\)")
 _SECTIONS = (
     ("Main schedule statistics", "main"),

@@ -155,7 +155,9 @@ class Converter:
         if found is not None:
             self._note_hour(value)
         elif value.strip(" ") not in _NO_TIME:
-            raise DocumentError(f"a time was expected, found {value[:80]!r}")
+            found = values.epoch_time(value, self._cluster.zone)
+            if found is None:
+                raise DocumentError(f"a time was expected, found {value[:80]!r}")
         return found
 
     def _note_hour(self, value: str) -> None:

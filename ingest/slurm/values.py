@@ -14,6 +14,7 @@ ABSENT = frozenset({"", "(null)", "N/A", "None", "n/a", "n/s", '"None"'})
 
 _DURATION = re.compile(r"(?:(\d{1,19})-)?(?:(?:(\d{1,19}):)?(\d{1,19}):)?(\d{1,19})", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)([+-]\d{4})?", re.ASCII)
+_EPOCH = re.compile(r"[1-9]\d{8,10}", re.ASCII)
 _TASKS = re.compile(r"(\d{1,18})(?:-(\d{1,18})(?::(\d{1,18}))?)?", re.ASCII)
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,18})", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}", re.ASCII)
@@ -78,6 +79,21 @@ def time(value: str, zone: ZoneInfo) -> str | None:
     """
     match = _TIME.fullmatch(value.strip(" "))
     return _iso(match[1], match[2], zone) if match else None
+
+
+def epoch_time(value: str, zone: ZoneInfo) -> str | None:
+    """ISO 8601 of seconds since 1970, as ``SLURM_TIME_FORMAT=%s`` prints them; otherwise None.
+
+    Nine digits at least: times since March 1973.
+    """
+    if not is_epoch_time(value):
+        return None
+    return datetime.fromtimestamp(int(value), zone).isoformat(timespec="seconds")
+
+
+def is_epoch_time(value: str) -> bool:
+    """Whether *value* looks like seconds since 1970."""
+    return _EPOCH.fullmatch(value.strip(" ")) is not None
 
 
 @lru_cache(maxsize=1 << 16)

@@ -67,6 +67,13 @@ def test_times_are_moved_by_whole_weeks(seconds: int) -> None:
         assert new.text(moment.isoformat()) == moved.isoformat()
 
 
+@given(st.integers(10**9, 2**33))
+def test_seconds_since_1970_are_moved_as_times_are(seconds: int) -> None:
+    moment = datetime.fromisoformat("1970-01-01T00:00:00") + timedelta(seconds=seconds)
+    moved = datetime.fromisoformat(new.text(moment.isoformat()))
+    assert int(new.seconds(str(seconds))) == seconds - (moment - moved).total_seconds()
+
+
 @given(st.ip_addresses(v=4).map(str))
 def test_an_address_becomes_another(address: str) -> None:
     found = new.text(f"at {address}:22")

@@ -49,6 +49,19 @@ def test_a_release_with_fewer_figures_and_one_with_many_rows() -> None:
     assert found["requests"]["count"] == 100
 
 
+def test_users_whose_names_hold_spaces() -> None:
+    output = (
+        b"Server thread count:  3\n\nRemote Procedure Call statistics by user\n"
+        b"\tEXAMPLE\\jane doe    (    1105) count:7      ave_time:10     total_time:70\n"
+        b"\tbob(x) y            (    1106) count:2      ave_time:10     total_time:20\n"
+    )
+    found = read_sdiag(output)
+    assert [(row["name"], row["count"]) for row in found["users"]] == [
+        ("EXAMPLE\\jane doe", 7),
+        ("bob(x) y", 2),
+    ]
+
+
 @given(st.binary(max_size=300))
 def test_what_is_not_of_sdiag_is_refused(noise: bytes) -> None:
     for output in (noise, b"slurm_load_diag error: " + noise):

@@ -1,5 +1,6 @@
 """Records to documents: every documented key, what is absent, and everything else."""
 
+import re
 from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -550,6 +551,15 @@ def test_a_user_id_of_another_shape_is_refused_by_its_name() -> None:
 @pytest.mark.parametrize("key", ["SubmitTime", "EndTime", "EligibleTime", "Deadline"])
 def test_a_time_that_is_none_is_refused_by_its_key(key: str) -> None:
     assert refused(**{key: "yesterday"}) == f"{key}: a time was expected, found 'yesterday'"
+
+
+def test_times_in_seconds_since_1970() -> None:
+    """scontrol prints them with ``SLURM_TIME_FORMAT=%s``, as some scripts of other sites do."""
+    text = re.sub(r"(Submit|Eligible|End)Time=2\S+", r"\1Time=1636783007", MILA_JOB)
+    slurm = job_of(text.replace("StartTime=2021-11-13T01:16:31", "StartTime=1636784191"))
+    assert slurm["submit_time"] == slurm["eligible_time"] == "2021-11-13T00:56:47-05:00"
+    assert slurm["start_time"] == "2021-11-13T01:16:31-05:00"
+    assert slurm["requeue"] == 1
 
 
 def test_a_message_shows_a_part_of_a_long_value() -> None:

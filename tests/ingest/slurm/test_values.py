@@ -79,6 +79,26 @@ def test_time(printed: str, iso: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("printed", "iso"),
+    [
+        ("1675460418", "2023-02-03T16:40:18-05:00"),
+        (" 1675460418", "2023-02-03T16:40:18-05:00"),
+        ("1636266600", "2021-11-07T01:30:00-05:00"),  # the second of two
+        ("100000000", "1973-03-03T04:46:40-05:00"),
+        ("99999999999", "5138-11-16T04:46:39-05:00"),
+        ("2021", None),
+        ("0675460418", None),
+        ("-1675460418", None),
+        ("1675460418.5", None),
+        ("Unknown", None),
+        ("", None),
+    ],
+)
+def test_seconds_since_1970(printed: str, iso: str | None) -> None:
+    assert values.epoch_time(printed, MONTREAL) == iso
+
+
+@pytest.mark.parametrize(
     ("printed", "value"),
     [
         ("0", 0),
