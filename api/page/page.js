@@ -27,6 +27,7 @@ const SECONDS_BETWEEN_TICKS = 5;
 //   tab        which link of the navigation is the current one
 //   content    an element, complete but for what the API says
 //   questions  {name: [path, arguments]} for the API, asked at every turn; or ask(ask), which asks itself
+//   later      names of questions whose answers the view can be shown without at first
 //   show       puts the answers, {name: {body, headers}}, into the content; returns what to say aloud
 const VIEWS = {
   home: (...parts) => (parts[2].account.role === "user" ? mineView : clustersView)(...parts),
@@ -180,6 +181,7 @@ function lostView() {
 // --- what comes of a turn -------------------------------------------------------------------------
 
 function shown(said, first, answers) {
+  visit.isShown = true;
   trouble.replaceChildren();
   showFreshness(answers.clusters?.body ?? null);
   place();
@@ -197,6 +199,7 @@ function failed(error) {
     return false;
   }
   place();
+  if (main.textContent === "") main.append(element("p", { class: "loading" }, t("Not loaded yet.")));
   complain(error, () => visit?.turns.look());
   return false;
 }
@@ -228,7 +231,10 @@ function load() {
 /** Let the view's content take the place of the former one's, once. */
 function place() {
   main.removeAttribute("aria-busy");
-  if (main.firstElementChild === visit.view.content) return;
+  if (main.firstElementChild === visit.view.content) {
+    main.querySelector(":scope > .loading")?.remove();
+    return;
+  }
   refill(main, visit.view.content);
   if (!visit.moved) return;
   scrollTo(0, 0);
@@ -243,10 +249,11 @@ function selecting() {
 
 function complain(error, tryAgain) {
   if (!(error instanceof Problem || error instanceof Away)) console.error(error);
-  const rest = error instanceof Away ? ` ${t("The page goes on trying. What it shows is from before.")}` : "";
+  const tries = error instanceof Away || error.status >= 500;
+  const rest = [tries && t("The page goes on trying."), visit?.isShown && t("What it shows is from before.")];
   const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, t("Try now"));
   again.addEventListener("click", tryAgain);
-  refill(trouble, element("p", {}, error.message + rest), again);
+  refill(trouble, element("p", {}, [error.message, ...rest].filter(Boolean).join(" ")), again);
   mark("stale", t("not refreshed"));
 }
 

@@ -27,6 +27,8 @@ class Dependency(JsonObject):
     """As in sbatch --dependency: `afterok`, `afterany`, `singleton` ..."""
     job_id: str | None
     """Of the job or the array; null for `singleton`."""
+    array_task_id: str | None
+    """The task of the array; `*` for all of its tasks, null for a job without tasks."""
     job_states: list[str]
     """The states of this job, or of the tasks of this array; empty if it is not known here."""
     fulfilled: str | None
@@ -74,6 +76,7 @@ def dependencies(store: Store, slurm: Mapping[str, Any]) -> list[dict[str, Any]]
                 {
                     "type": match["type"],
                     "job_id": match["id"],
+                    "array_task_id": match["task"],
                     "job_states": _states(store, slurm["cluster_name"], match),
                     "fulfilled": match["told"],
                 }

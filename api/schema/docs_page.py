@@ -36,7 +36,7 @@ def docs_page(description: Schema) -> bytes:
         '<script type="module" src="../page/views/docs.js"></script>',
         '<header class="top"><a class="brand" href="../"><img src="../page/icon.svg" alt=""'
         ' width="22" height="22">Clockwork</a><nav aria-label="Views">'
-        '<a href="../">Jobs, nodes and clusters</a></nav></header>',
+        '<a href="../">Back to the page</a></nav></header>',
         f'<main class="docs"><h1>{title}: API</h1>',
         *(f"<p>{_words(text)}</p>" for text in info["description"].split("\n\n")),
         '<p>The same for programs: <a href="/api/v1/openapi.json">openapi.json</a>.</p>',

@@ -15,7 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.system.machine import program
 
-SECONDS_TO_SHOW = 20
+SECONDS_TO_SHOW = 120
 SECONDS_FOR_A_SCRIPT = 300
 """Long: the machine may be busy with other tests."""
 
@@ -96,6 +96,10 @@ class Browser:
     def one(self, selector: str) -> WebElement:
         """The element of this CSS selector, once it is there."""
         return self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
+
+    def all(self, selector: str) -> list[WebElement]:
+        """All elements of this selector that are there now."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
         """The texts of all elements of this selector, as the page has them."""

@@ -13,9 +13,14 @@ from ingest.sync.sync_rounds import RoundCounts
 NAME = "narval"
 USER = "milauser12"
 """The user whose jobs are of every kind."""
-ARRAY, HETEROGENEOUS, NEVER, BIG, ENDED = "700001", "700101", "700200", "700201", "700204"
-"""Jobs of the user: an array, a heterogeneous job, one that never starts, one with GPUs, and one of
-which sacct told what it used."""
+ARRAY, HETEROGENEOUS, NEVER, BIG, NEXT, ENDED = (
+    *("700001", "700101", "700200", "700201", "700202", "700204"),
+)
+"""Jobs of the user: an array, a heterogeneous job, one that never starts, one with GPUs, one with a
+forecast of its start, and one of which sacct told what it used."""
+
+TASK = f"{ARRAY}_3"
+"""A task of the array, as squeue writes it."""
 
 USAGE = {
     "elapsed_seconds": 10_800,
@@ -95,7 +100,7 @@ def _own(now: datetime) -> Iterator[Slurm]:
             now,
             "RUNNING" if running else "COMPLETED",
             name="sweep",
-            array_job_id=ARRAY,
+            array_job_id=int(ARRAY),
             array_task_id=str(task),
             submitted=30,
             started=3 + task / 10,
@@ -107,16 +112,20 @@ def _own(now: datetime) -> Iterator[Slurm]:
         now,
         "PENDING",
         name="sweep",
-        array_job_id=ARRAY,
+        array_job_id=int(ARRAY),
         array_task_id="21-60%8",
         submitted=30,
         reason="JobArrayTaskLimit",
     )
     for offset in range(2):
         het = {"het_job_id": HETEROGENEOUS, "het_job_offset": str(offset)}
+        het["het_job_id_set"] = f"{HETEROGENEOUS}-{int(HETEROGENEOUS) + 1}"
         job_id = str(int(HETEROGENEOUS) + offset)
         yield _slurm(job_id, now, "RUNNING", name="couple", submitted=5, started=4, **het)
-    waits = {"reason": "DependencyNeverSatisfied", "dependency": f"afterok:{BIG}(failed)"}
+    jobs = (
+        f"afterok:{BIG}(failed),afterany:{TASK}(unfulfilled),after:{HETEROGENEOUS}+5(unfulfilled)"
+    )
+    waits = {"reason": "DependencyNeverSatisfied", "dependency": jobs}
     yield _slurm(NEVER, now, "PENDING", name="evaluate", submitted=20, **waits)
     yield _slurm(
         BIG,
@@ -129,7 +138,7 @@ def _own(now: datetime) -> Iterator[Slurm]:
         nodes="ng[0021-0022]",
         tres="cpu=64,mem=512G,node=2,billing=64,gres/gpu=8,gres/gpu:a100=8",
     )
-    yield _slurm("700202", now, "PENDING", submitted=2, started=-3, reason="Priority", name="next")
+    yield _slurm(NEXT, now, "PENDING", submitted=2, started=-3, reason="Priority", name="next")
     paused = {"secs_pre_suspend": 272, "suspend_time": _text(now - timedelta(hours=6))}
     yield _slurm("700203", now, "SUSPENDED", submitted=9, started=8, name="paused", **paused)
     yield _slurm(

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,9 +26,10 @@ from ingest.reading.parsing import RawPairs
 from ingest.reading.records import Record
 from ingest.slurm.keys import JOB
 from ingest.slurm.kinds import JOBS, NODES, Kind
-from ingest.sync.sync_rounds import SyncRounds
+from ingest.sync.sync_rounds import RoundCounts, SyncRounds
 from tests.api.support.examples import node_document
 from tests.mongo import leave
+from tests.page.faults import Faults
 from tests.support.layouts import printed
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.reading import read_lazily
@@ -69,6 +71,7 @@ class Site:
     url: str
     token: str
     store: Store
+    faults: Faults
     base: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +93,22 @@ class Site:
         """A further token for the same user."""
         return add_user(self.store, EMAIL, token_name=name)[1]
 
+    def token_of(self, email: str, role: str = "user") -> str:
+        """A token of another account."""
+        return add_user(self.store, email, role=role)[1]
+
+    def fail(self, cluster: str, error: str, hours: float) -> None:
+        """Let a cluster's rounds fail with *error*; the last good ones were *hours* ago."""
+        before = datetime.now(timezone.utc) - timedelta(hours=hours)
+        for kind in ("jobs", "nodes"):
+            RoundLog(self.store, cluster, lambda: before).succeeded(kind, 1.0, RoundCounts(), 1)
+            RoundLog(self.store, cluster).failed(kind, 1.0, error)
+
+    def mend(self, cluster: str) -> None:
+        """Let a cluster's rounds go well again."""
+        for kind in ("jobs", "nodes"):
+            RoundLog(self.store, cluster).succeeded(kind, 1.0, RoundCounts(), 1)
+
 
 @contextmanager
 def running_site(mongo_uri: str, *others: str) -> Iterator[Site]:
@@ -107,10 +126,11 @@ def running_site(mongo_uri: str, *others: str) -> Iterator[Site]:
     seldom = {"jobs_interval": 3600.0, "nodes_interval": 3600.0}
     configured = [each.model_copy(update=seldom) for each in clusters.values()]
     configured += [clusters["mila"].model_copy(update={"name": name}) for name in others]
-    server = Server(build_app(store, clusters=configured), settings)
+    faults = Faults(build_app(store, clusters=configured))
+    server = Server(faults, settings)
     thread = threading.Thread(target=server.run)
     thread.start()
-    site = Site(f"http://{LOOPBACK}:{settings.port}/", token, store)
+    site = Site(f"http://{LOOPBACK}:{settings.port}/", token, store, faults)
     try:
         write_user_dict(site)
         yield site

@@ -7,15 +7,23 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver import Keys
 
-from ingest.reasons.english import explain
 from tests.page.browser import Browser
-from tests.page.busy_cluster import ARRAY, BIG, ENDED, NAME, NEVER, fill_busy_cluster
+from tests.page.busy_cluster import (
+    ARRAY,
+    BIG,
+    ENDED,
+    HETEROGENEOUS,
+    NAME,
+    NEVER,
+    TASK,
+    fill_busy_cluster,
+)
+from tests.page.five_questions import JOBS, NODES, QUESTIONS, Question, seconds_to_answer
 from tests.page.site import Site, running_site
-from tests.page.visits import job_ids
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
-JOBS, NODES, TABS = 20_000, 2_000, 10
+TABS = 10
 
 
 @pytest.fixture(scope="module")
@@ -35,45 +43,27 @@ def visitor(chromium_browser: Browser, busy: Site) -> Iterator[Browser]:
     chromium_browser.open(busy.url)
     chromium_browser.one("tbody tr")
     yield chromium_browser
-    assert chromium_browser.complaints() == []
+    # On a busy machine, a query may take longer than the API lets it; the page asks again.
+    assert [each for each in chromium_browser.complaints() if " 503 " not in each] == []
     chromium_browser.forget(busy.url)
 
 
-def row_of(browser: Browser, job_id: str) -> str:
-    """The text of a job's row."""
-    link = f"tbody tr:has(a[href*='job_id={job_id}'])"
-    [text] = browser.texts(link)
-    return text
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.words)
+def test_the_five_questions(visitor: Browser, busy: Site, question: Question) -> None:
+    assert len(question.clicks) <= 2
+    seconds_to_answer(visitor, busy, question)
+    answers = visitor.texts(question.where)
+    assert any(all(part in answer for part in question.answers) for answer in answers)
 
 
-def test_the_five_questions(visitor: Browser, busy: Site) -> None:
-    # My jobs, and is this current?  No click.
-    assert {BIG, NEVER} <= set(job_ids(visitor))
-    assert visitor.texts("#freshness") == ["up to date"]
-
-    # Why does it wait, and until when?  No click, and one for all of it.
-    assert "starts in 2 h" in row_of(visitor, "700202")
-    assert explain("Priority").sentence in row_of(visitor, "700202")
-    visitor.one(f"a[href*='job_id={NEVER}']").click()
-    visitor.wait_for("#why", "The job will never start")
-    assert visitor.run("return document.querySelector(`a[href*='q=narval']`).textContent") == BIG
-
-    # What did my job use?  One click.
-    visitor.driver.back()
+def test_what_a_running_job_holds_and_what_is_free(visitor: Browser) -> None:
     visitor.one(f"a[href*='job_id={BIG}']").click()
     visitor.wait_for("#why", "It has run for 10 h")
     resources = visitor.texts("[aria-labelledby=resources] dd")
     assert resources[:4] == ["2", "64", "512\u00a0GiB", "8 a100"]
     assert "of 1 d" in resources[4]
 
-    visitor.go(f"/job?cluster_name={NAME}&job_id={ENDED}")
-    used = visitor.texts("[aria-labelledby=what-it-used] dd")
-    assert used == ["9 h of 12 h 75 %", "16\u00a0GiB of 32\u00a0GiB 50 %", "2.0 kWh"]
-    visitor.driver.back()
-
-    # Which nodes have free GPUs?  One click.
-    visitor.driver.back()
-    visitor.one(f"[aria-label='Cluster {NAME}'] a[href*='free=gpu']").click()
+    visitor.go(f"/nodes?cluster_name={NAME}&free=gpu")
     visitor.wait(lambda: set(visitor.texts("tbody .state")) == {"IDLE", "MIXED"})
     assert not any(text.startswith("0") for text in visitor.texts("tbody td:nth-child(5)"))
 
@@ -93,6 +83,32 @@ def test_an_array_is_one_row_that_opens(visitor: Browser) -> None:
     visitor.one(f"{group} button").click()
     assert visitor.one(first).is_displayed()
     assert visitor.texts(first) == [f"{ARRAY}_1"]
+
+
+def test_every_id_of_another_job_is_a_link_to_it(visitor: Browser) -> None:
+    def lead(selector: str, text: str, heading: str) -> None:
+        """Click the link of this text; it leads to the job."""
+        place = visitor.driver.current_url
+        [link] = [each for each in visitor.all(f"{selector} a") if each.text == text]
+        link.click()
+        visitor.wait_for(".job > header p", f"Job {heading} on {NAME}")
+        if visitor.driver.current_url != place:
+            visitor.go(place.partition("#")[2])
+
+    visitor.go(f"/job?cluster_name={NAME}&job_id={NEVER}")
+    for section in ("about-the-job", "why-it-waits"):
+        for text, heading in ((BIG, BIG), (TASK, TASK), (HETEROGENEOUS, f"{HETEROGENEOUS}+0")):
+            lead(f"[aria-labelledby={section}]", text, heading)
+    visitor.one(".all-keys summary").click()
+    lead(".all-keys", TASK, TASK)
+
+    visitor.go(f"/job?cluster_name={NAME}&job_id={HETEROGENEOUS}")
+    lead("[aria-labelledby=about-the-job]", f"{HETEROGENEOUS}+1", f"{HETEROGENEOUS}+1")
+
+    visitor.go("/mine")
+    lead("tr.group", f"{HETEROGENEOUS}+[…]", f"{HETEROGENEOUS}+0")
+    visitor.one(f"tr.group a[href*='array_job_id={ARRAY}']").click()
+    visitor.wait_for(".chip", f"Array: {ARRAY}")
 
 
 def test_a_grid_of_two_thousand_nodes(visitor: Browser) -> None:

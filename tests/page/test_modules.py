@@ -303,9 +303,9 @@ def test_rows_that_are_folded(browser: Browser) -> None:
 
 
 def test_dependencies_lead_to_their_jobs(browser: Browser) -> None:
-    text = "afterok:1(unfulfilled),afterany:7_3:26+1?singleton"
+    text = "afterok:1(unfulfilled),afterany:7_3:8_*,after:26+30?singleton"
     parts = call(browser, "slurm/ids", "m.dependencyParts(a[0])", text)
-    assert [part["text"] for part in parts if part["isId"]] == ["1", "7_3", "26+1"]
+    assert [part["text"] for part in parts if part["isId"]] == ["1", "7_3", "8_*", "26"]
     assert "".join(part["text"] for part in parts) == text
 
 

@@ -244,6 +244,7 @@ def test_a_jobs_page(signed_in: Browser, site: Site) -> None:
     signed_in.one("#note-key").send_keys("big")
     signed_in.one("#note-value").send_keys("9007199254740995", Keys.ENTER)
     signed_in.wait_for("[aria-label='Notes of the owner'] td", "9007199254740995")
+    assert signed_in.run(shown) == 1  # what was unfolded and searched for stays so
     again = site.ask("jobs/one", job_id=TOKENS_OWNER_JOB, cluster_name="mila")
     assert again["user"]["big"] == 9007199254740995
 
@@ -341,6 +342,23 @@ def test_searching(signed_in: Browser, site: Site, text: str, where: str, part: 
     show(signed_in, site, "clusters", ".cluster")
     signed_in.one("#find-text").send_keys(text, Keys.ENTER)
     signed_in.wait_for(where, part)
+
+
+def test_an_id_that_two_clusters_have(signed_in: Browser, site: Site) -> None:
+    job = site.store.jobs.find_one({"_id": f"mila/{STARTED_JOB}"})
+    assert job is not None
+    other = {**job, "_id": f"beluga/{STARTED_JOB}"}
+    other["slurm"] = {**job["slurm"], "cluster_name": "beluga"}
+    site.store.jobs.insert_one(other)
+    try:
+        show(signed_in, site, f"job?job_id={STARTED_JOB}", ".steps")
+        links = [f"{cluster}/{STARTED_JOB}" for cluster in ("beluga", "mila")]
+        assert signed_in.texts(".steps a") == links
+        assert signed_in.texts("#trouble p") == []
+        signed_in.one(".steps a").click()
+        signed_in.wait_for(".job > header p", f"Job {STARTED_JOB} on beluga")
+    finally:
+        site.store.jobs.delete_one({"_id": other["_id"]})
 
 
 def test_nodes(signed_in: Browser, site: Site) -> None:

@@ -42,3 +42,10 @@ def shows(browser: Browser, wanted: list[str]) -> bool:
 
 def differs(browser: Browser, before: list[str]) -> bool:
     return not set(ids(browser)) & set(before)
+
+
+def looked_again(browser: Browser, selector: str, part: str) -> bool:
+    """Whether *part* is there, after the page was told to ask again: the API keeps some answers
+    for a few seconds."""
+    browser.run(LOOK_AGAIN)
+    return any(part in text for text in browser.texts(selector))

@@ -23,7 +23,7 @@ export function turns(view, { ask, shown, failed, quiet }) {
     asking = true;
     let wait = SECONDS_BETWEEN_TURNS;
     try {
-      settle(await answersTo(view, (path, args) => ask(path, args, leaving.signal)));
+      await answer(view, (path, args) => ask(path, args, leaving.signal), answers === null, settle);
       failures = 0;
     } catch (error) {
       if (leaving.signal.aborted || failed(error)) return;
@@ -57,11 +57,23 @@ export function turns(view, { ask, shown, failed, quiet }) {
   };
 }
 
-async function answersTo(view, ask) {
-  if (view.ask) return view.ask(ask);
-  const questions = Object.entries(view.questions);
-  const answers = await Promise.all(questions.map(([, [path, args]]) => ask(path, args)));
-  return Object.fromEntries(questions.map(([name], index) => [name, answers[index]]));
+/** Settle the answers to the view's questions; at first those alone that it needs at once, and then all. */
+async function answer(view, ask, isFirst, settle) {
+  if (view.ask) {
+    settle(await view.ask(ask));
+    return;
+  }
+  const asked = Object.entries(view.questions).map(([name, [path, args]]) => [name, ask(path, args)]);
+  const atOnce = asked.filter(([name]) => !view.later?.includes(name));
+  const all = together(asked);
+  all.catch(() => {}); // it is awaited below
+  if (isFirst && atOnce.length < asked.length) settle(await together(atOnce));
+  settle(await all);
+}
+
+async function together(asked) {
+  const answers = await Promise.all(asked.map(([, answer]) => answer));
+  return Object.fromEntries(asked.map(([name], index) => [name, answers[index]]));
 }
 
 function secondsAfter(failures) {

@@ -1,5 +1,8 @@
 // Elements from plain values. Text becomes text nodes, never markup; nothing here parses HTML.
 
+const SUMMARY = "summary[data-key]";
+const UNFOLDED = `details[open] > ${SUMMARY}`;
+const SEARCH = "input[type=search][data-key]";
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An HTML element; `attributes` whose value is null or false are left out, true is empty. */
@@ -23,11 +26,20 @@ function furnished(node, attributes, children) {
 
 /**
  * Put `children` in the place of what `parent` holds; what had the focus has it again, if something
- * with the same data-key (or id, or link) is still there.
+ * with the same data-key (or id, or link) is still there. Likewise what is unfolded and searched for.
  */
 export function refill(parent, ...children) {
+  const unfolded = new Set([...parent.querySelectorAll(UNFOLDED)].map(keyOf));
+  const searched = new Map([...parent.querySelectorAll(SEARCH)].map((field) => [keyOf(field), field.value]));
   const focused = parent.contains(document.activeElement) ? keyOf(document.activeElement) : null;
   parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null));
+  for (const summary of parent.querySelectorAll(SUMMARY)) {
+    if (unfolded.has(keyOf(summary))) summary.parentElement.open = true;
+  }
+  for (const field of parent.querySelectorAll(SEARCH)) {
+    field.value = searched.get(keyOf(field)) ?? "";
+    field.dispatchEvent(new Event("input"));
+  }
   if (focused === null) return;
   for (const candidate of parent.querySelectorAll("a, button, input, select, summary, [tabindex]")) {
     if (keyOf(candidate) === focused) {

@@ -82,13 +82,18 @@ export function facts(pairs) {
   );
 }
 
-/** All keys of `dict` that hold something, folded, with a field that searches them. */
-export function foldedKeys(title, dict) {
+/**
+ * All keys of `dict` that hold something, folded, with a field that searches them; `linked(key)` gives
+ * what stands there in place of the value, if anything.
+ */
+export function foldedKeys(title, dict, linked = () => null) {
   const lines = keyLines(
-    Object.fromEntries(Object.entries(dict).filter(([, value]) => value !== null && value !== ""))
+    Object.fromEntries(Object.entries(dict).filter(([, value]) => value !== null && value !== "")),
+    linked
   );
   const search = element("input", {
     type: "search",
+    "data-key": `search ${title}`,
     "aria-label": t("Search the keys"),
     placeholder: t("Search the keys"),
   });
@@ -111,9 +116,14 @@ export function keyTable(dict, caption) {
   return element("table", { class: "keys", "aria-label": caption }, element("tbody", {}, keyLines(dict)));
 }
 
-function keyLines(dict) {
+function keyLines(dict, linked = () => null) {
   return Object.entries(dict).map(([key, value]) =>
-    element("tr", {}, element("th", { scope: "row" }, shown(key)), element("td", {}, ...contentOf(key, value)))
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, shown(key)),
+      element("td", {}, linked(key) ?? contentOf(key, value))
+    )
   );
 }
 

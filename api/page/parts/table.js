@@ -18,7 +18,7 @@ import { element, refill } from "./elements.js";
  */
 export function table({ caption, columns, sort = "", onSort, empty }) {
   const opened = new Set();
-  const body = element("tbody", { role: "rowgroup" });
+  const body = element("tbody", { role: "rowgroup" }, alone(t("Not loaded yet.")));
   const heads = columns.map((column) => head(column, sort, onSort));
   const tops = heads.map((each) => each.querySelector("button")).filter(Boolean);
   const reachable = tops.find((each) => each.parentElement.ariaSort !== "none") ?? tops[0];
@@ -36,7 +36,7 @@ export function table({ caption, columns, sort = "", onSort, empty }) {
   body.addEventListener("click", followRow);
 
   function fill(groups) {
-    refill(body, groups.length > 0 ? groups.map(linesOf) : nothing());
+    refill(body, groups.length > 0 ? groups.map(linesOf) : alone(empty));
   }
 
   function linesOf({ key, rows }) {
@@ -69,9 +69,10 @@ export function table({ caption, columns, sort = "", onSort, empty }) {
     return element("tr", { role: "row", class: kind }, cells);
   }
 
-  function nothing() {
+  /** A row that only says something. */
+  function alone(words) {
     const attributes = { role: "cell", colspan: columns.length, class: "empty" };
-    return element("tr", { role: "row" }, element("td", attributes, empty));
+    return element("tr", { role: "row" }, element("td", attributes, words));
   }
 
   return { node, fill };

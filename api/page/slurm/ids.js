@@ -16,10 +16,10 @@ function known(value) {
 /**
  * {cluster, id, task, offset} of what somebody typed; null where it is no job's id.
  *
- * `cluster` is null where none is named. `task` is "3" in 4711_3, and "" in 4711_[5-8%1].
+ * `cluster` is null where none is named. `task` is "3" in 4711_3, and "" in 4711_[5-8%1] and 4711_*.
  */
 export function typedId(text) {
-  const match = /^(?:(.+)\/)?(\d+)(?:_(?:(\d+)|\[([\d,:%-]*)\])|\+(\d+))?(?:\.\S+)?$/su.exec(text.trim());
+  const match = /^(?:(.+)\/)?(\d+)(?:_(?:(\d+)|(\[[\d,:%-]*\]|\*))|\+(\d+))?(?:\.\S+)?$/su.exec(text.trim());
   if (match === null) return null;
   const [, cluster = null, id, task, tasks, offset = null] = match;
   return { cluster, id, task: task ?? (tasks === undefined ? null : ""), offset };
@@ -44,7 +44,11 @@ function groupOf({ cluster_name: cluster, job_id: id, array_job_id: array, het_j
   return JSON.stringify([cluster, kind, String(first)]);
 }
 
-/** The ids in a dependency such as "afterok:4(failed),afterany:7_3?singleton": texts and ids in turn. */
+/**
+ * The ids in a dependency such as "afterok:4(failed),afterany:7_*?singleton": texts and ids in turn.
+ *
+ * A number behind "+" is no component there, but minutes: "after:4+30".
+ */
 export function dependencyParts(text) {
-  return text.split(/(?<=:)(\d+(?:_\d+|\+\d+)?)/u).map((part, index) => ({ text: part, isId: index % 2 === 1 }));
+  return text.split(/(?<=:)(\d+(?:_(?:\d+|\*))?)/u).map((part, index) => ({ text: part, isId: index % 2 === 1 }));
 }

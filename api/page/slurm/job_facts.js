@@ -1,8 +1,12 @@
 // What a job's keys say together.
 
 import { moment } from "../words/times.js";
+import { LANGUAGE } from "../words/words.js";
 import { isFinished, isWaiting } from "./states.js";
 import { gpusIn, mebibytes, readTres } from "./tres.js";
+
+/** The key of `cw` that says in the page's language why a job waits; it comes where it is asked for. */
+export const WHY = LANGUAGE === "fr" ? "why_fr" : "why";
 
 /** The name of a job's user on its cluster; null where Slurm gave none. */
 export function userOf(slurm) {

@@ -1,21 +1,21 @@
 // One cluster: its partitions, its reservations, and how fresh what is known of it is.
 
 import { element, refill } from "../parts/elements.js";
-import { linkTo } from "../parts/parts.js";
+import { linkTo, staleness } from "../parts/parts.js";
 import { plain, shown } from "../words/text.js";
 import { t, tx } from "../words/words.js";
 import { freshness, standing } from "./cluster_card.js";
 import { partitionsTable, reservationsTable } from "./cluster_tables.js";
-import { allocated } from "./clusters.js";
+import { allocated, known, troubles } from "./clusters.js";
 
-export function clusterView(args) {
+export function clusterView(args, _goTo, session) {
   const name = args.cluster_name ?? "";
   const content = element("div");
   const links = [
     [t("Jobs"), "jobs", {}],
     [t("Nodes"), "nodes", {}],
     [t("Grid of the nodes"), "nodes", { as: "grid" }],
-    [t("Nodes with free GPUs"), "nodes", { free: "gpu" }],
+    [t("Nodes with free GPUs"), "nodes", { free: "gpu", sort: "-gpus" }],
   ];
   return {
     title: t("Cluster {name}", { name: plain(name) }),
@@ -39,6 +39,7 @@ export function clusterView(args) {
         return t("There is no such cluster.");
       }
       title.append(standing(found), freshness(found.rounds));
+      const isAdmin = session.account.role === "admin";
       const nav = element(
         "p",
         { class: "links" },
@@ -48,6 +49,9 @@ export function clusterView(args) {
         content,
         ...[
           title,
+          staleness(clusters.body, (each) => each === name),
+          isAdmin ? troubles(found.rounds) : null,
+          known(found.coverage, isAdmin),
           nav,
           element("h2", {}, t("Allocated now")),
           element("div", { class: "card" }, allocated(found.tres)),

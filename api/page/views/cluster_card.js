@@ -26,9 +26,9 @@ export function clusterCard(found) {
       {},
       tx("{count} unfinished jobs", { count: grouped(jobs) }),
       " · ",
-      linkTo("nodes", { cluster_name: name, free: "gpu" }, t("Nodes with free GPUs")),
+      linkTo("nodes", { cluster_name: name, free: "gpu", sort: "-gpus" }, t("Nodes with free GPUs")),
       " · ",
-      linkTo("nodes", { cluster_name: name, free: "cpu" }, t("Nodes with free CPUs"))
+      linkTo("nodes", { cluster_name: name, free: "cpu", sort: "-cpus" }, t("Nodes with free CPUs"))
     ),
     use(t("CPUs allocated"), tres.allocated_cpus, tres.cpus),
     use(t("GPUs allocated"), tres.allocated_gpus, tres.gpus)

@@ -61,14 +61,14 @@ function cluster(found, isAdmin) {
 // --- what an operator wants to know ----------------------------------------------------------------
 
 /** Why the rounds fail that fail now. */
-function troubles(rounds) {
+export function troubles(rounds) {
   return Object.values(rounds)
     .filter((round) => round.up === false && round.last_error !== null)
     .map(({ last_error: last }) => element("p", { class: "trouble" }, relative(last.at), ": ", shown(last.error)));
 }
 
 /** Since when all jobs are known, and in which times jobs may have ended that are not. */
-function known(coverage, isAdmin) {
+export function known(coverage, isAdmin) {
   if (coverage === null) return null;
   const newest = coverage.missing.slice(-MOST_MISSING).reverse();
   const earlier = coverage.missing.length - newest.length;

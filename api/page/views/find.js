@@ -36,7 +36,7 @@ export function findView(args, goTo) {
       element("div", { class: "page-title" }, element("h1", {}, tx("Search: {text}", { text: shown(text) }))),
       found
     ),
-    ask: (ask) => (wanted === null ? byName(ask, text) : byId(ask, wanted)),
+    ask: (ask) => (text === "" ? { jobs: [] } : wanted === null ? byName(ask, text) : byId(ask, wanted)),
     show({ jobs, nodes = [], links = [] }) {
       if (jobs.length + nodes.length === 1 && links.length === 0) {
         const [only] = [...jobs.map(jobPlace), ...nodes.map(nodePlace)];

@@ -1,23 +1,25 @@
 // One job: what it does and why, what it asks for, where it has been, what its owner wrote, and all else.
 
 import { meter, timeline } from "../parts/drawing.js";
-import { element } from "../parts/elements.js";
+import { element, refill } from "../parts/elements.js";
 import { column, facts, foldedKeys, gone, keyTable, linkTo, section, staleness, stateBadge } from "../parts/parts.js";
 import { expanded } from "../slurm/hostlist.js";
-import { dependencyParts, squeueId } from "../slurm/ids.js";
-import { knownUntil, resources, runTime, userOf } from "../slurm/job_facts.js";
+import { squeueId } from "../slurm/ids.js";
+import { knownUntil, resources, runTime, userOf, WHY } from "../slurm/job_facts.js";
 import { isFinished, isWaiting, jobTone } from "../slurm/states.js";
 import { none, plain, shown } from "../words/text.js";
 import { length, memory, moment, relative, when } from "../words/times.js";
 import { grouped, LANGUAGE, t, tx } from "../words/words.js";
+import { findView } from "./find.js";
 import { jobInWords } from "./job_in_words.js";
-import { jobsOf } from "./jobs_table.js";
+import { componentLinks, dependencyLinks, jobsOf, linkedKey } from "./job_links.js";
 import { ownersPart } from "./owners_part.js";
 import { usagePart } from "./usage_part.js";
 import { whyPart } from "./why_part.js";
 
-export function jobView(args, _goTo, session) {
-  const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name ?? "" };
+export function jobView(args, goTo, session) {
+  if (!args.cluster_name) return findView({ q: args.job_id }, goTo); // several clusters may have the id
+  const asked = { job_id: args.job_id ?? "", cluster_name: args.cluster_name };
   const content = element("article", { class: "job" });
   const owners = ownersPart(session, asked);
   return {
@@ -25,30 +27,28 @@ export function jobView(args, _goTo, session) {
     tab: "jobs",
     content,
     questions: {
-      job: ["jobs/one", asked],
+      job: ["jobs/one", { ...asked, fields: `slurm,cw,cw.${WHY},user` }],
       history: ["jobs/history", asked],
       why: ["jobs/why", { ...asked, language: LANGUAGE }],
       clusters: ["clusters/list", {}],
     },
-    show({ job, history, why, clusters }) {
+    later: ["why"],
+    show({ job, history, why = { body: {} }, clusters }) {
       if (!job.body.slurm) {
-        content.replaceChildren(...absent(asked));
+        refill(content, absent(asked));
         return t("There is no such job.");
       }
       const { cluster_name: cluster, job_state: state } = job.body.slurm;
       const until = knownUntil(clusters.body, Date.now())(cluster);
       const old = staleness(clusters.body, (name) => name === cluster);
-      content.replaceChildren(...sections(job.body, history.body, why.body, until, old, owners));
+      refill(content, sections(job.body, history.body, why.body, until, old, owners));
       return t("Job {id} is {state}", { id: plain(asked.job_id), state: plain(state) });
     },
   };
 }
 
 function absent({ job_id: id, cluster_name: cluster }) {
-  const words =
-    cluster === ""
-      ? t("No cluster has a job of this id.")
-      : tx("There is no job of this id on {cluster}.", { cluster: shown(cluster) });
+  const words = tx("There is no job of this id on {cluster}.", { cluster: shown(cluster) });
   return [element("h1", {}, tx("Job {id}", { id: shown(id) })), element("p", { class: "card whole" }, words)];
 }
 
@@ -75,17 +75,22 @@ function sections(job, known, why, until, old, owners) {
       old
     ),
     column(
+      whyPart(why),
       section(t("Resources"), resourcesOf(job, until)),
       usagePart(cw.usage),
-      section(t("About the job"), about(slurm)),
-      section(t("History"), ...historyOf(known))
+      section(t("History"), ...historyOf(known, until))
     ),
-    column(whyPart(why), owners.part(job, user), accountingOf(known.accounting), formerJobs(known.former_jobs)),
+    column(
+      section(t("About the job"), about(slurm)),
+      owners.part(job, user),
+      accountingOf(known.accounting),
+      formerJobs(known.former_jobs)
+    ),
     element(
       "div",
       { class: "column whole" },
-      foldedKeys(t("All that Slurm says"), slurm),
-      foldedKeys(t("What Clockwork knows"), cw)
+      foldedKeys(t("All that Slurm says"), slurm, (key) => linkedKey(key, slurm)),
+      foldedKeys(t("What Clockwork knows"), { ...cw, [WHY]: null })
     ),
   ];
 }
@@ -147,17 +152,11 @@ function times({ job_state: state, submit_time: submitted, start_time: start, en
 function relatives(slurm, cluster) {
   const { array_job_id: array, het_job_id: het, resv_name: reservation } = slurm;
   return [
-    slurm.dependency ? [t("Dependency"), dependency(slurm.dependency, cluster)] : null,
-    array ? [t("Array"), linkTo("jobs", { cluster_name: cluster, array_job_id: array }, array)] : null,
-    het ? [t("Heterogeneous job"), linkTo("find", { q: `${cluster}/${het}` }, slurm.het_job_id_set ?? het)] : null,
+    slurm.dependency ? [t("Dependency"), dependencyLinks(slurm.dependency, cluster)] : null,
+    array ? [t("Array"), jobsOf("array_job_id", array, cluster)] : null,
+    het ? [t("Heterogeneous job"), componentLinks(slurm)] : null,
     reservation ? [t("Reservation"), linkTo("cluster", { cluster_name: cluster }, reservation)] : null,
   ];
-}
-
-function dependency(text, cluster) {
-  return dependencyParts(text).map((part) =>
-    part.isId ? linkTo("find", { q: `${cluster}/${part.text}` }, part.text) : shown(part.text)
-  );
 }
 
 /** A link to each node of a list of hosts; a list of very many stays text. */
@@ -169,10 +168,10 @@ function nodesOf(text, cluster) {
 
 // --- history --------------------------------------------------------------------------------------
 
-function historyOf(known) {
+function historyOf(known, now) {
   const steps = known.history;
   if (steps.length === 0) return [element("p", { class: "muted" }, t("Clockwork has not seen a state of it yet."))];
-  const until = moment(known.finished_at) ?? moment(known.vanished) ?? Date.now();
+  const until = moment(known.finished_at) ?? moment(known.vanished) ?? now;
   const line = spans(steps, until);
   const told = line.map(({ state, from, to }) => `${plain(state)} ${length((to - from) / 1000)}`).join(", ");
   return [

@@ -1,19 +1,18 @@
 // The table of jobs: its columns, arrays and heterogeneous jobs folded, and what of it goes into a CSV file.
 
-import { oneValue } from "../frame/address.js";
 import { csv } from "../parts/csv.js";
 import { meter } from "../parts/drawing.js";
 import { element } from "../parts/elements.js";
 import { clipped, linkTo, stateBadge } from "../parts/parts.js";
 import { table } from "../parts/table.js";
 import { grouped as inGroups, squeueId } from "../slurm/ids.js";
-import { knownUntil, resources, runTime, userOf } from "../slurm/job_facts.js";
+import { knownUntil, resources, runTime, userOf, WHY } from "../slurm/job_facts.js";
 import { isFinished, isWaiting, jobTone, toneOrdered } from "../slurm/states.js";
-import { none, plain, shown } from "../words/text.js";
+import { none, shown } from "../words/text.js";
 import { length, memory, moment, relative, when } from "../words/times.js";
-import { counted, grouped, LANGUAGE, t, tx } from "../words/words.js";
+import { counted, grouped, t, tx } from "../words/words.js";
+import { jobLink, jobsOf } from "./job_links.js";
 
-const WHY = LANGUAGE === "fr" ? "why_fr" : "why"; // the API's words for the reason, in the page's language
 const KEYS = [
   ...["job_id", "array_job_id", "array_task_id", "het_job_id", "het_job_offset", "name", "cluster_name"],
   ...[
@@ -60,7 +59,7 @@ export function jobsTable({ own = false, ...options }) {
 
 function columns(until) {
   return [
-    { title: t("Job"), class: "id", cell: jobLink, ofGroup: groupLink },
+    { title: t("Job"), class: "id", cell: idCell, ofGroup: groupLink },
     { title: t("State"), class: "status", cell: state, ofGroup: groupStates },
     {
       title: t("Name"),
@@ -99,9 +98,8 @@ function columns(until) {
 
 // --- cells ----------------------------------------------------------------------------------------
 
-function jobLink({ slurm }) {
-  const link = linkTo("job", { cluster_name: slurm.cluster_name, job_id: slurm.job_id }, squeueId(slurm));
-  return [link, besideId(slurm)];
+function idCell({ slurm }) {
+  return [jobLink(slurm), besideId(slurm)];
 }
 
 function besideId(slurm) {
@@ -160,14 +158,11 @@ function ended({ slurm }) {
 function groupLink(jobs) {
   const { slurm } = jobs[0];
   if (!slurm.array_job_id) {
-    return [
-      `${plain(slurm.het_job_id)}+`,
-      besideId(slurm),
-      element("small", { class: "of-group" }, counted(jobs.length, "component")),
-    ];
+    const args = { cluster_name: slurm.cluster_name, job_id: slurm.het_job_id };
+    const components = element("small", { class: "of-group" }, counted(jobs.length, "component"));
+    return [linkTo("job", args, `${slurm.het_job_id}+[…]`), besideId(slurm), components];
   }
-  const args = { cluster_name: slurm.cluster_name, array_job_id: slurm.array_job_id };
-  const link = linkTo("jobs", args, `${slurm.array_job_id}_[…]`);
+  const link = jobsOf("array_job_id", slurm.array_job_id, slurm.cluster_name, `${slurm.array_job_id}_[…]`);
   return [link, besideId(slurm), element("small", { class: "of-group" }, counted(jobs.length, "task"))];
 }
 
@@ -204,9 +199,4 @@ function csvRow(job, until) {
     ...[slurm.account, slurm.partition, slurm.nodes, has.cpus, has.memory, has.gpus, has.types.join(" ")],
     ...[slurm.submit_time, slurm.start_time, slurm.end_time, runTime(job, until), slurm.time_limit],
   ];
-}
-
-/** The link to the jobs of a user, of a node and so on: `key` is the filter. */
-export function jobsOf(key, value, cluster) {
-  return value ? linkTo("jobs", { cluster_name: cluster, [key]: oneValue(value) }, value) : none();
 }

@@ -18,7 +18,9 @@ export function mineView(_args, goTo, session) {
     caption: t("My jobs"),
     sort: "-finished_at",
     onSort: (key) => goTo("jobs", { user: email, time: String(DAYS * 86400), sort: key }),
-    empty: t("You have no unfinished job, and none that ended within a week."),
+    empty: isUnknown(session.account)
+      ? t("Clockwork does not know your username on any cluster. An administrator can add it to your account.")
+      : t("You have no unfinished job, and none that ended within a week."),
   });
   const count = element("span", { class: "muted" });
   const old = element("div");
@@ -72,6 +74,11 @@ export function mineView(_args, goTo, session) {
       return count.textContent;
     },
   };
+}
+
+/** Whether no job can be of the account: none of its usernames is known. */
+function isUnknown(account) {
+  return ["mila_cluster_username", "cc_account_username", "username"].every((key) => !account[key]);
 }
 
 function inShort(jobs) {

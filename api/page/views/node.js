@@ -2,20 +2,22 @@
 
 import { oneValue } from "../frame/address.js";
 import { timeline } from "../parts/drawing.js";
-import { element } from "../parts/elements.js";
+import { element, refill } from "../parts/elements.js";
 import { column, facts, foldedKeys, gone, linkTo, section, staleness, stateBadge } from "../parts/parts.js";
 import { nodeFacts } from "../slurm/node_facts.js";
 import { nodeTone } from "../slurm/states.js";
 import { none, plain, shown } from "../words/text.js";
 import { clock, length, memory, moment, relative, when } from "../words/times.js";
 import { grouped, t, tx } from "../words/words.js";
+import { findView } from "./find.js";
 import { ASKED, jobsTable } from "./jobs_table.js";
 import { free } from "./nodes.js";
 
 const MOST_PERIODS = 12;
 
-export function nodeView(args) {
-  const asked = { node_name: args.node_name ?? "", cluster_name: args.cluster_name ?? "" };
+export function nodeView(args, goTo) {
+  if (!args.cluster_name) return findView({ q: args.node_name }, goTo); // several clusters may have the name
+  const asked = { node_name: args.node_name ?? "", cluster_name: args.cluster_name };
   const content = element("article", { class: "job" });
   const list = jobsTable({ caption: t("Jobs on this node"), empty: t("No job runs on this node.") });
   return {
@@ -33,23 +35,20 @@ export function nodeView(args) {
     },
     show({ node, history, jobs, clusters }) {
       if (!node.body.slurm) {
-        content.replaceChildren(...absent(asked));
+        refill(content, absent(asked));
         return t("There is no such node.");
       }
       const { slurm } = node.body;
       list.fill(jobs.body, clusters.body);
       const old = staleness(clusters.body, (name) => name === slurm.cluster_name);
-      content.replaceChildren(...sections(node.body, history.body.periods ?? [], old, list.node));
+      refill(content, sections(node.body, history.body.periods ?? [], old, list.node));
       return t("Node {name} is {state}", { name: plain(slurm.name), state: plain(slurm.state) });
     },
   };
 }
 
 function absent({ node_name: name, cluster_name: cluster }) {
-  const words =
-    cluster === ""
-      ? t("No cluster has a node of this name.")
-      : tx("There is no node of this name on {cluster}.", { cluster: shown(cluster) });
+  const words = tx("There is no node of this name on {cluster}.", { cluster: shown(cluster) });
   return [element("h1", {}, tx("Node {name}", { name: shown(name) })), element("p", { class: "card whole" }, words)];
 }
 

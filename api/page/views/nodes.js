@@ -27,7 +27,7 @@ const SORTS = {
   name: (row) => row.node.slurm.name,
   cpus: (row) => row.facts.cpus.free ?? -1,
   memory: (row) => row.facts.memory.free ?? -1,
-  gpus: (row) => row.facts.gpus.free ?? -1,
+  gpus: (row, type) => (type === null ? row.facts.gpus : row.facts.types[type])?.free ?? -1,
 };
 
 export function nodesView(args, goTo) {
@@ -85,7 +85,8 @@ export function nodesView(args, goTo) {
       const all = nodes.body.filter(({ cw }) => !cw.vanished).map((node) => ({ node, facts: nodeFacts(node) }));
       matching = sorted(
         all.filter(({ facts }) => !kept.free || hasFree(facts, kept.free)),
-        kept.sort || "name"
+        kept.sort || "name",
+        kept.free?.startsWith("gpu:") ? kept.free.slice("gpu:".length) : null
       );
       fill();
       bar.suggest(suggestions(nodes.body, clusters.body));
@@ -120,10 +121,13 @@ function fields() {
   ];
 }
 
-function sorted(rows, sort) {
+/** The rows by the key `sort`; GPUs by those of `type`, where it is not null. */
+function sorted(rows, sort, type) {
   const [key, sign] = sort.startsWith("-") ? [sort.slice(1), -1] : [sort, 1];
   const read = Object.hasOwn(SORTS, key) ? SORTS[key] : SORTS.name;
-  return rows.toSorted((a, b) => sign * compared(read(a), read(b)) || compared(SORTS.name(a), SORTS.name(b)));
+  return rows.toSorted(
+    (a, b) => sign * compared(read(a, type), read(b, type)) || compared(SORTS.name(a), SORTS.name(b))
+  );
 }
 
 const NAMES = new Intl.Collator("en", { numeric: true });
@@ -153,7 +157,7 @@ function freeGpus(types, kept) {
         {},
         linkTo(
           "nodes",
-          { ...kept, free: type === "" ? "gpu" : `gpu:${type}` },
+          { ...kept, free: type === "" ? "gpu" : `gpu:${type}`, sort: "-gpus" },
           type === "" ? t("GPUs without a type") : type
         ),
         element("b", {}, tx("{free} free of {total}", { free: grouped(free), total: grouped(total) })),
@@ -211,9 +215,12 @@ export function free({ usable }, { free: left, total }, words) {
   ];
 }
 
+/** The type of a node's GPUs; of several types, how many of each are free. */
 function types({ types: each }) {
-  const names = Object.keys(each).filter(Boolean);
-  return names.length === 0 ? null : element("small", { class: "clip" }, plain(names.join(", ")));
+  const types = Object.entries(each).filter(([name]) => name !== "");
+  const words = ([name, { free: left, total }]) =>
+    types.length === 1 || left === null ? name : `${name}: ${t("{part} of {all}", { part: left, all: total })}`;
+  return types.map((type) => element("small", { class: "clip of-group" }, plain(words(type))));
 }
 
 const CSV_NAMES = [

@@ -6,6 +6,19 @@ import { jobTone, nodeTone } from "../slurm/states.js";
 import { shown } from "../words/text.js";
 import { length, when } from "../words/times.js";
 import { grouped, t, tx } from "../words/words.js";
+import { idLink } from "./job_links.js";
+
+// Slurm's words for what has to happen to the other job first.
+const MEANINGS = {
+  after: t("Start of"),
+  afterany: t("End of"),
+  afterok: t("Success of"),
+  afternotok: t("Failure of"),
+  aftercorr: t("Success of the same task of"),
+  afterburstbuffer: t("End of, with its burst buffer,"),
+  singleton: t("End of all earlier jobs of this name and user"),
+};
+const FULFILLED = { unfulfilled: t("not yet"), failed: t("can no longer happen") };
 
 /** The section for the answer of jobs/why; null for a job that does not wait. */
 export function whyPart(why) {
@@ -73,14 +86,14 @@ function nodes({ total, unavailable, named }, cluster) {
   return [words, element("details", {}, element("summary", { "data-key": "bad nodes" }, t("Which")), each)];
 }
 
-function dependency({ type, job_id: id, job_states: states, fulfilled }, cluster) {
-  const job = id === null ? null : [" ", linkTo("find", { q: `${cluster}/${id}` }, id)];
+function dependency({ type, job_id: id, array_task_id: task, job_states: states, fulfilled }, cluster) {
+  const job = id === null ? null : [" ", idLink(task === null ? id : `${id}_${task}`, cluster)];
   return [
-    shown(type),
+    MEANINGS[type] ?? shown(type),
     job,
     " ",
     states.map((state) => [stateBadge(state, jobTone(state)), " "]),
-    fulfilled === null ? null : element("small", {}, shown(fulfilled)),
+    fulfilled === null ? null : element("small", {}, FULFILLED[fulfilled] ?? shown(fulfilled)),
   ];
 }
 

@@ -69,16 +69,24 @@ def test_a_job_that_waits_is_explained(client: Client, filled: Store) -> None:
         {
             "type": "afterok",
             "job_id": "233874",
+            "array_task_id": None,
             "job_states": ["RUNNING"],
             "fulfilled": "unfulfilled",
         },
         {
             "type": "afterany",
             "job_id": "600",
+            "array_task_id": "2",
             "job_states": ["RUNNING"],
             "fulfilled": "unfulfilled",
         },
-        {"type": "singleton", "job_id": None, "job_states": [], "fulfilled": "unfulfilled"},
+        {
+            "type": "singleton",
+            "job_id": None,
+            "array_task_id": None,
+            "job_states": [],
+            "fulfilled": "unfulfilled",
+        },
     ]
     assert [each["name"] for each in told["reservations"]] == ["transtech"]
     assert told["nodes"] == {

@@ -15,6 +15,8 @@ from api.schema.endpoint import BASE, OLDER_BASE
 from config import ApiSettings
 from config.settings import JobsVisible
 from ingest.accounts.users import EMAIL_FIELD, add_user, revoke
+from ingest.clusters.coverage import Coverage, CoverageLedger
+from ingest.clusters.round_log import RoundLog
 from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS
@@ -29,6 +31,8 @@ ITS_ID, OWNER = str(MILA_JOB["job_id"]), str(MILA_JOB["mila_cluster_username"])
 OTHERS_ID, OTHER = str(BELUGA_JOB["job_id"]), str(BELUGA_JOB["cc_account_username"])
 BEFORE = {"before": 1}
 """The user dict of every job."""
+OPERATORS_ERROR = "cw@login.example port 22: unknown host key"
+"""Why nothing of a cluster could be read: for admins only."""
 SPARE = {
     who: NOW + timedelta(days=days)
     for days, who in enumerate(("owner", "other", "coordinator", "admin", "service"))
@@ -216,7 +220,11 @@ def routes(app: Any) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def callers(filled: Store) -> dict[str, dict[str, str]]:
-    """The header fields of everyone who may come, by who they are."""
+    """The header fields of everyone who may come, by who they are; of mila, all rounds failed."""
+    for kind in ("jobs", "nodes"):
+        RoundLog(filled, "mila").failed(kind, 1.0, OPERATORS_ERROR)
+    covered = Coverage(0).without_accounting(OPERATORS_ERROR)
+    CoverageLedger(filled, "mila").change(0, lambda _: covered)
     filled.nodes.update_one({"slurm.name": "cn-a002"}, {"$set": {"slurm.gres": "gpu:rtx8000:8"}})
     people = {
         "owner": ("owner@mila.example", OWNER, None, "user"),
@@ -261,6 +269,7 @@ def test_every_address_for_everyone(
         query = query.replace("%s", f'{{"by":"{who}"}}')
         answer = Client(app, callers[who]).call(method, path, query)
         what = reading(who, answer) if answer.status == 200 else str(answer.status)
+        assert OPERATORS_ERROR.encode() not in answer.body or who == "admin", (who, method, path)
         changed = filled.jobs.count_documents({"user": {"$ne": BEFORE}})
         assert changed == (what == "written"), (who, method, path)
         if method != "GET":
