@@ -4,14 +4,13 @@ A cursor is the base64url of compressed JSON: ``[feed, cluster, viewer, {cluster
 check]``.  *viewer* stands for which jobs the client may see.
 """
 
-import json
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from api.http.json_text import json_bytes
+from api.http.json_text import json_bytes, read_json
 from api.http.problems import bad_request
 from ingest.database.changes import Position
 
@@ -54,7 +53,7 @@ def read_cursor(text: str, scope: Scope) -> Position | None:
     try:
         packed = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         packing = zlib.decompressobj()
-        parts = json.loads(packing.decompress(packed, _LONGEST) if packed else "")
+        parts = read_json((packing.decompress(packed, _LONGEST) if packed else b"").decode(), "it")
         if not packing.eof:
             raise ValueError("cut")  # noqa: TRY301
         feed, cluster_name, viewer, clusters, check = parts
@@ -63,7 +62,7 @@ def read_cursor(text: str, scope: Scope) -> Position | None:
             for name, slots in clusters.items()
             for slot, number in slots.items()
         }
-    except (ValueError, TypeError, AttributeError, zlib.error, RecursionError):
+    except (ValueError, TypeError, AttributeError, zlib.error):
         raise bad_request("cursor is none: take it as it is from an earlier response") from None
     if Scope(feed, cluster_name, viewer) != scope or min(numbers.values(), default=0) < 0:
         return None

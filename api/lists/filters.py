@@ -5,7 +5,6 @@ that the database is asked for.  Rows stand in the order in which a query names 
 filter that leaves the fewest documents first (`ingest.database.embedded_quirks` says why).
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
+from api.http.json_text import read_json
 from api.lists.fields import check_user_key
 from api.lists.queries import CLUSTER_PATH, EARLIEST, FINISHED_PATH, Filter, before
 from api.schema.arguments import (
@@ -98,13 +98,10 @@ class UserDictFilter(ListFilter):
 def _said_as(text: str) -> Any:
     """Return the condition for a value that *text* stands for: the text, or a number or a truth."""
     try:
-        value = json.loads(text)
+        value = read_json(text, "the value")
     except ValueError:
         return text
-    is_plain = isinstance(value, bool) or (
-        isinstance(value, (int, float)) and abs(value) < _LARGEST
-    )
-    return {"$in": [text, value]} if is_plain else text
+    return {"$in": [text, value]} if isinstance(value, (bool, int, float)) else text
 
 
 def filter_arguments(name: str, filters: Sequence[ListFilter]) -> type[Arguments]:
@@ -113,7 +110,6 @@ def filter_arguments(name: str, filters: Sequence[ListFilter]) -> type[Arguments
     return create_model(name, __base__=Arguments, **fields)
 
 
-_LARGEST = 2**63
 _LAST_END = NOT_FINISHED - timedelta(milliseconds=1)
 _STATE = "as Slurm prints it, or one word of it, in capitals or not"
 _CLUSTER = ListFilter(

@@ -6,6 +6,7 @@ import json
 import resource
 import statistics
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -180,6 +181,19 @@ def _peak() -> int:
 
 # --- arguments ------------------------------------------------------------------------------------
 
+
+def feed_cursor(numbers: str) -> str:
+    """Return a text that is like a cursor of a feed, with this JSON for its numbers."""
+    text = f'["jobs",null,"",{numbers},""]'
+    return base64.urlsafe_b64encode(zlib.compress(text.encode())).rstrip(b"=").decode()
+
+
+def page_cursor(value: float) -> str:
+    """Return a text that is like a cursor of a page in the order of times, behind this one."""
+    text = json.dumps(["-slurm.submit_time", value, "mila/1"])
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
 VALUES: tuple[object, ...] = (
     *(
         "$gt",
@@ -195,6 +209,40 @@ VALUES: tuple[object, ...] = (
     *("' || '1'=='1", "1; return true", "mila/233874", "*", ".*", "^", "(?=)", "\\", "%00", "\0"),
     *("\x1b[2J", "\u202e", "\ufeff", "\ud7ff", "é" * 5000, "x" * 30_000, "-1", "1e9", "٣", " 1 "),
     *("null", "true", "[]", "{}", "NaN", "9" * 400, "0x10", "1_000", "+5", "../../etc/passwd"),
+    *(
+        "[" * 5000,
+        '{"a":' * 1000,
+        "1e999",
+        "-Infinity",
+        "²",
+        "\uff12",
+        "0" * 5000,
+        "1\n",
+        "1,,2",
+        ",",
+    ),
+    *map(str, (2**63, 2**64 - 1, 2**64, -(2**63) - 1, 253402300800, -62135596801, 2**31, 2**32)),
+    *("4_99999999999999999999", "4_[1-99999999999]", "4_[0-4294967295]", "99999999999999999999+1"),
+    *(
+        "0001-01-01",
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00:00+23:59",
+        "2026-02-30",
+        "24:00",
+    ),
+    *(
+        "now-99999999999days",
+        "cn[001-999999999]",
+        "cn[1-2][1-99999]",
+        "cn[",
+        "]",
+        "a[1-2,",
+        "x,x,x",
+    ),
+    *map(
+        feed_cursor, ('{"mila":{"s":Infinity}}', '{"mila":{"s":-1}}', '{"a/b":{"/":1}}', "[" * 9999)
+    ),
+    *map(page_cursor, (2**63, 2**64 - 1, -(2**63), 1e308, -62135596800001, 253402300800000)),
 )
 OBJECTS: tuple[object, ...] = (
     *({"$gt": ""}, {"$ne": None}, {"$regex": ".*"}, {"$where": "1"}, ["$gt"], [[]], {}, [], True),

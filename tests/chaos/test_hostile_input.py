@@ -16,7 +16,7 @@ def test_no_record_harms_another(store: Store) -> None:
 
 
 def test_no_argument_selects_or_changes_what_it_should_not(client: Client, filled: Store) -> None:
-    section = hostile_input.run_arguments(client, filled, step=6)
+    section = hostile_input.run_arguments(client, filled, step=12)
     assert not section.problems
     [_, *statuses], [_, *bodies] = section.tables
     asked = {endpoint for endpoint, _, _ in (row[0].partition(":") for row in statuses)}

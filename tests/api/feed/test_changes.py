@@ -17,6 +17,7 @@ from ingest.database.store import Store
 from ingest.retention.retention import restore, retain
 from tests.api.support.client import Answer, Client
 from tests.api.support.examples import NOW
+from tests.chaos.hostile_input import feed_cursor
 from tests.ingest.sync.outputs import Clock
 from tests.ingest.sync.sealed_outputs import Rounds, later, many, one
 
@@ -204,7 +205,7 @@ def test_a_cursor_of_something_else(world: World) -> None:
     assert refused(world.client, cursor, cluster_name="mila").status == 410
     assert refused(world.own, cursor).status == 410
     assert world.client.get("nodes/changes", cursor=cursor).status == 410
-    for text in ("x", "AAAA", cursor[:-4]):
+    for text in ("x", "AAAA", cursor[:-4], feed_cursor('{"mila":{"scrape":Infinity}}')):
         answer = world.client.get("jobs/changes", cursor=text)
         assert answer.status == 400, text
         assert answer.json["detail"].startswith("cursor is none")

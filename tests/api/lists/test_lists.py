@@ -116,6 +116,8 @@ def insert_found_otherwise(store: Store) -> None:
         ({"user.epoch": "10", "user.tag": "10", "name": "somejobname_942640"}, ["7"]),
         ({"user.best": "true", "user": "me"}, ["7"]),
         ({"user.best": "1", "user": "me"}, []),
+        ({"user.best": "[" * 5000, "user": "me"}, []),
+        ({"user.epoch": "1e999", "user": "me"}, []),
         ({"user.x y": "a,b", "user": "me"}, ["8"]),
         ({"ended_since": "2021-11-14T11:59:00Z"}, ["4"]),
         (
