@@ -11,7 +11,10 @@ import sys
 from datetime import datetime, timezone
 
 from config import LogSettings
+from ingest.logs.log_lines import LogLines
 from scraper.ssh.errors import printable
+
+_RARELY_SECONDS = 60.0
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -24,8 +27,26 @@ def set_up_logging(settings: LogSettings) -> None:
     logging.basicConfig(level=settings.level.upper(), handlers=[output], force=True)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # below, it tells of rounds left out
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # below, it counts who waits
+    logging.getLogger("waitress").filters = [
+        Rarely()
+    ]  # clients without a token can cause its lines
     logging.getLogger("pymongo").setLevel(logging.WARNING)  # below, it shows documents and commands
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+class Rarely(logging.Filter):
+    """One line a minute from each place in the code, with the number of lines in ``times``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = LogLines(_RARELY_SECONDS)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log the *record*."""
+        times = self._lines.due(f"{record.pathname}:{record.lineno}", record.created)
+        if times > 1:
+            record.times = times
+        return times > 0
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

@@ -43,10 +43,13 @@ def logging_put_back() -> Iterator[None]:
     """What ``set_up_logging`` changes is as before afterwards."""
     root = logging.getLogger()
     loggers = [root, *(logging.getLogger(name) for name in ("apscheduler", "paramiko", "pymongo"))]
+    waitress = logging.getLogger("waitress")
+    filters = waitress.filters[:]
     handlers, levels = root.handlers[:], [logger.level for logger in loggers]
     root.handlers = []  # or they would be closed
     yield
     root.handlers = handlers
+    waitress.filters = filters
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
 
@@ -182,3 +185,26 @@ def test_the_level_that_the_settings_ask_for(monkeypatch: pytest.MonkeyPatch) ->
     logging.getLogger("scraper.cluster_round").info("this")
     [line] = written.getvalue().splitlines()
     assert json.loads(line)["message"] == "this"
+
+
+@pytest.mark.usefixtures("logging_put_back")
+def test_clients_fill_the_log_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's own lines, whatever a client puts into them."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    set_up_logging(LogSettings(format="json", level="info"))
+    waitress = logging.getLogger("waitress")
+    for number in range(100):
+        waitress.info("Client disconnected while serving /%d" % number)  # noqa: UP031 - as waitress
+    waitress.warning("another line")
+    for seconds in (0, 1, 59, 61):
+        left = waitress.makeRecord(waitress.name, logging.INFO, "channel.py", 1, "left", (), None)
+        left.created += seconds
+        waitress.handle(left)
+    told = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(line["message"], line.get("times")) for line in told] == [
+        ("Client disconnected while serving /0", None),
+        ("another line", None),
+        ("left", None),
+        ("left", 3),
+    ]
