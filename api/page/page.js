@@ -27,7 +27,8 @@ const SECONDS_BETWEEN_TICKS = 5;
 //   tab        which link of the navigation is the current one
 //   content    an element, complete but for what the API says
 //   questions  {name: [path, arguments]} for the API, asked at every turn; or ask(ask), which asks itself
-//   later      names of questions whose answers the view can be shown without at first
+//   later      names of questions that are costly for the API: the view is shown without them at first, and asks
+//              them once a minute
 //   show       puts the answers, {name: {body, headers}}, into the content; returns what to say aloud
 const VIEWS = {
   home: (...parts) => (parts[2].account.role === "user" ? mineView : clustersView)(...parts),

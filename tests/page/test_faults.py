@@ -10,6 +10,7 @@ from tests.page.visits import LOOK_AGAIN, ids, looked_again, show, sign_in
 
 pytestmark = pytest.mark.browser
 
+WHY = "slurm.job_id,cw.why"
 ERROR = "cwscrape@login.beluga.example port 22: unknown host key"
 
 
@@ -70,6 +71,16 @@ def test_an_api_that_fails_at_first_and_later(signed_in: Browser, site: Site) ->
         signed_in.wait_for("#trouble", "is kept from you")
         assert ids(signed_in) == shown  # what is there stays
     assert [each for each in signed_in.complaints() if " 503 " not in each] == []
+
+
+def test_why_a_job_waits_is_shown_before_its_figures(signed_in: Browser, site: Site) -> None:
+    [waiting] = site.ask("jobs/list", name="sweep", sort="submit_time", limit="1", fields=WHY)
+    place = f"#/job?job_id={waiting['slurm']['job_id']}&cluster_name=mila"
+    with site.faults.answering("/jobs/why", WAITS):
+        signed_in.open(f"{site.url}{place}")
+        signed_in.wait_for("#why", waiting["cw"]["why"])
+        assert signed_in.texts("[aria-labelledby=why-it-waits]") == []
+    signed_in.one("[aria-labelledby=why-it-waits]")
 
 
 def test_an_account_without_jobs(browser: Browser, site: Site) -> None:

@@ -14,7 +14,34 @@ const MOST_SECONDS_AFTER_FAILURE = 120;
  */
 export function turns(view, { ask, shown, failed, quiet }) {
   const leaving = new AbortController();
-  let [timer, asking, again, answers, failures] = [null, false, false, null, 0];
+  let [timer, asking, again, answers, failures, askedLater] = [null, false, false, null, 0, 0];
+
+  const askNow = (path, args) => ask(path, args, leaving.signal);
+
+  /** The answer to a question that is costly for the API and that the view can be shown without: at most a minute old. */
+  function askSeldom(name, [path, args]) {
+    if (answers?.[name] && Date.now() - askedLater < SECONDS_BETWEEN_TURNS * 1000) return answers[name];
+    askedLater = Date.now();
+    return askNow(path, args);
+  }
+
+  /** Settle the answers to the view's questions; at first those alone that it needs at once, and then all. */
+  async function answer() {
+    if (view.ask) {
+      settle(await view.ask(askNow));
+      return;
+    }
+    const isLater = (name) => view.later?.includes(name) ?? false;
+    const asked = Object.entries(view.questions).map(([name, question]) => [
+      name,
+      isLater(name) ? askSeldom(name, question) : askNow(...question),
+    ]);
+    const atOnce = asked.filter(([name]) => !isLater(name));
+    const all = together(asked);
+    all.catch(() => {}); // it is awaited below
+    if (answers === null && atOnce.length < asked.length) settle(await together(atOnce));
+    settle(await all);
+  }
 
   async function turn() {
     again = asking;
@@ -23,7 +50,7 @@ export function turns(view, { ask, shown, failed, quiet }) {
     asking = true;
     let wait = SECONDS_BETWEEN_TURNS;
     try {
-      await answer(view, (path, args) => ask(path, args, leaving.signal), answers === null, settle);
+      await answer();
       failures = 0;
     } catch (error) {
       if (leaving.signal.aborted || failed(error)) return;
@@ -55,20 +82,6 @@ export function turns(view, { ask, shown, failed, quiet }) {
       clearTimeout(timer);
     },
   };
-}
-
-/** Settle the answers to the view's questions; at first those alone that it needs at once, and then all. */
-async function answer(view, ask, isFirst, settle) {
-  if (view.ask) {
-    settle(await view.ask(ask));
-    return;
-  }
-  const asked = Object.entries(view.questions).map(([name, [path, args]]) => [name, ask(path, args)]);
-  const atOnce = asked.filter(([name]) => !view.later?.includes(name));
-  const all = together(asked);
-  all.catch(() => {}); // it is awaited below
-  if (isFirst && atOnce.length < asked.length) settle(await together(atOnce));
-  settle(await all);
 }
 
 async function together(asked) {

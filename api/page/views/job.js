@@ -75,7 +75,7 @@ function sections(job, known, why, until, old, owners) {
       old
     ),
     column(
-      whyPart(why),
+      isWaiting(slurm.job_state) ? whyPart(why) : null,
       section(t("Resources"), resourcesOf(job, until)),
       usagePart(cw.usage),
       section(t("History"), ...historyOf(known, until))
