@@ -101,6 +101,8 @@ class Reader:
     def _read_twice(
         self, chunks: Callable[[], Iterable[bytes]], seen: Seen
     ) -> Iterator[Record | SetAside | Unchanged]:
+        if _passed_a_terminal(chunks()):
+            chunks = partial(_without_returns, chunks)
         doubled: frozenset[str] = frozenset()
         if _may_hold_doubles(chunks(), self._table):
             doubled = _doubled(Output(chunks(), self._table, "", self._max_bytes))
@@ -281,6 +283,32 @@ def _ids_in(text: bytes, table: KeyTable) -> list[str]:
     """The ids that *text* may stand for: its own, and those of records that begin inside it."""
     found = (match[1].decode("latin-1") for match in table.start.finditer(b"\n" + text))
     return list(dict.fromkeys(found))
+
+
+def _passed_a_terminal(chunks: Iterable[bytes]) -> bool:
+    """Whether every line ends in CR LF: behind a terminal (``ssh -t``), or in a file of Windows.
+
+    scontrol ends its lines in LF, so a CR in a user's text never makes an output look so.
+    """
+    found = False
+    rest = b""
+    for chunk in chunks:
+        text = rest + chunk
+        newlines = text.count(b"\n")
+        if newlines != text.count(b"\r\n"):
+            return False
+        found |= newlines > 0
+        rest = text[-1:] if text.endswith(b"\r") else b""
+    return found
+
+
+def _without_returns(chunks: Callable[[], Iterable[bytes]]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks():
+        text = (rest + chunk).replace(b"\r\n", b"\n")
+        rest = text[-1:] if text.endswith(b"\r") else b""
+        yield text.removesuffix(rest)
+    yield rest
 
 
 def _may_hold_doubles(chunks: Iterable[bytes], table: KeyTable) -> bool:

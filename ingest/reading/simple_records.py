@@ -19,6 +19,7 @@ from ingest.slurm.keys import PATTERN, KeyTable
 from ingest.slurm.values import optional, snake_case
 
 _LINE_KEY = re.compile(rf"(?:^| )({PATTERN})=")
+_OPENING = re.compile(rf" {{3}}{PATTERN}=")
 _EMPTY = re.compile(r"\s*No (?:partitions|reservations) in the system\s*")
 
 
@@ -41,7 +42,7 @@ def read_simple_records(output: bytes, table: KeyTable, cluster: Cluster) -> lis
 def _read(record: str, table: KeyTable, converter: Converter) -> SlurmDict:
     slurm: SlurmDict = {}
     groups: list[SlurmDict] = []
-    for line in filter(None, map(str.strip, record.split("\n"))):
+    for line in filter(None, map(str.strip, _lines(record, table))):
         pairs = _pairs(line, table)
         first = table.keys.get(pairs[0][0])
         if first is not None and first.place == "group":
@@ -56,6 +57,18 @@ def _read(record: str, table: KeyTable, converter: Converter) -> SlurmDict:
     if missing:
         raise DocumentError(f"{missing[0]} is missing in {record[:200]!r}")
     return slurm | ({"alloc_groups": groups} if groups else {})
+
+
+def _lines(record: str, table: KeyTable) -> list[str]:
+    """Return the lines of a record. What an administrator wrote may have lines of its own."""
+    lines: list[str] = []
+    for line in record.rstrip().split("\n"):
+        opener = lines[-1].strip().partition("=")[0] if lines else ""
+        if opener in table.whole_lines and not _OPENING.match(line):
+            lines[-1] += f"\n{line}"
+        else:
+            lines.append(line)
+    return lines
 
 
 def _pairs(line: str, table: KeyTable) -> list[tuple[str, str]]:

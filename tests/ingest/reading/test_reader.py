@@ -283,6 +283,29 @@ def test_a_known_key_in_its_own_place_vouches_for_no_other() -> None:
     assert "Network stands out of its order" in aside(found)[0].reason
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("form", ["many lines", "-o"])
+def test_what_a_terminal_or_windows_did_to_the_ends_of_the_lines_is_undone(
+    form: str, size: int
+) -> None:
+    text = job("1", ALICE, sealed=False, comment="a\rb\r") + job("2", BOB, sealed=False)
+    if form == "-o":
+        text = text.replace("\n   \n\n", "\0").replace("\n  ", "").replace("\0", "\n")
+    printed = text.encode()
+    expected = read_output(printed)
+    behind = printed.replace(b"\n", b"\r\n")
+    chunks = [behind[start : start + size] for start in range(0, len(behind), size)]
+    assert read_output(chunks) == read_output(iter(chunks)) == expected
+    assert ids(expected) == ["1", "2"]
+
+
+def test_a_return_of_a_users_own_stays() -> None:
+    text = job("1", ALICE, sealed=False, name="a\r", comment="b\r\nc\r")
+    (record,) = read(text)
+    assert isinstance(record, Record)
+    assert (record.slurm["name"], record.slurm["comment"]) == ("a\r", "b\r\nc\r")
+
+
 def test_bytes_that_are_not_utf_8_are_kept() -> None:
     text = job("1", ALICE, sealed=False, name="NAME").encode().replace(b"NAME", b"\xff\xfe\x1b[31m")
     (record,) = read(text)
