@@ -16,12 +16,16 @@ from config.settings import UsernameField
 from ingest.programs.squeue_check import read_list
 from ingest.reading.reader import NoAnswer, Reader
 from ingest.reading.records import Answer, Record, SetAside, Unchanged
-from ingest.slurm.kinds import JOBS, NODES, Kind
+from ingest.reading.simple_records import read_simple_records
+from ingest.slurm.kinds import JOBS, NODES, PARTITIONS, RESERVATIONS, Kind
 
 FOLDER = Path(__file__).parents[3] / "fake_slurm_outputs"
 DUMPS = sorted((*FOLDER.glob("*/jobs_*.txt"), *FOLDER.glob("*/nodes_*.txt")))
 WITNESSED = frozenset({"real_25.05", "real_26.05"})
 GOLDEN = [dump for dump in DUMPS if dump.parent.name not in WITNESSED]
+
+SIMPLE = sorted((*FOLDER.glob("*/partitions*.txt"), *FOLDER.glob("*/reservations*.txt")))
+"""Dumps of records that only administrators write."""
 
 Items = list[Record | SetAside | Unchanged]
 
@@ -98,11 +102,18 @@ def read(dump: Path) -> list[Any]:
     ]
 
 
+def read_simple(dump: Path) -> list[Any]:
+    """What a dump of partitions or reservations gives."""
+    kind = PARTITIONS if dump.name.startswith("partitions") else RESERVATIONS
+    return read_simple_records(dump.read_bytes(), kind.table, cluster_of(dump))
+
+
 def main() -> None:
-    for dump in GOLDEN:
+    for dump in (*GOLDEN, *SIMPLE):
         golden = dump.with_suffix(".json")
         if not golden.exists():
-            golden.write_text(json.dumps(read(dump), indent=1, ensure_ascii=False) + "\n")
+            found = read_simple(dump) if dump in SIMPLE else read(dump)
+            golden.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ import pytest
 FOLDER = Path(__file__).parents[3] / "fake_slurm_outputs" / "public"
 COLUMNS = 8
 FORMS = {"multi-line", "multi-line, details", "multi-line, `-d`", "`-o`", "error"}
-FIRST_KEY = {"jobs": "JobId=", "nodes": "NodeName="}
+FIRST_KEY = {
+    "jobs": "JobId=",
+    "nodes": "NodeName=",
+    "partitions": "PartitionName=",
+    "reservations": "ReservationName=",
+}
 NO_RECORD = re.compile(r"No (jobs|nodes) in the system$|slurm_load_(jobs|node) error: .")
 """What scontrol prints when it has no record to show."""
 
@@ -46,7 +51,7 @@ def test_a_row_is_full(row: list[str]) -> None:
     name, kind, form, version = row[:4]
     assert all(row)
     assert form in FORMS
-    named = re.fullmatch(r"(jobs|nodes)_(\d\d\.(?:\d\d|x))_[a-z0-9_]+\.txt", name)
+    named = re.fullmatch(rf"({'|'.join(FIRST_KEY)})_(\d\d\.(?:\d\d|x))_[a-z0-9_]+\.txt", name)
     assert named is not None
     assert named[1] == kind
     assert re.search(r"printed|inferred|image", version)
@@ -80,7 +85,7 @@ def test_a_printed_version_is_the_one_in_the_name(dump: Path) -> None:
     version = dump.name.split("_")[1]
     printed = set(re.findall(r" Version=(\S+)", dump.read_text(encoding="utf-8")))
     assert printed
-    assert all(each.startswith(f"{version}.") for each in printed)
+    assert all(f"{each}.".startswith(f"{version}.") for each in printed)
     assert all(each in ROWS[dump.name][3] for each in printed)
 
 

@@ -1,6 +1,7 @@
 """Partitions and reservations: a real Slurm's, those of every release, and what is no record."""
 
 import json
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,8 +12,7 @@ from ingest.reading.framing import NoAnswer
 from ingest.reading.simple_records import read_simple_records
 from ingest.slurm.convert import TYPES, AnyCluster, DocumentError
 from ingest.slurm.keys import PARTITION, RESERVATION, KeyTable
-from ingest.slurm.kinds import PARTITIONS, RESERVATIONS, Kind
-from tests.ingest.reading.golden import FOLDER
+from tests.ingest.reading.golden import SIMPLE, dump_id, read_simple
 from tests.ingest.slurm.releases import RELEASES, lines_of
 
 CLUSTER = AnyCluster("mila", ZoneInfo("America/Montreal"))
@@ -27,11 +27,9 @@ MADE_UP = {
 """A value for each reader."""
 
 
-@pytest.mark.parametrize("kind", [PARTITIONS, RESERVATIONS], ids=lambda kind: str(kind.plural))
-def test_what_a_real_slurm_printed(kind: Kind) -> None:
-    dump = FOLDER / "real_22.05" / f"{kind.plural}.txt"
-    expected = json.loads(dump.with_suffix(".json").read_text())
-    assert read_simple_records(dump.read_bytes(), kind.table, CLUSTER) == expected
+@pytest.mark.parametrize("dump", SIMPLE, ids=dump_id)
+def test_what_real_slurms_printed(dump: Path) -> None:
+    assert read_simple(dump) == json.loads(dump.with_suffix(".json").read_text())
 
 
 def printed(table: KeyTable, release: str) -> str:
@@ -54,6 +52,21 @@ def test_every_key_of_every_release_is_read(table: KeyTable, release: str) -> No
         if key.place != "group":
             assert type(slurm[key.document]) in TYPES[key.value]
             assert slurm[key.document] is not None
+
+
+def test_a_comment_with_lines_of_its_own() -> None:
+    output = (
+        b"ReservationName=one StartTime=2026-11-24T08:00:00 EndTime=2026-11-24T09:00:00\n"
+        b"   MaxStartDelay=(null)\n"
+        b"   Comment=for Bob\n\nsee State=old, and ask = Carol\n"
+        b"   NewKey=5\n\n"
+        b"ReservationName=two StartTime=2026-11-24T08:00:00 EndTime=2026-11-24T09:00:00\n"
+        b"   Comment=(null)\n\n"
+    )
+    one, two = read_simple_records(output, RESERVATION, CLUSTER)
+    assert one["comment"] == "for Bob\n\nsee State=old, and ask = Carol"
+    assert one["new_key"] == 5
+    assert (two["name"], two["comment"]) == ("two", None)
 
 
 def test_a_reservation_of_cores_a_name_with_spaces_and_a_comment() -> None:
