@@ -37,6 +37,7 @@ from api.stats.census import ClusterStats
 from api.stats.request_times import RequestTimes
 from config import ApiSettings, ClusterSettings
 from config.settings import JobsVisible
+from ingest.database.change_tokens import SeenTokens
 from ingest.database.store import Store
 from ingest.logs.log_lines import LogLines
 
@@ -102,7 +103,8 @@ def build_app(
     for endpoint in endpoints:
         handler: Handler = partial(service.answer, endpoint)
         if endpoint.access != "everyone":
-            handler = auth.require_token(handler, every_role=endpoint.every_role)
+            seen_by = partial(_seen_tokens, store, endpoint)
+            handler = auth.require_token(handler, seen_by, every_role=endpoint.every_role)
         is_open = endpoint.access == "everyone"
         app.add(endpoint.method, endpoint.routes, handler, is_open=is_open)
     for path, handler in page_files(by_proxy=bool(names)).items():
@@ -129,6 +131,17 @@ def endpoints_of(settings: ApiSettings) -> tuple[Endpoint, ...]:
     return tuple(
         replace(each, access="everyone") if each is metrics.metrics else each for each in ENDPOINTS
     )
+
+
+def _seen_tokens(store: Store, endpoint: Endpoint, request: Request) -> SeenTokens:
+    """Return the change tokens that are read with the account of *request*."""
+    if not endpoint.lists:
+        return SeenTokens(store)
+    try:
+        given = endpoint.given(request)
+    except Problem:  # the account comes first: then the endpoint raises this again
+        return SeenTokens(store)
+    return SeenTokens(store, endpoint.tag, given.get("cluster_name") or None)
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,9 @@ from api.sign_in.browsers import refuse_other_sites
 from api.sign_in.proxy import ProxySignIn, header_names
 from api.sign_in.trusted_header import plain_address
 from config import ApiSettings
-from ingest.accounts.access import (
-    Accounts,
-    Caller,
-    authenticate,
-    authenticate_basic,
-    note_use,
-    read_accounts,
-)
+from ingest.accounts.access import Accounts, Caller
 from ingest.accounts.tokens import PREFIX
+from ingest.database.change_tokens import SeenTokens
 from ingest.database.store import Store
 
 READING = ("GET", "HEAD")
@@ -83,30 +77,34 @@ class Auth:
     """The authentication and the rate limits of one API."""
 
     def __init__(self, store: Store, settings: ApiSettings, clock: Callable[[], datetime]) -> None:
-        self._store = store
         self._clock = clock
-        self._sign_in = ProxySignIn(store, settings)
+        self._accounts = Accounts(store)
+        self._sign_in = ProxySignIn(self._accounts, settings)
         self._has_proxy = bool(header_names(settings))
         self._of_accounts = RateLimit(settings.rate_limit)
         self._of_failures = RateLimit(settings.failed_rate_limit)
 
-    def require_token(self, handler: Handler, *, every_role: bool) -> Handler:
+    def require_token(
+        self, handler: Handler, seen_by: Callable[[Request], SeenTokens], *, every_role: bool
+    ) -> Handler:
         """Middleware: hand *handler* requests with their account, and refuse all others.
 
-        With *every_role*, accounts may write whatever their role.  Raises Problem 401 without a
+        *seen_by* says which change tokens are read with the account of a request.  With
+        *every_role*, accounts may write whatever their role.  Raises Problem 401 without a
         known token or a sign-in, 403 where the account may not write, for a form of another page
         and for a sign-in without an account, 429 for one request too many, 503 while the keys of
         the issuer can't be read; pymongo's errors.
         """
 
         def answer(request: Request) -> Response:
-            caller = self._caller(request)
+            seen = request.once("accounts", lambda: seen_by(request))
+            caller = self._caller(request, seen)
             user, token = caller.user, caller.token
             if request.hold is None or not request.hold.is_resumed:  # it is counted once
                 _refuse(
                     self._of_accounts.take(user.mila_email_username), "requests of this account"
                 )
-                note_use(self._store, caller, self._clock())
+                self._accounts.note_use(caller, self._clock())
             if token is None and request.method not in READING:
                 refuse_other_sites(request)
             if _is_form_of_a_page(request):
@@ -121,45 +119,34 @@ class Auth:
                     f"{user.mila_email_username!r} may read but not write:"
                     f" its role is {user.role!r}",
                 )
-            return handler(replace(request, user=user, token=token))
+            return handler(replace(request, user=user, token=token, seen=seen))
 
         return answer
 
-    def _caller(self, request: Request) -> Caller:
+    def _caller(self, request: Request, seen: SeenTokens) -> Caller:
         try:
             shown = _shown(request.header("Authorization"))
             if shown is None or not shown.is_ours:
-                user = self._sign_in.user(request)
+                user = self._sign_in.user(request, seen)
                 if user is not None:
                     return Caller(user, None)
-            return self._of_token(request, shown)
+            return self._of_token(request, shown, seen)
         except Problem:
             wait = self._of_failures.take(_host(request.environ.get("REMOTE_ADDR", "")))
             _refuse(wait, "requests without a known token")
             raise
 
-    def _of_token(self, request: Request, shown: _Shown | None) -> Caller:
+    def _of_token(self, request: Request, shown: _Shown | None, seen: SeenTokens) -> Caller:
         if request.header("Authorization") is None:
             # A browser asks for a password where it is offered Basic.
             only_bearer = _CHALLENGES[: 1 if self._has_proxy else None]
             raise _unauthorized("The request has no Authorization header.", only_bearer)
-        caller, now, among = None, self._clock(), self._accounts(request)
-        if shown is not None and shown.email is None:
-            caller = authenticate(self._store, shown.token, now, among)
-        elif shown is not None and shown.email is not None:
-            caller = authenticate_basic(self._store, shown.email, shown.token, now, among)
-        if caller is None:
+        caller = None
+        if shown is not None:
+            caller = self._accounts.of_token(shown.token, self._clock(), seen)
+        if caller is None or (shown and shown.email not in (None, caller.user.mila_email_username)):
             raise _unauthorized("The Authorization header holds no token that is known here.")
         return caller
-
-    def _accounts(self, request: Request) -> Accounts | None:
-        """Return the accounts of the requests that are answered again together; None: not read."""
-        hold = request.hold
-        if hold is None or not hold.accounts:
-            return None
-        emails = hold.accounts
-        read: Accounts = hold.once("accounts", lambda: read_accounts(self._store, emails))
-        return read
 
 
 def _is_form_of_a_page(request: Request) -> bool:

@@ -6,7 +6,7 @@ only while a connection waits.  Connections whose time has come are answered by 
 own, so that all other requests find the server's threads free.
 
 The requests that are answered again together share what they would all read and write alike
-(`Hold.once`): an account's tokens, what follows a cursor, its JSON and its compression.
+(`Hold.once`): whether an account has changed, what follows a cursor, its JSON and its compression.
 """
 
 import logging
@@ -83,7 +83,7 @@ class Waiting:
 
     def park(self, connection: Any, hold: Hold) -> None:
         """Let *connection* wait, until `resume` is called for it in another thread."""
-        hold.once, hold.accounts = make_alone, ()  # what others share is not kept
+        hold.once = make_alone  # what others share is not kept
         with self._changed:
             self._parked[connection] = hold
             self._changed.notify()
@@ -129,9 +129,9 @@ class Waiting:
             self._wake(woken)
 
     def _wake(self, woken: Sequence[tuple[Any, Hold]]) -> None:
-        wave, accounts = _Wave(), sorted({hold.account for _, hold in woken})
+        wave = _Wave()
         for connection, hold in woken:
-            hold.once, hold.accounts = wave.once, accounts
+            hold.once = wave.once
             self._resume(connection)
 
     def _resume(self, connection: Any) -> None:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "scraper.commands": "config ingest scraper.ssh",
     "scraper.watch": "config ingest scraper.ssh scraper.commands",
     "scraper": "config ingest scraper.ssh scraper.commands scraper.watch",
-    "api.http": "config ingest.accounts",
+    "api.http": "config ingest.accounts ingest.database",
     "api.stats": "config ingest api.http",
     "api.schema": "config ingest api.http api.stats",
     "api.lists": "config ingest api.http api.schema",

@@ -5,13 +5,14 @@ it changes the request on its way in, the response on its way out, or answers by
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
+from ingest.database.change_tokens import SeenTokens
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -58,8 +59,6 @@ class Hold:
     """Whether the request was answered before."""
     once: Callable[[Hashable, Callable[[], Any]], Any] = make_alone
     """Returns the value of a key: made once for all requests that are answered again together."""
-    accounts: Sequence[str] = ()
-    """Whose these requests are."""
     is_over: bool = False
     """Whether the response must be given now."""
     topic: str | None = None
@@ -107,6 +106,8 @@ class Request:
     """The account that makes the request; None where nobody has shown a token (yet)."""
     token: Token | None = None
     """The token of the request; None for an account that a proxy has signed in."""
+    seen: SeenTokens | None = None
+    """The change tokens that are read with the account; None where nobody has shown a token."""
 
     @property
     def method(self) -> str:

@@ -44,10 +44,10 @@ from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
 from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
-from ingest.database.change_tokens import read_tokens
 from ingest.database.embedded_pages import page_filters
 from ingest.database.embedded_quirks import all_of
 from ingest.database.store import Document
+from ingest.database.transactions import as_new_as
 from ingest.documents.volatile_values import add_newest_values
 
 NDJSON = "application/x-ndjson"
@@ -162,13 +162,13 @@ def list_response(
     wanted = kind.wanted(arguments, visible, context.now)
     collection = context.store.database[kind.name]
     with ExitStack() as ending:
-        session = ending.enter_context(context.store.database.client.start_session())
         headers: tuple[Header, ...] = (CACHE_CONTROL,)
         if not visible:
-            tag = _tag(context, arguments, collection, session, wanted)
+            tag = _tag(context, arguments, collection, wanted)
             if isinstance(tag, Response):
                 return tag
             headers = tag
+        session = ending.enter_context(context.seen.session())
         ending.enter_context(context.slot())
         if arguments.count == "true":
             number = collection.count_documents(wanted, session=session)
@@ -221,7 +221,6 @@ def _tag(
     context: Context,
     arguments: ListArguments,
     collection: Collection[Document],
-    session: ClientSession,
     wanted: Filter,
 ) -> Response | tuple[Header, ...]:
     """Return the header fields with the list's tag; the response 304 for an unchanged list."""
@@ -229,15 +228,17 @@ def _tag(
     cutoff: datetime | None = None
     if getattr(arguments, "time", None) is not None:
         cutoff = wanted[FINISHED_PATH]["$gte"]
-    tokens = read_tokens(context.store, session, collection.name, cluster_name)
+    tokens = context.seen.listed(collection.name, cluster_name)
     # `user=me` stands for another user in each user's request.
     given = {**context.given, "user": getattr(arguments, "user", None)}
     value = digest(collection.name, tokens, sorted(given.items()))
     same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same
-    cutoffs = None if cutoff is None else _cutoffs(collection, session, cluster_name, cutoff)
-    return tag_headers(value, cutoffs)
+    if cutoff is None:
+        return tag_headers(value)
+    with context.seen.session() as session:
+        return tag_headers(value, _cutoffs(collection, session, cluster_name, cutoff))
 
 
 def _retagged(response: Response) -> Response:
@@ -318,7 +319,7 @@ def _found(
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
     projection = listing.fields.projection(order.key.path if missing else None)
     shows_volatile_values = listing.fields.shows_volatile_values
-    with held, _as_new_as(session) as beside:
+    with held, as_new_as(session) as beside:
         for part in parts:
             found = collection.find_raw_batches(part, projection, limit=missing, session=session)
             # Sorted even where nobody asked: in the order of an index whose values change, a slow
@@ -333,16 +334,6 @@ def _found(
                 del batch  # before the next one is decoded
             if not missing:
                 return
-
-
-def _as_new_as(session: ClientSession) -> ClientSession:
-    """Return a session for this thread, whose reads are as new as those of *session* must be."""
-    beside = session.client.start_session()
-    if session.cluster_time is not None:
-        beside.advance_cluster_time(session.cluster_time)
-    if session.operation_time is not None:
-        beside.advance_operation_time(session.operation_time)
-    return beside
 
 
 def _link(context: Context, order: Order, last: Document) -> str:

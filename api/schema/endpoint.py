@@ -29,6 +29,7 @@ from api.stats.census import ClusterStats
 from config.settings import JobsVisible
 from ingest.accounts.tokens import Token
 from ingest.accounts.users import User
+from ingest.database.change_tokens import SeenTokens
 from ingest.database.store import Store
 
 BASE = "/api/v1/cluster/"
@@ -76,6 +77,14 @@ class Context:
     def token(self) -> Token | None:
         """The token of the request; None for an account that a proxy has signed in."""
         return self.request.token
+
+    @property
+    def seen(self) -> SeenTokens:
+        """The change tokens that were read with the account. Raises LookupError where everyone may
+        ask."""
+        if self.request.seen is None:
+            raise LookupError("an endpoint for everyone asks for change tokens")
+        return self.request.seen
 
     def slot(self) -> AbstractContextManager[None]:
         """Return the context in which a costly query of the user runs, such as a list.

@@ -11,9 +11,9 @@ from api.sign_in.claims import name_in
 from api.sign_in.key_ring import KeyRing
 from api.sign_in.trusted_header import name_in_header
 from config import ApiSettings
-from ingest.accounts.access import account_of
+from ingest.accounts.access import Accounts
 from ingest.accounts.users import User
-from ingest.database.store import Store
+from ingest.database.change_tokens import SeenTokens
 
 AUTHORIZATION = "Authorization"
 _BEARER = "bearer "
@@ -31,15 +31,16 @@ def header_names(settings: ApiSettings) -> tuple[str, ...]:
 class ProxySignIn:
     """How a proxy signs people in, by the *settings*."""
 
-    def __init__(self, store: Store, settings: ApiSettings) -> None:
-        self._store = store
+    def __init__(self, accounts: Accounts, settings: ApiSettings) -> None:
+        self._accounts = accounts
         self._jwt = settings.jwt
         self._header = settings.trusted_header
         self._ring = None if settings.jwt is None else KeyRing(settings.jwt)
 
-    def user(self, request: Request) -> User | None:
+    def user(self, request: Request, seen: SeenTokens) -> User | None:
         """Return the account that a JWT or the trusted header names; None if there is neither.
 
+        *seen* are the change tokens for `Accounts`.
         Raises Problem 401 for a JWT or a header that is not valid, 403 for a name that is no
         account's, 503 while the issuer's keys can't be read; pymongo's errors.
         """
@@ -47,14 +48,14 @@ class ProxySignIn:
             text = _shown(request, self._jwt.header)
             if text is None:
                 return None
-            return self._account(name_in(text, self._jwt, self._ring), self._jwt.name_field)
+            return self._account(name_in(text, self._jwt, self._ring), self._jwt.name_field, seen)
         if self._header is None:
             return None
         name = name_in_header(request, self._header)
-        return None if name is None else self._account(name, self._header.name_field)
+        return None if name is None else self._account(name, self._header.name_field, seen)
 
-    def _account(self, name: str, field: str) -> User:
-        user = account_of(self._store, field, name)
+    def _account(self, name: str, field: str, seen: SeenTokens) -> User:
+        user = self._accounts.of_name(field, name, seen)
         if user is None:
             raise Problem(
                 HTTPStatus.FORBIDDEN,

@@ -32,12 +32,13 @@ from ingest.accounts.users import (
     USERNAME_FIELDS,
     AccountError,
     Names,
+    change_accounts,
     checked_email,
     checked_username,
     list_users,
     refresh_outdated_jobs,
 )
-from ingest.database.store import Store
+from ingest.database.store import Document, Store
 
 COLUMNS = {"email": EMAIL_FIELD} | {field: field for field in NAME_FIELDS}
 """The field that a column of this name holds."""
@@ -110,7 +111,7 @@ def do_import(store: Store, plan: UserImport) -> None:
         for change in released:
             _write(store, change.before, change.after)
         for names in plan.added:
-            store.users.insert_one({**names, "tokens": []})
+            _add(store, {**names, "tokens": []})
     except DuplicateKeyError as error:
         raise _raced() from error
     refresh_outdated_jobs(store)
@@ -131,8 +132,15 @@ def _release(store: Store, change: Change, wanted: set[tuple[str, str | None]]) 
 
 
 def _write(store: Store, before: Names, names: Names) -> None:
-    if not store.users.update_one(before, {"$set": names}).matched_count:
+    result = change_accounts(
+        store, lambda users, session: users.update_one(before, {"$set": names}, session=session)
+    )
+    if not result.matched_count:
         raise _raced()
+
+
+def _add(store: Store, account: Document) -> None:
+    change_accounts(store, lambda users, session: users.insert_one(account, session=session))
 
 
 def _raced() -> AccountError:

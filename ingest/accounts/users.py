@@ -12,7 +12,8 @@ A user document::
                expires: date}]}                     absent: never
 
 No two users share a name.  `ingest.accounts.tokens` makes tokens, and `ingest.accounts.access`
-finds the account of a token.
+finds the account of a token.  Every write replaces the change token of the accounts, but for the
+note of when a token was last used: see `change_accounts`.
 
 A job belongs to the user who has the name that Slurm gave, under the username field of the job's
 cluster.  The ingest copies the names of that user into the job's ``cw`` (`names_in_job`).  When an
@@ -20,12 +21,14 @@ account changes, `refresh_jobs` updates the copies in the jobs that are already 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from config import OperatorError
@@ -38,11 +41,11 @@ from ingest.accounts.tokens import (
     token_entry,
     token_of,
 )
-from ingest.database.change_tokens import bulk_write
+from ingest.database.change_tokens import ACCOUNTS, bulk_write, replace_token
 from ingest.database.changes import Changed
 from ingest.database.search_fields import names_field
-from ingest.database.store import Store
-from ingest.database.transactions import batches
+from ingest.database.store import Document, Store
+from ingest.database.transactions import batches, in_transaction
 
 EMAIL_FIELD = "mila_email_username"
 USERNAME = "username"
@@ -67,6 +70,7 @@ LONGEST_NAME = 128
 MOST_COORDINATED = 100
 """Accounts of Slurm that a user can coordinate."""
 _JOBS_AT_ONCE = 100
+_T = TypeVar("_T")
 
 Names = dict[str, str | None]
 """A user's names by their field; None for a name that the user lacks."""
@@ -115,6 +119,22 @@ class User:
         return any(slurm.get(field) == name for field, name in self.usernames.items())
 
 
+def change_accounts(store: Store, write: Callable[[Collection[Document], ClientSession], _T]) -> _T:
+    """Call *write* with ``users`` and the session for its writes, and return its result.
+
+    The change token of the accounts is replaced in the same transaction, so no process goes on with
+    accounts that it remembers.  Raises what *write* raises, and pymongo's errors; nothing is
+    written then.
+    """
+
+    def written(session: ClientSession) -> _T:
+        result = write(store.users, session)
+        replace_token(store, session, ACCOUNTS)
+        return result
+
+    return in_transaction(store, written)
+
+
 def add_user(
     store: Store,
     email: str,
@@ -156,17 +176,19 @@ def add_user(
     token, entry = _made_token(token_name, datetime.now(timezone.utc), days)
     name = entry["name"]
     try:
-        before = store.users.find_one_and_update(
-            # An account that has a token of this name, or another username, is not matched: the
-            # insert that follows instead collides with it.
-            {
-                EMAIL_FIELD: checked_email(email),
-                "tokens.name": {"$ne": name},
-                **({} if rename else {field: {"$in": [None, n]} for field, n in usernames.items()}),
-            },
-            _addition(usernames, role, coordinated, entry),
-            upsert=True,
-            return_document=ReturnDocument.BEFORE,
+        # An account that has a token of this name, or another username, is not matched: the insert
+        # that follows instead collides with it.
+        this = {
+            EMAIL_FIELD: checked_email(email),
+            "tokens.name": {"$ne": name},
+            **({} if rename else {field: {"$in": [None, n]} for field, n in usernames.items()}),
+        }
+        addition = _addition(usernames, role, coordinated, entry)
+        before = change_accounts(
+            store,
+            lambda users, session: users.find_one_and_update(
+                this, addition, upsert=True, session=session
+            ),
         )
     except DuplicateKeyError as error:
         raise _collision(store, email, usernames, name, rename=rename) from error
@@ -193,18 +215,23 @@ def add_own_token(
     """
     token, entry = _made_token(name, now, days)
     still_there = [] if by is None else [{"name": by.name, "created": by.created}]
-    after = store.users.find_one_and_update(
-        # All conditions stand in the write.  A token that was revoked meanwhile makes none.
-        {
-            EMAIL_FIELD: email,
-            "$and": [
-                *({"tokens": {"$elemMatch": each}} for each in still_there),
-                {"tokens.name": {"$ne": name}},
-                {f"tokens.{MOST_TOKENS - 1}": {"$exists": False}},
-            ],
-        },
-        {"$push": {"tokens": entry}},
-        return_document=ReturnDocument.AFTER,
+    # All conditions stand in the write.  A token that was revoked meanwhile makes none.
+    this = {
+        EMAIL_FIELD: email,
+        "$and": [
+            *({"tokens": {"$elemMatch": each}} for each in still_there),
+            {"tokens.name": {"$ne": name}},
+            {f"tokens.{MOST_TOKENS - 1}": {"$exists": False}},
+        ],
+    }
+    after = change_accounts(
+        store,
+        lambda users, session: users.find_one_and_update(
+            this,
+            {"$push": {"tokens": entry}},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        ),
     )
     if after is None:
         if len(_found(store, email).tokens) >= MOST_TOKENS:
@@ -229,8 +256,12 @@ def revoke(store: Store, email: str, token_name: str | None = None) -> int:
     were revoked.  Raises AccountError for an unknown account or token, and pymongo's errors.
     """
     chosen: dict[str, Any] = {} if token_name is None else {"name": token_name}
-    before = store.users.find_one_and_update(
-        {EMAIL_FIELD: email}, {"$pull": {"tokens": chosen}}, return_document=ReturnDocument.BEFORE
+    pull = {"$pull": {"tokens": chosen}}
+    before = change_accounts(
+        store,
+        lambda users, session: users.find_one_and_update(
+            {EMAIL_FIELD: email}, pull, session=session
+        ),
     )
     if before is None:
         raise _unknown(email)
@@ -248,7 +279,10 @@ def remove(store: Store, email: str) -> User:
     The jobs under its usernames stay, and belong to nobody.  Raises AccountError for an unknown
     account, and pymongo's errors.
     """
-    found = store.users.find_one_and_delete({EMAIL_FIELD: email})
+    found = change_accounts(
+        store,
+        lambda users, session: users.find_one_and_delete({EMAIL_FIELD: email}, session=session),
+    )
     if found is None:
         raise _unknown(email)
     user = user_of(found)

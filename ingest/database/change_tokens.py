@@ -1,4 +1,4 @@
-"""Tell whether the jobs or nodes of a cluster have changed, by tokens that change with them.
+"""Tell whether jobs, nodes or accounts have changed, by tokens that change with them.
 
 A change token is an ObjectId.  Each write of documents replaces the token in the same transaction,
 by an ObjectId that was never used before.  If no token that stands for some documents changed,
@@ -13,6 +13,7 @@ The tokens are in the collection ``marks``:
 ``jobs/mila/scrape``      the jobs of the cluster, without their ``user`` dicts
 ``jobs/mila/3``           the ``user`` dicts of a sixteenth of these jobs
 ``nodes/mila/scrape``     the nodes of the cluster
+``users``                 all accounts, without the times at which tokens were last used
 ========================  =====================================================
 
 A document::
@@ -28,6 +29,7 @@ the documents.  A write that comes between the two makes the tokens look old, ne
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
@@ -38,9 +40,10 @@ from pymongo.results import BulkWriteResult
 from ingest.database.changes import Changed, add_entry, replace_head
 from ingest.database.embedded_quirks import one_of
 from ingest.database.store import Document, Store
-from ingest.database.transactions import in_transaction
+from ingest.database.transactions import as_new_as, in_transaction
 
 SCRAPE = "scrape"
+ACCOUNTS = "users"
 USER_SLOTS = 16
 PACKS = "volatile_"
 """Before ``jobs`` and ``nodes``: the collections of volatile values, which have the same tokens."""
@@ -85,6 +88,17 @@ def replace_tokens(store: Store, kind: str, cluster_names: Iterable[str]) -> Non
 
     if names:
         in_transaction(store, write)
+
+
+def ensure_accounts_token(store: Store) -> None:
+    """Give the accounts a token if they have none: earlier releases had none.
+
+    Raises pymongo's errors.
+    """
+    this = {"_id": ACCOUNTS}
+    if store.change_tokens.find_one(this) is None:
+        first = {"$setOnInsert": {"mark": ObjectId()}}
+        store.change_tokens.update_one(this, first, upsert=True)
 
 
 def replace_all_tokens(store: Store) -> None:
@@ -175,17 +189,50 @@ def read_scraped_token(store: Store, kind: str, cluster_name: str) -> ObjectId |
     return None if found is None else found.get("scraped")
 
 
-def read_tokens(
-    store: Store, session: ClientSession, kind: str, cluster_name: str | None
-) -> ChangeTokens:
-    """Return the tokens of the ``jobs`` or ``nodes`` of a cluster, of all clusters for None.
+class SeenTokens:
+    """The tokens of the accounts, and of the ``jobs`` or ``nodes`` of a cluster, read in one query.
 
-    What is read in *session* afterwards is at least as new.  Raises pymongo's errors.
+    They are read when somebody first asks for one of them.  Without *kind*, the token of the
+    accounts is read alone; without *cluster_name*, those of all clusters.
     """
-    if cluster_name is None:
-        names: Document = {"$gte": f"{kind}/", "$lt": f"{kind}0"}  # 0 follows / in ASCII
-    else:
-        slots = range(USER_SLOTS) if kind == "jobs" else ()
-        names = one_of(f"{kind}/{cluster_name}/{slot}" for slot in (SCRAPE, *slots))
-    found = store.change_tokens.find({"_id": names}, session=session)
-    return sorted((each["_id"], str(each["mark"])) for each in found)
+
+    def __init__(
+        self, store: Store, kind: str | None = None, cluster_name: str | None = None
+    ) -> None:
+        self._store = store
+        self._kind = kind
+        self._cluster_name = cluster_name
+
+    @property
+    def accounts(self) -> str | None:
+        """The token of the accounts; None before the first account. Raises pymongo's errors."""
+        return self._found[0].get(ACCOUNTS)
+
+    def listed(self, kind: str, cluster_name: str | None) -> ChangeTokens:
+        """Return the tokens of these jobs or nodes. Raises LookupError for others than were asked
+        for; pymongo's errors."""
+        if (kind, cluster_name) != (self._kind, self._cluster_name):
+            raise LookupError(f"the tokens of {self._kind} of {self._cluster_name} were asked for")
+        return sorted(each for each in self._found[0].items() if each[0].startswith(f"{kind}/"))
+
+    def session(self) -> ClientSession:
+        """Return a session in which everything that is read is at least as new as the tokens.
+
+        The caller ends it.  Raises pymongo's errors.
+        """
+        return as_new_as(self._found[1])
+
+    @cached_property
+    def _found(self) -> tuple[dict[str, str], ClientSession]:
+        with self._store.database.client.start_session() as session:
+            found = self._store.change_tokens.find({"_id": self._names()}, session=session)
+            return {each["_id"]: str(each["mark"]) for each in found}, session
+
+    def _names(self) -> Any:
+        if self._kind is None:
+            return ACCOUNTS
+        if self._cluster_name is None:
+            return {"$gte": f"{self._kind}/", "$lte": ACCOUNTS}  # what lies between does no harm
+        slots = range(USER_SLOTS) if self._kind == "jobs" else ()
+        names = (f"{self._kind}/{self._cluster_name}/{slot}" for slot in (SCRAPE, *slots))
+        return one_of([ACCOUNTS, *names])

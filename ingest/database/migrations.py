@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 
 from ingest.accounts.users import NAME_FIELDS
 from ingest.database import search_fields
-from ingest.database.change_tokens import replace_tokens
+from ingest.database.change_tokens import ensure_accounts_token, replace_tokens
 from ingest.database.embedded_quirks import one_of
 from ingest.database.search_fields import job_search_fields, node_search_fields
 from ingest.database.store import Document, Store
@@ -36,8 +36,10 @@ logger = logging.getLogger(__name__)
 def migrate(store: Store) -> int:
     """Give all documents the search fields of this release. Return how many documents changed.
 
-    Where all have them, three queries by index find nothing.  Raises pymongo's errors.
+    Where all have them, three queries by index find nothing.  The accounts get their change token.
+    Raises pymongo's errors.
     """
+    ensure_accounts_token(store)
     return (
         _migrate(store, store.jobs, _of_job)
         + _migrate(store, store.former_jobs, _of_job)

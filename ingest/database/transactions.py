@@ -1,4 +1,4 @@
-"""Write in a transaction: all of its writes are done, or none.  Read and write in batches."""
+"""Write in a transaction, all or nothing; read in a session, nothing older; read in batches."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -21,6 +21,19 @@ def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def as_new_as(session: ClientSession) -> ClientSession:
+    """Return a new session, whose reads are at least as new as those of *session*.
+
+    *session* may have ended.  The caller ends the new one.
+    """
+    beside = session.client.start_session()
+    if session.cluster_time is not None:
+        beside.advance_cluster_time(session.cluster_time)
+    if session.operation_time is not None:
+        beside.advance_operation_time(session.operation_time)
+    return beside
 
 
 def in_transaction(store: Store, write: Callable[[ClientSession], _T]) -> _T:

@@ -12,6 +12,7 @@ from ingest.database.store import Store
 from ingest.logs.log_lines import LogLines
 from tests.api.support.client import Answer, Client
 from tests.api.support.examples import NOW
+from tests.support.accounts import update_accounts
 
 EMAIL = "alice@mila.example"
 UNKNOWN = "cw_" + "A" * 43
@@ -89,7 +90,7 @@ def test_an_expired_token(anyone: Client, store: Store) -> None:
     """It is refused as one that never was, from its expiry on."""
     _, token = add_user(store, EMAIL)
     for expires, status in [(NOW, 401), (NOW + timedelta(seconds=1), 200)]:
-        store.users.update_one({}, {"$set": {"tokens.0.expires": expires}})
+        update_accounts(store, {"$set": {"tokens.0.expires": expires}})
         for authorization in (f"Bearer {token}", basic(EMAIL, token)):
             answer = ask(anyone, authorization)
             assert answer.status == status

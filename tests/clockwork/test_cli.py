@@ -21,12 +21,13 @@ import pytest
 
 from clockwork import cli
 from clockwork.demo.ssh_server import Answer
-from ingest.accounts.access import authenticate, note_use
+from ingest.accounts.access import Accounts
 from ingest.accounts.users import add_user, list_users
 from ingest.database.store import Store
 from tests.api.sign_in.issuer import jwk_set
 from tests.clockwork.sites import Site, clockwork, site
 from tests.ingest.reading.golden import FOLDER, GOLDEN, kind_of, seal_of
+from tests.support.accounts import authenticate
 from tests.system.daemons import wait_until
 
 MANUAL = Path(__file__).parents[2] / "docs" / "commands.md"
@@ -490,7 +491,7 @@ def test_roles_and_names_of_tokens(
     assert caller is not None
     assert caller.token is not None
     assert (caller.user.role, caller.token.name) == ("service", "grafana")
-    note_use(store, caller, datetime(2026, 11, 24, 12, 30, 5, tzinfo=timezone.utc))
+    Accounts(store).note_use(caller, datetime(2026, 11, 24, 12, 30, 5, tzinfo=timezone.utc))
     list_users(store)  # over the same connection, so that the write is done
 
     assert run("user", "add", "g@example.org", "--token-name", "grafana") == 1

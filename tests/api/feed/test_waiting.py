@@ -25,6 +25,7 @@ from tests.api.support.client import Client
 from tests.api.support.serving import ask, served
 from tests.ingest.sync.outputs import Clock
 from tests.ingest.sync.sealed_outputs import Rounds, one
+from tests.support.accounts import update_accounts
 from tests.support.ports import LOOPBACK, free_port
 
 READERS = 40
@@ -220,7 +221,7 @@ def test_a_token_that_ends_ends_the_stream(world: World, end: str) -> None:
         revoke(world.store, "alice@mila.example")
     else:
         past = datetime(2021, 11, 14, tzinfo=timezone.utc)
-        world.store.users.update_one({}, {"$set": {"tokens.0.expires": past}})
+        update_accounts(world.store, {"$set": {"tokens.0.expires": past}})
     world.rounds.take(one("1"))
     assert b"data" not in stream.read()
     connection.close()

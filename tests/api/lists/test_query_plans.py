@@ -29,8 +29,8 @@ from tests.support.documented import BELUGA_NODE, MILA_JOB
 
 WHOLE_COLLECTIONS: tuple[Document, ...] = (
     {},
-    {"_id": {"$gte": "jobs/", "$lt": "jobs0"}},
-    {"_id": {"$gte": "nodes/", "$lt": "nodes0"}},
+    {"_id": {"$gte": "jobs/", "$lte": "users"}},
+    {"_id": {"$gte": "nodes/", "$lte": "users"}},
 )
 """Filters that ask for all there is: a list without any, and the marks of all clusters."""
 

@@ -24,6 +24,7 @@ from tests.api.support.client import Client
 from tests.api.support.clusters import CLUSTERS, COUNTS
 from tests.api.support.serving import served
 from tests.ingest.reading.golden import GOLDEN, kind_of
+from tests.support.accounts import update_accounts
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = 10
@@ -53,7 +54,7 @@ def contract(filled: Store) -> Iterator[Contract]:
         if environ["REQUEST_METHOD"] == "PUT":  # or else so many cases fill the user dict
             filled.jobs.update_many({}, {"$set": {"user": {}}})
         if environ["REQUEST_METHOD"] == "POST":  # or else they are soon too many tokens
-            filled.users.update_many({}, {"$pull": {"tokens": {"name": {"$ne": "own"}}}})
+            update_accounts(filled, {"$pull": {"tokens": {"name": {"$ne": "own"}}}})
         answer: Iterable[bytes] = app(environ, start)
         return answer
 

@@ -21,6 +21,7 @@ from ingest.database.store import Store
 from tests.api.support.client import Answer, Client
 from tests.api.support.clusters import CLUSTERS
 from tests.api.support.examples import NOW, job_document
+from tests.support.accounts import update_accounts
 from tests.support.documented import BELUGA_JOB, MILA_JOB
 
 MANUAL = Path(__file__).parents[3] / "docs" / "accounts.md"
@@ -257,11 +258,10 @@ def test_every_address_for_everyone(
         filled.jobs.update_many({}, {"$set": {"user": BEFORE}})
         for each, created in SPARE.items():
             pulled = {"tokens": {"name": {"$in": ["new", "spare"]}}}
-            filled.users.update_one(
-                account := {EMAIL_FIELD: f"{each}@mila.example"}, {"$pull": pulled}
-            )
+            account = {EMAIL_FIELD: f"{each}@mila.example"}
+            update_accounts(filled, {"$pull": pulled}, account)
             entry = {"name": "spare", "sha256": each, "created": created, "last_used": None}
-            filled.users.update_one(account, {"$push": {"tokens": entry}})
+            update_accounts(filled, {"$push": {"tokens": entry}}, account)
 
     def got(who: str, method: str, path: str) -> str:
         row = table[row_of(method, path)]
@@ -350,7 +350,7 @@ def test_whoever_bears_no_name_sees_no_job(filled: Store) -> None:
 
 def test_a_role_that_this_version_does_not_know_may_do_the_least(filled: Store) -> None:
     _, token = add_user(filled, "owner@mila.example", OWNER)
-    filled.users.update_one({}, {"$set": {"role": "auditor"}})
+    update_accounts(filled, {"$set": {"role": "auditor"}})
     app = build_app(filled, lambda: NOW, settings=ApiSettings(jobs_visible="own"))
     client = Client(app, {"Authorization": f"Bearer {token}"})
 

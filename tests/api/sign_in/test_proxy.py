@@ -18,6 +18,7 @@ from tests.api.support.client import Client
 from tests.api.support.examples import NOW
 from tests.api.support.problems import assert_problem
 from tests.api.support.serving import exchange, served
+from tests.support.accounts import update_accounts
 from tests.support.ports import LOOPBACK, free_port
 
 NAME = "X-Forwarded-Email"
@@ -221,7 +222,7 @@ def test_the_limit_of_an_account_is_its_own(filled: Store) -> None:
 
 def test_tokens_of_an_account_without_one(by_header: ByHeader, filled: Store) -> None:
     """Who has signed in makes a token for programs, and revokes it."""
-    filled.users.update_one({}, {"$set": {"tokens": []}})
+    update_accounts(filled, {"$set": {"tokens": []}})
     client = by_header(Sec_Fetch_Site="same-origin")
     made = client.call("POST", "tokens/create", "name=script&expires_in=7")
     assert made.status == 200

@@ -11,22 +11,23 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from ingest.accounts.access import USE_NOTED_EVERY, Caller, authenticate, note_use
+from ingest.accounts.access import USE_NOTED_EVERY, Accounts, Caller
 from ingest.accounts.users import AccountError, add_own_token, add_user, list_users, revoke
 from ingest.database.store import Store
+from tests.support.accounts import authenticate
 
 ALICE = "alice@mila.example"
 NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 
 class Writes(CommandListener):
-    """Counts the updates that a client sends."""
+    """Counts the updates of accounts that a client sends."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def started(self, event: CommandStartedEvent) -> None:
-        self.count += event.command_name == "update"
+        self.count += event.command.get("update") == "users"
 
     def succeeded(self, event: Any) -> None:
         """Nothing to note."""
@@ -55,7 +56,7 @@ def ask(store: Store, token: str, now: datetime) -> Caller:
     """One request at *now*: whose token it is, and a note that it was used."""
     caller = authenticate(store, token)
     assert caller is not None
-    note_use(store, caller, now)
+    Accounts(store).note_use(caller, now)
     return caller
 
 
@@ -92,8 +93,8 @@ def test_of_two_processes_that_note_the_same_use_one_writes(store: Store) -> Non
     assert first is not None
     assert second is not None
 
-    note_use(store, first, NOON)
-    note_use(store, second, NOON + timedelta(seconds=1))
+    Accounts(store).note_use(first, NOON)
+    Accounts(store).note_use(second, NOON + timedelta(seconds=1))
     assert last_used(store) == {"laptop": NOON}
 
 
@@ -104,7 +105,7 @@ def test_a_use_is_not_noted_for_a_token_that_took_the_name_meanwhile(store: Stor
     revoke(store, ALICE, "laptop")
     add_user(store, ALICE, token_name="laptop")
 
-    note_use(store, caller, NOON)
+    Accounts(store).note_use(caller, NOON)
     assert last_used(store) == {"laptop": None}
 
 
@@ -152,6 +153,6 @@ def test_a_hash_that_was_found_is_still_compared(store: Store) -> None:
     assert document is not None
     document["tokens"][0]["sha256"] = "0" * 64
     store.users = ReadOnly(store.users)  # type: ignore[assignment]
-    store.users.find_one = lambda *_filter: document  # type: ignore[method-assign]
+    store.users.find_one = lambda *_filter, **_options: document  # type: ignore[method-assign]
 
     assert authenticate(store, token) is None

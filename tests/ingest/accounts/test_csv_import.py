@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ingest.accounts.access import authenticate
 from ingest.accounts.csv_import import Change, UserImport, do_import, plan_import
 from ingest.accounts.users import (
     AccountError,
@@ -16,6 +15,7 @@ from ingest.accounts.users import (
 )
 from ingest.database.store import Store
 from tests.ingest.accounts.owned_jobs import cw_names, insert_job
+from tests.support.accounts import authenticate
 
 ALICE, BOB, CAROL = (f"{name}@mila.example" for name in ("alice", "bob", "carol"))
 HEADER = "email,mila_cluster_username,cc_account_username\n"

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from ingest.accounts.access import authenticate, authenticate_basic
 from ingest.accounts.users import (
     AccountError,
     User,
@@ -19,6 +18,7 @@ from ingest.accounts.users import (
 )
 from ingest.database.store import Store
 from tests.ingest.accounts.owned_jobs import cw_names, insert_job
+from tests.support.accounts import authenticate
 
 ALICE = "alice@mila.example"
 BOB = "bob@mila.example"
@@ -34,7 +34,6 @@ def test_a_new_account_and_its_token(store: Store) -> None:
     caller = authenticate(store, token)
     assert caller is not None
     assert (caller.user, caller.token) == (user, user.tokens[0])
-    assert authenticate_basic(store, ALICE, token) == caller
     assert list_users(store) == [user]
 
 
@@ -167,15 +166,6 @@ def test_what_is_no_token(store: Store, token: str) -> None:
     add_user(store, ALICE)
 
     assert authenticate(store, token) is None
-    assert authenticate_basic(store, ALICE, token) is None
-
-
-def test_basic_wants_the_email_of_the_token(store: Store) -> None:
-    _, token = add_user(store, ALICE)
-    add_user(store, BOB)
-
-    for email in (BOB, ALICE.upper(), "", "\ud800"):
-        assert authenticate_basic(store, email, token) is None
 
 
 def test_the_map_of_names(store: Store) -> None:

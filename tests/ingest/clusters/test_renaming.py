@@ -15,7 +15,7 @@ from ingest.clusters.coverage import CoverageLedger, coverage_of
 from ingest.clusters.renaming import held_of, rename_cluster
 from ingest.clusters.retired_clusters import retire
 from ingest.clusters.round_log import RoundLog
-from ingest.database.change_tokens import read_scraped_token, read_tokens
+from ingest.database.change_tokens import SeenTokens, read_scraped_token
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import INDEXES, Document, Store
 from ingest.quarantine.quarantine import Quarantine
@@ -88,8 +88,7 @@ def everything(store: Store) -> dict[str, list[Document]]:
 
 
 def tokens(store: Store, name: str, kind: str) -> list[tuple[str, str]]:
-    with store.database.client.start_session() as session:
-        return read_tokens(store, session, kind, name)
+    return SeenTokens(store, kind, name).listed(kind, name)
 
 
 def test_everything_moves_to_the_new_name(store: Store) -> None:
