@@ -3,10 +3,12 @@
 jobs/list and nodes/list have everything here in common; a `Kind` says what differs.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import Annotated, Any, cast
 
 from pydantic import Field, create_model, model_validator
@@ -44,10 +46,10 @@ from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
 from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
-from ingest.database.embedded_pages import page_filters
-from ingest.database.embedded_quirks import all_of
-from ingest.database.store import Document
-from ingest.database.transactions import as_new_as
+from ingest.database.embedded_pages import page_filters, rank
+from ingest.database.embedded_quirks import all_of, branches
+from ingest.database.store import Document, Store
+from ingest.database.transactions import as_new_as, batches
 from ingest.documents.volatile_values import add_newest_values
 
 NDJSON = "application/x-ndjson"
@@ -171,7 +173,8 @@ def list_response(
         session = ending.enter_context(context.seen.session())
         ending.enter_context(context.slot())
         if arguments.count == "true":
-            number = collection.count_documents(wanted, session=session)
+            apart = _branches(context.store, wanted)
+            number = sum(collection.count_documents(each, session=session) for each in apart)
             response = json_response({"count": number}).with_headers(*headers)
         else:
             listing = _Listing(
@@ -184,9 +187,12 @@ def list_response(
             if listing.format == "csv":
                 saved = f'attachment; filename="{kind.name}.csv"'
                 headers = (*headers, ("Content-Disposition", saved))
-            in_ranges = not visible and kind.leaves_many(arguments) and context.store.is_embedded
+            # Who sees their own jobs alone sees few: the index of owners finds them.
+            sees_many = not visible or "$or" in visible
+            in_ranges = sees_many and kind.leaves_many(arguments) and context.store.is_embedded
             parts = _parts(collection, session, listing, wanted, in_ranges=in_ranges)
-            found = _found(collection, session, listing, parts, ending.pop_all())
+            side_by_side = (_branches(context.store, each) for each in parts)
+            found = _found(collection, session, listing, side_by_side, ending.pop_all())
             if listing.limit is None:
                 stream = listing.write(found)
                 return Response(stream, headers, content_type=listing.content_type)
@@ -305,28 +311,39 @@ def _parts(
         yield all_of(wanted, rest)
 
 
+def _branches(store: Store, wanted: Filter) -> list[Filter]:
+    """Return the filters of the queries, side by side, that find what is *wanted*."""
+    return branches(wanted) if store.is_embedded else [wanted]
+
+
 def _found(
     collection: Collection[Document],
     session: ClientSession,
     listing: _Listing,
-    parts: Iterable[Filter],
+    parts: Iterable[Sequence[Filter]],
     held: ExitStack,
 ) -> Iterator[list[Document]]:
     """Return the documents of all *parts* in batches, up to the listing's limit and one more.
 
-    *held* ends with the iterator: the session, and the slot of the query.
+    A part has several filters if its documents are found side by side.  *held* ends with the
+    iterator: the session, and the slot of the query.
     """
     order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
-    projection = listing.fields.projection(order.key.path if missing else None)
+    projection = listing.fields.projection(order.key.path)
     shows_volatile_values = listing.fields.shows_volatile_values
     with held, as_new_as(session) as beside:
         for part in parts:
-            found = collection.find_raw_batches(part, projection, limit=missing, session=session)
-            # Sorted even where nobody asked: in the order of an index whose values change, a slow
-            # client would miss a job that ends meanwhile, or get it twice.  On disk, where there
-            # are more documents than the database likes to sort in memory.
-            found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
-            for batch in in_batches(found):
+            streams: list[Iterator[list[Document]]] = []
+            for each in part:
+                # Each has a thread, and a session is for one thread.
+                own = held.enter_context(as_new_as(session)) if streams else session
+                found = collection.find_raw_batches(each, projection, limit=missing, session=own)
+                # Sorted even where nobody asked: in the order of an index whose values change, a
+                # slow client would miss a job that ends meanwhile, or get it twice.  On disk, where
+                # there are more documents than the database likes to sort in memory.
+                found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
+                streams.append(in_batches(found))
+            for batch in _merged(streams, order, missing or None):
                 missing -= len(batch)
                 if shows_volatile_values:
                     add_newest_values(collection, batch, beside)
@@ -334,6 +351,20 @@ def _found(
                 del batch  # before the next one is decoded
             if not missing:
                 return
+
+
+def _merged(
+    streams: Sequence[Iterator[list[Document]]], order: Order, most: int | None
+) -> Iterator[list[Document]]:
+    """Return the documents of several *streams*, each in the order, in one; *most* of them."""
+    if len(streams) == 1:
+        return streams[0]
+    documents = heapq.merge(
+        *map(chain.from_iterable, streams),
+        key=lambda each: rank(order.place(each).key),
+        reverse=order.descending,
+    )
+    return batches(islice(documents, most), DOCUMENTS_PER_BATCH)
 
 
 def _link(context: Context, order: Order, last: Document) -> str:

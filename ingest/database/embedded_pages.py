@@ -81,14 +81,15 @@ def page_filters(
 
 def _ahead(bounds: Sequence[Key], place: Key | None, *, descending: bool) -> list[Key]:
     """Return the bounds behind *place*, in the order of the list."""
-    ordered = sorted(bounds, key=_rank)
+    ordered = sorted(bounds, key=rank)
     if place is not None:
-        at = bisect_right(ordered, _rank(place), key=_rank)
+        at = bisect_right(ordered, rank(place), key=rank)
         ordered = ordered[:at] if descending else ordered[at:]
     return [each for each in reversed(ordered) if each != place] if descending else ordered
 
 
-def _rank(key: Key) -> tuple[bool, Any, str]:
+def rank(key: Key) -> tuple[bool, Any, str]:
+    """Return what sorts keys as the database does: null first."""
     return key[0] is not None, key[0], key[1]
 
 

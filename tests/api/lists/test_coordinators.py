@@ -1,15 +1,20 @@
 """jobs_visible = "own": who coordinates accounts of Slurm sees their jobs, and no others."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import AccountError, add_user, list_users
-from ingest.database.store import Store
-from tests.api.support.client import Client, following
+from ingest.database.store import Document, Store
+from tests.api.support.client import Answer, Client, following
 from tests.api.support.examples import NOW, job_document
 from tests.ingest.sync.outputs import Clock
 from tests.ingest.sync.sealed_outputs import Rounds, one
@@ -75,6 +80,104 @@ def test_lists_and_counts(coordinator: Client) -> None:
     ):
         answer = get("jobs/list", **arguments)
         assert (answer.status, b"milauser12" in answer.body) == (200, False), arguments
+
+
+class Filters(CommandListener):
+    """Keeps the filters by which jobs are looked for."""
+
+    def __init__(self) -> None:
+        self.found: list[Document] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        command = event.command
+        if command.get("find") == "jobs":
+            self.found.append(command["filter"])
+        elif command.get("aggregate") == "jobs":
+            self.found.append(command["pipeline"][0]["$match"])
+
+    def succeeded(self, event: Any) -> None:
+        """Nothing to note."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing to note."""
+
+
+@dataclass(frozen=True)
+class Busy:
+    """The API for a coordinator of two accounts, among many jobs."""
+
+    client: Client
+    seen: set[str]
+    """The ``_id`` of each job that the coordinator may see."""
+    filters: Filters
+
+
+@pytest.fixture
+def busy(store: Store, mongo_uri: str) -> Iterator[Busy]:
+    dice = Random(7)  # noqa: S311
+    owners, accounts = ("carol", "dave", None), ("physics", "biology", "chemistry", "x", None)
+    seen, jobs = set(), []
+    for number in range(300):
+        owner, account = dice.choice(owners), dice.choice(accounts)
+        times = {"submit_time": f"2021-11-{dice.randint(1, 14):02}T00:00:00-05:00"}
+        job = job_document(
+            {
+                **MILA_JOB,
+                **(times if dice.randint(0, 1) else {"submit_time": "Unknown"}),
+                "job_id": str(number),
+                "name": dice.choice("abc"),
+                "account": account,
+                "cluster_name": dice.choice(["mila", "beluga"]),
+                "mila_cluster_username": owner,
+            },
+            dice.choice([None, 5, dice.randint(0, 9000)]),
+        )
+        jobs.append(job)
+        if owner == "carol" or account in ("physics", "biology"):
+            seen.add(str(job["_id"]))
+    store.jobs.insert_many(jobs)
+    _, token = add_user(store, EMAIL, "carol", coordinates=["physics", "biology"])
+    filters = Filters()
+    with MongoClient[Document](mongo_uri, event_listeners=[filters]) as client:
+        yield Busy(client_of(Store(client[store.database.name]), token), seen, filters)
+
+
+def key_of(job: Document) -> str:
+    return f"{job['slurm']['cluster_name']}/{job['slurm']['job_id']}"
+
+
+@pytest.mark.parametrize("limit", ["50", ""])
+def test_each_job_is_listed_once_and_in_order(busy: Busy, limit: str) -> None:
+    for sort in ("", "name", "-name", "-submit_time", "finished_at"):
+        all_pages(busy, sort, limit)
+    count = busy.client.get("jobs/list", count="true").json["count"]
+    assert count == len(busy.seen)
+
+
+def all_pages(busy: Busy, sort: str, limit: str) -> None:
+    given = {name: value for name, value in (("sort", sort), ("limit", limit)) if value}
+    listed: list[Document] = []
+    page: Answer | None = busy.client.get("jobs/list", **given)
+    while page is not None:
+        listed += page.json
+        page = following(busy.client, "jobs/list", page) if limit else None
+    assert [key_of(each) for each in listed] == [*dict.fromkeys(map(key_of, listed))]
+    assert {key_of(each) for each in listed} == busy.seen
+    if sort.strip("-") in ("", "name"):
+        keys = [(each["slurm"]["name"] if sort else "", key_of(each)) for each in listed]
+        assert keys == sorted(keys, reverse=sort.startswith("-"))
+
+
+def test_every_query_of_a_coordinator_begins_with_what_an_index_finds(busy: Busy) -> None:
+    for arguments in (
+        *({}, {"count": "true"}, {"limit": "7"}, {"limit": "7", "sort": "-submit_time"}),
+        *({"job_state": "RUNNING"}, {"limit": "1000", "user": "carol"}, {"account": "physics"}),
+    ):
+        busy.filters.found.clear()
+        assert busy.client.get("jobs/list", **arguments).status == 200
+        assert busy.filters.found
+        for each in busy.filters.found:
+            assert next(iter(each)) not in ("$or", "$and"), (arguments, each)
 
 
 def test_one_job(coordinator: Client, filled: Store) -> None:
