@@ -62,9 +62,12 @@ function cluster(found, isAdmin) {
 
 /** Why the rounds fail that fail now. */
 export function troubles(rounds) {
-  return Object.values(rounds)
-    .filter((round) => round.up === false && round.last_error !== null)
-    .map(({ last_error: last }) => element("p", { class: "trouble" }, relative(last.at), ": ", shown(last.error)));
+  const failing = Object.entries(rounds).filter(([, { up, last_error: last }]) => up === false && last !== null);
+  const errors = Map.groupBy(failing, ([, { last_error: last }]) => last.error);
+  return [...errors].map(([error, each]) => {
+    const kinds = each.map(([kind]) => kind).join(", ");
+    return element("p", { class: "trouble" }, `${kinds}, `, relative(each[0][1].last_error.at), ": ", shown(error));
+  });
 }
 
 /** Since when all jobs are known, and in which times jobs may have ended that are not. */
