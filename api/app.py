@@ -25,7 +25,7 @@ from api.http.problems import Problem, answer_problems, bad_request, internal_er
 from api.http.request import Handler, Middleware, Request, Response, WsgiApplication
 from api.http.security_headers import forbid_sniffing
 from api.lists import queries
-from api.page_files import page_files, signed_in_by_proxy
+from api.page_files import page_files, signed_in_by_proxy, with_addresses
 from api.query_slots import QuerySlots
 from api.scheduling import partitions, why
 from api.schema.docs_page import docs_page
@@ -89,7 +89,7 @@ def build_app(
     endpoints = endpoints_of(settings)
     described = description(endpoints, user_dict.SCHEMAS)
     names = header_names(settings)
-    docs = docs_page(described)
+    docs = with_addresses(docs_page(described))
     manual = Manual(json_bytes(described), signed_in_by_proxy(docs) if names else docs)
     stats = ClusterStats(store, clusters, clock)
     slots = QuerySlots(settings.threads)

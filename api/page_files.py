@@ -1,14 +1,17 @@
 """Serve the page for people: the files in and below ``api/page``, as they are, and no other file.
 
 The page is a client of the API like any other: its files hold nothing worth a token and go to
-everyone.  The browser asks each time whether a file has changed (ETag), so that a new release of
-the service never meets an old script.
+everyone.  Their addresses have a digest of all of them: a browser keeps them for good, and a new
+release never meets an old script.  The HTML names the addresses; the browser asks each time whether
+the HTML has changed (ETag).
 """
 
+import re
+from functools import cache
 from pathlib import Path
 
 from api.http.etags import body_digest, weak_tag
-from api.http.request import Handler, Request, Response
+from api.http.request import Handler, Header, Request, Response
 from api.http.security_headers import page_headers
 
 FOLDER = Path(__file__).parent / "page"
@@ -30,12 +33,13 @@ _HEADERS = (
     ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cache-Control", "no-cache"),
 )
+_ASK_EACH_TIME = ("Cache-Control", "no-cache")
+_KEEP = ("Cache-Control", "public, max-age=31536000, immutable")
 
 
 def page_files(*, by_proxy: bool = False) -> dict[str, Handler]:
-    """Return a handler for ``/``, and for ``/page/<path>`` of each file of the page.
+    """Return a handler for ``/``, and for ``/page/<digest>/<path>`` of each file of the page.
 
     With *by_proxy*, the page asks first whether a proxy has signed its user in.
     """
@@ -43,11 +47,24 @@ def page_files(*, by_proxy: bool = False) -> dict[str, Handler]:
     for path in FOLDER.rglob("*.*"):
         content_type = CONTENT_TYPES.get(path.suffix.removeprefix("."))
         if content_type is not None:
-            content = path.read_bytes()
-            if by_proxy and path.suffix == ".html":
-                content = signed_in_by_proxy(content)
-            handlers[address(path)] = _handler(content, content_type)
+            content, cached = path.read_bytes(), _KEEP
+            if path.suffix == ".html":
+                content, cached = with_addresses(content), _ASK_EACH_TIME
+                if by_proxy:
+                    content = signed_in_by_proxy(content)
+            handlers[address(path)] = _handler(content, content_type, cached)
     return handlers
+
+
+def with_addresses(html: bytes) -> bytes:
+    """Return HTML that names files of the page as ``page/<path>``, with their addresses."""
+    return re.sub(rb'(?<=")((?:\.\./)?page/)', rb"\g<1>" + _digest().encode() + b"/", html)
+
+
+@cache
+def _digest() -> str:
+    files = sorted(path for path in FOLDER.rglob("*.*") if path.is_file())
+    return body_digest(b"".join(path.read_bytes() for path in files))
 
 
 def signed_in_by_proxy(page: bytes) -> bytes:
@@ -58,11 +75,11 @@ def signed_in_by_proxy(page: bytes) -> bytes:
 def address(path: Path) -> str:
     """Return the path of the URL at which a file of the page is served."""
     name = path.relative_to(FOLDER).as_posix()
-    return "/" if name == "index.html" else f"/page/{name}"
+    return "/" if name == "index.html" else f"/page/{_digest()}/{name}"
 
 
-def _handler(content: bytes, content_type: str) -> Handler:
-    headers = (*_HEADERS, weak_tag(body_digest(content)))
+def _handler(content: bytes, content_type: str, cached: Header) -> Handler:
+    headers = (*_HEADERS, cached, weak_tag(body_digest(content)))
     response = Response(content, headers, content_type=content_type)
 
     def answer(_request: Request) -> Response:

@@ -140,7 +140,8 @@ def test_somebody_who_reads_french(visitor: Browser, busy: Site) -> None:
 
 ENGLISH_LEFT = """
     const done = arguments[0];
-    import("./page/words/french.js").then(({ FRENCH }) => {
+    const page = document.querySelector("script[src]").src;
+    import(new URL("words/french.js", page)).then(({ FRENCH }) => {
         const english = new Set(Object.keys(FRENCH).filter((text) => FRENCH[text] !== text));
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         const found = [];

@@ -32,10 +32,11 @@ def call(browser: Browser, module: str, expression: str, *arguments: Any) -> Any
     """What an expression gives with a module's exports as ``m`` and *arguments* as ``a``."""
     script = """
         const [module, expression, a, done] = arguments;
-        import(module).then((m) => done(%s)).catch((error) => done(`failed: ${error}`));
+        const address = new URL(module, document.querySelector("script[src]").src);
+        import(address).then((m) => done(%s)).catch((error) => done(`failed: ${error}`));
     """
     return browser.driver.execute_async_script(
-        script % expression, f"./page/{module}.js", expression, list(arguments)
+        script % expression, f"{module}.js", expression, list(arguments)
     )
 
 

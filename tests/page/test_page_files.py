@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 
 from api.app import build_app
-from api.page_files import CONTENT_TYPES, FOLDER, address
+from api.page_files import CONTENT_TYPES, FOLDER, address, with_addresses
 from ingest.database.store import connect
 from ingest.reasons import EXPLAIN
 from ingest.slurm.keys import JOB
@@ -45,17 +46,28 @@ def test_every_file_is_served_to_everyone(visitor: Client) -> None:
     for name, text in FILES.items():
         status, fields, body = header_fields(visitor, address(FOLDER / name))
 
-        assert (status, body.decode()) == (200, text)
+        served = with_addresses(text.encode()) if name == "index.html" else text.encode()
+        assert (status, body) == (200, served)
         assert fields["content-type"] == CONTENT_TYPES[name.rpartition(".")[2]]
         assert fields["x-content-type-options"] == "nosniff"
         assert fields["referrer-policy"] == "no-referrer"
-        assert fields["cache-control"] == "no-cache"
+        cached = "no-cache" if name == "index.html" else "public, max-age=31536000, immutable"
+        assert fields["cache-control"] == cached
         policy = dict(part.split(" ", 1) for part in fields["content-security-policy"].split("; "))
         assert policy["default-src"] == "'none'"
         for directive in ("script-src", "style-src", "connect-src", "img-src"):
             assert policy[directive] == "'self'"
         for directive in ("frame-ancestors", "base-uri", "form-action"):
             assert policy[directive] == "'none'"
+
+
+def test_the_html_names_the_addresses_of_files(visitor: Client) -> None:
+    named = set()
+    for page in ("/", "/api/docs"):
+        html = header_fields(visitor, page)[2].decode()
+        named |= {urljoin(page, each) for each in re.findall(r'="([./]*page/[^"]*)"', html)}
+    assert named
+    assert named <= {address(FOLDER / name) for name in FILES}
 
 
 def test_a_file_that_the_browser_has(visitor: Client) -> None:
@@ -75,7 +87,15 @@ def test_a_file_that_the_browser_has(visitor: Client) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/page", "/page/", "/page/index.html", "/page/page.js/", "/page/PAGE.JS", "/index.html"),
+        *(
+            "/page",
+            "/page/",
+            "/page/page.js",
+            "/page/index.html",
+            "/page/page.js/",
+            "/page/PAGE.JS",
+            "/index.html",
+        ),
         *("/page/../app.py", "/page/..%2fapp.py", "/page/%2e%2e/app.py", "/page//page.js"),
         *(
             "/page/.",

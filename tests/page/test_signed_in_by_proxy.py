@@ -23,7 +23,8 @@ EMAIL = "alice@mila.example"
 NAME = "X-Forwarded-Email"
 WRITE = """
 const done = arguments[0];
-import("./page/frame/client.js").then(async ({ Client }) => {
+const page = document.querySelector("script[src]").src;
+import(new URL("frame/client.js", page)).then(async ({ Client }) => {
   const fields = { job_id: "233874", update_pairs: '{"by": "alice"}' };
   done(await new Client(null).put("jobs/user_dict_update", fields));
 });

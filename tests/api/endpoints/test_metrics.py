@@ -13,6 +13,7 @@ from pymongo import MongoClient
 
 from api.app import build_app, build_metrics_app
 from api.endpoints.metrics import Metrics
+from api.page_files import FOLDER, address
 from api.stats.census import CENSUS_SECONDS, ClusterStats
 from config import ApiSettings
 from ingest.accounts.users import add_user
@@ -421,7 +422,7 @@ def test_how_long_requests_took(
     for _ in range(3):
         assert client.get("jobs/list").status == 200
     assert client.get("jobs/one").status == 400
-    assert client.get("/page/page.css").status == 200
+    assert client.get(address(FOLDER / "page.css")).status == 200
     found = samples(client.get("/metrics").body)
     name = "clockwork_request_duration_seconds"
     assert of(found, f"{name}_count") == {

@@ -1,6 +1,7 @@
 """Browsers are told to believe the Content-Type of every response."""
 
 from api.app import ENDPOINTS, build_app
+from api.page_files import FOLDER, address
 from config import ApiSettings
 from ingest.accounts.users import add_user
 from ingest.database.store import Store
@@ -22,7 +23,9 @@ def test_every_response_says_that_its_type_is_to_be_believed(filled: Store) -> N
         for headers in (shown, {})
         for query in ("", "no_such_argument=1")
     ]
-    answers += [Client(app).get(path) for path in ("/", "/page/page.js", "/nowhere", "/\xff")]
+    answers += [
+        Client(app).get(path) for path in ("/", address(FOLDER / "page.js"), "/nowhere", "/\xff")
+    ]
     answers += [Client(app).call("DELETE", "jobs/list"), Client(app, asked).call("OPTIONS", "/")]
     tag = str(Client(app, shown).get("nodes/list").header("ETag"))
     answers.append(Client(app, {**shown, "If-None-Match": tag}).get("nodes/list"))
