@@ -403,7 +403,9 @@ class KeyTable:
         return [key.name for key in self.keys.values() if _is_between(release, key.releases)]
 
 
-OWN_NAMES = frozenset({*get_args(UsernameField), "uid", "cluster_name", "alloc_groups"})
+OWN_NAMES = frozenset(
+    {*get_args(UsernameField), "uid", "cluster_name", "alloc_groups", "slurm_cut"}
+)
 """Names in documents that stand for no single key."""
 
 

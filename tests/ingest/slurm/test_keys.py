@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from ingest.documents.long_texts import CUT_KEY
+from ingest.slurm.convert import AnyCluster, Converter
 from ingest.slurm.keys import (
     JOB,
     NODE,
@@ -112,6 +114,13 @@ def test_names_in_documents_are_those_of_one_key_of_a_release(table: KeyTable) -
         names = [key.document for key in keys if key.place != "group"]
         assert len(set(names)) == len(names)
         assert not OWN_NAMES & set(names)
+
+
+def test_no_unknown_key_takes_the_name_of_what_clockwork_adds() -> None:
+    """``slurm_cut`` is a list of names; a user's text must not stand for it."""
+    assert CUT_KEY in OWN_NAMES
+    name, _ = Converter(JOB, AnyCluster()).field("SlurmCut")
+    assert name == "slurm_slurm_cut"
 
 
 @EACH_TABLE
