@@ -86,7 +86,7 @@ class Site:
         return f"q7Rk{self._seals:03}"
 
     def _chunks(self, jobs: Iterable[Job], seal: str) -> list[bytes]:
-        text = "".join(printed(job, seal) for job in jobs).encode()
+        text = "".join(printed(job, seal) for job in jobs).encode("utf-8", "surrogateescape")
         size = self.placement.chunk_bytes
         return [text[start : start + size] for start in range(0, len(text), size)]
 
@@ -95,7 +95,8 @@ class Site:
 def document(job: Job) -> dict[str, object]:
     """Return the true document of a victim's *job*."""
     seal = "q7Rk2Xa"
-    (record,) = Reader(JOB, CLUSTER).read([printed(job, seal).encode()], seal=seal)
+    text = printed(job, seal).encode("utf-8", "surrogateescape")
+    (record,) = Reader(JOB, CLUSTER).read([text], seal=seal)
     assert isinstance(record, Record), record
     read = {pair.key: pair.value.rstrip(" ") for pair in record.raw.pairs}
     assert {key: read[key] for key in job.texts} == job.texts
@@ -225,6 +226,21 @@ _KEYS = (
 )
 
 
+_OTHER_ENDS = (
+    "\r\n\r\n",
+    "\r\r",
+    "\n\r\n",
+    "\n\t\n",
+    "\n\x0b\n",
+    "\x0c\x0c",
+    "\x85\x85",
+    "\u2028\u2029",
+    "\x1c\x1d\x1e",
+    "\n" + " " * 17 + "\n",
+)
+"""What is no end of a line for scontrol, and no blank line before a record."""
+
+
 def shapes(key: str, carrier: Job, target: Job, blank: str) -> Iterator[str]:
     """Yield every forgery that *carrier* can hold in its text *key*, bearing *target*'s id."""
     start = f"JobId={target.id} JobName=z"
@@ -262,8 +278,20 @@ def shapes(key: str, carrier: Job, target: Job, blank: str) -> Iterator[str]:
         yield f"x{keys}"
         yield f"x{blank}{start}{keys}"
 
+    # Bytes that other programs take for the end of a line, for a seal, or for an error.
+    for end in _OTHER_ENDS:
+        yield f"x{own_end}{end}{printed(target)}{start}"
+        yield f"x{end}{start}\n   UserId=bob(1002) GroupId=bob(1002) MCS_label=N/A"
+    sealed = printed(target).replace("+0000", "+0000" + "\0" * 7)
+    yield f"x{own_end}{sealed}{start}"
+    yield f"\udcff{blank}\udc80{start}\udcff"
+    yield f"x{own_end}{head}x".replace("\n", "\r\n")
+    yield f"{blank}No jobs in the system{blank}{start}"
+    yield f"x\\{blank}\\{start}\\"
+    yield f"{key}=" * 300 + "\n" * 20
 
-SHAPES = 20 + 2 * len(_KEYS)
+
+SHAPES = 26 + 2 * len(_KEYS) + 2 * len(_OTHER_ENDS)
 ROLES = ("own", "partner", "before", "behind", "far", "nobody", "next")
 """Whose id a forgery bears."""
 
@@ -272,6 +300,8 @@ def victims(release: str) -> Iterator[Job]:
     """Yield bob's jobs, each with another last line."""
     yield Job("20", "bob", release)
     yield Job("20", "bob", release, batch=False)
+    yield Job("20", "bob", release, {"JobName": "ends in \\", "Command": "/run \udcff = é 漢 \r"})
+    yield Job("20", "bob", release, {"Account": "a=b c", "Comment": "a\n\n\nb\rJobId=5 \\"})
     ends = {
         "Comment": "two\nlines  and = signs",
         "Extra": "extra",

@@ -33,7 +33,7 @@ _ROWS = """
 17.11-18.08 =                LastSchedEval=<time>
 19.05-20.11 =                SuspendTime=None SecsPreSuspend=0 LastSchedEval=<time>
 21.08-26.05 =                SuspendTime=None SecsPreSuspend=0 LastSchedEval=<time> Scheduler=Main
-15.08-26.05 =                Partition=main AllocNode:Sid=login:1
+15.08-26.05 =                Partition=main AllocNode:Sid=@
 15.08-26.05 =                ReqNodeList=(null) ExcNodeList=(null)
 15.08-26.05 =                NodeList=cn-a001
 15.08-26.05 =                BatchHost=cn-a001
@@ -53,6 +53,10 @@ _ROWS = """
 15.08-26.05 =                Command=@
 25.11-26.05 =                SubmitLine=@
 15.08-26.05 =                WorkDir=@
+17.02-25.05 AdminComment     AdminComment=@<space>
+25.11-26.05 AdminComment     AdminComment=@
+18.08-25.05 SystemComment    SystemComment=@<space>
+25.11-26.05 SystemComment    SystemComment=@
 15.08-25.05 Comment          Comment=@<space>
 25.11-26.05 Comment          Comment=@
 23.02-25.05 Extra            Extra=@<space>
@@ -64,6 +68,7 @@ _ROWS = """
 16.05-23.11 =                Power=
 24.11-26.05 OOMKillStep      OOMKillStep=@
 18.08-26.05 TresBind         TresBind=@
+18.08-26.05 TresPerJob       TresPerJob=@
 18.08-26.05 TresPerNode      TresPerNode=@
 20.02-26.05 MailUser         MailUser=@ MailType=END
 20.11       =                NtasksPerTRES:0
@@ -76,6 +81,7 @@ _DEFAULTS = {
     "JobName": "train",
     "MCS_label": "N/A",
     "Account": "def-pomme",
+    "AllocNode:Sid": "login:1",
     "Network": "(null)",
     "Command": "/home/run.sh",
     "SubmitLine": "sbatch run.sh",
@@ -86,7 +92,7 @@ _DEFAULTS = {
     "StdOut": "/home/out",
 }
 _TIME = "2026-11-23T20:13:41+0000"
-_TEXT = re.compile(r"(?P<optional> \?)?(?P<key>[A-Za-z/_]+)=@")
+_TEXT = re.compile(r"(?P<optional> \?)?(?P<key>[A-Za-z/_:]+)=@")
 
 
 @dataclass(frozen=True)
