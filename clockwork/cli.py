@@ -340,13 +340,14 @@ def _port(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clockwork",
-        description="Scrapes Slurm clusters over SSH into MongoDB and serves a REST API.",
+        description="Show what the jobs of Slurm clusters are doing: read the clusters over SSH, "
+        "keep their jobs and nodes in MongoDB, and serve them as a REST API and a web page.",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="the configuration; else $CLOCKWORK_CONFIG, ./clockwork.toml, "
-        "/etc/clockwork/clockwork.toml",
+        help="the configuration file (default: $CLOCKWORK_CONFIG, then ./clockwork.toml, then "
+        "/etc/clockwork/clockwork.toml)",
     )
     parser.add_argument(
         "--version", action="version", version=f"clockwork {version('clockwork-slurm')}"
@@ -360,88 +361,98 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("up", _up, "Run database, scraper and API together, in the foreground.")
-    demo = command("demo", _demo, "The same against two simulated clusters, with data of its own.")
-    demo.add_argument("--port", type=_port, default=8080, help="of the API (default: 8080)")
+    command("up", _up, "Run the database, the scraper and the API together, in the foreground.")
+    demo = command(
+        "demo", _demo, "Run everything with two simulated clusters, and remove the data at the end."
+    )
+    demo.add_argument("--port", type=_port, default=8080, help="port of the API (default: 8080)")
     scrape = command("scrape", _scrape, "Run the scraper.")
     how = scrape.add_mutually_exclusive_group()
     how.add_argument(
         "--once",
         action="store_true",
-        help="one round of every cluster; exit status 0 only if all of them answered",
+        help="scrape every cluster once, then end; exit status 0 only if all rounds were good",
     )
     how.add_argument(
         "--now",
         metavar="CLUSTER",
-        help="wait for the running scraper's next round of this cluster; in a pause after failures "
-        "the scraper ends the pause and begins the round at once",
+        help="wait for the next round of this cluster by the scraper that is running; if the "
+        "scraper pauses after failures, end the pause",
     )
     command("serve", _serve, "Run the REST API.")
     replayed = command(
         "replay",
         _replay,
         "Write captured outputs of scontrol into the database, as a scrape would. No scraper may "
-        "scrape the cluster meanwhile.",
+        "scrape the cluster at the same time.",
     )
-    replayed.add_argument("--cluster", required=True, metavar="NAME", help="whose outputs they are")
-    replayed.add_argument("--jobs", type=Path, metavar="FILE", help="of `scontrol show job`")
-    replayed.add_argument("--nodes", type=Path, metavar="FILE", help="of `scontrol show node`")
+    replayed.add_argument(
+        "--cluster", required=True, metavar="NAME", help="the cluster that printed them"
+    )
+    replayed.add_argument("--jobs", type=Path, metavar="FILE", help="output of `scontrol show job`")
+    replayed.add_argument(
+        "--nodes", type=Path, metavar="FILE", help="output of `scontrol show node`"
+    )
     replayed.add_argument(
         "--complete",
         action="store_true",
-        help="the files hold all jobs or nodes of the cluster: mark the others as gone",
+        help="the files contain all jobs or nodes of the cluster: mark the others as gone",
     )
     replayed.add_argument(
         "--force",
         action="store_true",
-        help="also where the files look like those of another cluster or of another time",
+        help="write even if the files seem to come from another cluster or another time",
     )
     replayed.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the documents as NDJSON and touch no database",
+        help="print the documents as NDJSON, and do not use the database",
     )
     anonymised = command(
         "anonymise",
         _anonymise,
-        "Rewrite a captured output of scontrol, so that it can be published: names, texts, times "
-        "and ids become others. Read the result before you publish it.",
+        "Print a captured output of scontrol with all names, texts, times and ids replaced, so "
+        "that you can publish it. Read the result before you publish it.",
     )
     anonymised.add_argument(
-        "file", metavar="FILE", help="of `scontrol show job` or `show node`; - is standard input"
+        "file",
+        metavar="FILE",
+        help="output of `scontrol show job` or `scontrol show node`; - is standard input",
     )
-    command("me", _me, "For users: your account and your jobs, as the REST API tells them.")
+    command("me", _me, "For users: print your account and your jobs.")
     for name, run, help_ in (
-        ("job", _job, "For users: what the REST API tells of a job."),
-        ("why", _why, "For users: why a job waits, as the REST API tells it."),
+        ("job", _job, "For users: print what is known of a job."),
+        ("why", _why, "For users: print why a job waits."),
     ):
         of_job = command(name, run, help_)
-        of_job.add_argument("job_id", metavar="ID", help="of the job")
-        of_job.add_argument("--cluster", metavar="NAME", help="where several clusters have the id")
-    command("retain", _retain, "Take old finished jobs out of the database, as [retention] says.")
-    restored = command("restore", _restore, "Put jobs back from an archive file of the retention.")
-    restored.add_argument("file", type=Path, metavar="FILE", help="jobs-….ndjson.gz and the like")
-    backup = command("backup", lambda _: 2, "A backup of everything that the database holds.")
+        of_job.add_argument("job_id", metavar="ID", help="the id of the job")
+        of_job.add_argument(
+            "--cluster", metavar="NAME", help="needed if several clusters have the id"
+        )
+    command("retain", _retain, "Remove old jobs from the database now, as [retention] says.")
+    restored = command("restore", _restore, "Put the jobs of an archive file back.")
+    restored.add_argument("file", type=Path, metavar="FILE", help="such as jobs-….ndjson.gz")
+    backup = command("backup", lambda _: 2, "Back up the whole database, or load a backup.")
     _add_backup_commands(backup)
     moved = command(
         "move",
         _move,
         "Copy everything from the embedded database into a MongoDB, and compare both. No service "
-        "may run meanwhile. After an interruption, give the same command again.",
+        "may run at the same time. After an interruption, run the same command again.",
     )
     moved.add_argument(
         "--to",
         required=True,
         metavar="URI",
-        help="of the MongoDB; - reads it from standard input, where no other user can see it",
+        help="the URI of the MongoDB; - reads it from standard input, where no other user sees it",
     )
-    check = command("check", _check, "Check the configuration, the database and every cluster.")
-    check.add_argument("--offline", action="store_true", help="the configuration file alone")
-    _add_account_commands(command("user", lambda _: 2, "Accounts and their tokens."))
+    check = command("check", _check, "Test the configuration, the database and every cluster.")
+    check.add_argument("--offline", action="store_true", help="test only the configuration file")
+    _add_account_commands(command("user", lambda _: 2, "Manage accounts and their tokens."))
     _add_cluster_commands(
-        command("cluster", lambda _: 2, "Clusters that were renamed or are gone.")
+        command("cluster", lambda _: 2, "Manage clusters that were renamed or no longer exist.")
     )
-    _add_webhook_commands(command("webhook", lambda _: 2, "Calls about jobs and nodes."))
+    _add_webhook_commands(command("webhook", lambda _: 2, "Watch and test the webhooks."))
     return parser
 
 
@@ -449,11 +460,23 @@ def _names(text: str) -> list[str]:
     return [each.strip() for each in text.split(",")] if text else []
 
 
+def _action(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_: str,
+) -> argparse.ArgumentParser:
+    added = actions.add_parser(name, help=help_, description=help_)
+    added.set_defaults(run=run)
+    return added
+
+
 def _add_account_commands(user: argparse.ArgumentParser) -> None:
     actions = user.add_subparsers(metavar="ACTION", required=True)
-    add = actions.add_parser("add", help="add an account, or a token to one; prints it once")
-    add.set_defaults(run=_user_add)
-    add.add_argument("email", metavar="EMAIL", help="names the account: an e-mail address")
+    add = _action(
+        actions, "add", _user_add, "Add an account, or a token to an account, and print the token."
+    )
+    add.add_argument("email", metavar="EMAIL", help="the e-mail address of the account")
     add.add_argument(
         "--mila-cluster-username", metavar="U", help="the user's name on Mila's cluster"
     )
@@ -468,99 +491,99 @@ def _add_account_commands(user: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--role",
         choices=ROLES,
-        help="user reads, and writes the user dicts of their own jobs; admin does the same and "
-        "sees all jobs where users see their own; service sees all jobs and writes nothing, for "
-        "dashboards (default for a new account: user)",
+        help="user: writes the user dicts of its own jobs; admin: also sees all jobs, even if "
+        "users see only their own; service, for dashboards: sees all jobs and writes no user dict "
+        "(default for a new account: user)",
     )
     add.add_argument(
         "--coordinates",
         type=_names,
         metavar="ACCOUNT,...",
-        help="accounts of Slurm whose jobs the user sees even where users see their own; they "
-        "replace those from before, and '' takes all away",
+        help="Slurm accounts whose jobs the user sees, even if users see only their own; this "
+        "replaces the earlier list, and '' removes it",
     )
     add.add_argument(
-        "--token-name", metavar="NAME", help="what to call the token (default: made up)"
+        "--token-name", metavar="NAME", help="the name of the token (default: a new name)"
     )
     add.add_argument(
         "--expires-in",
         type=int,
         metavar="DAYS",
-        help="how many days the token works (default: it never expires)",
+        help="for how many days the token works (default: it never expires)",
     )
     add.add_argument(
         "--rename",
         action="store_true",
-        help="also where a username replaces another one of the account: all jobs of the new name "
-        "then are the account's, and those of the old name are not",
+        help="replace a username of the account: the jobs of the new name then belong to the "
+        "account, and the jobs of the old name no longer do",
     )
-    importing = actions.add_parser("import", help="add and change the accounts of a CSV file")
-    importing.set_defaults(run=_user_import)
+    importing = _action(
+        actions, "import", _user_import, "Add and change the accounts that a CSV file lists."
+    )
     importing.add_argument(
         "file",
         type=Path,
         metavar="FILE",
-        help="with the columns email, mila_cluster_username, cc_account_username, and perhaps "
-        "username",
+        help="a CSV file with the columns email, mila_cluster_username, cc_account_username, and "
+        "optionally username",
     )
     importing.add_argument(
-        "--dry-run", action="store_true", help="say what would change, and write nothing"
+        "--dry-run", action="store_true", help="print what would change, and write nothing"
     )
-    listing = actions.add_parser(
-        "list",
-        help="list the accounts with their tokens, a line a token",
-        description="A line for each token: e-mail, Mila's, Compute Canada's and the plain "
-        "username, role, the token's name, when it was made and, exact to a few minutes, last "
-        "used, when it expires, and the accounts of Slurm that they coordinate.",
+    _action(
+        actions, "list", _user_list, "Print headings, and a line for each token of each account."
     )
-    listing.set_defaults(run=_user_list)
-    revoke = actions.add_parser("revoke", help="revoke an account's tokens")
-    revoke.set_defaults(run=_user_revoke)
-    revoke.add_argument("email", metavar="EMAIL", help="names the account")
-    revoke.add_argument("token_name", nargs="?", metavar="TOKEN_NAME", help="this one alone")
-    remove = actions.add_parser("remove", help="remove an account and its tokens; its jobs stay")
-    remove.set_defaults(run=_user_remove)
-    remove.add_argument("email", metavar="EMAIL", help="names the account")
+    revoke = _action(
+        actions, "revoke", _user_revoke, "Revoke one token of an account, or all of them."
+    )
+    revoke.add_argument("email", metavar="EMAIL", help="the e-mail address of the account")
+    revoke.add_argument(
+        "token_name", nargs="?", metavar="TOKEN_NAME", help="revoke only this token"
+    )
+    remove = _action(
+        actions, "remove", _user_remove, "Remove an account and its tokens; its jobs stay."
+    )
+    remove.add_argument("email", metavar="EMAIL", help="the e-mail address of the account")
 
 
 def _add_backup_commands(backup: argparse.ArgumentParser) -> None:
     actions = backup.add_subparsers(metavar="ACTION", required=True)
-    make = actions.add_parser("make", help="write a backup, also beside the running service")
-    make.set_defaults(run=_backup_make)
-    make.add_argument("file", type=Path, metavar="FILE", help="a new file")
-    load = actions.add_parser("load", help="fill an empty database with a backup")
-    load.set_defaults(run=_backup_load)
+    make = _action(actions, "make", _backup_make, "Write a backup; the services can run meanwhile.")
+    make.add_argument("file", type=Path, metavar="FILE", help="the new file")
+    load = _action(actions, "load", _backup_load, "Load a backup into an empty database.")
     load.add_argument("file", type=Path, metavar="FILE", help="a file that `backup make` wrote")
 
 
 def _add_webhook_commands(webhook: argparse.ArgumentParser) -> None:
     actions = webhook.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the webhooks and how they do")
-    listing.set_defaults(run=_webhook_list)
-    trying = actions.add_parser("test", help="call a webhook once, without events")
-    trying.set_defaults(run=_webhook_test)
-    forgetting = actions.add_parser(
-        "forget", help="delete what the database keeps of a webhook that is gone"
+    _action(actions, "list", _webhook_list, "Print headings, and a line for each webhook.")
+    trying = _action(actions, "test", _webhook_test, "Call a webhook once, without events.")
+    forgetting = _action(
+        actions,
+        "forget",
+        _webhook_forget,
+        "Delete what the database keeps of a webhook that is no longer configured.",
     )
-    forgetting.set_defaults(run=_webhook_forget)
     for action in (trying, forgetting):
-        action.add_argument("name", metavar="NAME", help="the webhook")
+        action.add_argument("name", metavar="NAME", help="the name of the webhook")
 
 
 def _add_cluster_commands(cluster: argparse.ArgumentParser) -> None:
     actions = cluster.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the clusters and what to do about them")
-    listing.set_defaults(run=_cluster_list)
-    rename = actions.add_parser(
-        "rename", help="give a cluster's jobs, nodes and history another name"
+    _action(actions, "list", _cluster_list, "Print each cluster, and what to do about it.")
+    rename = _action(
+        actions, "rename", _cluster_rename, "Give a cluster a new name in the whole database."
     )
-    rename.set_defaults(run=_cluster_rename)
     rename.add_argument("old", metavar="OLD", help="the name in the database")
-    rename.add_argument("new", metavar="NEW", help="the name that the configuration gives it")
-    retire = actions.add_parser(
-        "retire", help="take a cluster that is gone out of the overview; its jobs stay"
+    rename.add_argument("new", metavar="NEW", help="the name in the configuration")
+    retire = _action(
+        actions,
+        "retire",
+        _cluster_retire,
+        "Remove a cluster that no longer exists from the overview; its jobs stay.",
     )
-    retire.set_defaults(run=_cluster_retire)
-    retire.add_argument("name", metavar="NAME", help="the cluster")
+    retire.add_argument("name", metavar="NAME", help="the name of the cluster")
     for action in (rename, retire):
-        action.add_argument("--yes", action="store_true", help="do it; else only say what it does")
+        action.add_argument(
+            "--yes", action="store_true", help="do it; without --yes, only print what would happen"
+        )
