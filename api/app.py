@@ -1,4 +1,4 @@
-"""The WSGI application: which path is answered by which endpoint, and what every response gets.
+"""The WSGI application: call the endpoint of each path, and add what every response needs.
 
 The endpoints are those of `_MODULES`; `api.schema.endpoint` says how one is declared.  Filters and
 other arguments of lists are described at ``/api/docs`` and in docs/lists.md.
@@ -163,7 +163,7 @@ class _Service:
         if visible and endpoint.access == "all_jobs":
             raise Problem(
                 HTTPStatus.FORBIDDEN,
-                "this covers all users' jobs, and you may not see all: use the token of a"
+                "this covers all users' jobs, and you may see only some of them: use the token of a"
                 " service account (`clockwork user add EMAIL --role service`)",
             )
         given = endpoint.given(request)

@@ -145,7 +145,7 @@ class Auth:
         if shown is not None:
             caller = self._accounts.of_token(shown.token, self._clock(), seen)
         if caller is None or (shown and shown.email not in (None, caller.user.mila_email_username)):
-            raise _unauthorized("The Authorization header holds no token that is known here.")
+            raise _unauthorized("The Authorization header holds no valid token.")
         return caller
 
 
@@ -177,7 +177,7 @@ def _unauthorized(what: str, challenges: tuple[Header, ...] = _CHALLENGES) -> Pr
     return Problem(
         HTTPStatus.UNAUTHORIZED,
         f"{what} Send 'Authorization: Bearer TOKEN', or HTTP Basic with your e-mail and the token"
-        " as the password; the operator makes tokens with `clockwork user add`.",
+        " as the password; the administrator makes tokens with `clockwork user add`.",
         challenges,
     )
 

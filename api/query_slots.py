@@ -38,15 +38,15 @@ class QuerySlots:
         with self._lock:
             if self._taken[account] >= self.per_account:
                 raise unavailable(
-                    f"This account's last {self.per_account} lists, counts and histories are not"
-                    " answered yet, which is as many as run at a time. Try again when one of them"
-                    " has ended, or ask for less, for example a page with limit.",
+                    f"{self.per_account} lists, counts and histories of this account are in"
+                    " progress, which is the limit. Try again when one of them has ended, or ask"
+                    " for less, for example a page with limit.",
                     _SECONDS_TO_RETRY,
                 )
             if self._taken.total() >= self.in_all:
                 raise unavailable(
-                    f"{self.in_all} lists, counts and histories of all users are not answered yet,"
-                    " which is as many as run at a time. Try again in a moment.",
+                    f"{self.in_all} lists, counts and histories of all users are in progress,"
+                    " which is the limit. Try again in a moment.",
                     _SECONDS_TO_RETRY,
                 )
             self._taken[account] += 1

@@ -1,8 +1,8 @@
 """Run the rounds of one cluster: ask scontrol over SSH, store its output, log how it went.
 
-A `ClusterScraper` keeps what lasts from round to round: the connection, what Mongo holds, the
-cluster's new keys.  Rounds of one cluster never overlap: each call of scontrol makes slurmctld copy
-its whole table.
+A `ClusterScraper` keeps what one round needs from the round before: the connection, the
+fingerprints of the documents in Mongo, and the cluster's unknown keys.  Rounds of one cluster
+never overlap: each call of scontrol makes slurmctld copy its whole table.
 """
 
 import logging
@@ -220,7 +220,7 @@ class ClusterScraper:
             if error.output_bytes or deadline.passed:
                 raise
             # Idle connections die unseen; a new one shows whether the cluster is there.
-            logger.info("connecting anew: %s", error.message, extra={"cluster": self.cluster.name})
+            logger.info("connecting again: %s", error.message, extra={"cluster": self.cluster.name})
             return self._ask(self._connect(), kind)
 
     def _ask(self, connection: Connection, kind: Kind) -> tuple[RoundCounts, int]:
@@ -356,7 +356,7 @@ def log_round(scraper: ClusterScraper, kind: Kind) -> bool:
         logger.debug("%s", error, extra=where)
         return True
     except LeaseLost as error:
-        logger.warning("round given up: %s", error, extra=where)
+        logger.warning("round abandoned: %s", error, extra=where)
         return False
     except ScrapeError as error:
         logger.error("round failed: %s", error.message, extra=where)  # noqa: TRY400

@@ -1,9 +1,9 @@
 """Start the rounds of every cluster: jobs and nodes on their own intervals, one round at a time.
 
-Every cluster has a thread of its own, so a slow cluster delays no other.  The rounds of a cluster
-queue behind each other.  A round is skipped when the round before it still waits in the queue, or
-while the cluster pauses after failures (`scraper.commands.backoff`).  Other threads renew the
-leases.
+Every cluster has its own thread, so a slow cluster does not delay the others.  The rounds of one
+cluster run one after the other.  The schedule skips a round if the round before it still waits in
+the queue, or while the cluster pauses after failures (`scraper.commands.backoff`).  Other threads
+renew the leases.
 """
 
 import logging

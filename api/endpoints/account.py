@@ -63,7 +63,7 @@ class RevokedToken(JsonObject):
 
 def _name(text: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_NAME:
-        raise ValueError(f"must be 1 to {LONGEST_NAME} letters, digits and signs of ASCII")
+        raise ValueError(f"must be 1 to {LONGEST_NAME} printable ASCII characters without spaces")
     return text
 
 

@@ -45,7 +45,7 @@ _FIGURES = {
     "new": ("new_records", "records that were not there before"),
     "changed": ("changed_records", "records that were written because they changed"),
     "gone": ("gone_records", "jobs or nodes that were found gone"),
-    "set_aside": ("set_aside_records", "records that could not be read for certain"),
+    "set_aside": ("set_aside_records", "records that could not be read with certainty"),
     "bytes": ("bytes", "bytes that scontrol printed"),
 }
 

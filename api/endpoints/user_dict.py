@@ -112,7 +112,7 @@ def _check_key(key: str) -> None:
             " '$', holds no '.' and no NUL, and is not __proto__"
         )
     if len(key.encode()) > LONGEST_KEY:
-        raise ValueError(f"has the key {key[:64]!r}..., which is above {LONGEST_KEY} bytes")
+        raise ValueError(f"has the key {key[:64]!r}..., which is longer than {LONGEST_KEY} bytes")
 
 
 _PAIRS = Reads(

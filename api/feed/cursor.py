@@ -63,7 +63,9 @@ def read_cursor(text: str, scope: Scope) -> Position | None:
             for slot, number in slots.items()
         }
     except (ValueError, TypeError, AttributeError, zlib.error):
-        raise bad_request("cursor is none: take it as it is from an earlier response") from None
+        raise bad_request(
+            "cursor is not valid: use the cursor of an earlier response, unchanged"
+        ) from None
     if Scope(feed, cluster_name, viewer) != scope or min(numbers.values(), default=0) < 0:
         return None
     return Position(numbers, str(check))

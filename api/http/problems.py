@@ -84,7 +84,7 @@ def internal_error() -> Problem:
     """Return the problem 500 for a defect of the service; the log says what happened."""
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The service failed to answer this request; its log says why. Tell its operator.",
+        "The service failed to respond to this request; its log says why. Tell its administrator.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Answer a list as a request asks for it: which documents and fields, in which order, how written.
+"""Respond to jobs/list and nodes/list: choose the documents and fields, sort, page and write them.
 
-jobs/list and nodes/list have everything here in common; a `Kind` says what differs.
+Both endpoints share everything here; a `Kind` says what differs.
 """
 
 import heapq
@@ -91,12 +91,14 @@ class ListArguments(Arguments):
     def _go_together(self) -> "ListArguments":
         useless = [name for name in _WRITTEN if name in self.model_fields_set]
         if self.count == "true" and useless:
-            raise ValueError(f"count=true answers a number: leave out {', '.join(useless)}")
+            raise ValueError(f"count=true returns a number: leave out {', '.join(useless)}")
         if self.cursor is not None and self.limit is None:
-            raise ValueError("cursor goes with limit: give the limit of the page before")
+            raise ValueError("cursor needs limit: give the same limit as for the page before")
         ends = self.model_fields_set & {*_ENDS}
         if "time" in self.model_fields_set and ends:
-            raise ValueError(f"time does not go with {', '.join(sorted(ends))}: leave one out")
+            raise ValueError(
+                f"time cannot be combined with {', '.join(sorted(ends))}: leave one out"
+            )
         return self
 
 
@@ -135,7 +137,7 @@ class Kind:
         for each in self.filters:
             if each.beside and given[each.name] and not any(given[name] for name in each.beside):
                 also = ", ".join(each.beside)
-                raise bad_request(f"{each.shown_name} goes with another filter: give one of {also}")
+                raise bad_request(f"{each.shown_name} needs another filter too: give one of {also}")
         conditions = (each.wanted(given[each.name], now) for each in self.filters)
         return all_of(visible, *conditions)
 

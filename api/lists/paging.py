@@ -143,7 +143,9 @@ def read_cursor(text: str, order: Order) -> Place:
     if not isinstance(document_id, str) or not isinstance(value, type(order.key.floor) | None):
         raise _no_cursor()
     if name != _name(order):
-        raise bad_request("this cursor is of another sort: ask for all pages with the same sort")
+        raise bad_request(
+            "this cursor belongs to another sort: ask for all pages with the same sort"
+        )
     return Place(value, document_id)
 
 

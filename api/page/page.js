@@ -167,13 +167,13 @@ function lostView() {
   const content = element(
     "div",
     { class: "card" },
-    element("h1", {}, t("There is no such view")),
+    element("h1", {}, t("This view does not exist")),
     element(
       "p",
       {},
       t("The address of this page may be cut short."),
       " ",
-      element("a", { href: "#/" }, t("To the first view"))
+      element("a", { href: "#/" }, t("Back to the start page"))
     )
   );
   return { title: t("Not found"), tab: null, content, questions: {}, show: () => "" };
@@ -218,7 +218,7 @@ function deny(error) {
       element("h1", {}, t("You may not see this")),
       element("p", {}, error.message),
       element("p", { class: "muted" }, t("You are signed in as {name}, in the role {role}.", { name, role })),
-      element("p", {}, element("a", { href: "#/" }, t("To the first view")))
+      element("p", {}, element("a", { href: "#/" }, t("Back to the start page")))
     )
   );
 }
@@ -251,7 +251,7 @@ function selecting() {
 function complain(error, tryAgain) {
   if (!(error instanceof Problem || error instanceof Away)) console.error(error);
   const tries = error instanceof Away || error.status >= 500;
-  const rest = [tries && t("The page goes on trying."), visit?.isShown && t("What it shows is from before.")];
+  const rest = [tries && t("The page keeps trying."), visit?.isShown && t("The data that it shows is older.")];
   const again = element("button", { type: "button", class: "quiet", "data-key": "again" }, t("Try now"));
   again.addEventListener("click", tryAgain);
   refill(trouble, element("p", {}, [error.message, ...rest].filter(Boolean).join(" ")), again);

@@ -31,7 +31,7 @@ def refuse_other_sites(request: Request) -> None:
     if not is_own:
         raise Problem(
             HTTPStatus.FORBIDDEN,
-            "who is signed in by the proxy changes nothing from the page of another site: use"
+            "a page of another site cannot use the proxy's sign-in to change something: use"
             " Clockwork's own page or a token; programs send 'Content-Type: application/json'",
         )
 

@@ -81,5 +81,5 @@ def _refused(why: str) -> Problem:
 
 def _without_name(what: str) -> Problem:
     return Problem(
-        HTTPStatus.FORBIDDEN, f"{what} Ask the operators of your identity provider for it."
+        HTTPStatus.FORBIDDEN, f"{what} Ask the administrators of your identity provider for it."
     )

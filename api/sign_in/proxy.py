@@ -59,8 +59,8 @@ class ProxySignIn:
         if user is None:
             raise Problem(
                 HTTPStatus.FORBIDDEN,
-                f"You are signed in as {name!r}, and no account has this {field}. Ask the operator"
-                " of Clockwork for an account (`clockwork user add`).",
+                f"You are signed in as {name!r}, and no account has this {field}. Ask the"
+                " administrator of Clockwork for an account (`clockwork user add`).",
             )
         return user
 

@@ -41,7 +41,7 @@ def user_add(
     )
     names = ", ".join(f"{field} {name}" for field, name in user.names.items() if name)
     coordinated = f", coordinates {', '.join(user.coordinates)}" if user.coordinates else ""
-    say(f"{names}, role {user.role}{coordinated}. The token, which is shown this once:")
+    say(f"{names}, role {user.role}{coordinated}. The token, which is never shown again:")
     sys.stdout.write(token + "\n")
     return 0
 

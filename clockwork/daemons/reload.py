@@ -28,7 +28,9 @@ def read_again(path: Path) -> Settings | None:
 def log_refusal(error: Exception) -> None:
     """Log why the new configuration is refused."""
     for line in str(error).splitlines():
-        logger.error("reload: the new configuration is refused, the old one stays: %s", line)
+        logger.error(
+            "reload: the new configuration is wrong, and the old one stays in use: %s", line
+        )
 
 
 def take(settings: Settings, before: Settings, fixed: Sequence[str]) -> None:
@@ -39,7 +41,7 @@ def take(settings: Settings, before: Settings, fixed: Sequence[str]) -> None:
     set_up_logging(settings.log)
     for key in fixed:
         if _value(settings, key) != _value(before, key):
-            logger.warning("reload: %s has changed, which takes effect at the next start", key)
+            logger.warning("reload: %s has changed, which takes effect at the next restart", key)
 
 
 def _value(settings: object, key: str) -> object:

@@ -203,7 +203,7 @@ class EmbeddedDatabase:
         if names - {"admin", "config", "local"} != {f"admin.{USER}"}:
             raise EmbeddedError(
                 "another program of this machine wrote to the new embedded database before it had "
-                f"its password (found {', '.join(sorted(names))}): nothing is kept, start again"
+                f"its password (found {', '.join(sorted(names))}): nothing was kept; start again"
             )
         folder.write(CREDENTIALS, {"user": USER, "password": address.password})
         new.rename(folder.files)

@@ -230,7 +230,7 @@ class Supervisor:
         Raises `_GivenUp` for a process that was never ready, unless it is *hopeful*.
         """
         if not (watched.was_ready or hopeful):
-            raise _GivenUp(f"{what}; it was never ready and is given up")
+            raise _GivenUp(f"{what}; it was never ready; giving up")
         watched.delay = next_delay(watched.delay, lived)
         watched.due = time.monotonic() + watched.delay
         logger.error("%s; %s starts again in %g s", what, watched.spec.name, watched.delay)

@@ -135,7 +135,7 @@ class Sender:
             for ids in batches(self._recent(session), _MOST_DOCUMENTS):
                 told += (each.told for each in self._node_events(ids, session))
         self._write(state, told)
-        logger.info("webhook %s: it is told what happens from now on", self._name)
+        logger.info("webhook %s: first run; it gets the events from now on", self._name)
 
     def _recent(self, session: ClientSession) -> Iterator[str]:
         """Yield the ids of all documents of which there may be something to tell."""
@@ -160,7 +160,9 @@ class Sender:
         passed_over = [each for each in events if each not in fresh]
         if passed_over and self._webhook.kind is JOBS:
             count = len(passed_over)
-            logger.warning("webhook %s: %d events are too old to be told", self._name, count)
+            logger.warning(
+                "webhook %s: dropped %d events that are more than a day old", self._name, count
+            )
             state = replace(state, dropped=state.dropped + count)
         if passed_over:
             self._write(state, map(self._note, passed_over))

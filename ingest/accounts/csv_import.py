@@ -163,7 +163,7 @@ def _read(path: Path) -> list[Row]:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise AccountError(f"{path}:{line}: is not UTF-8: save the file as such") from error
+        raise AccountError(f"{path}:{line}: is not UTF-8: save the file in UTF-8") from error
     lines = _lines(path, text)
     _, header = next(lines, (1, []))
     columns = _columns(path, header)
@@ -200,8 +200,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
             columns[COLUMNS[name]] = number
     if {*NAME_FIELDS} - {USERNAME} - {*columns}:
         raise AccountError(
-            f"{path}:1: the first line must name the columns {_HEADER}, parted by commas; found: "
-            f"{', '.join(header)[:200] or 'nothing'}"
+            f"{path}:1: the first line must name the columns {_HEADER}, separated by commas; "
+            f"found: {', '.join(header)[:200] or 'nothing'}"
         )
     return columns
 

@@ -257,7 +257,7 @@ def check_none_hidden(
     shown = {job["slurm"]["job_id"] for job in found if is_finished(job["slurm"].get("job_state"))}
     if shown and shown.isdisjoint(job.job_id for job in jobs):
         raise JobsHidden(
-            f"sacct tells of none of {len(shown)} jobs that scontrol showed to have ended then. "
+            f"sacct lists none of {len(shown)} jobs that scontrol showed to have ended then. "
             "If PrivateData is set in slurm.conf or slurmdbd.conf, give the login user the "
             "AdminLevel Operator: sacctmgr modify user NAME set adminlevel=operator"
         )

@@ -1,14 +1,14 @@
 """Decide which of several daemons scrapes a cluster: by a lease in Mongo.
 
 Several daemons may run, so that one replaces another that fails.  The daemon that holds a cluster's
-lease writes a new beat several times in the lease's time.  Another daemon that has seen the same
-beat for the lease's whole time takes the lease over.  Each daemon uses its own monotonic clock
-alone, so clocks that differ or jump do no harm.
+lease writes a new *beat* several times within the duration of the lease (``scraper.lease``).
+Another daemon takes the lease over when it has seen the same beat for this whole duration.  Each
+daemon uses only its own monotonic clock, so clocks that differ or jump do no harm.
 
-The holder writes documents in transactions that also write to the lease.  If another daemon took
-the lease over meanwhile, nothing of the transaction is written.  That needs a replica set or the
-embedded database.  Mongo ends a transaction that a frozen or killed daemon left open after a
-minute; until then nobody can take that cluster's lease over.
+The holder writes documents in transactions that also write to the lease.  If another daemon has
+taken the lease over, the whole transaction fails.  This needs a replica set or the embedded
+database.  If a daemon is frozen or killed in a transaction, Mongo ends the transaction after a
+minute.  Until then, nobody can take that cluster's lease over.
 
 ==============  ===============================================
 collection      a document

@@ -1,4 +1,4 @@
-"""The collections in Mongo: their indexes, and how a connection to them is made.
+"""Define the collections in Mongo and their indexes, and connect to the database.
 
 ============  ===================================  =======================================
 collection    a document                           unique on

@@ -1,4 +1,4 @@
-"""Fingerprints of documents; tell a reused job id from a job, and a finished job from others.
+"""Compute fingerprints of documents; recognise a reused job id, and a finished job.
 
 All functions are pure.
 """

@@ -1,4 +1,4 @@
-r"""The quarantine: records that could not be read for certain, with their text and the reason.
+r"""The quarantine: records that could not be read with certainty, with their text and the reason.
 
 A document of the collection ``set_aside``::
 
@@ -147,12 +147,12 @@ class Quarantine:
         for _, item, times in due[:_LINES_LOGGED]:
             ids = list(item.ids[:_IDS_LOGGED])
             logger.warning(
-                "quarantine: a record could not be read for certain",
+                "quarantine: a record could not be read with certainty",
                 extra={**self._where, "ids": ids, "reason": item.reason, "times": times},
             )
         if len(due) > _LINES_LOGGED:
             logger.warning(
-                "quarantine: %d more records could not be read for certain",
+                "quarantine: %d more records could not be read with certainty",
                 len(due) - _LINES_LOGGED,
                 extra={
                     **self._where,

@@ -1,12 +1,12 @@
-"""Settle which jobs are in doubt by asking the cluster for each of them alone.
+"""Settle which jobs are in doubt, by asking the cluster for each of them alone.
 
-What scontrol prints about one job holds the texts of that job's owner and of nobody else.  So an
-output that leaves the boundaries between records in doubt is settled in two steps: squeue's list,
-which holds no text, says which jobs there are beside the certain ones; scontrol is asked for each
-of those alone, with a seal of its own.
+What scontrol prints about one job contains only the texts of that job's owner.  So two steps settle
+an output that leaves boundaries between records in doubt.  squeue's list, which contains no text,
+says which jobs there are beside the certain ones.  Then scontrol is asked for each of these jobs
+alone, with a new seal.
 
-A round asks for at most `MAX_ASKED` jobs.  The owners take turns, one job each, and what was asked
-for longest ago comes first, so that no owner can keep another owner's job from being asked for.
+A round asks for at most `MAX_ASKED` jobs.  The owners take turns, one job each, and the jobs that
+have waited longest come first.  So no owner can keep another owner's job from being asked for.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

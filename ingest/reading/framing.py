@@ -1,27 +1,27 @@
-r"""Cut an output of scontrol into frames: texts that are one record each, while it comes in.
+r"""Cut an output of scontrol into frames while it comes in: each frame is one record's text.
 
-The output is first cut into *parts*, wherever a record could begin: at the start of a line behind a
-blank line, in ``-o`` at the start of a line.  A user's text can hold such a place too, so a part
-need not be a record.
+The output is first cut into *parts*, wherever a record could begin: at the start of a line after a
+blank line, or in ``-o`` form at the start of every line.  A user's text can contain such a place,
+so a part need not be a record.
 
-With a seal.  Every record bears the seal once behind its *witness*, SubmitTime of a job, and nobody
-but scontrol can print the seal.  So each part whose witness is sealed holds the middle of exactly
-one record.  Between two sealed parts that follow each other there is one place where the second
-record can begin: the boundary is certain.  Parts without the seal between them leave the boundary
-open, and the records on both sides are in doubt: `Doubt`.  What lies between two certain boundaries
-and bears one seal is one record, whatever is written in it.
+With a seal.  Every record contains the seal once behind its *witness*, the key SubmitTime of a job.
+Nobody but scontrol can print the seal.  So each part whose witness is sealed contains the middle of
+exactly one record.  If two sealed parts follow each other, there is only one place where the second
+record can begin: the boundary is certain.  If parts without the seal stand between them, the
+boundary is open, and the records on both sides are in doubt: `Doubt`.  Text between two certain
+boundaries with one seal is one record, whatever the text says.
 
-The witness of a node is BootTime.  The one text in a node's record that a user can choose is
-MCS_label (``sbatch --exclusive=mcs --mcs-label=...``), which a node bears while a job holds the
-node, and which stands before BootTime.  So the record of a node that no job holds is one part; the
-record of a node that a job holds ends with the part that bears the seal.  Only a cloud node that is
-powering up is held and has no BootTime: see `_SealedNodes`.
+The witness of a node is BootTime.  A user can choose one text in a node's record: MCS_label
+(``sbatch --exclusive=mcs --mcs-label=...``).  The record has this label while a job holds the node,
+and prints the label before BootTime.  So the record of a node that no job holds is one part.  The
+record of a node that a job holds ends with the part that contains the seal.  The exception is a
+cloud node that is powering up: a job can hold the node while BootTime is missing (`_SealedNodes`).
 
-Without a seal (a captured dump, or a scontrol that ignores SLURM_TIME_FORMAT) a part begins a
-record if it holds the keys that every record has.  Any other part belongs to the record before,
-with two exceptions, which leave the boundary open.  A part that holds some of these keys may be a
-record that a text of its own cuts in two.  A part with nothing but its first line, at the end of
-the output, may be a record that is cut off.
+Without a seal (a captured dump, or a scontrol that ignores SLURM_TIME_FORMAT), a part begins a
+record if it contains the keys that every record has.  Any other part belongs to the record before,
+with two exceptions, which leave the boundary open.  A part with some of these keys may be a record
+that a text of its own cuts in two.  A part with nothing but its first line, at the end of the
+output, may be a record that is cut off.
 """
 
 import re

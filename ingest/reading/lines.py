@@ -1,12 +1,12 @@
-"""Take the lines of a record apart: tokens, values, and the record's document if all is plain.
+"""Split the lines of a record into tokens and values, and make the document of a plain record.
 
-Most lines of a record stand in many other records of the output too, and most values do.  What a
-line says is therefore kept while an output is read, and so is what a value is converted into.  A
-line that is new is taken apart by the shortest way that gives what `Form.split_line` gives:
+Most lines of a record, and most values, occur in many other records of the output too.  So while an
+output is read, `Lines` remembers the tokens of each line and the document value of each text.  A
+new line is split in the shortest way that gives the same result as `Form.split_line`:
 
-- a text that stands alone runs to the line's end;
-- where a line holds as many spaces as its keys need, and perhaps one at its end, no value holds a
-  space, and the keys are what stands behind the spaces.
+- a text that stands alone on its line ends at the end of the line;
+- if a line has as many spaces as its keys need, and perhaps one at its end, no value contains a
+  space, and a key follows each space.
 """
 
 from dataclasses import dataclass, field, replace

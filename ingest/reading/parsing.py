@@ -1,26 +1,26 @@
 r"""Decide how the text of one record is read: which places are keys, and which are a user's text.
 
-Nothing in scontrol's output is escaped, and most strings that a user chooses may hold spaces,
-newlines, ``=`` and keys.  So every place where a key could stand is a *token*, and a reading of the
-record is a chain of tokens that
+scontrol escapes nothing, and most strings that a user chooses may contain spaces, newlines, ``=``
+and keys.  So every place where a key could stand is a *token*.  A *reading* of the record is a
+chain of tokens that
 
-- follows the order of `ingest.slurm.keys`, holds every mandatory key, and starts a line where the
-  key opens a line;
-- passes over other tokens only inside a user's text.
+- follows the order of `ingest.slurm.keys`, contains every mandatory key, and starts a line where
+  the key opens a line;
+- skips other tokens only inside a user's text.
 
-Nearly always that is simply every token.  Where a key could stand in two places there is more than
-one reading, and the record is refused: `Unreadable`.
+Nearly always, the only reading is the chain of all tokens.  If a key could stand in two places,
+there is more than one reading, and the record is refused: `Unreadable`.
 
-Unknown keys.  A key without a row in the table is a pair like any other where a user can't have
-written the key: behind a value that no user chooses, behind a path, and behind a text that is
-absent.  Behind a user's text the key may be a part of that text.  It is read as a key only if its
+Unknown keys have no row in the table.  An unknown key counts like any other key if no user can have
+written it: after a value that no user chooses, after a path, and after a text that is absent.
+After a user's text, the unknown key may be a part of this text.  It counts as a key only if its
 *place* (the key before it, and its own name) is vouched for: `ingest.reading.vouching` says when.
-Otherwise the record is refused, so that nothing is swallowed into the text in silence.  In ``-o``
-form a text holds words with ``=`` too often for that: there an unknown key behind a text that is
-not absent is read as a part of the text unless its place is vouched for.
+Otherwise the record is refused, so that no key silently becomes a part of a text.  In ``-o`` form,
+texts contain words with ``=`` too often for this rule.  There, an unknown key after a text that is
+not absent is a part of the text, unless its place is vouched for.
 
-The decision depends on the *shape* of the record alone: the tokens in their order, line by line.
-`ingest.reading.shapes` therefore keeps the decision for each shape.
+The decision depends only on the *shape* of the record: its tokens in their order, line by line.  So
+`ingest.reading.shapes` keeps the decision for each shape.
 """
 
 import re
@@ -329,7 +329,7 @@ def _chain(
             return known
         if moved:
             raise Unreadable(
-                f"{', '.join(sorted(name for _, name in moved))} stands out of its order: either "
+                f"{', '.join(sorted(name for _, name in moved))} is out of order: either "
                 "another release of Slurm, or a user's text",
                 frozenset(moved),
             )
@@ -439,7 +439,7 @@ def _taken(
         for each in inside:
             if tokens[each].key and tokens[each].opens_line and not _is_elsewhere(tokens, each):
                 raise Unreadable(
-                    f"{tokens[each].name} stands out of its order, perhaps inside the text of "
+                    f"{tokens[each].name} is out of order, perhaps inside the text of "
                     f"{carrier.name}",
                     frozenset({(carrier.name, tokens[each].name)}),
                 )

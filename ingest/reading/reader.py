@@ -6,9 +6,10 @@ Usage::
     for item in reader.read(chunks):            # a captured dump
         ...                                     # Record, SetAside or Unchanged
 
-A record is handed on as soon as the next one is seen to begin.  What can't be read for certain is
-set aside with its text and the reason, and the rest goes on.  Records that wait for an unknown key
-to be vouched for come last, and so do those that had to be asked for alone.
+The reader yields a record as soon as the next record begins.  It yields a record that it cannot
+read with certainty as `SetAside`, with the text and the reason, and continues with the others.
+Records that wait until other records vouch for an unknown key come last.  So do records of jobs
+that the reader had to ask for alone.
 """
 
 import tempfile

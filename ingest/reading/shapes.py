@@ -1,8 +1,9 @@
-"""Read records by their shapes: the decision about a shape is made once, and kept.
+"""Read records by their shapes: decide once how to read a shape, and remember the decision.
 
-The records of a cluster come in a few hundred shapes: which keys stand on which line.  How a record
-is read depends on the shape alone (`ingest.reading.parsing`), so the first record of a shape is
-judged with care, and the decision serves all others.  Known and unknown keys cost the same.
+The shape of a record is which keys stand on which line.  A cluster prints a few hundred shapes.
+How to read a record depends only on its shape (`ingest.reading.parsing`).  So the first record of a
+shape is examined with care, and all others are read in the same way.  Known and unknown keys cost
+the same.
 """
 
 from collections.abc import Container, Iterator, Sequence

@@ -1,17 +1,17 @@
-"""Vouch for unknown keys that stand behind a user's text.
+"""Decide which unknown keys behind a user's text are Slurm's: other records vouch for them.
 
-A key that no row of `ingest.slurm.keys` describes may be a key of a later Slurm, or a part of a
-user's text.  A *place* (the key before, and the unknown key) is vouched for
+A key without a row in `ingest.slurm.keys` may be a key of a later Slurm, or a part of a user's
+text.  Its *place* is a pair: the key before it, and the unknown key.  A place is vouched for
 
-- once records of two users have shown the place, from then on; or
-- for one output, when every record of the output that has the key before shows the place, so that
-  the dump of a single user is read too.
+- as soon as records of two users have shown the place, from then on; or
+- for one output, if every record of the output that has the key before shows the place.  So the
+  dump of a single user can be read too.
 
-In ``-o`` form texts hold words with ``=`` too often for either rule.  There a place is vouched for
-when every record of the output that has the key before shows the place, and records of two users
-do; one user is enough behind a text that is neither a name nor a command, in two records or more.
-Where every record shows the place, with a value without spaces, and these are too few, the place is
-*contested*: the text alone does not tell, and the records are refused.
+In ``-o`` form, texts contain words with ``=`` too often for these rules.  There, a place is vouched
+for if every record of the output that has the key before shows the place, and these records belong
+to two users.  Behind a text that is neither a name nor a command, two records of one user are
+enough.  If every record shows the place, with a value without spaces, but these records are too
+few, the place is *contested*: the text alone does not tell, and the records are refused.
 """
 
 from collections import Counter

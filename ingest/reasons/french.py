@@ -12,10 +12,10 @@ from ingest.reasons.english import LIMIT, THINGS, Explanation, explain, reason_n
 _SENTENCES = {
     "Nothing needs to be done: the job starts by itself.": "Il n'y a rien à faire : la tâche"
     " commencera d'elle-même.",
-    "Ask for less, or ask an administrator for a higher limit.": "Demandez moins, ou demandez une"
-    " limite plus haute à un administrateur.",
+    "Ask for less, or ask an administrator for a higher limit.": "Demandez moins de"
+    " ressources, ou demandez une limite plus haute à un administrateur.",
     "Wait until other jobs end, or cancel some of them.": "Attendez que d'autres tâches se"
-    " terminent, ou annulez-en.",
+    " terminent, ou annulez-en certaines.",
     "Ask an administrator.": "Demandez à un administrateur.",
     "Cancel the job and submit it with other options.": "Annulez la tâche et soumettez-la avec"
     " d'autres options.",
@@ -23,14 +23,14 @@ _SENTENCES = {
     "Jobs with a higher priority wait for the same partition.": "Des tâches plus prioritaires"
     " attendent la même partition.",
     "A shorter time limit or a smaller request can let the job fill a gap.": "Avec une limite de"
-    " temps plus courte ou une demande plus petite, la tâche peut remplir un vide.",
+    " temps plus courte ou une demande plus petite, la tâche peut s'insérer dans un créneau libre.",
     "The resources that the job asks for are not free.": "Les ressources que la tâche demande ne"
     " sont pas libres.",
     "Slurm starts no job at the moment of its submission here.": "Ici, Slurm ne démarre aucune"
     " tâche au moment où elle est soumise.",
     "The job waits for another job.": "La tâche attend une autre tâche.",
     "The job will never start: a job that it waits for did not end as it should.": "La tâche ne"
-    " commencera jamais : une tâche qu'elle attend ne s'est pas terminée comme il faut.",
+    " commencera jamais : une tâche qu'elle attend ne s'est pas terminée comme prévu.",
     "The time at which the job may begin is yet to come.": "L'heure à laquelle la tâche peut"
     " commencer n'est pas encore atteinte.",
     "The owner holds the job.": "Le propriétaire retient la tâche.",
@@ -40,8 +40,8 @@ _SENTENCES = {
     " dans la file aussi souvent que la grappe le permet, et elle est retenue.",
     "Find out why it failed, then release it: scontrol release JOBID.": "Cherchez pourquoi elle a"
     " échoué, puis libérez-la : scontrol release JOBID.",
-    "As many tasks of the array run as the array allows.": "Le vecteur exécute autant de tâches"
-    " qu'il le permet.",
+    "As many tasks of the array run as the array allows.": "Le vecteur exécute déjà autant de"
+    " tâches qu'il le permet.",
     "Raise the limit: scontrol update JobId=JOBID ArrayTaskThrottle=N.": "Augmentez la limite :"
     " scontrol update JobId=JOBID ArrayTaskThrottle=N.",
     "Licenses that the job asks for are in use.": "Des licences que la tâche demande sont"
@@ -55,7 +55,7 @@ _SENTENCES = {
     " sont en panne, drainés ou réservés.",
     "Wait for these nodes, or ask for no node by its name. A time limit that ends before a "
     "reservation begins lets the job start.": "Attendez ces nœuds, ou ne demandez aucun nœud par"
-    " son nom. Une limite de temps qui finit avant une réservation laisse commencer la tâche.",
+    " son nom. Une limite de temps qui finit avant une réservation permet à la tâche de commencer.",
     "A node that the job needs is down.": "Un nœud dont la tâche a besoin est en panne.",
     "No front end is up.": "Aucun nœud frontal ne fonctionne.",
     "The partition is down.": "La partition est arrêtée.",
@@ -112,12 +112,12 @@ _SENTENCES = {
     "The burst buffer copies the files that the job needs.": "Le tampon de rafale copie les"
     " fichiers dont la tâche a besoin.",
     "The job was requeued, and its last run is still cleaned up.": "La tâche a été remise dans la"
-    " file, et sa dernière exécution est encore en nettoyage.",
+    " file, et le nettoyage de sa dernière exécution n'est pas terminé.",
     "The prolog runs.": "Le prologue s'exécute.",
     "The clusters of the federation agree on where the job runs.": "Les grappes de la fédération"
     " décident où la tâche s'exécute.",
-    "As many nodes are powered up as the cluster allows.": "Autant de nœuds sont allumés que la"
-    " grappe le permet.",
+    "As many nodes are powered up as the cluster allows.": "La grappe allume déjà autant de"
+    " nœuds qu'elle le permet.",
     "The cluster has not enough electric power for the job.": "La grappe n'a pas assez de puissance"
     " électrique pour la tâche.",
     "The electric power that the job needs is reserved.": "La puissance électrique dont la tâche a"

@@ -168,7 +168,7 @@ def _read_back(path: Path, digest: bytes) -> None:
 
 def _not_as_written(path: Path) -> ArchiveError:
     return ArchiveError(
-        f"retention.archive: {path} does not read as it was written: look after the disk; nothing "
+        f"retention.archive: {path} does not contain what was written: check the disk; nothing "
         "was deleted"
     )
 

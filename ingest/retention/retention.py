@@ -192,7 +192,7 @@ def _agreed_time(store: Store, clock: Callable[[], datetime]) -> datetime:
     if abs(now - theirs) > MAX_CLOCK_DIFFERENCE:
         raise ClocksDiffer(
             f"here it is {now:%Y-%m-%d %H:%M} UTC, on the database's host {theirs:%Y-%m-%d %H:%M}: "
-            "nothing leaves until the wrong clock is set right"
+            "nothing leaves until you correct the wrong clock"
         )
     return now
 

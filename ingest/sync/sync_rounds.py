@@ -1,9 +1,10 @@
 """Bring the database up to date with the outputs of scontrol, one output after the other.
 
-A round is one output of one cluster, read to its end by `SyncRounds.take_in`.  Records become
-documents, and only what changed is written.  Writes go out in batches; one batch is written while
-the next is read.  Only an output that was read to its end, without an error, says which jobs are
-gone.  An error leaves everything as it was, apart from the records that came whole before it.
+A round is one output of one cluster, which `SyncRounds.take_in` reads to its end.  It makes
+documents of the records, and writes only what changed, in batches: one batch is written while the
+next one is read.  Only an output that was read to its end, without an error, says which jobs are
+gone.  If there is an error, the records that were complete before the error are written, and
+nothing else changes.
 """
 
 import logging

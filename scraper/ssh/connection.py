@@ -1,8 +1,8 @@
 """Connect to the login host of one cluster: check its key, log in, run commands.
 
 Every step has a time limit from the cluster's settings, and every failure is a ScrapeError that
-says what to do. Each host on the way is treated alike: the scraper checks the host's key before it
-sends a user name.
+says what to do.  For jump hosts and the login host alike, the scraper checks the host's key before
+it sends a user name.
 """
 
 import math
@@ -77,7 +77,7 @@ class Connection:
         """
         if not self.is_alive():
             raise ConnectionLost(
-                self._cluster, f"{self._host}: the connection has ended, reconnect"
+                self._cluster, f"{self._host}: the connection has ended: reconnect"
             )
         self._end_run()
         self._run = CommandRun(
@@ -196,7 +196,7 @@ class Connection:
             reason = _short(transport.get_exception())
             raise self._unreachable(
                 hop,
-                f"the port is open, but no SSH handshake came about within {seconds:g} s"
+                f"the port is open, but no SSH handshake within {seconds:g} s"
                 f"{reason and f' ({reason})'}. Check that an SSH server with present-day "
                 "algorithms listens there and is not overloaded",
             )

@@ -174,7 +174,7 @@ class Clients:
 
 def _is_busy(status: int, answer: Any) -> bool:
     """Return whether the API refused a list because as many run as may (``api/query_slots.py``)."""
-    return status == 503 and "as many as run at a time" in answer.get("detail", "")
+    return status == 503 and "in progress, which is the limit" in answer.get("detail", "")
 
 
 def lost(

@@ -52,7 +52,7 @@ export function staleness(clusters, wanted = () => true) {
       time: last === null ? "" : clock(last),
       ago: relative(rounds.jobs.last_success),
     };
-    if (last === null) return element("li", {}, tx("{cluster}: never read yet.", values));
+    if (last === null) return element("li", {}, tx("{cluster}: not read yet.", values));
     return up === null
       ? element("li", {}, tx("{cluster}: as of {time}. Clockwork no longer reads this cluster.", values))
       : element("li", {}, tx("{cluster}: as of {time}. It was last reached {ago}.", values));

@@ -36,13 +36,13 @@ export function partitionsTable(partitions, counts, waits, cluster) {
       { title: t("Waiting jobs"), class: "number", cell: jobs("PENDING") },
       { title: t("Usual wait"), cell: ({ slurm }) => wait(waited.get(slurm.name)) },
       {
-        title: t("Longest run"),
+        title: t("Maximum time limit"),
         class: "nowrap",
         cell: ({ slurm }) =>
           Number.isFinite(slurm.max_time) ? length(slurm.max_time) : slurm.state ? t("no limit") : none(),
       },
       {
-        title: t("Run if none is asked"),
+        title: t("Default time limit"),
         class: "nowrap minor",
         cell: ({ slurm }) => (Number.isFinite(slurm.default_time) ? length(slurm.default_time) : none()),
       },

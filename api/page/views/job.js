@@ -177,7 +177,7 @@ function historyOf(known, now) {
   return [
     timeline(line, told),
     element("ol", { class: "steps" }, steps.map(step)),
-    element("p", { class: "muted" }, t("A time is when Clockwork first saw the state.")),
+    element("p", { class: "muted" }, t("Each time is when Clockwork first saw the state.")),
   ];
 }
 

@@ -12,7 +12,7 @@ const STAYS = /Never|Held/;
 /** The sentences for a job whose cluster is known until `until` (ms); `why` is the answer of jobs/why. */
 export function jobInWords(job, until, why = {}) {
   const { slurm, cw } = job;
-  if (cw.vanished && !isFinished(slurm.job_state)) return t("Nobody saw how it ended.");
+  if (cw.vanished && !isFinished(slurm.job_state)) return t("Clockwork did not see how it ended.");
   if (isWaiting(slurm.job_state)) return waits(job, until, why);
   const took = runTime(job, until);
   const ran = took === null ? t("an unknown time") : length(took);

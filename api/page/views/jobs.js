@@ -34,7 +34,7 @@ const FIELDS = [
       ["3600", t("unfinished, or ended within an hour")],
       ["86400", t("unfinished, or ended within a day")],
       ["604800", t("unfinished, or ended within a week")],
-      [EVERY_JOB, t("all that are known")],
+      [EVERY_JOB, t("all known jobs")],
     ],
   },
   {

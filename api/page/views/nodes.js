@@ -112,7 +112,7 @@ function fields() {
       title: t("Free now"),
       kind: "choice",
       options: [
-        ["", t("anything or nothing")],
+        ["", t("any")],
         ["cpu", t("a CPU")],
         ["gpu", t("a GPU")],
       ],

@@ -208,7 +208,7 @@ def test_a_cursor_of_something_else(world: World) -> None:
     for text in ("x", "AAAA", cursor[:-4], feed_cursor('{"mila":{"scrape":Infinity}}')):
         answer = world.client.get("jobs/changes", cursor=text)
         assert answer.status == 400, text
-        assert answer.json["detail"].startswith("cursor is none")
+        assert answer.json["detail"].startswith("cursor is not valid")
 
 
 def test_a_backup_that_was_restored_is_noticed(world: World) -> None:

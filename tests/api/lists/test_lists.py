@@ -191,7 +191,7 @@ def test_filters_never_leave_the_api(jobs: Client) -> None:
         ("jobs/list", {"sort": "_id"}, "unknown key"),
         ("jobs/list", {"sort": "slurm.name"}, "unknown key"),
         ("jobs/list", {"format": "xml"}, "ndjson"),
-        ("jobs/list", {"user.epoch": "1"}, "user.KEY goes with another filter"),
+        ("jobs/list", {"user.epoch": "1"}, "user.KEY needs another filter"),
         ("jobs/list", {"user.": "1", "name": "a"}, "names no key"),
         ("jobs/list", {"user.$where": "1", "name": "a"}, "names no key"),
         ("jobs/list", {"user.a.b": "1", "name": "a"}, "names no key"),

@@ -495,7 +495,7 @@ def test_the_api_reloads_what_it_can(start: Start, sites: Site, systemd: Manager
         reload(api, systemd)
         assert systemd.said[-1] == f"STATUS=listening on 127.0.0.1:{port}"
         assert 'cluster="beluga"' in get(port)
-        assert api.events("reload: api.port has changed, which takes effect at the next start")
+        assert api.events("reload: api.port has changed, which takes effect at the next restart")
 
         sites.path.write_text(f"[api]\nport = {port}\n" + text)
         reload(api, systemd)

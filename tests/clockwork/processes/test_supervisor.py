@@ -213,7 +213,7 @@ def test_a_process_that_is_never_ready_ends_the_service(tmp_path: Path) -> None:
     assert "ERROR two ended" in said
     assert "exit status 3" in said
     assert "the port is taken" in said
-    assert "given up" in said
+    assert "giving up" in said
     assert "stopping one" in said
     assert "three up" not in said
 

@@ -156,7 +156,7 @@ def test_each_record_is_logged_at_once_and_then_once_an_hour(
         caplog.clear()
         return said
 
-    one = "quarantine: a record could not be read for certain"
+    one = "quarantine: a record could not be read with certainty"
     take(quarantine, record("7", BOB))
     assert told() == [(one, ["7"], 1)]
     for minute in range(1, 60):  # its text changes, as run times do
@@ -169,7 +169,7 @@ def test_each_record_is_logged_at_once_and_then_once_an_hour(
     take(quarantine, *(record(str(number), MALLORY) for number in range(100, 150)))
     *lines, last = told()
     assert lines == [(one, [str(number)], 1) for number in range(100, 120)]
-    assert last[0] == "quarantine: 30 more records could not be read for certain"
+    assert last[0] == "quarantine: 30 more records could not be read with certainty"
 
 
 @pytest.mark.usefixtures("small")

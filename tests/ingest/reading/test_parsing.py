@@ -126,7 +126,7 @@ def test_a_known_key_of_another_place_inside_a_text_is_text_when_it_is_elsewhere
 def test_a_known_key_out_of_its_order_is_refused_until_vouched_for() -> None:
     text = job("1", ALICE, sealed=False, comment="x\n   MailUser=bob")
     error = refusal(text)
-    assert "stands out of its order" in str(error)
+    assert "is out of order" in str(error)
     assert error.places
 
 
@@ -404,9 +404,7 @@ def test_a_set_of_a_pack_belongs_to_a_pack() -> None:
 
 def test_a_known_key_of_no_text_out_of_its_order_is_refused_with_the_text_it_stands_in() -> None:
     text = job("1", ALICE, sealed=False, comment="x\n   Scheduler=Main\n   JobState=y")
-    assert str(refusal(text)) == (
-        "Scheduler stands out of its order, perhaps inside the text of Comment"
-    )
+    assert str(refusal(text)) == ("Scheduler is out of order, perhaps inside the text of Comment")
 
 
 def test_any_bytes_are_kept() -> None:

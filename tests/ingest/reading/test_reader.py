@@ -269,7 +269,7 @@ def test_a_known_key_in_a_new_place_is_believed_once_two_users_show_it() -> None
 
     found = read(moved("1", ALICE) + moved("2", ALICE), seal=SEAL)
     assert ids(found) == []
-    assert "Comment stands out of its order" in aside(found)[0].reason
+    assert "Comment is out of order" in aside(found)[0].reason
     found = read(moved("1", ALICE) + moved("2", BOB), seal=SEAL)
     assert sorted(ids(found)) == ["1", "2"]
 
@@ -280,7 +280,7 @@ def test_a_known_key_in_its_own_place_vouches_for_no_other() -> None:
     moved = job("3", ALICE, sealed=True, comment="x\n   Network=y").replace(" Network=(null)", "")
     found = read(text + moved, seal=SEAL)
     assert ids(found) == ["1", "2"]
-    assert "Network stands out of its order" in aside(found)[0].reason
+    assert "Network is out of order" in aside(found)[0].reason
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])

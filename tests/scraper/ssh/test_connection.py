@@ -89,7 +89,7 @@ def test_a_host_that_keeps_us_waiting_for_its_handshake(home: Home, script: Scri
     with RawHost(script) as host:
         error = refusal(home.settings(host.port, banner_timeout=0.3))
     assert isinstance(error, Unreachable)
-    assert "no SSH handshake came about within 0.3 s" in error.message
+    assert "no SSH handshake within 0.3 s" in error.message
 
 
 @pytest.mark.parametrize(
