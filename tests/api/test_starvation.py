@@ -81,7 +81,7 @@ def test_full_lists_leave_threads_to_tabs_pollers_and_probes(site: Site) -> None
     response, content = ask(site.port, site.users["alice"], "GET", "jobs/list?count=true")
     assert response.status == 503
     assert response.headers["Retry-After"] == "1"
-    assert "This account's last 3 lists" in json.loads(content)["detail"]
+    assert "3 lists, counts and histories of this account" in json.loads(content)["detail"]
     # One more fits, of another account; then all are taken.
     lists.append(site.begin("bob", "jobs/list?limit=1"))
     site.mongo.wait_for_held(4)
@@ -145,7 +145,10 @@ def test_how_many_run_at_a_time(threads: int, in_all: int, per_account: int) -> 
 def test_each_account_counts_for_itself() -> None:
     slots = QuerySlots(8)
     with slots.taken_by("a"), slots.taken_by("a"), slots.taken_by("a"), slots.taken_by("a"):
-        with pytest.raises(Problem, match="This account's last 4"), slots.taken_by("a"):
+        with (
+            pytest.raises(Problem, match="4 lists, counts and histories of this account"),
+            slots.taken_by("a"),
+        ):
             pass
         with (
             slots.taken_by("b"),
