@@ -161,7 +161,7 @@ def test_a_receiver_that_is_away_for_days(world: World, caplog: pytest.LogCaptur
     assert not sender.send()
     assert world.told() == [("ended", "2")]
     assert "are no longer known: all jobs are looked through" in caplog.text
-    assert "1 events are too old" in caplog.text
+    assert "dropped 1 events that are more than a day old" in caplog.text
     put(world.store, job_document("1", comment="late"))
     sender.send()
     put(world.store, job_document("1", comment="later"))
