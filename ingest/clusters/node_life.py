@@ -31,8 +31,8 @@ WORK_WORDS = frozenset(
     {"IDLE", "MIXED", "ALLOCATED", "COMPLETING", "PLANNED", "RESERVED", "CLOUD", "UNKNOWN"}
 )
 NODE_CLASSES = {
-    "down": {"DOWN", "NOT_RESPONDING", "INVAL", "FAIL"},
-    "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT"},
+    "down": {"DOWN", "NOT_RESPONDING", "INVAL", "INVALID_REG", "FAIL"},
+    "drained": {"DRAIN", "DRAINED", "DRAINING", "MAINT", "MAINTENANCE"},
 }
 """The first class counts that has a word of the node's state."""
 _REASON = re.compile(r"(.*?) ?\[([^@\[\]]+)@([^@\[\]]+)\]", re.DOTALL)
@@ -72,8 +72,13 @@ def condition_words(slurm: Mapping[str, Any]) -> set[str]:
 
 
 def node_class(words: Iterable[str]) -> str | None:
-    """Return the class of a node with these words of its state; None for a node in service."""
+    """Return the class of a node with these words of its state; None for a node in service.
+
+    A node that Slurm powers up or down does not respond, and is not down for that.
+    """
     its_words = {*words}
+    if any(word.startswith("POWER") for word in its_words):
+        its_words.discard("NOT_RESPONDING")
     return next((name for name, those in NODE_CLASSES.items() if those & its_words), None)
 
 

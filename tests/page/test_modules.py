@@ -156,6 +156,13 @@ def tres_in(path: Path) -> set[str]:
     return {pair.value for pair in pairs if pair.key in {"CfgTRES", "AllocTRES"} and pair.value}
 
 
+POWERED_BY_SLURM = (
+    *("IDLE+CLOUD+POWERED_DOWN", "IDLE+CLOUD+POWERING_DOWN", "IDLE+CLOUD+POWER_DOWN"),
+    *("IDLE+CLOUD+POWERING_UP", "MIXED+CLOUD+NOT_RESPONDING+POWERING_UP", "IDLE+CLOUD+POWER_UP"),
+    *("IDLE+CLOUD+POWER", "IDLE#+CLOUD", "IDLE~+CLOUD", "ALLOCATED#", "IDLE%", "IDLE!"),
+)
+
+
 def test_states(browser: Browser) -> None:
     finished = call(browser, "slurm/states", "a.map(m.isFinished)", *sorted(FINISHED_STATES))
     assert finished == [True] * len(FINISHED_STATES)
@@ -171,6 +178,14 @@ def test_states(browser: Browser) -> None:
         "DOWN*": "bad",
         "DOWN+DRAIN": "bad",
         "IDLE+CLOUD+POWERED_DOWN": "off",
+        "IDLE+CLOUD+NOT_RESPONDING+POWERING_DOWN": "off",
+        "IDLE+CLOUD+POWER_DOWN": "off",
+        "IDLE+CLOUD+POWER": "off",  # up to 20.11
+        "DOWN+CLOUD+POWERED_DOWN": "bad",
+        "IDLE+CLOUD+NOT_RESPONDING+POWERING_UP": "wait",
+        "IDLE#+CLOUD": "wait",
+        "IDLE+DYNAMIC_FUTURE": "good",
+        "FUTURE": "wait",
         "IDLE+PLANNED": "wait",
         "MIXED+NOT_RESPONDING": "bad",
         "SOMETHING": "off",
@@ -334,8 +349,9 @@ def test_what_is_free_on_a_node(browser: Browser) -> None:
         found: list[int] = call(browser, "slurm/node_facts", facts, node)
         return found
 
-    assert free("MIXED") == free("IDLE+PLANNED") == [6, 16384, 3, 3]
-    for state in ("DOWN*", "MIXED+DRAIN", "IDLE+MAINT", "IDLE+CLOUD+POWERED_DOWN", "RESERVED"):
+    for state in ("MIXED", "IDLE+PLANNED", "IDLE+CLOUD", "IDLE+DYNAMIC_FUTURE"):
+        assert free(state) == [6, 16384, 3, 3]
+    for state in ("DOWN*", "MIXED+DRAIN", "IDLE+MAINT", "RESERVED", "FUTURE", *POWERED_BY_SLURM):
         assert free(state) == [0, 0, 0, 0]
     assert free("MIXED", vanished="2021-11-13T09:00:00Z") == [0, 0, 0, 0]
 

@@ -1,4 +1,4 @@
-// What of a node is free now. What a node that is down, drained or reserved has is not free.
+// What of a node is free now. What a node that is down, drained, reserved or powered down has is not free.
 
 import { isOutOfService } from "./states.js";
 import { nodeGpus, nodeGpusByType, readTres } from "./tres.js";

@@ -60,8 +60,8 @@ export function jobTone(state) {
 const NODE_TONES = [
   [/DOWN|FAIL|ERROR|NOT_RESPONDING|UNKNOWN|INVALID|\*/, "bad"],
   [/DRAIN|MAINT|REBOOT|BLOCKED/, "odd"],
-  [/POWER(ED|ING)_DOWN|POWERED_OFF|~|%/, "off"],
-  [/POWERING_UP|RESERVED|PLANNED|FUTURE|#|-/, "wait"],
+  [/POWERED_OFF|\bPOWER\b|[~%!]/, "off"],
+  [/POWER(ING)?_UP|RESERVED|PLANNED|\bFUTURE|#|-/, "wait"],
   [/ALLOC|COMP/, "go"],
   [/MIX/, "half"],
   [/IDLE/, "good"],
@@ -69,8 +69,9 @@ const NODE_TONES = [
 
 /** The tone of a node's state with its flags, as scontrol prints it: "IDLE+DRAIN", "DOWN*". */
 export function nodeTone(state) {
-  // Powered down is no failure, whatever else the word holds.
-  const text = String(state ?? "").replace(/POWERED_DOWN|POWERING_DOWN/g, "POWERED_OFF");
+  // Powered down is no failure, whatever else the word holds, and such a node does not respond.
+  let text = String(state ?? "").replace(/POWER(ED|ING)?_DOWN/g, "POWERED_OFF");
+  if (text.includes("POWER")) text = text.replace("NOT_RESPONDING", "");
   return NODE_TONES.find(([pattern]) => pattern.test(text))?.[1] ?? "off";
 }
 
@@ -78,7 +79,7 @@ const TONE_ORDER = ["go", "half", "wait", "good", "odd", "bad", "off"];
 
 /** Whether a node of this state takes no jobs now: what it has is not free, whatever its use. */
 export function isOutOfService(state) {
-  return ["bad", "odd", "off"].includes(nodeTone(state)) || /RESERVED|FUTURE|POWERING_UP|#/.test(String(state ?? ""));
+  return ["bad", "odd", "off"].includes(nodeTone(state)) || /RESERVED|\bFUTURE|_UP|#/.test(String(state ?? ""));
 }
 
 /** Counts by state, {state: count}, as [{state, count, tone}] in the order of the tones, large first. */

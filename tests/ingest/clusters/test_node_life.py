@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.clusters.node_life import Life, changes, life, note_nodes
+from ingest.clusters.node_life import (
+    Life,
+    changes,
+    condition_words,
+    life,
+    node_class,
+    note_nodes,
+)
 from ingest.database.store import Store
 from ingest.sync.sync_rounds import plain_bulk_write
 from tests.ingest.programs.accounted import CLUSTER
@@ -31,6 +38,26 @@ ONSET = datetime(2026, 11, 23, 20, 13, 46, tzinfo=timezone.utc)
 )
 def test_the_words_of_a_state(state: str | None, words: tuple[str, ...]) -> None:
     assert life({"state": state}, CLUSTER.zone).words == words
+
+
+@pytest.mark.parametrize(
+    ("state", "its_class"),
+    [
+        ("IDLE+CLOUD", None),
+        ("IDLE+CLOUD+POWERED_DOWN", None),
+        ("IDLE+CLOUD+NOT_RESPONDING+POWERING_UP", None),
+        ("ALLOCATED+CLOUD+NOT_RESPONDING+POWERING_UP", None),
+        ("IDLE+CLOUD+NOT_RESPONDING+POWERING_DOWN", None),
+        ("MIXED+CLOUD+NOT_RESPONDING", "down"),
+        ("DOWN+CLOUD+POWERED_DOWN", "down"),
+        ("DOWN+CLOUD+NOT_RESPONDING+POWERING_UP", "down"),
+        ("IDLE+INVALID_REG", "down"),
+        ("IDLE+CLOUD+DRAIN+POWERED_DOWN", "drained"),
+        ("IDLE+MAINTENANCE+RESERVED", "drained"),
+    ],
+)
+def test_the_class_of_a_node(state: str, its_class: str | None) -> None:
+    assert node_class(condition_words({"state": state})) == its_class
 
 
 @pytest.mark.parametrize(
