@@ -138,7 +138,7 @@ class Clockwork:
     def update_user_dict(
         self, job_id: str, pairs: Mapping[str, Any], cluster_name: str | None = None
     ) -> dict[str, Any]:
-        """Write *pairs* into the user dict of a job of yours; return the whole dict.
+        """Write *pairs* into the user dict of one of your jobs; return the whole dict.
 
         Raises as `jobs` does; ApiError 403 for a job of another user.
         """

@@ -77,7 +77,7 @@ class NewTokenArguments(Arguments):
         str,
         Reads(_NAME, _name, in_json={**_NAME, "type": ["string", "integer"]}),
         Field(
-            description="What to call the token. No other token of the account has this name.",
+            description="The name of the token. No other token of the account may have this name.",
             examples=["laptop"],
         ),
     ]
@@ -85,7 +85,9 @@ class NewTokenArguments(Arguments):
         int | None,
         integer(1, LONGEST_DAYS),
         Field(
-            description="Days that the token works. Without it, it never expires.", examples=[90]
+            description="For how many days the token works. Without this argument, the token never"
+            " expires.",
+            examples=[90],
         ),
     ] = None
 
@@ -102,7 +104,7 @@ class TokenArguments(Arguments):
 
 @endpoint("GET", "whoami", arguments=NoArguments, content=Whoami, gets=Gets.same("the account"))
 def whoami(context: Context, _arguments: NoArguments) -> Response:
-    """The account that makes the request, and its token.
+    """The account of the request, and its token.
 
     `token` is null for an account that a proxy has signed in.
     """
@@ -132,7 +134,7 @@ def _sees(context: Context) -> str:
 def list_tokens(context: Context, _arguments: NoArguments) -> Response:
     """Your tokens.
 
-    Expired tokens are among them until you revoke them.
+    Expired tokens stay in the list until you revoke them.
     """
     return json_response([asdict(token) for token in context.user.tokens])
 
@@ -154,7 +156,7 @@ def list_tokens(context: Context, _arguments: NoArguments) -> Response:
 def create_token(context: Context, arguments: NewTokenArguments) -> Response:
     """Make another token for your account.
 
-    The response is the only one that has the token: the database has its hash alone.
+    Only this response contains the token: the database stores only its hash.
     """
     email = context.user.mila_email_username
     try:
@@ -181,9 +183,9 @@ def create_token(context: Context, arguments: NewTokenArguments) -> Response:
     gets=Gets.same("revoked"),
 )
 def revoke_token(context: Context, arguments: TokenArguments) -> Response:
-    """Revoke a token of yours, which may be the token of this request.
+    """Revoke one of your tokens, or the token of this request.
 
-    The next request with it is refused.
+    The API refuses the next request with the token.
     """
     try:
         revoke(context.store, context.user.mila_email_username, arguments.name)

@@ -152,9 +152,9 @@ class Cluster(JsonObject):
     gets=Gets.jobs("all counts", "own counts", "the account's counts"),
 )
 def list_clusters(context: Context, _arguments: NoArguments) -> Response:
-    """Every cluster: how fresh what is known of it is, and what it holds.
+    """Every cluster: how fresh its data is, and its jobs, nodes, CPUs and GPUs.
 
-    Counted at most every ten seconds.
+    The figures are computed at most every ten seconds.
     """
     census = context.clusters.census()
     jobs = census.jobs

@@ -35,7 +35,7 @@ class OneGpu(Arguments):
 
 @endpoint("GET", "gpu/list", arguments=NoArguments, content=list[Gpu], gets=Gets.same("all models"))
 def list_gpus(_context: Context, _arguments: NoArguments) -> Response:
-    """The models of GPUs that the service knows."""
+    """All models of GPUs that the service knows."""
     return json_response([_shown(each) for each in GPU_MODELS])
 
 
@@ -59,8 +59,9 @@ def one_gpu(_context: Context, arguments: OneGpu) -> Response:
 def gpu_of_node(context: Context, arguments: OneNode) -> Response:
     """The model of a node's GPUs.
 
-    If a node has several, the one that it has most of. The response is an empty object for an
-    unknown node, for a node without GPUs, and for a model that the service does not know.
+    If a node has several models, the response is the most frequent one. The response is an empty
+    object for an unknown node, for a node without GPUs, and for a model that the service does not
+    know.
     """
     node = found_node(context, arguments)
     return json_response(_shown(None if node is None else gpu_model_of_node(node["slurm"])))

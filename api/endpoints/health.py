@@ -43,13 +43,13 @@ class Ready(JsonObject):
 
 @endpoint("GET", "/healthz", content=Alive, access="everyone", gets=_EVERYONE)
 def healthz(_context: Context, _arguments: NoArguments) -> Response:
-    """Whether the process lives."""
+    """Whether the process works."""
     return json_response({"status": "alive"}).with_headers(_NOT_KEPT)
 
 
 @endpoint("GET", "/readyz", content=Ready, access="everyone", gets=_EVERYONE)
 def readyz(context: Context, _arguments: NoArguments) -> Response:
-    """Whether the process can answer: 503 while the database does not."""
+    """Whether the process can respond: 503 while the database does not respond."""
     clusters, standings = context.clusters, context.clusters.standings()
     ages = {
         name: {

@@ -60,7 +60,7 @@ def list_jobs(context: Context, arguments: ListArguments) -> Response:
     """Jobs, all or some.
 
     Ordered by cluster and id, as text, unless `sort` says otherwise. Without `limit`, all jobs come
-    in one stream. A list that ends early was cut by a database that failed meanwhile.
+    in one stream. If a list ends early, the database failed meanwhile.
     """
     return list_response(context, _known_to_all(context, arguments), JOBS, context.visible)
 
@@ -101,8 +101,8 @@ class OneJobArguments(JobArguments):
 def one_job(context: Context, arguments: OneJobArguments) -> Response:
     """One job.
 
-    The response is an empty object if there is none. Also by the ids that Slurm's commands show:
-    `4_3` is a task of a job array, `4_[1-8]` are waiting tasks, `26+1` is a component of a
+    The response is an empty object if there is no such job. The id can be one that Slurm's commands
+    show: `4_3` is a task of a job array, `4_[1-8]` are waiting tasks, `26+1` is a component of a
     heterogeneous job.
     """
     job = found_job(context, arguments)
@@ -139,7 +139,7 @@ class History(JsonObject):
 def job_history(context: Context, arguments: JobArguments) -> Response:
     """The states of a job, and the jobs that had its id before.
 
-    The response is an empty object if there is none.
+    The response is an empty object if there is no such job.
     """
     with context.slot():
         job = found_job(context, arguments)

@@ -64,7 +64,7 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
     """Nodes, all or some.
 
     Ordered by cluster and name, unless `sort` says otherwise. Without `limit`, all nodes come
-    in one stream. A list that ends early was cut by a database that failed meanwhile.
+    in one stream. If a list ends early, the database failed meanwhile.
     """
     return list_response(context, arguments, NODES, visible={})
 
@@ -82,7 +82,7 @@ def list_nodes(context: Context, arguments: ListArguments) -> Response:
 def one_node(context: Context, arguments: OneNode) -> Response:
     """One node.
 
-    The response is an empty object if there is none. `node_name` and `name` are one argument.
+    The response is an empty object if there is no such node. `node_name` and `name` mean the same.
     """
     node = found_node(context, arguments)
     if node is None:
@@ -132,8 +132,8 @@ class NodeHistory(JsonObject):
 def node_history(context: Context, arguments: OneNode) -> Response:
     """When a node was in service, drained or down, and why.
 
-    Goes back 400 days. The response is an empty object if there is no such node. `node_name` and
-    `name` are one argument.
+    The history goes back 400 days. The response is an empty object if there is no such node.
+    `node_name` and `name` mean the same.
     """
     with context.slot():
         node = found_node(context, arguments)

@@ -207,11 +207,11 @@ _OWNER_WRITES = Gets(owner="written", other="403", privileged="403", own=("writt
     gets=_OWNER_WRITES,
 )
 def update_user_dict(context: Context, arguments: UpdateArguments) -> Response:
-    """Write into the `user` dict of a job of yours.
+    """Write into the `user` dict of one of your jobs.
 
-    Merges `update_pairs` into the dict key by key, at once: of two clients that write different
-    keys, both win. Returns the whole new dict. The arguments stand in the query, in a form or in a
-    JSON body; an argument that stands in both must have one value.
+    Merges `update_pairs` into the dict key by key, in one step: if two clients write different keys
+    at the same time, both are kept. Returns the whole new dict. Send the arguments in the query, in
+    a form or in a JSON body. An argument in both the query and the body must have the same value.
     """
     return _merged(context, arguments, arguments.update_pairs)
 
@@ -243,9 +243,9 @@ def get_user_props(context: Context, arguments: JobArguments) -> Response:
     gets=_OWNER_WRITES,
 )
 def set_user_props(context: Context, arguments: SetArguments) -> Response:
-    """Write into the `user` dict of a job of yours, as existing clients do.
+    """Write into the `user` dict of one of your jobs, as existing clients do.
 
-    The same as `jobs/user_dict_update`, which names the pairs `update_pairs`.
+    This does the same as `jobs/user_dict_update`, which calls `updates` `update_pairs`.
     """
     return _merged(context, arguments, arguments.updates)
 
@@ -260,9 +260,9 @@ def set_user_props(context: Context, arguments: SetArguments) -> Response:
     gets=_OWNER_WRITES,
 )
 def delete_user_props(context: Context, arguments: DeleteArguments) -> Response:
-    """Remove keys from the `user` dict of a job of yours.
+    """Remove keys from the `user` dict of one of your jobs.
 
-    All keys are removed at once. Returns the whole new dict.
+    Removes all keys in one step. Returns the whole new dict.
     """
     return _write(context, arguments, queries.remove_by_owner(context.user, arguments.keys), {})
 

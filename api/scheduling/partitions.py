@@ -49,7 +49,7 @@ class PartitionWaits(JsonObject):
 def list_partitions(context: Context, arguments: OfCluster) -> Response:
     """The partitions, with their limits.
 
-    Ordered by cluster and name. A partition that Slurm no longer shows is not there.
+    Ordered by cluster and name. The list has no partition that Slurm no longer shows.
     """
     return _listed(context, arguments, PARTITIONS)
 
@@ -62,9 +62,9 @@ def list_partitions(context: Context, arguments: OfCluster) -> Response:
     gets=Gets.same("all waits"),
 )
 def list_waits(context: Context, arguments: OfCluster) -> Response:
-    """How long jobs waited in each partition before they began.
+    """How long jobs waited in each partition before they started.
 
-    Of the jobs that began within 28 days, the newest of each partition count: up to 100 that run,
+    The newest jobs of each partition that started in the last 28 days count: up to 100 that run,
     and up to 100 that ended. A partition with fewer than 30 such jobs is not in the list.
     """
     wanted = {} if arguments.cluster_name is None else {CLUSTER_PATH: arguments.cluster_name}
@@ -92,9 +92,9 @@ def _waits(context: Context, slurm: dict[str, Any]) -> dict[str, Any] | None:
     gets=Gets.same("all reservations"),
 )
 def list_reservations(context: Context, arguments: OfCluster) -> Response:
-    """The reservations of nodes, those to come included.
+    """The reservations of nodes, also future ones.
 
-    Ordered by cluster and name. A reservation that Slurm no longer shows is not there.
+    Ordered by cluster and name. The list has no reservation that Slurm no longer shows.
     """
     return _listed(context, arguments, RESERVATIONS)
 

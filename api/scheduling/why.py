@@ -43,10 +43,10 @@ class Place(JsonObject):
 
 
 class Waits(JsonObject):
-    """How long jobs like this one waited before they began, in seconds."""
+    """How long similar jobs waited before they started, in seconds."""
 
     of: str
-    """Which jobs: those of the size class in the partition, or all jobs of the partition."""
+    """Which jobs count: those of the size class in the partition, or all jobs of the partition."""
     partition: str
     count: Number
     """Jobs of the last 28 days that the figures are from."""
@@ -57,7 +57,7 @@ class Waits(JsonObject):
 
 
 class Forecast(JsonObject):
-    """When Slurm says that the job will start, and how wrong Slurm was before."""
+    """When Slurm expects the job to start, and how wrong Slurm's earlier forecasts were."""
 
     start_time: datetime
     count: Number
@@ -79,18 +79,18 @@ class Why(JsonObject):
     sentence: str | None
     """The reason in words; null for a job that does not wait. So are all keys below."""
     remedy: str | None
-    """What can be done."""
+    """What the user or an administrator can do."""
     waited: Seconds | None
-    """Since the job could begin, or since its submission."""
+    """How long the job has waited: since it could start, or else since its submission."""
     dependencies: list[Dependency] | None
     reservations: list[ReservationInTheWay] | None
     nodes: Nodes | None
     places: list[Place] | None
     """In each of the job's partitions; empty for a job that is held."""
     forecast: Forecast | None
-    """null, too, if Slurm makes none."""
+    """Also null if Slurm makes no forecast."""
     waits: list[Waits] | None
-    """In each of the job's partitions in which enough jobs began."""
+    """One entry for each of the job's partitions in which enough jobs started."""
 
 
 class WhyArguments(JobArguments):
@@ -112,10 +112,10 @@ class WhyArguments(JobArguments):
     gets=Gets.job("the answer"),
 )
 def why_waits(context: Context, arguments: WhyArguments) -> Response:
-    """Why a job waits, what can be done, and how long jobs like it waited.
+    """Why a job waits, what the user can do, and how long similar jobs waited.
 
-    The response is an empty object if there is no such job. Of other jobs, it tells the states of
-    those that the job depends on, and numbers.
+    The response is an empty object if there is no such job. It shows the states of the jobs that
+    this job depends on, and no other detail of other jobs.
     """
     job = found_job(context, arguments)
     if job is None:
