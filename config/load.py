@@ -31,8 +31,11 @@ CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Set by systemd for a unit with LoadCredential=."""
 PLACES = (Path("clockwork.toml"), Path("/etc/clockwork/clockwork.toml"))
 
-_WITH_PASSWORD = re.compile(r"[a-z+]+://[^/?]*:[^/?]*@")
-"""A URI that names a password."""
+_WITH_PASSWORD = re.compile(
+    r"[a-z+]+://(?:[^/?]*:[^/?]*@|[^?]*\?.*(?:password=|aws_session_token))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A URI that names a password: of the user, of a key file, of a SOCKS proxy, or a token of AWS."""
 
 
 class ConfigurationError(OperatorError):

@@ -269,6 +269,22 @@ def test_a_password_that_everyone_can_read_is_refused(
 
 
 @pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://db/?tls=true&tlsCertificateKeyFile=/key&tlsCertificateKeyFilePassword=hunter2",
+        "mongodb://db?TLSCERTIFICATEKEYFILEPASSWORD=hunter2",
+        "mongodb+srv://db/?authMechanismProperties=AWS_SESSION_TOKEN:hunter2",
+    ],
+)
+def test_a_password_in_the_options_of_the_uri_is_one_too(tmp_path: Path, uri: str) -> None:
+    path = tmp_path / "clockwork.toml"
+    path.write_text(f"[mongo]\nuri = '{uri}'\n")
+    path.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="holds the password of Mongo"):
+        load_settings(path, {})
+
+
+@pytest.mark.parametrize(
     "uri", ["mongodb://db/", "mongodb://db:27017,db2:27017/x?a=b", "mongodb://me@db/"]
 )
 def test_what_is_no_secret_may_be_read_by_everyone(tmp_path: Path, uri: str) -> None:
