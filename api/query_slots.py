@@ -1,7 +1,9 @@
 """Bound how many costly queries run at a time, so that they never hold all threads of the server.
 
-Costly are lists, counts and histories: what they cost grows with what the database holds.  A
-request that is one too many is refused at once and does not wait in silence.
+Costly is what reads more than `api.schema.endpoint.MOST_WITHOUT_SLOT` documents: lists, counts,
+histories, and the like.  What they cost grows with what the database holds.  A request that is one
+too many is refused at once and does not wait in silence.  Figures that `api.stats.ttl_cache` counts
+once for all need no slot.
 """
 
 import threading

@@ -1,6 +1,7 @@
 """Read what follows a cursor, and answer it as JSON or as an event."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from api.http.request import EVENTS, Header, Response
 from api.lists.fields import Fields
 from api.lists.listing import Kind
 from api.lists.queries import left_by
-from api.schema.endpoint import Context
+from api.schema.endpoint import MOST_WITHOUT_SLOT, Context
 from ingest.database.changes import (
     Batch,
     PositionLost,
@@ -156,11 +157,21 @@ def _read(context: Context, question: Question, scope: Scope, cursor: str | None
             batch = read_after(context.store, session, heads, position, MOST_DOCUMENTS)
         except PositionLost:
             raise _too_old(feed) from None
-        documents = _documents(context, session, question, batch)
+        with _slot(context, batch):
+            documents = _documents(context, session, question, batch)
     gone = _gone(question, batch, documents)
     shown = [question.fields.shown(each) for each in documents.values()]
     more = not batch.is_whole
     return Found(cursor_text(scope, batch.position), state, shown, gone, more)
+
+
+def _slot(context: Context, batch: Batch) -> AbstractContextManager[None]:
+    """Return the context in which the documents of *batch* are read."""
+    hold = context.request.hold
+    has_own_thread = hold is not None and hold.is_resumed
+    if has_own_thread or len(batch.changed) <= MOST_WITHOUT_SLOT:
+        return nullcontext()
+    return context.slot()
 
 
 def _documents(

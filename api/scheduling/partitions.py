@@ -68,9 +68,10 @@ def list_waits(context: Context, arguments: OfCluster) -> Response:
     and up to 100 that ended. A partition with fewer than 30 such jobs is not in the list.
     """
     wanted = {} if arguments.cluster_name is None else {CLUSTER_PATH: arguments.cluster_name}
-    found = context.store.database[PARTITIONS.plural].find(wanted).sort("_id")
-    waits = (_waits(context, each["slurm"]) for each in found)
-    return json_response([each for each in waits if each is not None])
+    with context.slot():
+        found = context.store.database[PARTITIONS.plural].find(wanted).sort("_id")
+        waits = (_waits(context, each["slurm"]) for each in found)
+        return json_response([each for each in waits if each is not None])
 
 
 def _waits(context: Context, slurm: dict[str, Any]) -> dict[str, Any] | None:
@@ -102,5 +103,6 @@ def list_reservations(context: Context, arguments: OfCluster) -> Response:
 def _listed(context: Context, arguments: OfCluster, kind: Kind) -> Response:
     name = arguments.cluster_name
     wanted = {} if name is None else {CLUSTER_PATH: name}
-    found = context.store.database[kind.plural].find(wanted).sort("_id")
+    with context.slot():
+        found = list(context.store.database[kind.plural].find(wanted).sort("_id"))
     return tagged(json_response([{key: each[key] for key in ("slurm", "cw")} for each in found]))

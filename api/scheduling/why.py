@@ -117,11 +117,12 @@ def why_waits(context: Context, arguments: WhyArguments) -> Response:
     The response is an empty object if there is no such job. It shows the states of the jobs that
     this job depends on, and no other detail of other jobs.
     """
-    job = found_job(context, arguments)
-    if job is None:
-        return json_response({})
-    add_newest_values(context.store.jobs, [job])
-    return json_response(_why(context, job["slurm"], arguments.language))
+    with context.slot():
+        job = found_job(context, arguments)
+        if job is None:
+            return json_response({})
+        add_newest_values(context.store.jobs, [job])
+        return json_response(_why(context, job["slurm"], arguments.language))
 
 
 def _why(context: Context, slurm: dict[str, Any], language: str) -> dict[str, Any]:

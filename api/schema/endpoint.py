@@ -36,6 +36,9 @@ BASE = "/api/v1/cluster/"
 OLDER_BASE = "/api/v1/clusters/"
 """Where existing clients ask; every endpoint below `BASE` is there too."""
 
+MOST_WITHOUT_SLOT = 100
+"""Documents that an endpoint may read without a slot for costly queries."""
+
 Access = Literal["everyone", "token", "all_jobs"]
 """Who may ask: everyone on the port, those with a token, or those of them who see all jobs."""
 
