@@ -89,8 +89,14 @@ def test_every_id_of_another_job_is_a_link_to_it(visitor: Browser) -> None:
     def lead(selector: str, text: str, heading: str) -> None:
         """Click the link of this text; it leads to the job."""
         place = visitor.driver.current_url
-        [link] = [each for each in visitor.all(f"{selector} a") if each.text == text]
-        link.click()
+
+        def is_clicked() -> bool:
+            links = [each for each in visitor.all(f"{selector} a") if each.text == text]
+            for link in links[:1]:
+                link.click()
+            return links != []
+
+        visitor.wait(is_clicked)
         visitor.wait_for(".job > header p", f"Job {heading} on {NAME}")
         if visitor.driver.current_url != place:
             visitor.go(place.partition("#")[2])
@@ -99,7 +105,7 @@ def test_every_id_of_another_job_is_a_link_to_it(visitor: Browser) -> None:
     for section in ("about-the-job", "why-it-waits"):
         for text, heading in ((BIG, BIG), (TASK, TASK), (HETEROGENEOUS, f"{HETEROGENEOUS}+0")):
             lead(f"[aria-labelledby={section}]", text, heading)
-    visitor.one(".all-keys summary").click()
+    visitor.run("document.querySelector('.all-keys summary').click()")
     lead(".all-keys", TASK, TASK)
 
     visitor.go(f"/job?cluster_name={NAME}&job_id={HETEROGENEOUS}")
