@@ -1,6 +1,7 @@
 """``jobs/list``, ``jobs/one`` and ``jobs/history``: jobs as the scrapes left them."""
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from pydantic import create_model
@@ -155,7 +156,8 @@ def found_job(context: Context, arguments: JobArguments) -> dict[str, Any] | Non
     found: list[dict[str, Any]] = []
     for job_id in plain_ids(context.store, [arguments.job_id], _where(context, arguments)):
         wanted = all_of(queries.job(job_id, arguments.cluster_name), context.visible)
-        found += context.store.jobs.find(wanted)
+        for each in context.store.branches(wanted):
+            found += context.store.jobs.find(each)
     return only_one(in_use(context.store, found), f"job {arguments.job_id!r}")
 
 
@@ -163,7 +165,11 @@ def _history(context: Context, job: dict[str, Any]) -> dict[str, Any]:
     cw = job["cw"]
     names = {key: job["slurm"][key] for key in ("job_id", "cluster_name")}
     wanted = all_of(queries.job(**names), context.visible)
-    newest = context.store.former_jobs.find(wanted).sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
+    former: list[dict[str, Any]] = []
+    for each in context.store.branches(wanted):
+        found = context.store.former_jobs.find(each)
+        former += found.sort("_id", DESCENDING).limit(_MOST_FORMER_JOBS)
+    newest = sorted(former, key=itemgetter("_id"), reverse=True)[:_MOST_FORMER_JOBS]
     return {
         **names,
         **{key: cw.get(key) for key in ("first_seen", "finished_at", "vanished")},

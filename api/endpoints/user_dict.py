@@ -281,16 +281,20 @@ def _write(
         job_id, cluster_name = _key_of(context, arguments)
     name = f"job {job_id!r} of cluster {cluster_name!r}"
     job = all_of(queries.job(job_id, cluster_name), context.visible)
+    filters = context.store.branches(job)
 
     def write(session: ClientSession) -> dict[str, Any] | None:
-        written = context.store.jobs.update_one(job, update, session=session)
-        if written.modified_count:
-            token = user_dict_token(cluster_name, job_id)
-            replace_token(context.store, session, token, Changed([job_id]))
-        now = context.store.jobs.find_one(job, session=session)
-        if now is not None and not written.modified_count:
-            _check_left_alone(now, pairs, context.user, name)
-        return now
+        for each in filters:
+            written = context.store.jobs.update_one(each, update, session=session)
+            if written.modified_count:
+                token = user_dict_token(cluster_name, job_id)
+                replace_token(context.store, session, token, Changed([job_id]))
+            now = context.store.jobs.find_one(each, session=session)
+            if now is not None:
+                if not written.modified_count:
+                    _check_left_alone(now, pairs, context.user, name)
+                return now
+        return None
 
     now = in_transaction(context.store, write)
     if now is None:

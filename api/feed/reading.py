@@ -184,8 +184,9 @@ def _documents(
     ids = [*batch.changed]
     for some in batches(ids, _AT_ONCE):
         these = all_of({"_id": one_of(some)}, question.visible)
-        for each in collection.find(these, projection, session=session):
-            found[each["_id"]] = each
+        for apart in context.store.branches(these):
+            for each in collection.find(apart, projection, session=session):
+                found[each["_id"]] = each
     if question.fields.shows_volatile_values:
         add_newest_values(collection, found.values(), session)
     return {each: found[each] for each in ids if each in found}

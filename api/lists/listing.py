@@ -47,8 +47,8 @@ from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
 from ingest.database.embedded_pages import page_filters, rank
-from ingest.database.embedded_quirks import all_of, branches
-from ingest.database.store import Document, Store
+from ingest.database.embedded_quirks import all_of
+from ingest.database.store import Document
 from ingest.database.transactions import as_new_as, batches
 from ingest.documents.volatile_values import add_newest_values
 
@@ -175,7 +175,7 @@ def list_response(
         session = ending.enter_context(context.seen.session())
         ending.enter_context(context.slot())
         if arguments.count == "true":
-            apart = _branches(context.store, wanted)
+            apart = context.store.branches(wanted)
             number = sum(collection.count_documents(each, session=session) for each in apart)
             response = json_response({"count": number}).with_headers(*headers)
         else:
@@ -193,7 +193,7 @@ def list_response(
             sees_many = not visible or "$or" in visible
             in_ranges = sees_many and kind.leaves_many(arguments) and context.store.is_embedded
             parts = _parts(collection, session, listing, wanted, in_ranges=in_ranges)
-            side_by_side = (_branches(context.store, each) for each in parts)
+            side_by_side = map(context.store.branches, parts)
             found = _found(collection, session, listing, side_by_side, ending.pop_all())
             if listing.limit is None:
                 stream = listing.write(found)
@@ -311,11 +311,6 @@ def _parts(
         return
     for rest in [{}] if place is None else order.behind(place):
         yield all_of(wanted, rest)
-
-
-def _branches(store: Store, wanted: Filter) -> list[Filter]:
-    """Return the filters of the queries, side by side, that find what is *wanted*."""
-    return branches(wanted) if store.is_embedded else [wanted]
 
 
 def _found(

@@ -45,7 +45,8 @@ def _called(store: Store, name: str, visible: Filter) -> Iterator[str]:
     keys = {"slurm.job_id": 1, "slurm.array_task_id": 1}
 
     def jobs(wanted: Filter) -> list[Document]:
-        return [each["slurm"] for each in store.jobs.find(all_of(visible, wanted), keys)]
+        filters = store.branches(all_of(visible, wanted))
+        return [each["slurm"] for one in filters for each in store.jobs.find(one, keys)]
 
     if component := _COMPONENT.fullmatch(name):
         whole, offset = map(int, component.groups())

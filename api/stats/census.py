@@ -140,8 +140,9 @@ def unfinished_by_cluster(store: Store, visible: Mapping[str, Any]) -> dict[str,
     counts: dict[str, Counts] = {}
     wanted = {**visible, "cw.filters.finished_at": NOT_FINISHED}
     keys = ("cluster_name", "job_state", "partition")
-    for (name, *group), count in _counted(store.jobs, wanted, *keys).items():
-        counts.setdefault(name, Counter())[tuple(group)] += count
+    for apart in store.branches(wanted):
+        for (name, *group), count in _counted(store.jobs, apart, *keys).items():
+            counts.setdefault(name, Counter())[tuple(group)] += count
     return counts
 
 

@@ -14,8 +14,8 @@ Queries.  The embedded database finds an index for one condition of a query: the
 equality, ``$in``, or a comparison such as ``$gt``.
 
 - It has no index for ``$ne``, nor for a range of ``_id``: see `one_of`.
-- It has no index for what stands within ``$and`` and ``$or``: see `all_of` and `branches`.  For the
-  same reason `api.lists.paging` continues a list by several queries.
+- It has no index for a query that has an ``$and`` or an ``$or`` anywhere: see `all_of` and
+  `branches`.  For the same reason `api.lists.paging` continues a list by several queries.
 - Of several conditions, the first one decides.  So the tables of `api.lists.filters` stand in the
   order of their conditions, the filter that leaves the fewest documents first.
 - It takes longer to leave a small part of a document out than to send it.  So `api.lists.fields`
@@ -72,17 +72,21 @@ def all_of(*filters: _Filter) -> _Filter:
 def branches(wanted: _Filter) -> list[_Filter]:
     """Return filters for the documents that match *wanted*, each of which matches one of them.
 
-    They are several if *wanted* begins with an ``$or`` of conditions ``{path: {"$in": [...]}}`` on
-    different paths.  An index then serves each.
+    They are several if *wanted* has an ``$or`` of conditions ``{path: {"$in": [...]}}``, each on
+    another path.  An index then serves each.
     """
-    if next(iter(wanted), None) != "$or":
+    if "$or" not in wanted:
         return [wanted]
-    rest = {path: condition for path, condition in wanted.items() if path != "$or"}
+    paths = [*wanted]
+    at = paths.index("$or")
+    before, after = (
+        {path: wanted[path] for path in part} for part in (paths[:at], paths[at + 1 :])
+    )
     found: list[_Filter] = []
     others: _Filter = {}
     for each in wanted["$or"]:
         [(path, condition)] = each.items()
-        found.append(all_of(each, others, rest))
+        found.append(all_of(before, each, others, after))
         others = {**others, path: {"$nin": condition["$in"]}}
     return found
 

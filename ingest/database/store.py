@@ -50,6 +50,7 @@ from pymongo.errors import CollectionInvalid
 
 from config.settings import NameField
 from ingest.database import embedded_pages
+from ingest.database.embedded_quirks import branches
 
 Document = dict[str, Any]
 
@@ -205,6 +206,13 @@ class Store:
     def is_embedded(self) -> bool:
         """Whether this is the embedded database. Raises pymongo's errors."""
         return "secantus" in str(self.database.client.server_info()).lower()
+
+    def branches(self, wanted: Document) -> list[Document]:
+        """Return the filters to ask for what is *wanted*: each document matches one of them.
+
+        They are several on the embedded database alone.  Raises pymongo's errors.
+        """
+        return branches(wanted) if "$or" in wanted and self.is_embedded else [wanted]
 
     def server_time(self) -> datetime:
         """Return the time on the database's host, in UTC. Raises pymongo's errors."""
