@@ -245,11 +245,12 @@ def decide(tokens: Sequence[Token], form: Form, vouched: Container[Place]) -> De
     for at, number in enumerate(chain):
         stop = chain[at + 1] if at + 1 < len(chain) else len(tokens)
         taken = _taken(tokens, number, stop, form, vouched)
+        kept = frozenset(taken)
         for each in (number, *taken):
             if tokens[each].text_follows and not tokens[number].is_text:
                 raise Unreadable(f"{tokens[each].name} is followed by a line that holds no key")
         if taken and any(
-            tokens[each].text_follows or (tokens[each].opens_line and each not in taken)
+            tokens[each].text_follows or (tokens[each].opens_line and each not in kept)
             for each in range(taken[0], stop)
         ):
             raise Unreadable(f"{tokens[taken[0]].name} is followed by a line that holds no key")
