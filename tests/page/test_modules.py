@@ -248,7 +248,7 @@ def test_tables_say_whose_data_is_old_and_run_times_stop_there(browser: Browser)
     assert known == [now, now, now - 1_800_000, now - 1_800_000, now]
     lines = "[...m.staleness(a).children].map((line) => line.textContent)"
     new, stale, retired = call(browser, "parts/parts", lines, *clusters)
-    assert new == "new: never read yet."
+    assert new == "new: not read yet."
     assert re.fullmatch(
         r"stale: as of 2001-09-09 \d\d:\d\d\. It was last reached \d+ y .* ago\.", stale
     )

@@ -397,4 +397,4 @@ def test_the_grid_of_nodes(signed_in: Browser, site: Site) -> None:
 
 def test_an_unknown_view(signed_in: Browser, site: Site) -> None:
     show(signed_in, site, "constructor", "h1")
-    signed_in.wait_for("h1", "no such view")
+    signed_in.wait_for("h1", "This view does not exist")

@@ -29,7 +29,7 @@ from tests.clockwork.sites import ZONE, Site, site
 from tests.support.ports import free_port
 
 # The command line with other limits for rounds in hand: its arguments follow the seconds.
-REFUSED = "reload: the new configuration is refused"
+REFUSED = "reload: the new configuration is wrong"
 IMPATIENT = """
 import sys
 from scraper import schedule
