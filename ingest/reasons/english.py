@@ -23,6 +23,7 @@ class Explanation(NamedTuple):
 _WAIT = "Nothing needs to be done: the job starts by itself."
 _ASK_LESS = "Ask for less, or ask an administrator for a higher limit."
 _WAIT_FOR_OWN = "Wait until other jobs end, or cancel some of them."
+_FILL_A_GAP = "A shorter time limit or a smaller request can let the job fill a gap."
 _ADMIN = "Ask an administrator."
 _RESUBMIT = "Cancel the job and submit it with other options."
 
@@ -30,11 +31,11 @@ _REASONS = {
     "None": ("Slurm has not looked at the job yet.", _WAIT),
     "Priority": (
         "Jobs with a higher priority wait for the same partition.",
-        "A shorter time limit or a smaller request can let the job fill a gap.",
+        _FILL_A_GAP,
     ),
     "Resources": (
         "The resources that the job asks for are not free.",
-        "A shorter time limit or a smaller request can let the job fill a gap.",
+        _FILL_A_GAP,
     ),
     "SchedDefer": ("Slurm starts no job at the moment of its submission here.", _WAIT),
     "Dependency": ("The job waits for another job.", _WAIT),
