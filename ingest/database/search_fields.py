@@ -66,7 +66,7 @@ def job_search_fields(
         "owner": owner_field(*owner) if (owner := printed_owner(slurm)) else "",
         "names": names_field(names),
         "states": _states(slurm.get("job_state")),
-        "partitions": listed(slurm.get("partition")),
+        "partitions": _listed(slurm.get("partition")),
         "nodes": _nodes(slurm.get("nodes")),
         "gpus": _gpu_types(slurm.get(key) for key in _GPU_KEYS),
         "finished_at": finished_at or NOT_FINISHED,
@@ -80,8 +80,8 @@ def node_search_fields(slurm: Mapping[str, Any]) -> Document:
     return {
         "version": VERSION,
         "states": _states(slurm.get("state")),
-        "partitions": listed(slurm.get("partitions")),
-        "features": listed(slurm.get("features")),
+        "partitions": _listed(slurm.get("partitions")),
+        "features": _listed(slurm.get("features")),
         "gpus": _gpu_types((slurm.get("cfg_tres"), slurm.get("gres"))),
         **_bound(slurm, "name"),
     }
@@ -121,7 +121,7 @@ def _states(state: str | None) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def listed(text: str | None) -> list[str]:
+def _listed(text: str | None) -> list[str]:
     """Return the names in a list of Slurm's, ``main,long``, each once. Not to be changed."""
     names = (name.strip() for name in (text or "").split(","))
     return list(dict.fromkeys(filter(None, names)))
