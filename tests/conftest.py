@@ -11,8 +11,10 @@ they need.
 Every write that the product sends in a test is one that a sharded cluster takes (`tests.routing`).
 """
 
+import logging
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -74,9 +76,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             broken[mark] = str(error)
 
 
+_EARLIER_THREADS = pytest.StashKey[frozenset[int | None]]()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test with the machine's reason; fail it when making the machine ready broke."""
+    others = (each for each in threading.enumerate() if each is not threading.current_thread())
+    item.stash[_EARLIER_THREADS] = frozenset(each.ident for each in others)
     for mark in (mark.name for mark in item.iter_markers()):
         if error := item.config.stash[_BROKEN].get(mark):
             pytest.fail(f"The packages of the {mark} tests could not be installed. {error}", False)
@@ -103,6 +110,21 @@ def store(mongo_uri: str) -> Iterator[Store]:
     store.ensure_indexes()
     yield store
     leave(store)
+
+
+@pytest.fixture
+def caplog(
+    caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged in a test, but for the servers that earlier tests started and share."""
+    earlier = request.node.stash[_EARLIER_THREADS]
+
+    def is_of_this_test(record: logging.LogRecord) -> bool:
+        return record.thread not in earlier
+
+    caplog.handler.addFilter(is_of_this_test)
+    yield caplog
+    caplog.handler.removeFilter(is_of_this_test)
 
 
 @pytest.fixture(autouse=True)

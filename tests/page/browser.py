@@ -70,6 +70,10 @@ class Browser:
         self.driver.get(address)
         self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
 
+    def leave(self) -> None:
+        """Show nothing, so that nothing is asked for any longer."""
+        self.driver.get("about:blank")
+
     def screen(self, width: int, scheme: str = "light", height: int = 900) -> None:
         """A screen of *width* CSS pixels for someone who prefers the colour *scheme*.
 

@@ -31,6 +31,7 @@ def browser(chromium_browser: Browser, site: Site) -> Iterator[Browser]:
     yield chromium_browser
     assert chromium_browser.complaints() == []
     assert [each for each in chromium_browser.requested() if not each.startswith(site.url)] == []
+    chromium_browser.leave()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The page of a busy centre: 20,000 jobs, 2,000 nodes, ten tabs, and somebody who reads French."""
 
 import logging
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from selenium.webdriver import Keys
@@ -46,6 +46,7 @@ def visitor(chromium_browser: Browser, busy: Site) -> Iterator[Browser]:
     # On a busy machine, a query may take longer than the API lets it; the page asks again.
     assert [each for each in chromium_browser.complaints() if " 503 " not in each] == []
     chromium_browser.forget(busy.url)
+    chromium_browser.leave()
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.words)
@@ -160,9 +161,26 @@ ENGLISH_LEFT = """
 """
 
 
-def test_ten_tabs_ask_for_changes_once(
-    visitor: Browser, busy: Site, caplog: pytest.LogCaptureFixture
-) -> None:
+@contextmanager
+def requests_heard() -> Iterator[list[str]]:
+    """The methods and paths that servers of this process answer meanwhile, also long-lived ones."""
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(  # type: ignore[method-assign]
+        record.getMessage().partition(":")[0]
+    )
+    logger = logging.getLogger("api.app")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield heard
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def test_ten_tabs_ask_for_changes_once(visitor: Browser, busy: Site) -> None:
     place = f"{busy.url}#/job?cluster_name={NAME}&job_id={BIG}"
     driver, first = visitor.driver, visitor.driver.current_window_handle
     visitor.run("localStorage.setItem('clockwork.token', arguments[0])", busy.token)
@@ -171,11 +189,10 @@ def test_ten_tabs_ask_for_changes_once(
             driver.switch_to.new_window("tab")
             driver.get(place)
             visitor.one("#why")
-        with caplog.at_level(logging.INFO, logger="api.app"):
+        with requests_heard() as asked:
             where = f"job_id={BIG}&cluster_name={NAME}"
             busy.call("PUT", "jobs/user_dict_update", where, {"update_pairs": {"note": "tabs"}})
             visitor.wait_for("[aria-label='Notes of the owner'] td", "tabs")
-        asked = [re.sub(r":.*", "", record.getMessage()) for record in caplog.records]
         assert len([line for line in asked if line.endswith("jobs/changes")]) <= 3
         assert len([line for line in asked if line.endswith("jobs/one")]) <= TABS
     finally:
