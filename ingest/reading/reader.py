@@ -12,6 +12,7 @@ Records that wait until other records vouch for an unknown key come last.  So do
 that the reader had to ask for alone.
 """
 
+import codecs
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,11 @@ MAX_WAITING_BYTES = 32 << 20
 """Texts that wait for a key to be vouched for; more are set aside at once."""
 
 _SPOOL_BYTES = 8 << 20
+_ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _DOUBLED = "two records bear this id"
 
 
@@ -102,6 +108,8 @@ class Reader:
     def _read_twice(
         self, chunks: Callable[[], Iterable[bytes]], seen: Seen
     ) -> Iterator[Record | SetAside | Unchanged]:
+        if saved_in := _encoding_of(chunks()):
+            chunks = partial(_in_utf8, chunks, saved_in)
         if _passed_a_terminal(chunks()):
             chunks = partial(_without_returns, chunks)
         doubled: frozenset[str] = frozenset()
@@ -284,6 +292,22 @@ def _ids_in(text: bytes, table: KeyTable) -> list[str]:
     """The ids that *text* may stand for: its own, and those of records that begin inside it."""
     found = (match[1].decode("latin-1") for match in table.start.finditer(b"\n" + text))
     return list(dict.fromkeys(found))
+
+
+def _encoding_of(chunks: Iterable[bytes]) -> str | None:
+    """The encoding that a file's byte order mark names, which editors and PowerShell write."""
+    start = b""
+    for chunk in chunks:
+        start += chunk
+        if len(start) >= len(codecs.BOM_UTF8):
+            break
+    return next((name for mark, name in _ENCODINGS.items() if start.startswith(mark)), None)
+
+
+def _in_utf8(chunks: Callable[[], Iterable[bytes]], encoding: str) -> Iterator[bytes]:
+    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    for text in codecs.iterdecode(chunks(), encoding, errors):
+        yield text.encode("utf-8", errors)
 
 
 def _passed_a_terminal(chunks: Iterable[bytes]) -> bool:

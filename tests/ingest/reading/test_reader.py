@@ -299,6 +299,29 @@ def test_what_a_terminal_or_windows_did_to_the_ends_of_the_lines_is_undone(
     assert ids(expected) == ["1", "2"]
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("returns", [False, True], ids=["LF", "CR LF"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_a_file_with_a_byte_order_mark_is_read_as_the_mark_says(
+    encoding: str, size: int, *, returns: bool
+) -> None:
+    text = job("1", ALICE, sealed=False, name="é😀") + job("2", BOB, sealed=False)
+    expected = read_output(text.encode())
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    saved = (mark + (text.replace("\n", "\r\n") if returns else text)).encode(encoding)
+    chunks = [saved[start : start + size] for start in range(0, len(saved), size)]
+    assert read_output(chunks) == read_output(iter(chunks)) == expected
+    assert ids(expected) == ["1", "2"]
+    twice = (mark + text.replace("JobId=2", "JobId=1")).encode(encoding)
+    assert ids(read_output(twice)) == []
+
+
+def test_bytes_behind_a_byte_order_mark_are_kept() -> None:
+    text = job("1", ALICE, sealed=False, name="NAME").encode().replace(b"NAME", b"a\xffb")
+    (record,) = read_output(b"\xef\xbb\xbf" + text)
+    assert [record] == read_output(text)
+
+
 def test_a_return_of_a_users_own_stays() -> None:
     text = job("1", ALICE, sealed=False, name="a\r", comment="b\r\nc\r")
     (record,) = read(text)
