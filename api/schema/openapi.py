@@ -6,6 +6,7 @@ What OpenAPI can't say of arguments stands in words and, for programs, in two ke
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -81,7 +82,7 @@ def description(endpoints: Iterable[Endpoint], extra_schemas: Schema) -> Schema:
     *extra_schemas* are those that the arguments refer to, by their names.
     """
     endpoints = list(endpoints)
-    made, schemas = _schemas([each.content for each in endpoints if each.content is not None])
+    made, schemas = _schemas(*(each.content for each in endpoints if each.content is not None))
     paths: Schema = {}
     for endpoint in endpoints:
         for path in endpoint.shown:
@@ -100,7 +101,7 @@ def description(endpoints: Iterable[Endpoint], extra_schemas: Schema) -> Schema:
         "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in endpoints)],
         "paths": paths,
         "components": {
-            "schemas": schemas | extra_schemas,
+            "schemas": {**schemas, **extra_schemas},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A user's token."},
                 "basic": {
@@ -273,7 +274,8 @@ class _Generator(GenerateJsonSchema):
         return False
 
 
-def _schemas(kinds: Iterable[Any]) -> tuple[dict[str, Schema], Schema]:
+@cache
+def _schemas(*kinds: Any) -> tuple[Mapping[str, Schema], Mapping[str, Schema]]:
     """Return the schema of each type by its key, and the schemas that these refer to."""
     by_key = {
         _key(kind): kind for kind in (*kinds, documents.Problem, documents.Job, documents.Node)

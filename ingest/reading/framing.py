@@ -57,6 +57,10 @@ _HOLDER = re.compile(rb"\n   State=([^ \n]*) [^\n]* MCS_label=(N/A\n)?")
 """A node's state, and its label if there is none."""
 _HELD = re.compile(rb"ALLOC|MIX|COMPLETING")
 _POWERED_BY_SLURM = re.compile(rb"CLOUD|POWER|[#~%]")
+_OPENING = re.compile(rb"\n(?: {3}| {5,6}(?=Nodes=))[A-Za-z][A-Za-z0-9_]*[=:]")
+_PAIR = re.compile(rb" ([A-Za-z][A-Za-z0-9_]*)=")
+_END = re.compile(rb"\n {3}\n\n?|\n\n")
+_END_STRIPPED = re.compile(rb"\n\n\n?")
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 
 
@@ -74,17 +78,27 @@ class Frame(NamedTuple):
     text: bytes
     id: str | None
     """The record's id, if its text was seen before and says nothing new."""
+    is_last: bool = False
+    """It ends an output without a seal: what follows the record may not be scontrol's."""
 
 
 class Output:
     """One output of scontrol: its form, and its frames."""
 
-    def __init__(self, chunks: Iterable[bytes], table: KeyTable, seal: str, max_bytes: int) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        table: KeyTable,
+        seal: str,
+        max_bytes: int,
+        *,
+        stripped: bool = False,
+    ) -> None:
         self._chunks = _even(chunks)
         self.table = table
         self._seal = seal.encode()
         self._max_bytes = max_bytes
-        self.form = Form(table, multi_line=True, sealed=bool(seal))
+        self.form = Form(table, multi_line=True, sealed=bool(seal), stripped=stripped)
         """Known from the first record on. A scrape, which has a seal, asks for many lines."""
 
     def frames(self, seen: Seen = nothing_seen) -> Iterator[Frame | Unchanged | Doubt | SetAside]:
@@ -111,7 +125,30 @@ class Output:
                 continue
             yield from group.add(item.texts, names, too_long=item.too_long)
         if group is not None:
-            yield from group.end()
+            found = group.end()
+            yield from found[:-1]
+            for end in found[-1:]:
+                if isinstance(end, Frame):
+                    yield end._replace(is_last=not self.form.sealed)
+                else:
+                    yield end
+
+    def split_last(self, text: bytes) -> tuple[bytes, bytes]:
+        """Split the last record from what stands behind its end, if anything but blanks does.
+
+        That is a shell's prompt, an error message, or a part of the record's last text.
+        """
+        printed = text.rstrip(b"\n ")
+        if self.form.multi_line:
+            last = max((match.start() for match in _OPENING.finditer(printed)), default=0)
+            end = (_END_STRIPPED if self.form.stripped else _END).search(printed, last)
+            cut = end.end() if end else len(text)
+        else:
+            keys = self.table.keys
+            names = [each for each in _PAIR.finditer(printed) if each[1].decode() in keys]
+            names.sort(key=lambda each: keys[each[1].decode()].rank)
+            cut = printed.find(b"\n", names[-1].start() if names else 0) + 1 or len(text)
+        return text[:cut], text[cut:]
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -322,7 +359,8 @@ _CONTESTED = (
     "a text that a user wrote holds the start of a record, so that the text alone does not tell "
     "where the records meet"
 )
-_CUT_OFF = "the output ends inside a record"
+CUT_OFF = "the output ends inside a record"
+"""Why the last record of a dump is set aside."""
 
 
 @dataclass
@@ -498,7 +536,7 @@ class _PlainGrouping(_Grouping):
     def end(self) -> _Certain:
         """Return what is left at the output's end."""
         if self.cut or not self.is_certain:
-            self._into_doubt(_CUT_OFF)
+            self._into_doubt(CUT_OFF)
         return self.closed()
 
     def closed(self) -> _Certain:

@@ -85,6 +85,8 @@ class Form(NamedTuple):
     """False for ``-o``, which prints a record on one line."""
     sealed: bool
     """Every time bears a seal, with a NUL in place of each of its letters."""
+    stripped: bool = False
+    """An editor removed the spaces at the ends of the lines, also in the line behind each job."""
 
     def split_record(self, text: str) -> tuple[list[str], str]:
         """Return the lines of a record, and the end behind the last of them.
@@ -94,7 +96,8 @@ class Form(NamedTuple):
         if not self.multi_line:
             body = text.removesuffix("\n").removesuffix(" ")
             return [body], text[len(body) :]
-        body = text.removesuffix("\n").removesuffix("\n").removesuffix("\n   ")
+        end = "\n" if self.stripped else "\n   "
+        body = text.removesuffix("\n").removesuffix("\n").removesuffix(end)
         return body.split("\n"), text[len(body) :]
 
     def split_line(self, line: str, *, first: bool) -> tuple[LineShape, list[str]]:

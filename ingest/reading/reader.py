@@ -22,6 +22,7 @@ from functools import partial
 
 from ingest.reading.doubts import Answers, Turns, Unsettled, settle
 from ingest.reading.framing import (
+    CUT_OFF,
     LONGEST_START,
     Frame,
     NoAnswer,
@@ -112,12 +113,16 @@ class Reader:
             chunks = partial(_in_utf8, chunks, saved_in)
         if _passed_a_terminal(chunks()):
             chunks = partial(_without_returns, chunks)
+        stripped = self._table is JOB and _is_stripped(chunks())
+
+        def output() -> Output:
+            return Output(chunks(), self._table, "", self._max_bytes, stripped=stripped)
+
         doubled: frozenset[str] = frozenset()
         if _may_hold_doubles(chunks(), self._table):
-            doubled = _doubled(Output(chunks(), self._table, "", self._max_bytes))
-        self._survey(Output(chunks(), self._table, "", self._max_bytes))
-        output = Output(chunks(), self._table, "", self._max_bytes)
-        yield from self._read(output, nothing_seen if doubled else seen, doubled, None)
+            doubled = _doubled(output())
+        self._survey(output())
+        yield from self._read(output(), nothing_seen if doubled else seen, doubled, None)
         self._vouching_ends()
 
     def _survey(self, output: Output) -> None:
@@ -152,9 +157,8 @@ class Reader:
             if isinstance(item, Frame):
                 if settles:
                     certain.append(item.id or output.id_of(item.text))
-                found = self._of_frame(item, output, doubled, waiting)
-                if found is not None:
-                    yield found
+                read = self._of_last if item.is_last else self._of_frame
+                yield from read(item, output, doubled, waiting)
             elif isinstance(item, Doubt) and settles:
                 doubts.append(item)
             elif isinstance(item, Doubt):
@@ -178,16 +182,46 @@ class Reader:
         if not is_settled:
             raise Unsettled
 
+    def _of_last(
+        self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
+    ) -> Sequence[Record | SetAside | Unchanged]:
+        """The last record of a dump, and the prompt or the message that stands behind it."""
+        text, behind = output.split_last(frame.text)
+        if not behind or not self._can_be_read(text, output):
+            return self._of_frame(frame, output, doubled, waiting)
+        end = b"\n\n" if output.form.multi_line else b"\n"
+        if frame.text.endswith(end) and self._can_be_read(frame.text, output, with_text=True):
+            reason = "what stands behind its end may be a part of its last text"
+            return (self._set_aside(frame.text, reason, output),)
+        noise = behind.strip(b"\n ")[:EVIDENCE_BYTES]
+        cut = tuple(_ids_in(noise, self._table))
+        return (
+            *self._of_frame(Frame(text, None), output, doubled, waiting),
+            SetAside(noise, CUT_OFF if cut else "it stands behind the last record", cut),
+        )
+
+    def _can_be_read(self, text: bytes, output: Output, *, with_text: bool = False) -> bool:
+        """Whether *text* can be a record; *with_text*: one whose last value is a text."""
+        try:
+            record = self._shapes_of(output).read(text, self._vouching)
+        except Unreadable as error:
+            return bool(error.places)
+        except DocumentError:
+            return False
+        row = self._table.keys.get(record.raw.pairs[-1].key)
+        return not with_text or row is None or row.is_text
+
     def _of_frame(
         self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
-    ) -> Record | SetAside | Unchanged | None:
-        """What *frame* is; None if its record waits for a key to be vouched for."""
+    ) -> Sequence[Record | SetAside | Unchanged]:
+        """What *frame* is; nothing if its record waits for a key to be vouched for."""
         if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
-            return self._set_aside(frame.text, _DOUBLED, output)
+            return (self._set_aside(frame.text, _DOUBLED, output),)
         if frame.id is not None:
             waiting.any_unchanged = True
-            return Unchanged((frame.id,))
-        return self._record(frame.text, output, waiting)
+            return (Unchanged((frame.id,)),)
+        record = self._record(frame.text, output, waiting)
+        return () if record is None else (record,)
 
     def _shapes_of(self, output: Output) -> Shapes:
         shapes = self._shapes.get(output.form)
@@ -308,6 +342,23 @@ def _in_utf8(chunks: Callable[[], Iterable[bytes]], encoding: str) -> Iterator[b
     errors = "replace" if encoding == "utf-16" else "surrogateescape"
     for text in codecs.iterdecode(chunks(), encoding, errors):
         yield text.encode("utf-8", errors)
+
+
+def _is_stripped(chunks: Iterable[bytes]) -> bool:
+    """Whether an editor removed the spaces at the ends of all lines of a dump of jobs.
+
+    Up to Slurm 25.05, three of them are the last line of each job.
+    """
+    jobs = stripped = 0
+    rest = b""
+    for chunk in chunks:
+        text = rest + chunk
+        if b" \n" in text:
+            return False
+        jobs += text.count(b"\n\nJobId=")
+        stripped += text.count(b"\n\n\nJobId=")
+        rest = text[-len(b"\n\nJobId=") :]  # too short for the second count, as it should be
+    return stripped + rest.endswith(b"\n\n\n") > jobs / 2
 
 
 def _passed_a_terminal(chunks: Iterable[bytes]) -> bool:

@@ -1,8 +1,10 @@
 """Outputs of scontrol to records: each whole, each once, and what is in doubt told."""
 
+import re
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.ingest.reading.attacks import job
 from tests.support.reading import CLUSTER, SEAL, AskedCluster
 from tests.support.reading import read as read_output
 
+DUMPS = Path(__file__).parents[3] / "fake_slurm_outputs"
 ALICE, BOB = "alice(1001)", "bob(1002)"
 Items = list[Record | SetAside | Unchanged]
 
@@ -320,6 +323,86 @@ def test_bytes_behind_a_byte_order_mark_are_kept() -> None:
     text = job("1", ALICE, sealed=False, name="NAME").encode().replace(b"NAME", b"a\xffb")
     (record,) = read_output(b"\xef\xbb\xbf" + text)
     assert [record] == read_output(text)
+
+
+TRES = "\n   TresPerTask=cpu=1\n\n"
+"""The end of a job, with a text in its last value."""
+BEHIND = [
+    "[me@login ~]$ exit\nlogout",
+    "[me@login ~]$ ",
+    "[me@login ~]$ squeue -u me STATE=RUNNING Nodes=cn1\n",
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
+    "\nScript done on 2022-01-01 00:00:01-05:00\n",
+    "```\n",
+]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("beluga/jobs_24.05", "mila/jobs_21.08", "mila/nodes_21.08", "real_22.05/jobs_states"),
+        *("real_22.05/nodes_plain", "real_25.05/jobs_detail", "real_25.05/nodes_plain"),
+        *("real_26.05/jobs_plain", "real_26.05_records/nodes_reason_lines"),
+    ],
+)
+def test_what_a_terminal_shows_behind_the_last_record_is_no_part_of_it(
+    name: str, behind: str
+) -> None:
+    dump = (DUMPS / f"{name}.txt").read_bytes()
+    kind = NODES if "/nodes" in name else JOBS
+    found = read_output(dump + behind.encode(), kind)
+    noise = SetAside(behind.strip(" \n").encode(), "it stands behind the last record", ())
+    found.remove(noise)
+    assert found == read_output(dump, kind)
+
+
+@pytest.mark.parametrize("behind", [each for each in BEHIND if "=" not in each])
+@pytest.mark.parametrize("name", ["real_22.05/jobs_states", "real_22.05/nodes_states"])
+def test_what_stands_behind_a_last_word_on_one_line_is_no_part_of_it(
+    name: str, behind: str
+) -> None:
+    dump = (DUMPS / f"{name}_oneline.txt").read_bytes()
+    kind = NODES if "/nodes" in name else JOBS
+    found = read_output(dump + behind.encode(), kind)
+    assert [item for item in found if isinstance(item, Record)] == read_output(dump, kind)
+
+
+def test_what_can_be_the_end_of_a_last_text_keeps_the_record_out() -> None:
+    """The user's text has such an end, or a script printed it."""
+    first, last = (job(each, ALICE, sealed=False, end=TRES) for each in "12")
+    text = first + last.replace("Task=cpu=1", "Task=cpu=1\n\nlogout")
+    found = read(text)
+    assert ids(found) == ["1"]
+    assert aside(found)[0].ids == ("2",)
+    assert "may be a part of its last text" in aside(found)[0].reason
+    [*records, noise] = read(text.rstrip())
+    assert ids(records) == ["1", "2"]
+    assert isinstance(noise, SetAside)
+    assert noise.text == b"logout"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+@pytest.mark.parametrize("name", ["mila/jobs_21.08", "real_22.05/jobs_states", "beluga/jobs_24.05"])
+def test_spaces_that_an_editor_removed_change_nothing(name: str, size: int) -> None:
+    dump = (DUMPS / f"{name}.txt").read_bytes().replace(b"JobName= \n", b"JobName=x\n")[-9000:]
+    stripped = re.sub(rb" +\n", b"\n", dump)
+    chunks = [stripped[start : start + size] for start in range(0, len(stripped), size)]
+    expected = [each.slurm for each in read_output(dump) if isinstance(each, Record)]
+    assert len(expected) > 1
+    for output in (chunks, iter(chunks), [stripped.rstrip(b"\n")]):
+        found = [each.slurm for each in read_output(output) if isinstance(each, Record)]
+        assert found == expected
+
+
+def test_a_newline_at_the_end_of_a_text_stays() -> None:
+    """Most jobs of the dump have no line of spaces at their end."""
+    jobs = [job(str(n), ALICE, sealed=False, end=TRES) for n in range(1, 4)]
+    jobs[1] = jobs[1].replace("Task=cpu=1", "Task=cpu=1\n")
+    found = read("".join(jobs))
+    assert [each.slurm["tres_per_task"] for each in found if isinstance(each, Record)] == [
+        *("cpu=1", "cpu=1\n", "cpu=1")
+    ]
 
 
 def test_a_return_of_a_users_own_stays() -> None:
