@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
+from api.query_slots import QuerySlots
 from bench import collections
 from bench.api_client import BASE, requests_a_second
 from bench.dumps import Dump
 from bench.login_host import LoginHost, login_host
 from bench.looking_up import CLIENTS
 from bench.results import Row
-from bench.servers import api_server
+from bench.servers import THREADS, api_server
 from bench.setting import Setting
 from bench.timing import Samples
 from config.load import MONGO_URI_VARIABLE
@@ -40,22 +41,22 @@ def _apis(setting: Setting) -> Iterator[Row]:
     token = collections.token_of_a_user(store)
     ids = [document["slurm"]["job_id"] for document in store.jobs.find({}, {"slurm.job_id": 1})]
     targets = {
-        "jobs/one": [f"{BASE}jobs/one?job_id={job_id}" for job_id in ids],
-        f"jobs/list of {jobs} jobs": [f"{BASE}jobs/list"],
+        "jobs/one": ([f"{BASE}jobs/one?job_id={job_id}" for job_id in ids], CLIENTS),
+        f"jobs/list of {jobs} jobs": ([f"{BASE}jobs/list"], QuerySlots(THREADS).per_account),
     }
     with ExitStack() as undo:
         ports = [
             undo.enter_context(api_server(setting.databases.uri, store, setting.folder))
             for _ in range(2)
         ]
-        for name, asked in targets.items():
+        for name, (asked, clients) in targets.items():
             rates: dict[int, list[float]] = {1: [], 2: []}
             for _ in range(setting.sizes.few_turns):
                 for number, values in rates.items():
                     seconds = setting.sizes.seconds / 2
-                    values.append(requests_a_second(ports[:number], token, asked, CLIENTS, seconds))
+                    values.append(requests_a_second(ports[:number], token, asked, clients, seconds))
             yield Row(
-                name=f"{name}, {CLIENTS} clients, two API processes",
+                name=f"{name}, {clients} clients, two API processes",
                 ours=Samples(tuple(rates[2]), "1/s"),
                 baseline=Samples(tuple(rates[1]), "1/s"),
                 baseline_is="one API process",
