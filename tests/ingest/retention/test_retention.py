@@ -339,7 +339,7 @@ def test_jobs_that_change_while_they_are_retained_lose_nothing(
     store: Store, tmp_path: Path
 ) -> None:
     """Owners write, and jobs come back and vanish again, all the while that runs go on."""
-    count, clock = 60, Clock()
+    count, clock = 30, Clock()
     names = [str(number) for number in range(1, count + 1)]
     sync = new_rounds(store, clock)
     text = {name: one(state="COMPLETED").replace("JobId=1 ", f"JobId={name} ") for name in names}
@@ -360,7 +360,7 @@ def test_jobs_that_change_while_they_are_retained_lose_nothing(
         return threading.Thread(target=run)
 
     def scrape() -> None:
-        for turn in range(12):
+        for turn in range(9):
             here = [name for name in names if (int(name) + turn) % 3]
             clock.now += timedelta(minutes=1)
             # A job that left between two writes of a round: the next round puts it back.
@@ -440,7 +440,7 @@ list(retain(connect(uri, database), settings, datetime.now(timezone.utc)))
 def test_a_run_that_is_killed_loses_nothing(
     store: Store, mongo_uri: str, tmp_path: Path, moment: str
 ) -> None:
-    documents = {f"mila/{number}": job(str(number)) for number in range(1500)}
+    documents = {f"mila/{number}": job(str(number)) for number in range(6 * BATCH)}
     store.jobs.insert_many(documents.values())
     folder = tmp_path / "archive"
 
