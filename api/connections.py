@@ -101,6 +101,8 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         self.waiting_since = time.monotonic()
         """Since when the connection waits for a request or its rest; monotonic seconds."""
         self._sent = 0
+        self._is_full = False
+        """The client has not taken all that was sent to it at last."""
         self._measured: tuple[float, int] | None = None
         """When the reading of a response was last measured, and the bytes sent until then."""
         super().__init__(*args, **keys)
@@ -116,6 +118,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         """Send as many bytes as the socket takes; returns their number."""
         sent: int = super().send(data, do_close)
         self._sent += sent
+        self._is_full = sent < len(data)
         if not self.total_outbufs_len:
             self.waiting_since = time.monotonic()
         return sent
@@ -138,6 +141,19 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     def is_held(self) -> bool:
         """Return whether the response is held back."""
         return self.waiting is not None and self in self.waiting
+
+    def writable(self) -> bool:
+        """Return whether to send: not while the thread that makes a response sends it itself.
+
+        Else the loop would be told so without end, and get nothing done.
+        """
+        return not self.is_served and bool(super().writable())
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a response is being made, or held back, and its client has taken all of it."""
+        is_closing = self.will_close or self.close_when_flushed
+        return bool(self.requests and not (self._is_full or is_closing))
 
     def handle_close(self) -> None:
         """Close the connection."""

@@ -142,17 +142,29 @@ class Server:
                 self._listeners[0].pull_trigger()
 
     def _turn(self) -> None:
-        wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=self._channels, count=1)
         now = time.monotonic()
+        is_due = now - self._looked_at >= _TURN_SECONDS
+        if is_due:
+            self._looked_at = now
+        # A turn costs as much as the channels that it looks at. Whether a client has left whose
+        # response is held back, or is being made, is looked at once a second.
+        channels = self._channels if is_due else self._channels_at_work()
+        wasyncore.loop(timeout=_TURN_SECONDS, use_poll=True, map=channels, count=1)
         connections = self._connections()
         self._waiting_bytes = end_largest(connections, _MOST_BYTES)
         most = _CONNECTIONS - _ROOM + (0 if self._waiting is None else len(self._waiting))
         crowded = len(self._channels) > most
-        if crowded or now - self._looked_at >= _TURN_SECONDS:
-            self._looked_at = now
+        if crowded or is_due:
             is_scarce = self._waiting_bytes > _SCARCE_BYTES
-            end_slow(connections, most, now, is_scarce=is_scarce)
+            end_slow(connections, most, time.monotonic(), is_scarce=is_scarce)
         self._turned()
+
+    def _channels_at_work(self) -> dict[int, Any]:
+        return {
+            number: channel
+            for number, channel in self._channels.items()
+            if not (isinstance(channel, Connection) and channel.is_served)
+        }
 
     def _connections(self) -> list[Connection]:
         return [each for each in self._channels.values() if isinstance(each, Connection)]

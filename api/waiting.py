@@ -64,13 +64,15 @@ class Waiting:
     def __init__(self, states: States) -> None:
         self._states = states
         self._parked: dict[Any, Hold] = {}
+        self._resumed: set[Any] = set()
+        """Connections whose time has come, until they are answered."""
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="waited")
         threading.Thread(target=self._watch, name="waiting", daemon=True).start()
 
     def __len__(self) -> int:
-        return len(self._parked)
+        return len(self._parked) + len(self._resumed)
 
     def __contains__(self, connection: object) -> bool:
         return connection in self._parked
@@ -137,8 +139,16 @@ class Waiting:
     def _resume(self, connection: Any) -> None:
         with self._changed:
             hold = self._parked.pop(connection, None)
-        if hold is None:
-            return
+            if hold is None:
+                return
+            self._resumed.add(connection)
         hold.is_resumed = True
         hold.is_over = self._stopped.is_set() or time.monotonic() >= (hold.deadline or 0)
-        self._threads.submit(connection.service)
+        self._threads.submit(self._answer, connection)
+
+    def _answer(self, connection: Any) -> None:
+        try:
+            connection.service()
+        finally:
+            with self._changed:
+                self._resumed.discard(connection)

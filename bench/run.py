@@ -20,6 +20,7 @@ from bench import (
     side_by_side,
     transfer,
     under_load,
+    waking,
     writing,
 )
 from bench.databases import Databases
@@ -38,6 +39,7 @@ GROUPS: dict[str, Callable[[Setting], Iterator[Row | Growth]]] = {
     "scontrol": calls.rows,
     "load": under_load.rows,
     "two": side_by_side.rows,
+    "changes": waking.rows,
     "replay": replaying.rows,
     "one": looking_up.rows,
     "growth_by_clusters": growth.by_clusters,

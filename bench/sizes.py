@@ -21,6 +21,8 @@ class Sizes:
     jobs_per_cluster: int = 1_000
     turns: int = 5
     """How often contenders meet."""
+    waiting: int = 1_000
+    """Requests that wait for a change at a time."""
     requests: int = 300
     """Of one kind, one after the other."""
     seconds: float = 10.0
@@ -42,6 +44,7 @@ QUICK = Sizes(
     clusters=(1, 3),
     jobs_per_cluster=50,
     turns=2,
+    waiting=100,
     requests=30,
     seconds=0.5,
 )

@@ -15,6 +15,8 @@ from ingest.logs.log_lines import LogLines
 from scraper.ssh.errors import printable
 
 _RARELY_SECONDS = 60.0
+_OF_REQUESTS_AND_ROUNDS = ("api.app", "scraper.cluster_round")
+"""The loggers that write a line for each request and each round."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -24,7 +26,11 @@ def set_up_logging(settings: LogSettings) -> None:
     human = settings.format == "human" or (settings.format == "auto" and sys.stderr.isatty())
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(HumanFormatter() if human else JsonFormatter())
-    logging.basicConfig(level=settings.level.upper(), handlers=[output], force=True)
+    is_notice = settings.level == "notice"
+    level = "INFO" if is_notice else settings.level.upper()
+    logging.basicConfig(level=level, handlers=[output], force=True)
+    for name in _OF_REQUESTS_AND_ROUNDS:
+        logging.getLogger(name).setLevel(logging.WARNING if is_notice else logging.NOTSET)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # below, it tells of rounds left out
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # below, it counts who waits
     logging.getLogger("waitress").filters = [

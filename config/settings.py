@@ -248,7 +248,8 @@ class LogSettings(_Frozen):
 
     format: Literal["auto", "human", "json"] = "auto"
     """``auto`` is human on a terminal and JSON elsewhere."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "notice", "warning", "error"] = "info"
+    """``notice`` is info without a line for each request and each good round."""
 
 
 class SshSettings(_Frozen):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from pymongo import MongoClient
 from waitress.server import TcpWSGIServer
 
 from api.app import build_app
+from api.connections import Connection
 from api.schema.endpoint import BASE
 from api.server import MAX_HEADER_BYTES, Server, ServerError
 from config.settings import ApiSettings
@@ -54,6 +56,29 @@ def test_a_connection_is_used_again(port: int, client: Client) -> None:
         assert json.loads(response.read())["slurm"] == MILA_JOB
         assert not response.will_close
     connection.close()
+
+
+def test_the_loop_rests_while_threads_make_and_send_responses(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each turn of the loop takes time from the threads that answer."""
+    turns: list[None] = []
+    send, turn = Connection.send, Server._turn
+
+    def send_slowly(self: Connection, data: bytes, do_close: bool = True) -> int:
+        time.sleep(0.2)
+        return send(self, data, do_close)
+
+    def count(self: Server) -> None:
+        turns.append(None)
+        turn(self)
+
+    monkeypatch.setattr(Connection, "send", send_slowly)
+    monkeypatch.setattr(Server, "_turn", count)
+    with served(client.app) as port, ThreadPoolExecutor(6) as clients:
+        asked = [clients.submit(ask, port, client, "GET", "jobs/one?job_id=1") for _ in range(24)]
+        assert {each.result()[0].status for each in asked} == {200}
+    assert len(turns) < 500  # a loop that does not rest has thousands
 
 
 def test_a_list_of_many_chunks(port: int, client: Client, store: Store) -> None:

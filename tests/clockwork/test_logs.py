@@ -42,7 +42,8 @@ def _fail(text: str) -> None:
 def logging_put_back() -> Iterator[None]:
     """What ``set_up_logging`` changes is as before afterwards."""
     root = logging.getLogger()
-    loggers = [root, *(logging.getLogger(name) for name in ("apscheduler", "paramiko", "pymongo"))]
+    changed = ("apscheduler", "paramiko", "pymongo", "api.app", "scraper.cluster_round")
+    loggers = [root, *(logging.getLogger(name) for name in changed)]
     waitress = logging.getLogger("waitress")
     filters = waitress.filters[:]
     handlers, levels = root.handlers[:], [logger.level for logger in loggers]
@@ -185,6 +186,21 @@ def test_the_level_that_the_settings_ask_for(monkeypatch: pytest.MonkeyPatch) ->
     logging.getLogger("scraper.cluster_round").info("this")
     [line] = written.getvalue().splitlines()
     assert json.loads(line)["message"] == "this"
+
+
+@pytest.mark.usefixtures("logging_put_back")
+def test_notice_is_info_without_what_comes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    for level in ("notice", "info"):
+        set_up_logging(LogSettings(format="json", level=level))
+        logging.getLogger("api.app").info("a request")
+        logging.getLogger("scraper.cluster_round").info("a round")
+        logging.getLogger("scraper.cluster_round").error("a round failed")
+        logging.getLogger("clockwork.daemons.scraper").info("reloaded")
+    told = [json.loads(line)["message"] for line in written.getvalue().splitlines()]
+    often, seldom = ["a request", "a round"], ["a round failed", "reloaded"]
+    assert told == [*seldom, *often, *seldom]
 
 
 @pytest.mark.usefixtures("logging_put_back")

@@ -102,6 +102,11 @@ def _only(piece: str) -> Callable[[int], bytes]:
     return lambda size: (piece * (size // len(piece))).encode()
 
 
+def _behind(piece: str) -> Callable[[int], bytes]:
+    """A job, and *piece* behind its end."""
+    return lambda size: (_WHOLE + piece * (size // len(piece))).encode()
+
+
 def _jobs(**texts: str) -> Callable[[int], bytes]:
     """Many jobs, all with the same *texts*."""
 
@@ -195,6 +200,7 @@ def hard_outputs() -> Iterator[Hard]:
         yield Hard(f"a name of {name}", _in("name", piece))
         yield Hard(f"nothing but {name}", _only(piece))
         yield Hard(f"a path of {name}, no seal", _in("stdout", piece), seal="")
+        yield Hard(f"{name} behind the last job, no seal", _behind(piece), seal="")
         yield Hard(f"a node's reason of {name}", _in_reason(piece), NODE)
     yield Hard(
         "many jobs with a hundred false keys each", _jobs(comment="\n   Comment=\n   Extra=" * 50)
