@@ -41,6 +41,22 @@ def call(browser: Browser, module: str, expression: str, *arguments: Any) -> Any
 
 
 @pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ("RUNNING PENDING COMPLETED", "1 running, 1 waiting, 1 ended within a week"),
+        (
+            "RUNNING SUSPENDED STOPPED PENDING",
+            "1 running, 2 suspended, 1 waiting, 0 ended within a week",
+        ),
+        ("", "0 running, 0 waiting, 0 ended within a week"),
+    ],
+)
+def test_a_suspended_job_does_not_run(browser: Browser, states: str, words: str) -> None:
+    jobs = [{"slurm": {"job_state": each}, "cw": {}} for each in states.split()]
+    assert call(browser, "views/mine", "m.inShort(a)", *jobs) == words
+
+
+@pytest.mark.parametrize(
     ("hash_text", "view", "arguments"),
     [
         ("", "home", {}),

@@ -51,6 +51,11 @@ export function isWaiting(state) {
   return jobTone(state) === "wait";
 }
 
+/** Whether a job of this state has begun and does not run now. */
+export function isSuspended(state) {
+  return ["SUSPENDED", "STOPPED"].includes(firstWord(state));
+}
+
 /** The tone of a job's state; Slurm may join a state and its flags: "RUNNING+COMPLETING". */
 export function jobTone(state) {
   return JOB_TONES[firstWord(state)] ?? "off";

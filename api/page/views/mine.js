@@ -3,7 +3,7 @@
 import { csvButton } from "../parts/csv.js";
 import { element, refill } from "../parts/elements.js";
 import { linkTo, staleness } from "../parts/parts.js";
-import { isFinished, isWaiting } from "../slurm/states.js";
+import { isFinished, isSuspended, isWaiting } from "../slurm/states.js";
 import { grouped, t } from "../words/words.js";
 import { clusterCard } from "./cluster_card.js";
 import { ASKED, jobsTable } from "./jobs_table.js";
@@ -81,12 +81,18 @@ function isUnknown(account) {
   return ["mila_cluster_username", "cc_account_username", "username"].every((key) => !account[key]);
 }
 
-function inShort(jobs) {
+/** How many of the jobs run, wait and have ended, and are suspended if any are. */
+export function inShort(jobs) {
   const present = jobs.filter(({ slurm, cw }) => !isFinished(slurm.job_state) && !cw.vanished);
   const waiting = present.filter(({ slurm }) => isWaiting(slurm.job_state)).length;
-  return t("{running} running, {waiting} waiting, {ended} ended within a week", {
-    running: grouped(present.length - waiting),
+  const suspended = present.filter(({ slurm }) => isSuspended(slurm.job_state)).length;
+  const counts = {
+    running: grouped(present.length - waiting - suspended),
+    suspended: grouped(suspended),
     waiting: grouped(waiting),
     ended: grouped(jobs.length - present.length),
-  });
+  };
+  return suspended
+    ? t("{running} running, {suspended} suspended, {waiting} waiting, {ended} ended within a week", counts)
+    : t("{running} running, {waiting} waiting, {ended} ended within a week", counts);
 }

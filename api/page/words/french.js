@@ -304,6 +304,7 @@ export const FRENCH = {
   "{n} token": "{n} jeton",
   "{n} tokens": "{n} jetons",
   "{part} of {all}": "{part} sur {all}",
+  "{running} running, {suspended} suspended, {waiting} waiting, {ended} ended within a week": "{running} en exécution, {suspended} suspendues, {waiting} en attente, {ended} terminées depuis moins d’une semaine",
   "{running} running, {waiting} waiting, {ended} ended within a week": "{running} en exécution, {waiting} en attente, {ended} terminées depuis moins d’une semaine",
   "{share} %": "{share} %",
   "{share} % allocated": "{share} % alloués",
