@@ -134,20 +134,20 @@ class Output:
                     yield end
 
     def split_last(self, text: bytes) -> tuple[bytes, bytes]:
-        """Split the last record from what stands behind its end, if anything but blanks does.
+        """Split the last record from what stands behind its end.
 
-        That is a shell's prompt, an error message, or a part of the record's last text.
+        That is nothing, blank lines, a shell's prompt, an error message, or a part of the record's
+        last text.
         """
-        printed = text.rstrip(b"\n ")
         if self.form.multi_line:
-            last = max((match.start() for match in _OPENING.finditer(printed)), default=0)
-            end = (_END_STRIPPED if self.form.stripped else _END).search(printed, last)
+            last = max((match.start() for match in _OPENING.finditer(text)), default=0)
+            end = (_END_STRIPPED if self.form.stripped else _END).search(text, last)
             cut = end.end() if end else len(text)
         else:
             keys = self.table.keys
-            names = [each for each in _PAIR.finditer(printed) if each[1].decode() in keys]
+            names = [each for each in _PAIR.finditer(text) if each[1].decode() in keys]
             names.sort(key=lambda each: keys[each[1].decode()].rank)
-            cut = printed.find(b"\n", names[-1].start() if names else 0) + 1 or len(text)
+            cut = text.find(b"\n", names[-1].start() if names else 0) + 1 or len(text)
         return text[:cut], text[cut:]
 
     # --- parts ------------------------------------------------------------------------------------

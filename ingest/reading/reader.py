@@ -189,16 +189,19 @@ class Reader:
         text, behind = output.split_last(frame.text)
         if not behind or not self._can_be_read(text, output):
             return self._of_frame(frame, output, doubled, waiting)
+        noise = behind.strip()[:EVIDENCE_BYTES]
         end = b"\n\n" if output.form.multi_line else b"\n"
-        if frame.text.endswith(end) and self._can_be_read(frame.text, output, with_text=True):
+        if (
+            noise
+            and frame.text.endswith(end)
+            and self._can_be_read(frame.text, output, with_text=True)
+        ):
             reason = "what stands behind its end may be a part of its last text"
             return (self._set_aside(frame.text, reason, output),)
-        noise = behind.strip(b"\n ")[:EVIDENCE_BYTES]
+        found = self._of_frame(Frame(text, None), output, doubled, waiting)
         cut = tuple(_ids_in(noise, self._table))
-        return (
-            *self._of_frame(Frame(text, None), output, doubled, waiting),
-            SetAside(noise, CUT_OFF if cut else "it stands behind the last record", cut),
-        )
+        reason = CUT_OFF if cut else "it stands behind the last record"
+        return (*found, SetAside(noise, reason, cut)) if noise else found
 
     def _can_be_read(self, text: bytes, output: Output, *, with_text: bool = False) -> bool:
         """Whether *text* can be a record; *with_text*: one whose last value is a text."""

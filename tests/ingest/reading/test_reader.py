@@ -357,6 +357,20 @@ def test_what_a_terminal_shows_behind_the_last_record_is_no_part_of_it(
     assert found == read_output(dump, kind)
 
 
+@pytest.mark.parametrize("behind", ["\n", "\n\n\n", " ", "   \n", "\t\n", "\n   \n\n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("beluga/jobs_24.05", "mila/jobs_21.08", "mila/nodes_21.08", "real_22.05/jobs_states"),
+        *("real_25.05/jobs_oneline", "real_25.05/nodes_oneline", "real_26.05/nodes_plain"),
+    ],
+)
+def test_blank_lines_behind_the_last_record_are_no_part_of_it(name: str, behind: str) -> None:
+    dump = (DUMPS / f"{name}.txt").read_bytes()
+    kind = NODES if "/nodes" in name else JOBS
+    assert read_output(dump + behind.encode(), kind) == read_output(dump, kind)
+
+
 @pytest.mark.parametrize("behind", [each for each in BEHIND if "=" not in each])
 @pytest.mark.parametrize("name", ["real_22.05/jobs_states", "real_22.05/nodes_states"])
 def test_what_stands_behind_a_last_word_on_one_line_is_no_part_of_it(
