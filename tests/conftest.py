@@ -76,14 +76,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             broken[mark] = str(error)
 
 
-_EARLIER_THREADS = pytest.StashKey[frozenset[int | None]]()
+_EARLIER_THREADS = pytest.StashKey[frozenset[threading.Thread]]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test with the machine's reason; fail it when making the machine ready broke."""
-    others = (each for each in threading.enumerate() if each is not threading.current_thread())
-    item.stash[_EARLIER_THREADS] = frozenset(each.ident for each in others)
+    item.stash[_EARLIER_THREADS] = frozenset(threading.enumerate()) - {threading.current_thread()}
     for mark in (mark.name for mark in item.iter_markers()):
         if error := item.config.stash[_BROKEN].get(mark):
             pytest.fail(f"The packages of the {mark} tests could not be installed. {error}", False)
@@ -119,8 +118,8 @@ def caplog(
     """What is logged in a test, but for the servers that earlier tests started and share."""
     earlier = request.node.stash[_EARLIER_THREADS]
 
-    def is_of_this_test(record: logging.LogRecord) -> bool:
-        return record.thread not in earlier
+    def is_of_this_test(_record: logging.LogRecord) -> bool:
+        return threading.current_thread() not in earlier
 
     caplog.handler.addFilter(is_of_this_test)
     yield caplog

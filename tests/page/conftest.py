@@ -8,14 +8,14 @@ from tests.page.browser import Browser, chromium
 from tests.page.site import Site, running_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(mongo_uri: str) -> Iterator[Site]:
     """The API with its page, over a database that scrapes have filled."""
     with running_site(mongo_uri) as site:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all tests."""
     with chromium(tmp_path_factory.mktemp("chromium")) as browser:
