@@ -27,8 +27,10 @@ _not_dropped: set[str] = set()
 
 
 @contextmanager
-def secantus(path: Path) -> Iterator[str]:
+def secantus(path: Path, *options: str) -> Iterator[str]:
     """Run the embedded database with its files in *path*; yields its URI, ends it afterwards.
+
+    *options* are arguments of its command beside those that it needs here.
 
     Raises RuntimeError, with what the process said, when it does not start.
     """
@@ -37,6 +39,7 @@ def secantus(path: Path) -> Iterator[str]:
         str(Path(sys.prefix) / "bin" / "secantusd-py"),
         *("--host", "127.0.0.1", "--port", "0"),
         *("--storage-path", str(path / "files")),
+        *options,
     ]
     # The process looks for a configuration file in its working folder: this one has none.
     with subprocess.Popen(

@@ -44,6 +44,8 @@ KEPT_DAYS = 30
 PURGE_SECONDS = 300.0
 OTHER_NAME = "narval"
 """Of the cluster, for the middle third of the time."""
+_OPTIONS = ("--oplog-max-entries", "1000")
+"""Of the embedded database, as `clockwork.embedded.secantus` starts it: its own log stays short."""
 _TIME = f"2026-11-23T20:13:41+0000{SEAL}"
 
 
@@ -209,7 +211,7 @@ def main() -> None:
     options = parser.parse_args()
     tracemalloc.start()
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, secantus(Path(name) / "mongo") as uri:
+    with tempfile.TemporaryDirectory() as name, secantus(Path(name) / "mongo", *_OPTIONS) as uri:
         folder = Path(name)
         with closing(connect(uri, "clockwork").database.client) as client:
             store = Store(client["clockwork"])

@@ -378,7 +378,8 @@ def test_memory_does_not_grow_with_the_dump(monkeypatch: pytest.MonkeyPatch) -> 
             tracemalloc.stop()
 
     # What the reader keeps of a layout's records is bounded; the smaller dump fills that.
-    assert peak(2200) - peak(1100) < 500_000
+    peak(300)  # the first use of the code leaves something behind
+    assert peak(3000) - peak(1500) < 500_000
 
 
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
