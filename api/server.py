@@ -110,7 +110,7 @@ class Server:
         connection_class = type("_", (_Connection,), {"waiting": self._waiting})
         for listener in self._listeners:
             listener.channel_class = connection_class
-        _allow_open_files(_CONNECTIONS + MOST_WAITING + _OTHER_FILES)
+        allow_open_files(_CONNECTIONS + MOST_WAITING + _OTHER_FILES)
 
     def run(self, turned: Callable[[], None] = lambda: None) -> None:
         """Answer requests until `stop`; then take no new requests, send all responses, return.
@@ -221,7 +221,7 @@ def _is_large(status: str, headers: Iterable[tuple[str, str]]) -> bool:
     return not lengths or lengths[0] > _LARGE_BYTES
 
 
-def _allow_open_files(number: int) -> None:
+def allow_open_files(number: int) -> None:
     """Allow this process to open so many files, or as many as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)

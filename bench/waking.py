@@ -1,12 +1,12 @@
 """Measure how soon requests that wait for a change have it, and what they cost."""
 
 import json
-import resource
 import selectors
 import socket
 import time
 from collections.abc import Iterator, Sequence
 
+from api.server import allow_open_files
 from bench import collections, product
 from bench.api_client import BASE, SECONDS_TO_ANSWER, Http
 from bench.dumps import Dump
@@ -19,6 +19,8 @@ from ingest.accounts.users import add_user
 ACCOUNTS = 301
 """Accounts of the requests that do not all have one token."""
 JOBS = 50
+_OTHER_FILES = 100
+"""Files that may be open beside the connections that wait."""
 _WAIT = 60
 """Seconds that a request waits at most."""
 _SECONDS_TO_PARK = 1.0
@@ -34,7 +36,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     token = collections.token_of_a_user(store)
     others = [add_user(store, f"reader{number}@mila.example")[1] for number in range(ACCOUNTS - 1)]
     number = 0
-    _room_for(setting.sizes.waiting)
+    allow_open_files(setting.sizes.waiting + _OTHER_FILES)
     with api_server(setting.databases.uri, store, setting.folder) as port:
         for tokens in ([token], [token, *others]):
             seconds: list[float] = []
@@ -105,10 +107,3 @@ class _Waiting:
                 connection.close()
         self._selector.close()
         return at
-
-
-def _room_for(connections: int) -> None:
-    """Let this process have so many connections at a time, if the hard limit lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(connections + 100, hard) if hard != resource.RLIM_INFINITY else connections + 100
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -17,6 +17,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator
+from weakref import WeakSet
 
 import hypothesis
 import pytest
@@ -76,13 +77,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             broken[mark] = str(error)
 
 
-_EARLIER_THREADS = pytest.StashKey[frozenset[threading.Thread]]()
+_EARLIER_THREADS = pytest.StashKey[WeakSet[threading.Thread]]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test with the machine's reason; fail it when making the machine ready broke."""
-    item.stash[_EARLIER_THREADS] = frozenset(threading.enumerate()) - {threading.current_thread()}
+    item.stash[_EARLIER_THREADS] = WeakSet(threading.enumerate())
+    item.stash[_EARLIER_THREADS].discard(threading.current_thread())
     for mark in (mark.name for mark in item.iter_markers()):
         if error := item.config.stash[_BROKEN].get(mark):
             pytest.fail(f"The packages of the {mark} tests could not be installed. {error}", False)

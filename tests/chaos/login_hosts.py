@@ -44,6 +44,7 @@ from tests.scraper.scontrol_host import (
     prints,
     slurmctld_is_down,
 )
+from tests.support.logs import listening
 from tests.support.ports import full_port
 
 WELL = "well"
@@ -258,15 +259,9 @@ class Told(logging.Handler):
 @contextmanager
 def told() -> Iterator[Told]:
     """Listen to what the rounds log."""
-    handler, logger = Told(), logging.getLogger("scraper.cluster_round")
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    handler = Told()
+    with listening(handler, "scraper.cluster_round"):
         yield handler
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
 
 
 @dataclass

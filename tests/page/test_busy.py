@@ -1,8 +1,6 @@
 """The page of a busy centre: 20,000 jobs, 2,000 nodes, ten tabs, and somebody who reads French."""
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from selenium.webdriver import Keys
@@ -20,6 +18,7 @@ from tests.page.busy_cluster import (
 )
 from tests.page.five_questions import JOBS, NODES, QUESTIONS, Question, seconds_to_answer
 from tests.page.site import Site, running_site
+from tests.support.logs import Messages, listening
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -161,25 +160,6 @@ ENGLISH_LEFT = """
 """
 
 
-@contextmanager
-def requests_heard() -> Iterator[list[str]]:
-    """The methods and paths that servers of this process answer meanwhile, also long-lived ones."""
-    heard: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: heard.append(  # type: ignore[method-assign]
-        record.getMessage().partition(":")[0]
-    )
-    logger = logging.getLogger("api.app")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield heard
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-
-
 def test_ten_tabs_ask_for_changes_once(visitor: Browser, busy: Site) -> None:
     place = f"{busy.url}#/job?cluster_name={NAME}&job_id={BIG}"
     driver, first = visitor.driver, visitor.driver.current_window_handle
@@ -189,10 +169,12 @@ def test_ten_tabs_ask_for_changes_once(visitor: Browser, busy: Site) -> None:
             driver.switch_to.new_window("tab")
             driver.get(place)
             visitor.one("#why")
-        with requests_heard() as asked:
+        log = Messages()
+        with listening(log, "api.app"):
             where = f"job_id={BIG}&cluster_name={NAME}"
             busy.call("PUT", "jobs/user_dict_update", where, {"update_pairs": {"note": "tabs"}})
             visitor.wait_for("[aria-label='Notes of the owner'] td", "tabs")
+        asked = [line.partition(":")[0] for line in log.texts]
         assert len([line for line in asked if line.endswith("jobs/changes")]) <= 3
         assert len([line for line in asked if line.endswith("jobs/one")]) <= TABS
     finally:

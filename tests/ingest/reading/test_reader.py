@@ -36,6 +36,11 @@ def read(text: str | bytes, *, seal: str = "", max_bytes: int = 1 << 20) -> Item
     return read_output(data, JOBS, seal=seal, max_bytes=max_bytes)
 
 
+def captured(name: str) -> tuple[bytes, Kind]:
+    """A captured dump, by its path without the ending, and what it is of."""
+    return (DUMPS / f"{name}.txt").read_bytes(), NODES if "/nodes" in name else JOBS
+
+
 def ids(found: Items) -> list[str]:
     return [item.id for item in found if isinstance(item, Record)]
 
@@ -349,8 +354,7 @@ BEHIND = [
 def test_what_a_terminal_shows_behind_the_last_record_is_no_part_of_it(
     name: str, behind: str
 ) -> None:
-    dump = (DUMPS / f"{name}.txt").read_bytes()
-    kind = NODES if "/nodes" in name else JOBS
+    dump, kind = captured(name)
     found = read_output(dump + behind.encode(), kind)
     noise = SetAside(behind.strip(" \n").encode(), "it stands behind the last record", ())
     found.remove(noise)
@@ -366,8 +370,7 @@ def test_what_a_terminal_shows_behind_the_last_record_is_no_part_of_it(
     ],
 )
 def test_blank_lines_behind_the_last_record_are_no_part_of_it(name: str, behind: str) -> None:
-    dump = (DUMPS / f"{name}.txt").read_bytes()
-    kind = NODES if "/nodes" in name else JOBS
+    dump, kind = captured(name)
     assert read_output(dump + behind.encode(), kind) == read_output(dump, kind)
 
 
@@ -376,8 +379,7 @@ def test_blank_lines_behind_the_last_record_are_no_part_of_it(name: str, behind:
 def test_what_stands_behind_a_last_word_on_one_line_is_no_part_of_it(
     name: str, behind: str
 ) -> None:
-    dump = (DUMPS / f"{name}_oneline.txt").read_bytes()
-    kind = NODES if "/nodes" in name else JOBS
+    dump, kind = captured(f"{name}_oneline")
     found = read_output(dump + behind.encode(), kind)
     assert [item for item in found if isinstance(item, Record)] == read_output(dump, kind)
 
