@@ -55,7 +55,7 @@ def rows(setting: Setting) -> Iterator[Row]:
             last = found.percentile(0.99)
             yield Row(
                 name=f"{setting.sizes.waiting} requests that wait for a change, of {len(tokens)}"
-                f" token{'s' * (len(tokens) > 1)}: from the begin of the round to the response",
+                f" token{'s' * (len(tokens) > 1)}: from the start of the round to the response",
                 ours=found,
                 targets=(Target("p99 under 1 s", last, 1.0),),
                 beside={

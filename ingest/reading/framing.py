@@ -144,10 +144,9 @@ class Output:
             end = (_END_STRIPPED if self.form.stripped else _END).search(text, last)
             cut = end.end() if end else len(text)
         else:
-            keys = self.table.keys
-            names = [each for each in _PAIR.finditer(text) if each[1].decode() in keys]
-            names.sort(key=lambda each: keys[each[1].decode()].rank)
-            cut = text.find(b"\n", names[-1].start() if names else 0) + 1 or len(text)
+            pairs = ((self.table.keys.get(m[1].decode()), m.start()) for m in _PAIR.finditer(text))
+            _, last = max(((key.rank, at) for key, at in pairs if key), default=(0, 0))
+            cut = text.find(b"\n", last) + 1 or len(text)
         return text[:cut], text[cut:]
 
     # --- parts ------------------------------------------------------------------------------------
