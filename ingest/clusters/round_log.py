@@ -34,7 +34,7 @@ from typing import Any
 
 import pymongo
 from bson import Int64
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from ingest.clusters.retired_clusters import bring_back
 from ingest.database.store import Store
@@ -126,7 +126,8 @@ class RoundLog:
                     _standing(names, ended, seconds, figures, error),
                     upsert=True,
                 )
-                self._store.round_log.insert_one(scrape)
+                with suppress(DuplicateKeyError):  # see `ingest.database.embedded_quirks`
+                    self._store.round_log.insert_one(scrape)
                 if error is None:
                     bring_back(self._store, self._cluster_name)
         except PyMongoError as failure:

@@ -9,6 +9,9 @@ Writes:
 - A plain write waits for a transaction that a killed process left open, and such a transaction
   ends only when the next transaction comes by.  So `ingest.database.leases` takes a lease over in
   a transaction, which fails at once.
+- A plain insert that takes too long is sent again by pymongo.  If the first one still runs, the
+  second one fails with code 11000, "duplicate key", for an ``_id`` that pymongo chose: the document
+  is there.
 
 Queries.  The embedded database finds an index for one condition of a query: the first that is an
 equality, ``$in``, or a comparison such as ``$gt``.

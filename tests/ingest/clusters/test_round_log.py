@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from ingest.clusters.round_log import RoundLog, request_round
 from ingest.database.store import ROUND_LOG_KEPT_SECONDS, Store
@@ -153,6 +154,22 @@ def test_a_database_that_is_away_fails_no_round_and_is_logged_once(
     [line] = caplog.records
     assert line.levelname == "ERROR"
     assert "round log: could not be written" in line.getMessage()
+
+
+def test_a_try_that_meets_its_first_one_is_no_failure(
+    store: Store, log: RoundLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert_one = Collection.insert_one
+
+    def twice(collection: Collection[Any], document: dict[str, Any]) -> None:
+        insert_one(collection, document)
+        insert_one(collection, document)  # as pymongo does when the answer comes late
+
+    monkeypatch.setattr(Collection, "insert_one", twice)
+    log.succeeded("jobs", 1.0, COUNTS, BYTES)
+
+    assert store.round_log.count_documents({}) == 1
+    assert not caplog.records
 
 
 def test_the_next_attempt_stands_there_until_a_round_comes(store: Store, log: RoundLog) -> None:
