@@ -13,6 +13,8 @@ class Sizes:
     """Jobs of one answer of ``jobs/list``."""
     collection: int = 200_000
     """Jobs, and nodes, of the collection in which one is looked for."""
+    paged: int = 100_000
+    """Jobs of the list of which pages are read."""
     transferred: int = 50_000
     under_load: int = 20_000
     """Jobs of the first round that is written meanwhile."""
@@ -38,6 +40,7 @@ QUICK = Sizes(
     jobs=200,
     listed=300,
     collection=500,
+    paged=500,
     transferred=500,
     under_load=300,
     growth=(100, 400),
