@@ -148,14 +148,13 @@ JOB_FILTERS = (
         reads=NUMBERS,
         few=True,
     ),
-    ListFilter("name", "slurm.name", "Jobs of this name", few=True),
+    ListFilter("name", "slurm.name", "Jobs of this name"),
     ListFilter("node", "cw.filters.nodes", "Jobs that run, or ran, on this node", few=True),
     ListFilter(
         "user",
         "cw.filters.names",
         "The jobs of the user who bears this name: any of the names; `me` is the user who asks",
         reads=ONE,
-        few=True,
         also=AlsoNamed("username", "An older name of `user`.", older=True),
     ),
     UserDictFilter(

@@ -46,9 +46,9 @@ from api.lists.prefetch import DOCUMENTS_PER_BATCH, in_batches
 from api.lists.queries import CLUSTER_PATH, FINISHED_PATH, Filter
 from api.schema.arguments import FLAG, Arguments, Reads, choice, integer
 from api.schema.endpoint import Context
-from ingest.database.embedded_pages import page_filters, rank
+from ingest.database.embedded_pages import Asked, Key, Lacking, page_filters, rank
 from ingest.database.embedded_quirks import all_of
-from ingest.database.store import Document
+from ingest.database.store import Document, Store
 from ingest.database.transactions import as_new_as, batches
 from ingest.documents.volatile_values import add_newest_values
 
@@ -192,9 +192,11 @@ def list_response(
             # Who sees their own jobs alone sees few: the index of owners finds them.
             sees_many = not visible or "$or" in visible
             in_ranges = sees_many and kind.leaves_many(arguments) and context.store.is_embedded
-            parts = _parts(collection, session, listing, wanted, in_ranges=in_ranges)
+            # One more than the page has: whether another page follows.
+            lacking = Lacking(0 if listing.limit is None else listing.limit + 1)
+            parts = _parts(context.store, collection, listing, wanted, lacking, in_ranges=in_ranges)
             side_by_side = map(context.store.branches, parts)
-            found = _found(collection, session, listing, side_by_side, ending.pop_all())
+            found = _found(collection, session, listing, side_by_side, lacking, ending.pop_all())
             if listing.limit is None:
                 stream = listing.write(found)
                 return Response(stream, headers, content_type=listing.content_type)
@@ -287,10 +289,11 @@ def _cutoffs(
 
 
 def _parts(
+    store: Store,
     collection: Collection[Document],
-    session: ClientSession,
     listing: _Listing,
     wanted: Filter,
+    lacking: Lacking,
     *,
     in_ranges: bool,
 ) -> Iterator[Filter]:
@@ -300,17 +303,33 @@ def _parts(
     """
     order, place = listing.order, listing.place
     if in_ranges and listing.limit is not None:
-        bounds = collection.find({"cw.filters.bound": True}, {order.key.path: 1}, session=session)
-        yield from page_filters(
-            [order.place(each).key for each in bounds],
-            *(order.key.path, order.key.floor),
-            None if place is None else place.key,
-            wanted,
-            descending=order.descending,
-        )
+        asked = _asked(store, collection, order, wanted)
+        yield from page_filters(asked, None if place is None else place.key, lacking)
         return
     for rest in [{}] if place is None else order.behind(place):
         yield all_of(wanted, rest)
+
+
+def _asked(store: Store, collection: Collection[Document], order: Order, wanted: Filter) -> Asked:
+    """Return what is asked of the embedded database."""
+    path = order.key.path
+    is_bound = {"cw.filters.bound": True}
+    matching = store.branches(all_of(is_bound, wanted))
+
+    def bounds() -> list[Key]:
+        return [order.place(each).key for each in collection.find(is_bound, {path: 1})]
+
+    def count() -> int:
+        return sum(map(collection.count_documents, matching)) if wanted else 0
+
+    return Asked(
+        path,
+        order.key.floor,
+        order.descending,
+        wanted,
+        store.bounds.known(f"{collection.name} {path}", bounds),
+        store.bounds.known(f"{collection.name} {wanted}", count),
+    )
 
 
 def _found(
@@ -318,14 +337,15 @@ def _found(
     session: ClientSession,
     listing: _Listing,
     parts: Iterable[Sequence[Filter]],
+    lacking: Lacking,
     held: ExitStack,
 ) -> Iterator[list[Document]]:
-    """Return the documents of all *parts* in batches, up to the listing's limit and one more.
+    """Return the documents of all *parts* in batches, as many as are *lacking*; all if that is 0.
 
     A part has several filters if its documents are found side by side.  *held* ends with the
     iterator: the session, and the slot of the query.
     """
-    order, missing = listing.order, 0 if listing.limit is None else listing.limit + 1
+    order = listing.order
     projection = listing.fields.projection(order.key.path)
     shows_volatile_values = listing.fields.shows_volatile_values
     with held, as_new_as(session) as beside:
@@ -334,19 +354,21 @@ def _found(
             for each in part:
                 # Each has a thread, and a session is for one thread.
                 own = held.enter_context(as_new_as(session)) if streams else session
-                found = collection.find_raw_batches(each, projection, limit=missing, session=own)
+                found = collection.find_raw_batches(
+                    each, projection, limit=lacking.number, session=own
+                )
                 # Sorted even where nobody asked: in the order of an index whose values change, a
                 # slow client would miss a job that ends meanwhile, or get it twice.  On disk, where
                 # there are more documents than the database likes to sort in memory.
                 found = found.sort(order.sort).allow_disk_use(True).batch_size(DOCUMENTS_PER_BATCH)
                 streams.append(in_batches(found))
-            for batch in _merged(streams, order, missing or None):
-                missing -= len(batch)
+            for batch in _merged(streams, order, listing.limit and lacking.number):
+                lacking.number -= len(batch)
                 if shows_volatile_values:
                     add_newest_values(collection, batch, beside)
                 yield batch
                 del batch  # before the next one is decoded
-            if not missing:
+            if not lacking.number:
                 return
 
 

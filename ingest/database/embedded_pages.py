@@ -7,14 +7,18 @@ range of values quickly.  Therefore one document in `SPACING` is a bound: it has
 documents.  A page is read range by range until it is full.
 
 Bounds decide how much is read, never what is found: with any bounds, the ranges are the whole list,
-in its order.  MongoDB needs none of this and gets none of it: an index gives it the order.
+in its order.  So a process reads them once a minute (`Bounds`).  MongoDB needs none of this and
+gets none of it: an index gives it the order.
 """
 
+import time
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
 from operator import ge, gt, le, lt
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pymongo import ASCENDING, IndexModel
 
@@ -32,11 +36,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 }
 """The indexes that the embedded database alone needs, by collection."""
 
-_SPANS = (1, 1, 2, 4)
-"""Bounds in the first ranges; behind them, each range has twice as many."""
-
+BOUNDS_SECONDS = 60.0
+"""Seconds after which the bounds are read again."""
+_MOST_KNOWN = 1000
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
 _Filter = dict[str, Any]
+_Known = TypeVar("_Known")
 Key = tuple[Any, str]
 """Where a document stands: the value that it is sorted by, and its ``_id``."""
 
@@ -46,37 +51,97 @@ def is_bound(document_id: str) -> bool:
     return zlib.crc32(document_id.encode()) % SPACING == 0
 
 
-def page_filters(
-    bounds: Sequence[Key],
-    path: str,
-    floor: Any,
-    place: Key | None,
-    wanted: _Filter,
-    *,
-    descending: bool,
-) -> Iterator[_Filter]:
-    """Return filters that find, one after another, the *wanted* documents behind *place* in order.
+class Bounds:
+    """What is known of the bounds, as it was read within `BOUNDS_SECONDS`."""
 
-    *bounds* are those of all documents; *path* is what the list is sorted by, and *floor* the least
-    value there beside null.  If the first ranges do not fill a page because *wanted* leaves most
-    documents out, the last filters have no bound: then the index of *wanted* finds fewer documents.
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[float, Any]] = {}
+
+    def known(self, what: str, read: Callable[[], _Known]) -> _Known:
+        """Return *what* is known, or what *read* returns. Raises as *read* does."""
+        now = time.monotonic()
+        at, known = self._read.get(what, (now - BOUNDS_SECONDS, None))
+        if now - at >= BOUNDS_SECONDS:
+            known = read()
+            if len(self._read) >= _MOST_KNOWN:
+                self._read.clear()
+            self._read[what] = now, known
+        return cast("_Known", known)
+
+
+@dataclass
+class Lacking:
+    """How many documents a page still lacks; whoever reads the page counts them down."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page is to show, and what the bounds tell of it."""
+
+    path: str
+    """What the list is sorted by."""
+    floor: Any
+    """The least value there beside null."""
+    descending: bool
+    wanted: _Filter
+    bounds: Sequence[Key]
+    """Those of all documents."""
+    matching: int
+    """How many of them are documents that are wanted."""
+
+
+def page_filters(asked: Asked, place: Key | None, lacking: Lacking) -> Iterator[_Filter]:
+    """Return filters that find, one after another, the documents behind *place* in their order.
+
+    Each range is to hold as many documents as the page needs: at first by the share of bounds that
+    are wanted, then by what the ranges before gave.  If another index finds the wanted documents
+    among fewer, the last range reaches to the end of the list.
     """
-    ahead = _ahead(bounds, place, descending=descending)
-    spans = iter(_SPANS)
-    span, after, begin = 1, place, 0
+    ahead = _ahead(asked.bounds, place, descending=asked.descending)
+    missing, after, begin = lacking.number, place, 0
+    share = asked.matching / max(1, len(asked.bounds))
     while True:
-        span = next(spans, 0 if wanted else 2 * span)
+        span = _span(asked, share, lacking.number)
         end = begin + span - 1
         until = ahead[end] if span and end < len(ahead) else None
-        pieces = _pieces(path, floor, after, until, descending=descending)
-        for piece in _clipped(pieces, path, wanted.get(path)):
-            rest = {key: value for key, value in wanted.items() if key != path}
-            if rest and path != "_id" and "_id" in piece and _ids_leave_fewer(bounds, piece, path):
-                piece = dict(reversed(piece.items()))  # noqa: PLW2901 - the first condition decides
-            yield all_of(piece, rest) if span else all_of(rest, piece)
+        pieces = _pieces(asked.path, asked.floor, after, until, descending=asked.descending)
+        for piece in _clipped(pieces, asked.path, asked.wanted.get(asked.path)):
+            yield _in_order(asked, piece, span or len(ahead) - begin)
         if until is None:
             return
         after, begin = until, end + 1
+        share = (missing - lacking.number) / (begin * SPACING)
+
+
+def _span(asked: Asked, share: float, lacking: int) -> int:
+    """Return how many bounds the next range has; 0: it reaches to the end.
+
+    *share* of the documents in it are wanted, by what is known.
+    """
+    if not asked.wanted:
+        return ceil(lacking / SPACING)
+    needed = lacking / SPACING / max(share, 1e-9)
+    # Another index finds a document in twice the time, and all of them are sorted.
+    return ceil(needed) if needed <= 2 * asked.matching else 0
+
+
+def _in_order(asked: Asked, piece: _Filter, reach: int) -> _Filter:
+    """Return the filter for what is wanted in *piece*. The first condition decides on the index.
+
+    *reach* is how many bounds the range has of which the piece is a part.
+    """
+    rest = {path: condition for path, condition in asked.wanted.items() if path != asked.path}
+    if not rest:
+        return piece
+    size = reach
+    if asked.path != "_id" and "_id" in piece:
+        with_id, with_value = _alike(asked.bounds, piece, asked.path)
+        size = min(with_id, with_value)
+        if with_id < with_value:
+            piece = dict(reversed(piece.items()))
+    return all_of(piece, rest) if size <= asked.matching else all_of(rest, piece)
 
 
 def _ahead(bounds: Sequence[Key], place: Key | None, *, descending: bool) -> list[Key]:
@@ -120,15 +185,14 @@ def _pieces(
     return pieces[::-1] if descending else pieces
 
 
-def _ids_leave_fewer(bounds: Sequence[Key], piece: _Filter, path: str) -> bool:
-    """Return whether the ids of *piece* leave fewer documents than its value, by an estimate."""
+def _alike(bounds: Sequence[Key], piece: _Filter, path: str) -> tuple[int, int]:
+    """Return how many bounds have an id of *piece*, and how many have its value."""
     low, high = (
         next((ids for name, ids in piece["_id"].items() if name in names), None)
         for names in (("$gt", "$gte"), ("$lt", "$lte"))
     )
     with_id = sum((low or "") <= each and (high is None or each <= high) for _, each in bounds)
-    with_value = sum(bool(value == piece[path]) for value, _ in bounds)
-    return bool(with_id < with_value)
+    return with_id, sum(bool(value == piece[path]) for value, _ in bounds)
 
 
 def _clipped(pieces: Sequence[_Filter], path: str, condition: Any) -> Iterator[_Filter]:

@@ -76,22 +76,32 @@ def branches(wanted: _Filter) -> list[_Filter]:
     """Return filters for the documents that match *wanted*, each of which matches one of them.
 
     They are several if *wanted* has an ``$or`` of conditions ``{path: {"$in": [...]}}``, each on
-    another path.  An index then serves each.
+    another path, where a document has one value.  An index then serves each.  A condition that no
+    document can meet beside the others of *wanted* has no filter.
     """
     if "$or" not in wanted:
         return [wanted]
     paths = [*wanted]
     at = paths.index("$or")
-    before, after = (
-        {path: wanted[path] for path in part} for part in (paths[:at], paths[at + 1 :])
-    )
     found: list[_Filter] = []
     others: _Filter = {}
     for each in wanted["$or"]:
         [(path, condition)] = each.items()
-        found.append(all_of(before, each, others, after))
+        before, after = (
+            {name: wanted[name] for name in part if name != path}
+            for part in (paths[:at], paths[at + 1 :])
+        )
+        given = _operators(wanted.get(path, {}))
+        allowed = [value for value in condition["$in"] if _is_allowed(value, given)]
+        rest = {name: value for name, value in given.items() if name not in ("$eq", "$in")}
+        if allowed:
+            found.append(all_of(before, {path: {**one_of(allowed), **rest}}, others, after))
         others = {**others, path: {"$nin": condition["$in"]}}
     return found
+
+
+def _is_allowed(value: Any, given: _Filter) -> bool:
+    return value == given.get("$eq", value) and value in given.get("$in", (value,))
 
 
 def _operators(condition: Any) -> _Filter:

@@ -187,6 +187,7 @@ class Store:
         self.changes: Collection[Document] = self.database["changes"]
         self.webhooks: Collection[Document] = self.database["webhooks"]
         self.webhook_told: Collection[Document] = self.database["webhook_told"]
+        self.bounds = embedded_pages.Bounds()
 
     def too_many_jobs(self) -> str | None:
         """Say so if the embedded database holds more jobs than it serves well; else None.

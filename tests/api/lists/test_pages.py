@@ -94,11 +94,11 @@ def filled(mongo_uri: str) -> Iterator[Filled]:
             for n, (name, state) in product(range(15), product(("mila", "beluga"), "AB"))
             if (n + ord(state)) % 2
         )
-    _, token = add_user(store, "a@mila.example", "milauser12")
-    finds = Finds()
-    with MongoClient[Document](mongo_uri, event_listeners=[finds]) as heard:
-        app = build_app(Store(heard[store.database.name]), clock=lambda: NOW)
-        yield Filled(store, Client(app, {"Authorization": f"Bearer {token}"}), finds)
+        _, token = add_user(store, "a@mila.example", "milauser12")
+        finds = Finds()
+        with MongoClient[Document](mongo_uri, event_listeners=[finds]) as heard:
+            app = build_app(Store(heard[store.database.name]), clock=lambda: NOW)
+            yield Filled(store, Client(app, {"Authorization": f"Bearer {token}"}), finds)
     leave(store)
 
 
@@ -140,7 +140,8 @@ def test_pages_of_nodes_are_the_whole_list_cut(filled: Filled) -> None:
         *product(ORDERS, [{}]),
         *product(["finished_at", "-finished_at"], [{"cluster_name": "mila"}, {"time": "3600"}]),
         *product(
-            ["submit_time", "-submit_time"], [{"cluster_name": "mila"}, {"partition": "main"}]
+            ["submit_time", "-submit_time"],
+            [{"cluster_name": "mila"}, {"partition": "main"}, {"user": "milauser12"}],
         ),
     ],
 )
@@ -155,8 +156,7 @@ def test_a_page_reads_few_documents_of_the_embedded_database(
         filled.finds.seen.clear()
         assert page is not None
         page = following(filled.client, "jobs/list", page)
-        begin = filled.finds.seen.index({"cw.filters.bound": True})
-        parts = filled.finds.seen[begin + 1 :]
+        parts = [each for each in filled.finds.seen if "cw.filters.bound" not in each]
         assert sum(examined(filled.store, each) for each in parts) < JOBS_STORED / 3, parts
 
 

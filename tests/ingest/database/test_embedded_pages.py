@@ -1,14 +1,26 @@
 """The ranges by which the embedded database reads pages: whatever the bounds, the list is whole."""
 
+import time
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from operator import ge, gt, le, lt
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.errors import AutoReconnect
 
-from ingest.database.embedded_pages import SPACING, is_bound, page_filters
+from ingest.database.embedded_pages import (
+    BOUNDS_SECONDS,
+    SPACING,
+    Asked,
+    Bounds,
+    Key,
+    Lacking,
+    is_bound,
+    page_filters,
+)
 from ingest.database.store import Document
 
 FLOOR = datetime(1, 1, 1, tzinfo=timezone.utc)
@@ -51,6 +63,7 @@ def rank(document: Document, path: str) -> Any:
     st.booleans(),
     st.sets(st.integers(0, 39)),
     st.integers(-1, 39),
+    st.integers(1, 3 * SPACING),
     st.sampled_from(
         [
             {},
@@ -67,6 +80,7 @@ def test_the_ranges_are_the_list_in_its_order(
     descending: bool,
     bound: set[int],
     place: int,
+    asked: int,
     wanted: Document,
 ) -> None:
     bounds = [(each[path], each["_id"]) for n, each in enumerate(found) if n in bound]
@@ -84,11 +98,13 @@ def test_the_ranges_are_the_list_in_its_order(
             for each in expected
             if (rank(each, path) < mine if descending else rank(each, path) > mine)
         ]
-    read = [
-        each
-        for part in page_filters(bounds, path, FLOOR, key, wanted, descending=descending)
-        for each in in_order([each for each in found if passes(each, part)])
-    ]
+    matching = sum(passes(each, wanted) for n, each in enumerate(found) if n in bound)
+    page = Asked(path, FLOOR, descending, wanted, bounds, matching)
+    read: list[Document] = []
+    lacking = Lacking(asked)
+    for part in page_filters(page, key, lacking):
+        read += in_order([each for each in found if passes(each, part)])
+        lacking.number = max(1, asked - len(read))  # the whole list is read, page or not
     assert [each["_id"] for each in read] == [each["_id"] for each in expected]
 
 
@@ -97,3 +113,70 @@ def test_about_one_document_of_so_many_is_a_bound() -> None:
     bounds = [number for number, each in enumerate(sorted(ids)) if is_bound(each)]
     assert 0.8 < len(bounds) * SPACING / len(ids) < 1.25
     assert max(b - a for a, b in pairwise(bounds)) < 16 * SPACING
+
+
+def spans(wanted: Document, asked: int, share: float, bounds: int) -> list[int]:
+    """How many documents each range holds, of which *share* are wanted; 0: all by another index."""
+    keys = [(None, f"a/{number:07}") for number in range(bounds)]
+    page = Asked("_id", "", False, wanted, keys, int(bounds * share))
+    lacking = Lacking(asked)
+    found = [0]
+    for part in page_filters(page, None, lacking):
+        if "$lte" not in part.get("_id", {}):
+            assert not wanted or next(iter(part)) == "k"
+            return [*found[1:], 0]
+        assert next(iter(part)) == "_id"
+        found.append((int(part["_id"]["$lte"][2:]) + 1) * SPACING - sum(found))
+        lacking.number -= min(lacking.number, int(found[-1] * share))
+        if not lacking.number:
+            break
+    return found[1:]
+
+
+def test_a_range_is_as_long_as_the_bounds_and_the_ranges_before_tell() -> None:
+    assert spans({}, 101, 1, 400) == [SPACING]
+    assert spans({}, 1001, 1, 400) == [4 * SPACING]
+    assert spans({"k": "x"}, 101, 0.5, 400) == [SPACING]
+    assert spans({"k": "x"}, 101, 0.1, 400) == [4 * SPACING]
+    assert spans({"k": "x"}, 101, 0, 400) == [0]
+    assert spans({"k": "x"}, 101, 0.01, 400) == [0]
+    assert spans({"k": "x"}, 101, 0.01, 40_000) == [40 * SPACING]
+    assert spans({"k": "x"}, 101, 1, 0) == [0]
+
+
+def test_a_range_that_gave_less_than_the_bounds_tell_is_followed_by_a_longer_one() -> None:
+    keys = [(None, f"a/{number:07}") for number in range(400)]
+    page = Asked("_id", "", False, {"k": "x"}, keys, 200)
+    lacking = Lacking(101)
+    parts = page_filters(page, None, lacking)
+    assert next(parts)["_id"]["$lte"] == "a/0000000"
+    lacking.number = 100
+    assert next(parts)["_id"] == {"$gt": "a/0000000", "$lte": "a/0000100"}
+    lacking.number = 99
+    assert next(parts)["_id"] == {"$gt": "a/0000100"}
+    assert [*parts] == []
+
+
+def test_bounds_are_read_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, reads = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    bounds = Bounds()
+
+    def read() -> list[Key]:
+        reads.append(now[0])
+        return [(None, f"a/{len(reads)}")]
+
+    def fails() -> list[Key]:
+        raise AutoReconnect
+
+    with pytest.raises(AutoReconnect):
+        bounds.known("jobs _id", fails)
+    assert bounds.known("jobs _id", read) == [(None, "a/1")]
+    now[0] = BOUNDS_SECONDS - 1
+    assert bounds.known("jobs _id", fails) == [(None, "a/1")]
+    assert bounds.known("nodes _id", read) == [(None, "a/2")]
+    now[0] = BOUNDS_SECONDS
+    assert bounds.known("jobs _id", read) == [(None, "a/3")]
+    for number in range(2000):
+        bounds.known(f"jobs {number}", read)
+    assert len(vars(bounds)["_read"]) <= 1000
