@@ -1,41 +1,37 @@
-"""Write one batch in the background while the next batch is read."""
+"""Do one piece of work in the background while the next one is prepared."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Generic, TypeVar
-
-Batch = TypeVar("Batch")
 
 
-class BackgroundWriter(Generic[Batch]):
-    """Writes batches in order, in a thread of its own.
+class BackgroundWriter:
+    """Does pieces of work in order, in a thread of its own.
 
-    At most two batches exist at a time: one is read, one is written.  At the end of the ``with``
-    nothing is being written any more.
+    At most two exist at a time: one is prepared, one is done.  At the end of the ``with`` nothing
+    is being done any more.
     """
 
-    def __init__(self, write: Callable[[Batch], None]) -> None:
-        self._write = write
+    def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "writer")
         self._last: Future[None] | None = None
 
-    def put(self, batch: Batch) -> None:
-        """Write *batch* after the batch before it. Raises what writing that one raised."""
+    def put(self, work: Callable[[], None]) -> None:
+        """Do *work* after what was put before. Raises what doing that raised."""
         self.wait()
-        self._last = self._thread.submit(self._write, batch)
+        self._last = self._thread.submit(work)
 
     def is_idle(self) -> bool:
-        """Return whether a batch that is put now would be written at once."""
+        """Return whether work that is put now would be done at once."""
         return self._last is None or self._last.done()
 
     def wait(self) -> None:
-        """Return when every batch is written. Raises what writing raised."""
+        """Return when all work is done. Raises what doing it raised."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
 
-    def __enter__(self) -> "BackgroundWriter[Batch]":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(

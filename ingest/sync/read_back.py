@@ -2,13 +2,15 @@
 
 Between its rounds a scraper trusts its memory of what it wrote.  Documents can still be lost or
 changed: by a backup that was restored, by an administrator, by a defect.  The scraper therefore
-compares some of them after each round with its memory.  Where they differ, the memory is corrected,
-so that the next round writes the document again or marks the record as gone.
+compares some of them in each round with its memory, while the cluster sends its output.  Where they
+differ, the memory is corrected at the end of the round, so that the next round writes the document
+again or marks the record as gone.
 """
 
 import logging
 
-from ingest.sync.held_records import HeldRecords
+from ingest.documents.fingerprints import Fingerprint
+from ingest.sync.held_records import Held, HeldRecords
 from ingest.sync.seen_records import SeenRecords
 
 COMPARED_OF_A_ROUND = 200
@@ -27,32 +29,40 @@ class ReadBack:
         self._where = {"cluster": cluster_name, "kind": kind}
         self._ahead: list[str] = []
         """The ids that this turn has not compared yet."""
+        self._differ: dict[str, tuple[Fingerprint | None, Held | None]] = {}
+        """What is remembered of records, and what the database holds instead."""
 
-    def compare_some(self, seen: SeenRecords) -> int:
-        """Compare the next `COMPARED_OF_A_ROUND` records of *seen* and correct *seen*.
+    def compare_some(self, seen: SeenRecords) -> None:
+        """Compare the next `COMPARED_OF_A_ROUND` records with *seen*, which holds what was written.
 
         When all records were compared, those that *seen* lacks are looked for as well, and the next
-        call starts from the beginning.  Returns how many differed.  Raises pymongo's errors.
+        call starts from the beginning.  Raises pymongo's errors.
         """
+        self._differ = {}
         if not self._ahead:
-            differ = self._add_missing(seen)
+            missing = sorted(self._held.present_ids().difference(seen))
+            self._differ = {each: (None, held) for each, held in self._held.of(missing).items()}
             self._ahead = list(seen)
-        else:
-            differ = []
         ids, self._ahead = self._ahead[-COMPARED_OF_A_ROUND:], self._ahead[:-COMPARED_OF_A_ROUND]
-        held = self._held.of([each for each in ids if seen.get(each) is not None])
-        for record_id in ids:
-            remembered = seen.get(record_id)
+        present = {each: entry.fingerprint for each in ids if (entry := seen.get(each))}
+        held = self._held.of(list(present))
+        for record_id, remembered in present.items():
             found = held.get(record_id)
-            if remembered is None:  # gone since the turn began
-                continue
-            if found is None or not found.is_present:
-                del seen[record_id]
-            elif found.fingerprint != remembered.fingerprint:
-                seen[record_id] = found.entry(_DUE)
-            else:
+            if found is None or found.fingerprint != remembered or not found.is_present:
+                self._differ[record_id] = remembered, found
+
+    def correct(self, seen: SeenRecords) -> None:
+        """Correct *seen* where records differed, unless they were written since, or are gone."""
+        differ = []
+        for record_id, (before, found) in self._differ.items():
+            now = seen.get(record_id)
+            if (now and now.fingerprint) != before:
                 continue
             differ.append(record_id)
+            if found is None or not found.is_present:
+                del seen[record_id]
+            else:
+                seen[record_id] = found.entry(_DUE)
         if differ:
             logger.warning(
                 "database: %d documents are not what this scraper wrote; the next round corrects "
@@ -60,11 +70,3 @@ class ReadBack:
                 len(differ),
                 extra={**self._where, "ids": differ[:_IDS_LOGGED]},
             )
-        return len(differ)
-
-    def _add_missing(self, seen: SeenRecords) -> list[str]:
-        """Add the records that the database holds as present and *seen* lacks. Return their ids."""
-        missing = sorted(self._held.present_ids().difference(seen))
-        for record_id, found in self._held.of(missing).items():
-            seen[record_id] = found.entry(_DUE)
-        return missing

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from bson import ObjectId
@@ -268,11 +269,10 @@ class SyncRounds:
         self._moved = {}
         users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
-        with BackgroundWriter[_Batch](
-            lambda batch: self._write(batch, users, counts, seen)
-        ) as writer:
+        with BackgroundWriter() as writer:
+            writer.put(partial(self._read_back.compare_some, seen))
             for batch in self._batches(records, unseen, counts, writer.is_idle):
-                writer.put(batch)
+                writer.put(partial(self._write, batch, users, counts, seen))
             writer.wait()
         if is_complete:
             gone = sorted(unseen.difference(present))
@@ -288,7 +288,7 @@ class SyncRounds:
             self._mark_vanished(seen, gone, counts)
         if self._kind is JOBS:
             refresh_changed(self._store, self._cluster.username_field, users)
-        self._read_back.compare_some(seen)
+        self._read_back.correct(seen)
         if kept := self._counts_write(seen.counts):
             self._write_operations(self._store.census, kept)
             self._kept = seen.counts.copy()

@@ -218,14 +218,17 @@ def test_memory_grows_by_a_packed_row_a_job(
 ) -> None:
     monkeypatch.setattr(ingest.sync.sync_rounds, "BATCH", 50)
     rounds = Rounds(store, clock)
-    rounds.take(*many(100))  # what is made once is there now
-    peaks = []
-    for number in (200, 1000):
+    rounds.take(*many(600))  # what is made once is there now, and what is read at once
+    kept, peaks = [], []
+    for number in (700, 1500):  # both rounds insert several batches
         rounds.sync.forget()
         tracemalloc.start()
         rounds.sync.take_in(rounds.changes(lazily(number)))
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
+        kept.append(now)
+        peaks.append(peak)
+    assert (kept[1] - kept[0]) / 800 < 600
     assert (peaks[1] - peaks[0]) / 800 < 600
 
 
