@@ -99,9 +99,10 @@ def page_filters(asked: Asked, place: Key | None, lacking: Lacking) -> Iterator[
     are wanted, then by what the ranges before gave.  If another index finds the wanted documents
     among fewer, the last range reaches to the end of the list.
     """
-    ahead = _ahead(asked.bounds, place, descending=asked.descending)
+    bounds = _within(asked.bounds, asked.wanted.get(asked.path))
+    ahead = _ahead(bounds, place, descending=asked.descending)
     missing, after, begin = lacking.number, place, 0
-    share = asked.matching / max(1, len(asked.bounds))
+    share = asked.matching / max(1, len(bounds))
     while True:
         span = _span(asked, share, lacking.number)
         end = begin + span - 1
@@ -141,7 +142,21 @@ def _in_order(asked: Asked, piece: _Filter, reach: int) -> _Filter:
         size = min(with_id, with_value)
         if with_id < with_value:
             piece = dict(reversed(piece.items()))
-    return all_of(piece, rest) if size <= asked.matching else all_of(rest, piece)
+    is_small = bool(asked.bounds) and size <= asked.matching
+    return all_of(piece, rest) if is_small else all_of(rest, piece)
+
+
+def _within(bounds: Sequence[Key], condition: Any) -> Sequence[Key]:
+    """Return the bounds whose values meet the *condition* on what the list is sorted by."""
+    if not isinstance(condition, dict) or not condition.keys() <= _COMPARE.keys():
+        return bounds
+    return [each for each in bounds if _meets(each[0], condition)]
+
+
+def _meets(value: Any, condition: _Filter) -> bool:
+    return value is not None and all(
+        _COMPARE[name](value, other) for name, other in condition.items()
+    )
 
 
 def _ahead(bounds: Sequence[Key], place: Key | None, *, descending: bool) -> list[Key]:
@@ -207,9 +222,7 @@ def _clipped(pieces: Sequence[_Filter], path: str, condition: Any) -> Iterator[_
             yield all_of(piece, {path: condition})
         elif isinstance(piece[path], dict):
             yield {**piece, path: _both(piece[path], condition)}
-        elif piece[path] is not None and all(
-            _COMPARE[name](piece[path], value) for name, value in condition.items()
-        ):
+        elif _meets(piece[path], condition):
             yield piece
 
 

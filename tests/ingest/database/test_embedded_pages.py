@@ -157,6 +157,15 @@ def test_a_range_that_gave_less_than_the_bounds_tell_is_followed_by_a_longer_one
     assert [*parts] == []
 
 
+def test_a_range_of_the_sort_value_is_read_from_its_own_begin() -> None:
+    moments = [NOW + timedelta(hours=hour) for hour in range(100)]
+    keys = [(moment, f"a/{number:03}") for number, moment in enumerate(moments)]
+    page = Asked("t", FLOOR, False, {"t": {"$gte": moments[50]}}, keys, 50)
+    parts = list(page_filters(page, None, Lacking(101)))
+    assert parts[0]["t"] == {"$gte": moments[50], "$lt": moments[50]}
+    assert parts[1] == {"t": moments[50], "_id": {"$lte": "a/050"}}
+
+
 def test_bounds_are_read_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now, reads = [0.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
