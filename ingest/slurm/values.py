@@ -96,7 +96,7 @@ def is_epoch_time(value: str) -> bool:
     return _EPOCH.fullmatch(value.strip(" ")) is not None
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 12)
 def _iso(local: str, printed_offset: str | None, zone: ZoneInfo) -> str | None:
     try:
         moment = datetime.fromisoformat(local)
