@@ -15,7 +15,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.system.machine import program
 
-SECONDS_TO_SHOW = 120
+SECONDS_TO_SHOW = 240
 SECONDS_FOR_A_SCRIPT = 300
 """Long: the machine may be busy with other tests."""
 

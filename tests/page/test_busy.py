@@ -70,14 +70,14 @@ def test_what_a_running_job_holds_and_what_is_free(visitor: Browser) -> None:
 
 def test_how_long_jobs_wait_in_a_partition(visitor: Browser) -> None:
     visitor.go(f"/cluster?cluster_name={NAME}")
-    rows = visitor.texts("[aria-label=Partitions] tbody tr")
+    rows = visitor.wait(lambda: visitor.texts("[aria-label=Partitions] tbody tr"))
     assert len(rows) == 3
     assert all("5 h eight of ten: " in row for row in rows)
 
 
 def test_an_array_is_one_row_that_opens(visitor: Browser) -> None:
     group = f"tr.group:has(a[href*='array_job_id={ARRAY}'])"
-    assert "21 tasks" in visitor.texts(group)[0]
+    visitor.wait_for(group, "21 tasks")
     first = f"a[href*='job_id={int(ARRAY) + 1}']"
     assert not visitor.one(first).is_displayed()
     visitor.one(f"{group} button").click()
