@@ -37,7 +37,7 @@ help:
 	@echo "make prose      check the English of the documents alone"
 	@echo "make format     format the code and fix what the linter can fix"
 	@echo "make bench      measure what Clockwork costs, beside baselines and limits; BENCH_MONGO_URI=..."
-	@echo "                (QUICK=1: small sizes, under a minute; BENCH_ROWS=read,rounds: these rows only)"
+	@echo "                (QUICK=1: small sizes, a minute or two; BENCH_ROWS=read,rounds: these rows only)"
 	@echo "make fuzz       try to break the reader of scontrol's output: FUZZ_PLACEMENTS=50000 forged"
 	@echo "                texts of one attacker and of two, outputs that are hard to read, and"
 	@echo "                FUZZ_SECONDS=600 of chance"

@@ -9,7 +9,7 @@ from clockwork.embedded.folder import EmbeddedError
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Clockwork.")
-    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes, a minute or two")
     known = ", ".join(GROUPS)
     parser.add_argument("groups", metavar="GROUP", nargs="*", help=f"of {known}; all without any")
     options = parser.parse_args()

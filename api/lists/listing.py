@@ -311,7 +311,7 @@ def _parts(
 
 
 def _asked(store: Store, collection: Collection[Document], order: Order, wanted: Filter) -> Asked:
-    """Return what is asked of the embedded database."""
+    """Return the request for a page, as the embedded database reads it. Raises pymongo's errors."""
     path = order.key.path
     is_bound = {"cw.filters.bound": True}
     matching = store.branches(all_of(is_bound, wanted))

@@ -39,6 +39,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 BOUNDS_SECONDS = 60.0
 """Seconds after which the bounds are read again."""
 _MOST_KNOWN = 1000
+"""Values that `Bounds` keeps; with more, all are read again."""
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
 _Filter = dict[str, Any]
 _Known = TypeVar("_Known")
@@ -58,7 +59,10 @@ class Bounds:
         self._read: dict[str, tuple[float, Any]] = {}
 
     def known(self, what: str, read: Callable[[], _Known]) -> _Known:
-        """Return *what* is known, or what *read* returns. Raises as *read* does."""
+        """Return what *read* returned under the name *what*; call *read* if that is too old.
+
+        Raises what *read* raises.
+        """
         now = time.monotonic()
         at, known = self._read.get(what, (now - BOUNDS_SECONDS, None))
         if now - at >= BOUNDS_SECONDS:
@@ -78,7 +82,7 @@ class Lacking:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a page is to show, and what the bounds tell of it."""
+    """A request for a page: what the page shows, and what the bounds say about it."""
 
     path: str
     """What the list is sorted by."""
@@ -95,9 +99,10 @@ class Asked:
 def page_filters(asked: Asked, place: Key | None, lacking: Lacking) -> Iterator[_Filter]:
     """Return filters that find, one after another, the documents behind *place* in their order.
 
-    Each range is to hold as many documents as the page needs: at first by the share of bounds that
-    are wanted, then by what the ranges before gave.  If another index finds the wanted documents
-    among fewer, the last range reaches to the end of the list.
+    Each range should hold as many wanted documents as the page still lacks.  The share of wanted
+    bounds tells how long the first range must be; what the ranges gave tells how long the next one
+    must be.  If the index of a filter finds fewer documents, the last range reaches to the end of
+    the list.
     """
     bounds = _within(asked.bounds, asked.wanted.get(asked.path))
     ahead = _ahead(bounds, place, descending=asked.descending)

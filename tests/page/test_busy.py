@@ -77,7 +77,8 @@ def test_how_long_jobs_wait_in_a_partition(visitor: Browser) -> None:
 
 def test_an_array_is_one_row_that_opens(visitor: Browser) -> None:
     group = f"tr.group:has(a[href*='array_job_id={ARRAY}'])"
-    visitor.wait_for(group, "21 tasks")
+    rows = visitor.wait(lambda: visitor.texts(group))
+    assert "21 tasks" in rows[0]
     first = f"a[href*='job_id={int(ARRAY) + 1}']"
     assert not visitor.one(first).is_displayed()
     visitor.one(f"{group} button").click()
