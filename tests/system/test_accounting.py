@@ -318,6 +318,14 @@ def test_while_slurmdbd_is_away_time_stays_missing_and_is_made_up_for(world: Wor
     assert coverage(world.store)["missing"] == []
 
 
+def _seconds(cpu_time: str) -> float:
+    """Return the seconds of sacct's ``MM:SS.mmm`` or ``HH:MM:SS``."""
+    seconds = 0.0
+    for part in cpu_time.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
 BURN = """\
 #!/bin/sh
 srun -n1 sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 2'
@@ -339,15 +347,17 @@ def test_what_a_job_used_is_what_seff_would_say(
 
     wait_until(told, "it is known what the job used")
     fields = "JobIDRaw,ElapsedRaw,AllocCPUS,TotalCPU,MaxRSS"
-    listed = world.jobs.cluster.run("sacct", "-n", "-P", "-o", fields, "-j", burns).stdout.decode()
+    # Without --noconvert, sacct prints 59.50M or 60924K.
+    sacct = ("sacct", "-n", "-P", "--noconvert", "-o", fields, "-j", burns)
+    listed = world.jobs.cluster.run(*sacct).stdout.decode()
     whole, *steps = [line.split("|") for line in listed.splitlines()]
     used = world.job(burns)["cw"]["usage"]
-    seconds = sum(60 * int(time[-9:-7]) + float(time[-6:]) for _, _, _, time, _ in steps)
+    seconds = sum(_seconds(time) for _, _, _, time, _ in steps)
     assert used["cpu_seconds"] == pytest.approx(seconds)
     assert used["elapsed_seconds"] == int(whole[1])
     assert used["cpu_efficiency"] == pytest.approx(seconds / int(whole[1]) / int(whole[2]))
     # One task in each step: the peaks of the tasks together are the largest task.
-    peak = max(int(rss.removesuffix("K") or 0) << 10 for *_, rss in steps)
+    peak = max(int(rss or 0) for *_, rss in steps)
     assert used["peak_memory_bytes"] == peak > 50 << 20
     assert used["memory_efficiency"] == peak / (200 << 20)
     assert used["energy_joules"] is used["gpu_utilization"] is None
