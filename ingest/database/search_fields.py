@@ -68,7 +68,7 @@ def job_search_fields(
         "states": _states(slurm.get("job_state")),
         "partitions": _listed(slurm.get("partition")),
         "nodes": _nodes(slurm.get("nodes")),
-        "gpus": _gpu_types(slurm.get(key) for key in _GPU_KEYS),
+        "gpus": _gpu_types(*map(slurm.get, _GPU_KEYS)),
         "finished_at": finished_at or NOT_FINISHED,
         "submit_time": _moment(slurm.get("submit_time")),
         **_bound(slurm, "job_id"),
@@ -82,7 +82,7 @@ def node_search_fields(slurm: Mapping[str, Any]) -> Document:
         "states": _states(slurm.get("state")),
         "partitions": _listed(slurm.get("partitions")),
         "features": _listed(slurm.get("features")),
-        "gpus": _gpu_types((slurm.get("cfg_tres"), slurm.get("gres"))),
+        "gpus": _gpu_types(slurm.get("cfg_tres"), slurm.get("gres")),
         **_bound(slurm, "name"),
     }
 
@@ -135,7 +135,8 @@ def _nodes(hostlist: str | None) -> list[str]:
         return []
 
 
-def _gpu_types(texts: Iterable[Any]) -> list[str]:
+@lru_cache(maxsize=4096)
+def _gpu_types(*texts: Any) -> list[str]:
     found = (_gpu_types_in(text) for text in texts if isinstance(text, str) and "gpu" in text)
     return list(dict.fromkeys(chain.from_iterable(found)))
 

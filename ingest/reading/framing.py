@@ -501,6 +501,7 @@ class _PlainGrouping(_Grouping):
         table, form = self.output.table, self.output.form
         needed = table.mandatory[1:]
         self._needed = tuple(_Shown.of(key.name, key.place, table, form) for key in needed)
+        self._plain = tuple(shown.plain for shown in self._needed)
         self._inner = tuple(
             shown for shown, key in zip(self._needed, needed, strict=True) if key.place != "in"
         )
@@ -517,15 +518,21 @@ class _PlainGrouping(_Grouping):
         """Take the next *parts*; yield what is certain."""
         for part, name in zip(parts, names, strict=True):
             begins = name is not None or self._begins(part)
+            is_job = self.output.table is JOB and name is None
             if begins and self.is_certain:
+                if len(self.parts) == 1 and len(part) <= self.max_bytes and not too_long:
+                    yield Frame(self.parts[0], self.name)  # as nearly always
+                    self.parts, self.name, self.size = [part], name, len(part)
+                    self.is_batch = is_job and b" BatchFlag=1 " in part
+                    self.has_end = is_job and self._batch_end.end(part) > 0
+                    continue
                 yield from self.closed()
             follows = bool(self.parts or self.doubt) and self.is_certain
             self._join(part, name)
             self.torn = follows and not begins and any(shown.end(part) for shown in self._inner)
             self.cut = follows and not begins and b"\n   " not in part.rstrip()
-            if self.output.table is JOB and name is None:
-                self.is_batch |= b" BatchFlag=1 " in part
-                self.has_end |= self._batch_end.end(part) > 0
+            self.is_batch |= is_job and b" BatchFlag=1 " in part
+            self.has_end |= is_job and self._batch_end.end(part) > 0
             if too_long or self.size > self.max_bytes:
                 self._into_doubt(self.too_long())
                 self.is_batch = False
@@ -545,6 +552,13 @@ class _PlainGrouping(_Grouping):
 
     def _begins(self, part: bytes) -> bool:
         """Whether *part* shows the keys that every record has, in their order."""
+        at = 0
+        for plain in self._plain:  # as nearly always
+            at = part.find(plain, at)
+            if at < 0:
+                break
+        else:
+            return True
         at = 0
         for shown in self._needed:
             at = shown.end(part, at)

@@ -154,8 +154,9 @@ class Lines:
                     slurm["name"] = name
             for line, known in zip(others, map(kept, others), strict=True):
                 if known is not None:
-                    numbers.append(known[0])
-                    slurm.update(known[1])
+                    number, part = known
+                    numbers.append(number)
+                    slurm |= part
                     continue
                 opening, _, rest = line.partition("=")
                 whole = whole_lines(opening)
@@ -166,7 +167,8 @@ class Lines:
                         numbers.append(number)
                         slurm[name] = text
                         continue
-                plan = by_opening(opening, none).get(_spaces(rest))
+                spaces = rest.count(" ")  # as `_spaces`, without a call
+                plan = by_opening(opening, none).get(-spaces if rest[-1:] == " " else spaces)
                 part = {} if plan is not None and plan.is_kept else slurm
                 number = plan.fill(rest, part) if plan is not None else None
                 if number is None:

@@ -20,7 +20,6 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import NamedTuple
 
 from ingest.documents.fingerprints import Fingerprint
@@ -60,18 +59,20 @@ def text_fingerprint(record: Record) -> TextFingerprint:
     if not record.form.multi_line:
         return NO_TEXT
     text = record.sealed
-    found = (_place(text, beginning) for beginning in record.volatile)
-    some = list(islice(filter(None, found), MAX_PLACES))
-    first, second, third = some + [(_LAST, _LAST)] * (MAX_PLACES - len(some))
-    places = (*first, *second, *third)
+    found: list[int] = []
+    for beginning in record.volatile:
+        found += _place(text, beginning)
+    a, b, c, d, e, f = (found + [_LAST] * 2 * MAX_PLACES)[: 2 * MAX_PLACES]
+    places = (a, b, c, d, e, f)
     return TextFingerprint(_hash(text, *places), places)
 
 
-def _place(text: bytes, beginning: bytes) -> tuple[int, int] | None:
-    """Start and stop of the one value behind *beginning* in *text*, if it is a plain one."""
-    value = _VALUE.match(text, text.find(beginning) + len(beginning))
+def _place(text: bytes, beginning: bytes) -> tuple[int, ...]:
+    """Start and stop of the one value behind *beginning* in *text*; empty if it is no plain one."""
+    start = text.find(beginning) + len(beginning)
+    value = _VALUE.match(text, start)
     if value is None or value.end() > _LAST or text.count(beginning) != 1:
-        return None
+        return ()
     return value.span()
 
 
