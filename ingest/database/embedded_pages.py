@@ -4,7 +4,8 @@ The embedded database reads everything that an index range and the first conditi
 and cuts only then.  So a page of a list would cost as much as the whole list.  But it reads a small
 range of values quickly.  Therefore one document in `SPACING` is a bound: it has the search field
 ``cw.filters.bound``.  The sort values of all bounds divide a list into ranges of about `SPACING`
-documents.  A page is read range by range until it is full.
+documents.  A page is read range by range until it is full.  Where a filter and the sort value have
+an index together, a range costs the documents that it finds; otherwise, all that it holds.
 
 Bounds decide how much is read, never what is found: with any bounds, the ranges are the whole list,
 in its order.  So a process reads them once a minute (`Bounds`).  MongoDB needs none of this and
@@ -16,6 +17,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from math import ceil
 from operator import ge, gt, le, lt
 from typing import Any, TypeVar, cast
@@ -24,15 +26,19 @@ from pymongo import ASCENDING, IndexModel
 
 from ingest.database.embedded_quirks import all_of
 
-SPACING = 256
+SPACING = 128
 """Documents for one bound, on average."""
+_BY_ID = (
+    IndexModel([("cw.filters.bound", ASCENDING)], sparse=True),
+    # The database has no index for a range of _id, unless another one begins with it.
+    IndexModel([("_id", ASCENDING), ("cw.filters.bound", ASCENDING)]),
+)
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    name: (
-        IndexModel([("cw.filters.bound", ASCENDING)], sparse=True),
-        # The database has no index for a range of _id, unless another one begins with it.
-        IndexModel([("_id", ASCENDING), ("cw.filters.bound", ASCENDING)]),
-    )
-    for name in ("jobs", "nodes")
+    "jobs": (
+        *_BY_ID,
+        IndexModel([("cw.filters.names", ASCENDING), ("cw.filters.submit_time", ASCENDING)]),
+    ),
+    "nodes": _BY_ID,
 }
 """The indexes that the embedded database alone needs, by collection."""
 
@@ -138,16 +144,14 @@ def _in_order(asked: Asked, piece: _Filter, reach: int) -> _Filter:
 
     *reach* is how many bounds the range has of which the piece is a part.
     """
-    rest = {path: condition for path, condition in asked.wanted.items() if path != asked.path}
-    if not rest:
-        return piece
     size = reach
     if asked.path != "_id" and "_id" in piece:
         with_id, with_value = _alike(asked.bounds, piece, asked.path)
         size = min(with_id, with_value)
         if with_id < with_value:
             piece = dict(reversed(piece.items()))
-    is_small = bool(asked.bounds) and size <= asked.matching
+    rest = {path: condition for path, condition in asked.wanted.items() if path != asked.path}
+    is_small = not rest or (bool(asked.bounds) and size <= asked.matching)
     return all_of(piece, rest) if is_small else all_of(rest, piece)
 
 
@@ -198,11 +202,24 @@ def _pieces(
     elif high is None or high[0] is not None:
         pieces.append({path: None})
     if high is None or high[0] is not None:
-        between = {"$gte": floor} if low is None or low[0] is None else {"$gt": low[0]}
+        between = {"$gte": floor} if low is None or low[0] is None else _above(low[0])
         pieces.append({path: between if high is None else {**between, "$lt": high[0]}})
     if high is not None:
         pieces.append({path: high[0], "_id": {below: high[1]}})
     return pieces[::-1] if descending else pieces
+
+
+def _above(value: Any) -> _Filter:
+    """Return the condition for values above *value*: a time in milliseconds, or a text.
+
+    For ``$gt``, the database also reads all documents with *value* itself.
+    """
+    if isinstance(value, str):
+        return {"$gte": value + "\0"}
+    try:
+        return {"$gte": value + timedelta(milliseconds=1)}
+    except OverflowError:  # the last moment that there is
+        return {"$gt": value}
 
 
 def _alike(bounds: Sequence[Key], piece: _Filter, path: str) -> tuple[int, int]:

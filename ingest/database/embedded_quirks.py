@@ -14,13 +14,16 @@ Writes:
   is there.
 
 Queries.  The embedded database finds an index for one condition of a query: the first that is an
-equality, ``$in``, or a comparison such as ``$gt``.
+equality, ``$in``, or a comparison such as ``$gt``.  For an equality and a comparison, it prefers an
+index of both.
 
 - It has no index for ``$ne``, nor for a range of ``_id``: see `one_of`.
 - It has no index for a query that has an ``$and`` or an ``$or`` anywhere: see `all_of` and
   `branches`.  For the same reason `api.lists.paging` continues a list by several queries.
 - Of several conditions, the first one decides.  So the tables of `api.lists.filters` stand in the
   order of their conditions, the filter that leaves the fewest documents first.
+- For ``$gt``, it reads all documents with the value itself, too: see
+  `ingest.database.embedded_pages`.
 - It takes longer to leave a small part of a document out than to send it.  So `api.lists.fields`
   asks for whole documents, unless the client asks for some fields only.
 """

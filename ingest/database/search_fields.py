@@ -40,7 +40,7 @@ Document = dict[str, Any]
 
 _OWNER_FIELDS = get_args(UsernameField)
 
-VERSION = 4
+VERSION = 5
 """Of the search fields.  Fields without a version are those of version 1."""
 
 NOT_FINISHED = datetime(9999, 1, 1, tzinfo=timezone.utc)

@@ -134,26 +134,26 @@ def spans(wanted: Document, asked: int, share: float, bounds: int) -> list[int]:
 
 
 def test_a_range_is_as_long_as_the_bounds_and_the_ranges_before_tell() -> None:
-    assert spans({}, 101, 1, 400) == [SPACING]
-    assert spans({}, 1001, 1, 400) == [4 * SPACING]
-    assert spans({"k": "x"}, 101, 0.5, 400) == [SPACING]
-    assert spans({"k": "x"}, 101, 0.1, 400) == [4 * SPACING]
-    assert spans({"k": "x"}, 101, 0, 400) == [0]
-    assert spans({"k": "x"}, 101, 0.01, 400) == [0]
-    assert spans({"k": "x"}, 101, 0.01, 40_000) == [40 * SPACING]
-    assert spans({"k": "x"}, 101, 1, 0) == [0]
+    assert spans({}, 51, 1, 400) == [SPACING]
+    assert spans({}, 501, 1, 400) == [4 * SPACING]
+    assert spans({"k": "x"}, 51, 0.5, 400) == [SPACING]
+    assert spans({"k": "x"}, 51, 0.1, 400) == [4 * SPACING]
+    assert spans({"k": "x"}, 51, 0, 400) == [0]
+    assert spans({"k": "x"}, 51, 0.01, 400) == [0]
+    assert spans({"k": "x"}, 51, 0.01, 40_000) == [40 * SPACING]
+    assert spans({"k": "x"}, 51, 1, 0) == [0]
 
 
 def test_a_range_that_gave_less_than_the_bounds_tell_is_followed_by_a_longer_one() -> None:
     keys = [(None, f"a/{number:07}") for number in range(400)]
     page = Asked("_id", "", False, {"k": "x"}, keys, 200)
-    lacking = Lacking(101)
+    lacking = Lacking(51)
     parts = page_filters(page, None, lacking)
     assert next(parts)["_id"]["$lte"] == "a/0000000"
-    lacking.number = 100
-    assert next(parts)["_id"] == {"$gt": "a/0000000", "$lte": "a/0000100"}
-    lacking.number = 99
-    assert next(parts)["_id"] == {"$gt": "a/0000100"}
+    lacking.number = 50
+    assert next(parts)["_id"] == {"$gt": "a/0000000", "$lte": "a/0000050"}
+    lacking.number = 49
+    assert next(parts)["_id"] == {"$gt": "a/0000050"}
     assert [*parts] == []
 
 
@@ -164,6 +164,28 @@ def test_a_range_of_the_sort_value_is_read_from_its_own_begin() -> None:
     parts = list(page_filters(page, None, Lacking(101)))
     assert parts[0]["t"] == {"$gte": moments[50], "$lt": moments[50]}
     assert parts[1] == {"t": moments[50], "_id": {"$lte": "a/050"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "above"),
+    [
+        ("train", {"$gte": "train\0"}),
+        (NOW, {"$gte": NOW + timedelta(milliseconds=1)}),
+        (
+            datetime.max.replace(tzinfo=timezone.utc),
+            {"$gt": datetime.max.replace(tzinfo=timezone.utc)},
+        ),
+    ],
+)
+def test_what_is_above_a_value_is_asked_for_without_what_is_equal(
+    value: Any, above: Document
+) -> None:
+    keys = [(value, "a/1")]
+    page = Asked("t", FLOOR, False, {}, keys, 1)
+    assert [*page_filters(page, keys[0], Lacking(1))] == [
+        {"t": value, "_id": {"$gt": "a/1"}},
+        {"t": above},
+    ]
 
 
 def test_bounds_are_read_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
