@@ -93,9 +93,10 @@ class _Plan:
             slurm[name] = read(value)
         name, read = self.last
         slurm[name] = read(rest)
-        if not self.texts:
-            return self.number
-        return self.shapes.get(tuple([slurm[name] is None for name in self.text_names]))
+        for text in self.text_names:
+            if slurm[text] is None:
+                return self.shapes.get(tuple([slurm[name] is None for name in self.text_names]))
+        return self.number
 
 
 class Lines:
@@ -199,7 +200,7 @@ class Lines:
         if first and words[-1:] == ("JobName=",) and self.shapes[number] == words:
             # The name runs to the line's end: see `read`.
             words = words[:-1]
-            plan = replace(self._plan(words), number=number, texts=())
+            plan = replace(self._plan(words), number=number, text_names=())
         if plan.can_fill and _spaces(rest) in {len(words) - 1, -len(words)}:
             plans = self._by_opening.setdefault(line.partition("=")[0], {})
             (self._first_lines if first else plans)[_spaces(rest)] = plan
@@ -244,7 +245,7 @@ class Lines:
         rows = [table.keys.get(name) for name in names]
         fields = [self._converter.field(name) for name in names]
         readers = [
-            self._reader(row.value if row else "", convert)
+            convert if row and row.volatile else self._reader(row.value if row else "", convert)
             for row, (_, convert) in zip(rows, fields, strict=True)
         ]
         document_names = [name for name, _ in fields]
