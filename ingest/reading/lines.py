@@ -144,7 +144,8 @@ class Lines:
             first, *others = lines
             head, there, name = first.partition(" JobName=")
             rest = head.partition("=")[2]
-            is_usual = name not in ABSENT if there else not self._has_names
+            has_text = name not in ABSENT and _SEAL not in name
+            is_usual = has_text if there else not self._has_names
             plan = self._first_lines.get(_spaces(rest)) if is_usual else None
             number = plan.fill(rest, slurm) if plan is not None else None
             if number is None:
@@ -168,8 +169,7 @@ class Lines:
                         numbers.append(number)
                         slurm[name] = text
                         continue
-                spaces = rest.count(" ")  # as `_spaces`, without a call
-                plan = by_opening(opening, none).get(-spaces if rest[-1:] == " " else spaces)
+                plan = by_opening(opening, none).get(_spaces(rest))
                 part = {} if plan is not None and plan.is_kept else slurm
                 number = plan.fill(rest, part) if plan is not None else None
                 if number is None:

@@ -230,3 +230,10 @@ def test_a_line_like_one_before_is_read_as_it_is_written(usual: str, odd: str) -
     for item in found:
         assert isinstance(item, Record)
         assert item.slurm == document_of(item, CLUSTER)
+
+
+def test_a_name_that_holds_the_seal_is_read_without_it() -> None:
+    text = job("1", ALICE, sealed=True) + job("2", BOB, sealed=True, name=f"a{SEAL}b")
+    for item in read(text, seal=SEAL):
+        assert isinstance(item, Record)
+        assert item.slurm == document_of(item, CLUSTER)
