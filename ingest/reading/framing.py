@@ -328,6 +328,12 @@ class _Grouping:
         self.parts, self.name, self.size, self.doubt = [], None, 0, None
         return found
 
+    def _replaced(self, part: bytes, name: str | None) -> Frame:
+        """Return the frame of the one part, and begin anew with *part*."""
+        frame = Frame(self.parts[0], self.name)
+        self.parts, self.name, self.size = [part], name, len(part)
+        return frame
+
     def _join(self, part: bytes, name: str | None) -> None:
         if self.doubt is not None:
             self._note(part, self.doubt)
@@ -386,8 +392,7 @@ class _SealedJobs(_Grouping):
             sealed = not too_long and (name is not None or witness(part) is not None)
             if sealed and self.seals and not self.torn:  # as nearly always
                 if self.seals == len(self.parts) == 1 and len(part) <= self.max_bytes:
-                    yield Frame(self.parts[0], self.name)
-                    self.parts, self.name, self.size = [part], name, len(part)
+                    yield self._replaced(part, name)
                     continue
                 yield from self.closed()
             self._join(part, name)
@@ -501,7 +506,6 @@ class _PlainGrouping(_Grouping):
         table, form = self.output.table, self.output.form
         needed = table.mandatory[1:]
         self._needed = tuple(_Shown.of(key.name, key.place, table, form) for key in needed)
-        self._plain = tuple(shown.plain for shown in self._needed)
         self._inner = tuple(
             shown for shown, key in zip(self._needed, needed, strict=True) if key.place != "in"
         )
@@ -519,18 +523,17 @@ class _PlainGrouping(_Grouping):
         for part, name in zip(parts, names, strict=True):
             begins = name is not None or self._begins(part)
             is_job = self.output.table is JOB and name is None
-            if begins and self.is_certain:
-                if len(self.parts) == 1 and len(part) <= self.max_bytes and not too_long:
-                    yield Frame(self.parts[0], self.name)  # as nearly always
-                    self.parts, self.name, self.size = [part], name, len(part)
-                    self.is_batch = is_job and b" BatchFlag=1 " in part
-                    self.has_end = is_job and self._batch_end.end(part) > 0
-                    continue
-                yield from self.closed()
-            follows = bool(self.parts or self.doubt) and self.is_certain
-            self._join(part, name)
-            self.torn = follows and not begins and any(shown.end(part) for shown in self._inner)
-            self.cut = follows and not begins and b"\n   " not in part.rstrip()
+            begins_anew = begins and self.is_certain
+            if begins_anew and len(self.parts) == 1 and not too_long:  # as nearly always
+                yield self._replaced(part, name)
+                self.is_batch = self.has_end = False
+            else:
+                if begins_anew:
+                    yield from self.closed()
+                follows = bool(self.parts or self.doubt) and self.is_certain
+                self._join(part, name)
+                self.torn = follows and not begins and any(each.end(part) for each in self._inner)
+                self.cut = follows and not begins and b"\n   " not in part.rstrip()
             self.is_batch |= is_job and b" BatchFlag=1 " in part
             self.has_end |= is_job and self._batch_end.end(part) > 0
             if too_long or self.size > self.max_bytes:
@@ -552,13 +555,6 @@ class _PlainGrouping(_Grouping):
 
     def _begins(self, part: bytes) -> bool:
         """Whether *part* shows the keys that every record has, in their order."""
-        at = 0
-        for plain in self._plain:  # as nearly always
-            at = part.find(plain, at)
-            if at < 0:
-                break
-        else:
-            return True
         at = 0
         for shown in self._needed:
             at = shown.end(part, at)

@@ -62,6 +62,8 @@ def text_fingerprint(record: Record) -> TextFingerprint:
     found: list[int] = []
     for beginning in record.volatile:
         found += _place(text, beginning)
+        if len(found) == 2 * MAX_PLACES:
+            break
     a, b, c, d, e, f = (found + [_LAST] * 2 * MAX_PLACES)[: 2 * MAX_PLACES]
     places = (a, b, c, d, e, f)
     return TextFingerprint(_hash(text, *places), places)
