@@ -105,3 +105,9 @@ def _check_nothing_is_lost(items: Items, text: bytes, seal: bytes) -> None:
     lost = Counter(text) - Counter(kept)
     assert not Counter(kept) - Counter(text), "a text was changed"
     assert not bytes(lost).strip(), "a text was lost"
+    spaces = len(text) - len(text.lstrip())
+    if not seal:
+        noise = items[-1].text if isinstance(items[-1], SetAside) else b""
+        before = text.rstrip().removesuffix(noise)
+        spaces += len(text) - len(text.rstrip()) + len(before) - len(before.rstrip())
+    assert lost.total() <= spaces, "spaces were lost inside"
