@@ -93,12 +93,13 @@ class Output:
         max_bytes: int,
         *,
         stripped: bool = False,
+        bare: bool = False,
     ) -> None:
         self._chunks = _even(chunks)
         self.table = table
         self._seal = seal.encode()
         self._max_bytes = max_bytes
-        self.form = Form(table, multi_line=True, sealed=bool(seal), stripped=stripped)
+        self.form = Form(table, multi_line=True, sealed=bool(seal), stripped=stripped, bare=bare)
         """Known from the first record on. A scrape, which has a seal, asks for many lines."""
 
     def frames(self, seen: Seen = nothing_seen) -> Iterator[Frame | Unchanged | Doubt | SetAside]:
@@ -148,6 +149,13 @@ class Output:
             _, last = max(((key.rank, at) for key, at in pairs if key), default=(0, 0))
             cut = text.find(b"\n", last) + 1 or len(text)
         return text[:cut], text[cut:]
+
+    def learn_end(self, text: bytes) -> None:
+        """Learn from the certain record *text* of a scrape what Slurm prints behind every job."""
+        form = self.form
+        if form.sealed and not form.bare and form.table is JOB:
+            bare = text.endswith(b"\n\n") and not text.endswith(b" \n\n")
+            self.form = form._replace(bare=bare)
 
     # --- parts ------------------------------------------------------------------------------------
 

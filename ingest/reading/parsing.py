@@ -87,6 +87,8 @@ class Form(NamedTuple):
     """Every time bears a seal, with a NUL in place of each of its letters."""
     stripped: bool = False
     """An editor removed the spaces at the ends of the lines, also in the line behind each job."""
+    bare: bool = False
+    """This Slurm prints no line of spaces behind a job, so one that is there is a user's."""
 
     def split_record(self, text: str) -> tuple[list[str], str]:
         """Return the lines of a record, and the end behind the last of them.
@@ -97,7 +99,9 @@ class Form(NamedTuple):
             body = text.removesuffix("\n").removesuffix(" ")
             return [body], text[len(body) :]
         end = "\n" if self.stripped else "\n   "
-        body = text.removesuffix("\n").removesuffix("\n").removesuffix(end)
+        body = text.removesuffix("\n").removesuffix("\n")
+        if not self.bare:
+            body = body.removesuffix(end)
         return body.split("\n"), text[len(body) :]
 
     def split_line(self, line: str, *, first: bool) -> tuple[LineShape, list[str]]:

@@ -172,7 +172,7 @@ class Reader:
         if doubts and inquiry is not None:
             alone = _Waiting(any_unchanged=waiting.any_unchanged)
             answers = Answers(
-                read=partial(self._read_answer, waiting=alone),
+                read=partial(self._read_answer, waiting=alone, bare=output.form.bare),
                 late=partial(self._late, alone, output),
             )
             is_settled = yield from settle(doubts, certain, inquiry, answers, self._turns)
@@ -220,6 +220,7 @@ class Reader:
         """What *frame* is; nothing if its record waits for a key to be vouched for."""
         if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
             return (self._set_aside(frame.text, _DOUBLED, output),)
+        output.learn_end(frame.text)
         if frame.id is not None:
             waiting.any_unchanged = True
             return (Unchanged((frame.id,)),)
@@ -278,7 +279,11 @@ class Reader:
         if not waiting.texts:
             return
         if not waiting.any_unchanged:
-            by_all = {place for place in waiting.places if self._shapes_of(output).all_show(place)}
+            by_all = {
+                place
+                for place in waiting.places
+                if all(shapes.all_show(place) for shapes in self._shapes.values())
+            }
             self._vouching.shown_by_all |= by_all
             self._forget()
         for text in waiting.texts:
@@ -294,10 +299,10 @@ class Reader:
         return SetAside(text, reason, tuple(ids[:1] if output.form.sealed else ids))
 
     def _read_answer(
-        self, chunks: Iterable[bytes], seal: str, waiting: "_Waiting"
+        self, chunks: Iterable[bytes], seal: str, waiting: "_Waiting", *, bare: bool
     ) -> Iterator[Record | SetAside]:
         """The records of an answer about one job. Raises `NoAnswer` and `SealMissing`."""
-        output = Output(chunks, self._table, seal, self._max_bytes)
+        output = Output(chunks, self._table, seal, self._max_bytes, bare=bare)
         for item in output.frames():
             if isinstance(item, Frame):
                 record = self._record(item.text, output, waiting)
@@ -358,9 +363,9 @@ def _is_stripped(chunks: Iterable[bytes]) -> bool:
         text = rest + chunk
         if b" \n" in text:
             return False
-        jobs += text.count(b"\n\nJobId=")
+        jobs += text.count(b"\n\nJobId=") - rest.count(b"\n\nJobId=")
         stripped += text.count(b"\n\n\nJobId=")
-        rest = text[-len(b"\n\nJobId=") :]  # too short for the second count, as it should be
+        rest = text[-len(b"\n\nJobId=") :]  # too short for the second count
     return stripped + rest.endswith(b"\n\n\n") > jobs / 2
 
 

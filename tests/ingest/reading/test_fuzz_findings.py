@@ -1,17 +1,20 @@
 """What fuzzing, and the reading that it asked for, found: each stays found."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from ingest.reading.reader import NoAnswer, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.vouching import MAX_PLACES_OF_AN_OWNER, Vouching
+from ingest.slurm.keys import JOB
 from ingest.slurm.values import duration
 from tests.fuzz.oracle import check
 from tests.ingest.reading.attacks import Attack, job, output
+from tests.ingest.reading.printing import Printed, printed_by
 from tests.ingest.reading.reference import document_of
-from tests.support.reading import CLUSTER, SEAL, read_lazily
+from tests.support.reading import CLUSTER, SEAL, AskedCluster, read_lazily
 from tests.support.reading import read as read_whole
 
 ALICE, BOB = "alice(1001)", "bob(1002)"
@@ -150,6 +153,51 @@ def test_one_user_can_not_keep_the_keys_of_others_from_being_vouched_for() -> No
     assert future not in vouching
     vouching.note(future, ALICE)
     assert future in vouching
+
+
+# --- spaces that end a record -------------------------------------------------------------------
+
+SPACED = "gpu:1\n   "
+
+
+@pytest.mark.parametrize("release", ["18.08", "25.11", "26.05"])
+def test_lines_of_spaces_that_end_a_users_text_are_kept_where_slurm_prints_none(
+    release: str,
+) -> None:
+    plain = printed_by(JOB, release, with_optional=False)
+    spaced = with_last_text(plain, SPACED)
+    texts = [job.text(seal=SEAL) for job in (plain.with_values({"JobId": "1"}), spaced)]
+    for size in (7, 1 << 20):
+        first, second = read("".join(texts), seal=SEAL, size=size)
+        assert values(first)["JobId"] == "1"
+        assert values(second)["TresPerNode"] == SPACED
+
+
+@pytest.mark.parametrize("release", ["21.08", "25.05"])
+def test_the_line_of_spaces_that_slurm_prints_is_no_part_of_a_text(release: str) -> None:
+    plain = printed_by(JOB, release, with_optional=False)
+    for text in ("gpu:1", SPACED):
+        printed = plain.text(seal=SEAL) + with_last_text(plain, text).text(seal=SEAL)
+        _, second = read(printed, seal=SEAL)
+        assert values(second)["TresPerNode"] == text
+
+
+def test_an_answer_about_one_job_ends_like_those_of_the_list() -> None:
+    plain = printed_by(JOB, "26.05", with_optional=False)
+    doubtful = with_last_text(plain, SPACED).with_values({"JobName": "x\n\nJobId=2 JobName=y"})
+    jobs = [*(plain.with_values({"JobId": job_id}) for job_id in "13"), doubtful]
+    texts = [job.text(seal=SEAL) for job in jobs]
+    cluster = AskedCluster(*texts, owners=dict.fromkeys(("1", "3", "19"), "1105"))
+    found = read_whole("".join(texts).encode(), seal=SEAL, inquiry=cluster)
+    assert sorted(cluster.asked) == ["19", "3"]
+    read_texts = {values(item)["JobId"]: values(item).get("TresPerNode") for item in found}
+    assert read_texts == {"1": None, "3": None, "19": SPACED}
+
+
+def with_last_text(printed: Printed, text: str) -> Printed:
+    """*printed* with one line more, whose value is *text*."""
+    lines = (*printed.lines, (3, ("TresPerNode",)))
+    return replace(printed, lines=lines).with_values({"TresPerNode": text})
 
 
 # --- values -------------------------------------------------------------------------------------

@@ -421,6 +421,15 @@ def test_a_newline_at_the_end_of_a_text_stays() -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [1, 2, 8, 9])
+def test_a_dump_is_not_taken_for_an_edited_one_by_the_size_of_its_chunks(size: int) -> None:
+    dump = "".join(job(str(n), ALICE, sealed=False, end=TRES) for n in range(1, 3)).encode()
+    for stripped in (dump, dump.replace(b"\n\nJobId=2", b"\n\n\nJobId=2")):
+        chunks = [stripped[start : start + size] for start in range(0, len(stripped), size)]
+        forms = {each.form for each in read_output(chunks) if isinstance(each, Record)}
+        assert forms == {each.form for each in read_output(stripped) if isinstance(each, Record)}
+
+
 def test_a_return_of_a_users_own_stays() -> None:
     text = job("1", ALICE, sealed=False, name="a\r", comment="b\r\nc\r")
     (record,) = read(text)
