@@ -269,7 +269,7 @@ def _listening_socket(family: int, address: Any) -> socket.socket:
 
 
 class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
-    """A response of waitress, which may be held back.
+    """A response of waitress, which may be held back, and after which the connection stays open.
 
     After HEAD, which has no body, the end of a chunked body is left out too.
     """
@@ -313,6 +313,16 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
             super().write(data)
         hold.is_chunked = self.chunked_response
         self.close_on_finish = True
+
+    def set_close_on_finish(self) -> None:
+        """Close the connection behind the response, where the client can't tell its end otherwise.
+
+        waitress would close it behind each response without a length: those in chunks, and those
+        without a body, such as 304.
+        """
+        asked = self.request.headers.get("CONNECTION", "").lower() == "close"
+        if asked or self.version != "1.1" or self.content_length is not None:
+            super().set_close_on_finish()
 
     def build_response_header(self) -> Any:
         header = super().build_response_header()

@@ -29,7 +29,6 @@ the documents.  A write that comes between the two makes the tokens look old, ne
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from bson import ObjectId
@@ -202,31 +201,34 @@ class SeenTokens:
         self._store = store
         self._kind = kind
         self._cluster_name = cluster_name
+        self._were_read: tuple[dict[str, str], ClientSession] | None = None
 
     @property
     def accounts(self) -> str | None:
         """The token of the accounts; None before the first account. Raises pymongo's errors."""
-        return self._found[0].get(ACCOUNTS)
+        return self._read()[0].get(ACCOUNTS)
 
     def listed(self, kind: str, cluster_name: str | None) -> ChangeTokens:
         """Return the tokens of these jobs or nodes. Raises LookupError for others than were asked
         for; pymongo's errors."""
         if (kind, cluster_name) != (self._kind, self._cluster_name):
             raise LookupError(f"the tokens of {self._kind} of {self._cluster_name} were asked for")
-        return sorted(each for each in self._found[0].items() if each[0].startswith(f"{kind}/"))
+        return sorted(each for each in self._read()[0].items() if each[0].startswith(f"{kind}/"))
 
     def session(self) -> ClientSession:
         """Return a session in which everything that is read is at least as new as the tokens.
 
         The caller ends it.  Raises pymongo's errors.
         """
-        return as_new_as(self._found[1])
+        return as_new_as(self._read()[1])
 
-    @cached_property
-    def _found(self) -> tuple[dict[str, str], ClientSession]:
-        with self._store.database.client.start_session() as session:
-            found = self._store.change_tokens.find({"_id": self._names()}, session=session)
-            return {each["_id"]: str(each["mark"]) for each in found}, session
+    def _read(self) -> tuple[dict[str, str], ClientSession]:
+        # No cached_property: up to Python 3.11, one request's query would hold up all others'.
+        if self._were_read is None:
+            with self._store.database.client.start_session() as session:
+                found = self._store.change_tokens.find({"_id": self._names()}, session=session)
+                self._were_read = {each["_id"]: str(each["mark"]) for each in found}, session
+        return self._were_read
 
     def _names(self) -> Any:
         if self._kind is None:

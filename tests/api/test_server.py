@@ -58,6 +58,49 @@ def test_a_connection_is_used_again(port: int, client: Client) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status"),
+    [
+        ("GET", "jobs/one?job_id=233874", "If-None-Match: {tag}", 304),  # no body
+        ("GET", "jobs/list", "Accept: application/json", 200),  # sent in chunks
+        ("HEAD", "jobs/list", "Accept: application/json", 200),
+    ],
+)
+def test_a_connection_is_used_again_after_a_response_without_a_length(
+    port: int, client: Client, method: str, path: str, sent: str, status: int
+) -> None:
+    tag = ask(port, client, "GET", "jobs/one?job_id=233874")[0].headers["ETag"]
+    name, _, value = sent.partition(": ")
+    headers = {**client.headers, name: value.format(tag=tag)}
+    connection = HTTPConnection(LOOPBACK, port, timeout=300)
+    connection.connect()
+    used = connection.sock
+    for _ in range(3):
+        connection.request(method, BASE + path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+        assert "Content-Length" not in response.headers
+        assert connection.sock is used
+    connection.close()
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("tag", ["", "If-None-Match: *\r\n"])
+def test_a_connection_is_closed_for_those_who_ask_and_for_http_1_0(
+    port: int, client: Client, version: str, tag: str
+) -> None:
+    close = "Connection: close\r\n" if version == "HTTP/1.1" else ""
+    answer = exchange(
+        port,
+        f"GET {BASE}jobs/list {version}\r\nHost: x\r\n{close}{tag}"
+        f"Authorization: {client.headers['Authorization']}\r\n\r\n".encode(),
+    )  # which reads until the server closes the connection
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == (b"304" if tag else b"200")
+    assert b"Connection: close" in head
+
+
 def test_the_loop_rests_while_threads_make_and_send_responses(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

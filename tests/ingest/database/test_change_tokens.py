@@ -1,11 +1,16 @@
-"""Writes in transactions: all or none, and again where the server undid them."""
+"""Writes in transactions: all or none, and again where the server undid them. Reading tokens."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
 
 import pytest
 from pymongo import InsertOne
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from ingest.database.change_tokens import NOTHING, bulk_write, scrape_token
+from ingest.database.change_tokens import NOTHING, SeenTokens, bulk_write, scrape_token
 from ingest.database.embedded_quirks import TRIES
 from ingest.database.store import Store
 from ingest.database.transactions import in_transaction
@@ -81,3 +86,28 @@ def test_what_a_write_itself_raises_is_raised_once(store: Store) -> None:
     with pytest.raises(BulkWriteError):
         add(store, 2)
     assert [job["_id"] for job in store.jobs.find()] == ["mila/2"]
+
+
+def test_a_slow_query_of_one_request_holds_up_no_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, 1)
+    asks, goes_on = Event(), Event()
+    find = Collection.find
+
+    def find_slowly(self: Collection[Any], *arguments: Any, **keys: Any) -> Any:
+        if not asks.is_set():
+            asks.set()
+            assert goes_on.wait(300)
+        return find(self, *arguments, **keys)
+
+    monkeypatch.setattr(Collection, "find", find_slowly)
+    with ThreadPoolExecutor(2) as requests:
+        slow, other = SeenTokens(store, "jobs", "mila"), SeenTokens(store, "jobs", "mila")
+        first = requests.submit(slow.listed, "jobs", "mila")
+        assert asks.wait(300)
+        try:
+            second = requests.submit(other.listed, "jobs", "mila").result(300)
+        finally:
+            goes_on.set()
+        assert first.result(300) == second
