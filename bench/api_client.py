@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 BASE = "/api/v1/cluster/"
 SECONDS_TO_ANSWER = 60
+_UNCHANGED = b"http/1.1 304"
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -76,10 +77,15 @@ class Http:
             self._socket.close()
             self._socket = None
 
-    def get(self, target: str) -> bytes:
-        """Return the response to a GET, header and body; *target* is path and query."""
+    def get(self, target: str, etag: str = "") -> bytes:
+        """Return the response to a GET, header and body; *target* is path and query.
+
+        *etag* is that of the response that the client has already.
+        """
         connection = self._socket or self._connect()
         head = f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._token}"
+        if etag:
+            head += f"\r\nIf-None-Match: {etag}"
         connection.sendall(f"{head}\r\n\r\n".encode())
         received = bytearray()
         while not _is_whole(received):
@@ -100,8 +106,8 @@ class Http:
 def _is_whole(received: bytearray) -> bool:
     """Return whether a response is complete: as long as its header says, or chunked to its end."""
     head = _head(received)
-    if not head:
-        return False
+    if not head or head.startswith(_UNCHANGED):
+        return bool(head)
     if b"transfer-encoding: chunked" in head:
         return received.endswith(b"\r\n0\r\n\r\n")
     length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -115,21 +121,27 @@ def _head(received: bytearray) -> bytes:
 
 
 def requests_a_second(
-    ports: Sequence[int], token: str, targets: Sequence[str], clients: int, seconds: float
+    ports: Sequence[int],
+    token: str,
+    targets: Sequence[str],
+    clients: int,
+    seconds: float,
+    etag: str = "",
 ) -> float:
     """Return how many requests per second of *clients* clients the servers at *ports* answer.
 
     Each client asks one server for the *targets* in turn, the next one after each response.
-    Raises ConnectionError for an answer that is not 200.
+    Raises ConnectionError for an answer that is not 200; with *etag*, that is not 304.
     """
+    expected = _UNCHANGED if etag else b"http/1.1 200"
     answered = [0] * clients
     ends_at = time.perf_counter() + seconds
 
     def ask(number: int) -> None:
         client = Http(ports[number % len(ports)], token)
         while time.perf_counter() < ends_at:
-            answer = client.get(targets[(number + answered[number]) % len(targets)])
-            if not answer.startswith(b"HTTP/1.1 200"):
+            answer = client.get(targets[(number + answered[number]) % len(targets)], etag)
+            if not answer.lower().startswith(expected):
                 raise ConnectionError(f"not answered: {answer[:200]!r}")
             answered[number] += 1
         client.close()

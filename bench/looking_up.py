@@ -62,23 +62,36 @@ def _each(call: Callable[[str], None], ids: Sequence[str]) -> Callable[[], None]
 
 
 def _at_once(setting: Setting, store: Store, token: str, jobs: Sequence[str]) -> Iterator[Row]:
-    targets = [f"{BASE}jobs/one?job_id={job_id}&cluster_name=mila" for job_id in jobs]
-    answer = Wsgi(build_app(store), token).get(
-        BASE + "jobs/one", {"job_id": jobs[0], "cluster_name": "mila"}
-    )[2]
-    rates: dict[str, list[float]] = {"ours": [], "constant": []}
+    client = Wsgi(build_app(store), token)
+    one = client.get(BASE + "jobs/one", {"job_id": jobs[0], "cluster_name": "mila"})[2]
+    etag = client.get(BASE + "jobs/list", {"cluster_name": "mila", "limit": "100"})[1]["etag"]
+    page = [f"{BASE}jobs/list?cluster_name=mila&limit=100"]
+    rates: dict[str, list[float]] = {"one": [], "polls": [], "constant": []}
     with (
         api_server(setting.databases.uri, store, setting.folder) as port,
-        constant_server(len(answer), setting.folder) as constant_port,
+        constant_server(len(one), setting.folder) as constant_port,
     ):
+        asked = {
+            "one": (port, [f"{BASE}jobs/one?job_id={each}&cluster_name=mila" for each in jobs], ""),
+            "polls": (port, page, etag),
+            "constant": (constant_port, page, ""),
+        }
         for _ in range(setting.sizes.few_turns):
-            for name, server in (("ours", port), ("constant", constant_port)):
+            for name, (server, targets, tag) in asked.items():
+                seconds = setting.sizes.seconds / 2
                 rates[name].append(
-                    requests_a_second([server], token, targets, CLIENTS, setting.sizes.seconds / 2)
+                    requests_a_second([server], token, targets, CLIENTS, seconds, tag)
                 )
+    samples = {name: Samples(tuple(each), "1/s") for name, each in rates.items()}
     yield Row(
         name=f"jobs/one, requests a second of {CLIENTS} clients",
-        ours=Samples(tuple(rates["ours"]), "1/s"),
-        limit=Samples(tuple(rates["constant"]), "1/s"),
+        ours=samples["one"],
+        limit=samples["constant"],
         limit_is="the same server answering a constant of the same size",
+    )
+    yield Row(
+        name=f"polls of a page of 100 jobs, answered 304, a second of {CLIENTS} clients",
+        ours=samples["polls"],
+        limit=samples["constant"],
+        limit_is="the same server answering a constant of the size of a job",
     )
