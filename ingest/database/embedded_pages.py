@@ -67,16 +67,24 @@ class Bounds:
     def known(self, what: str, read: Callable[[], _Known]) -> _Known:
         """Return what *read* returned under the name *what*; call *read* if that is too old.
 
-        Raises what *read* raises.
+        Meanwhile, other threads have what was known before.  Raises what *read* raises.
         """
         now = time.monotonic()
-        at, known = self._read.get(what, (now - BOUNDS_SECONDS, None))
-        if now - at >= BOUNDS_SECONDS:
-            known = read()
-            if len(self._read) >= _MOST_KNOWN:
-                self._read.clear()
+        before = self._read.get(what)
+        if before is not None:
+            at, known = before
+            if now - at < BOUNDS_SECONDS:
+                return cast("_Known", known)
             self._read[what] = now, known
-        return cast("_Known", known)
+        try:
+            found = read()
+        except BaseException:
+            self._read.pop(what, None)
+            raise
+        if len(self._read) >= _MOST_KNOWN:
+            self._read.clear()
+        self._read[what] = now, found
+        return found
 
 
 @dataclass

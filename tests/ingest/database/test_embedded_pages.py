@@ -208,6 +208,17 @@ def test_bounds_are_read_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bounds.known("nodes _id", read) == [(None, "a/2")]
     now[0] = BOUNDS_SECONDS
     assert bounds.known("jobs _id", read) == [(None, "a/3")]
+
+    def meanwhile() -> list[Key]:
+        reads.append(now[0])
+        return [*bounds.known("jobs _id", fails), (None, "a/4")]  # as another request would ask
+
+    now[0] = 2 * BOUNDS_SECONDS
+    assert bounds.known("jobs _id", meanwhile) == [(None, "a/3"), (None, "a/4")]
+    now[0] = 3 * BOUNDS_SECONDS
+    with pytest.raises(AutoReconnect):
+        bounds.known("jobs _id", fails)
+    assert bounds.known("jobs _id", read) == [(None, "a/5")]
     for number in range(2000):
         bounds.known(f"jobs {number}", read)
     assert len(vars(bounds)["_read"]) <= 1000
