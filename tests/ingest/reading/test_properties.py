@@ -1,6 +1,7 @@
 """What holds for every record: read right or set aside, never wrong in silence."""
 
 import re
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -238,7 +239,12 @@ def test_a_record_and_its_text_are_the_same_bytes(printed: Printed, data: st.Dat
     text = printed.with_values(chosen).text()
     items = [item for item in read(bytes_of(text), JOBS) if not isinstance(item, Unchanged)]
     again = [bytes_of(item.raw.text()) if isinstance(item, Record) else item.text for item in items]
-    assert sorted(b"".join(again)) == sorted(bytes_of(text))
+    left = Counter(bytes_of(text))
+    left.subtract(b"".join(again))
+    # Blank lines at a dump's end belong to no value (docs/how_records_are_read.md).
+    blank = Counter(bytes_of(text[len(text.rstrip(" \n")) :]))
+    assert +left <= blank
+    assert not -left
     for item in items:
         if isinstance(item, Record):
             assert document_of(item, CLUSTER) == item.slurm
