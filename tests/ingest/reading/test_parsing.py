@@ -322,8 +322,10 @@ def test_a_submit_time_without_the_seal_is_text_of_its_value() -> None:
 
 def test_a_record_may_end_in_its_last_mandatory_key() -> None:
     text = without_outputs(command="/r JobState=x").replace("\n   Comment=hello", "")
-    assert values(text)["Command"] == "/r JobState=x"
-    assert values(text)["WorkDir"] == "/home"
+    for form, is_one_line in ((text, False), (one_line(text), True)):
+        found = values(form, one_line=is_one_line)
+        assert found["Command"] == "/r JobState=x"
+        assert found["WorkDir"] == "/home"
 
 
 def test_two_keys_that_can_not_both_be_are_refused() -> None:
