@@ -161,3 +161,19 @@ def test_no_unknown_key_has_a_line_with_a_known_key_in_its_value(kept: str) -> N
         assert isinstance(item, Record) == is_read
         if isinstance(item, SetAside):
             assert "FutureN" in item.reason
+
+
+@pytest.mark.parametrize(("key", "owners"), [("Comment", "one record"), ("Command", "one user")])
+def test_in_the_o_form_jobs_of_which_too_few_show_a_key_behind_a_text_are_set_aside(
+    key: str, owners: str
+) -> None:
+    text = records_of(JOBS, "one line", OWNERS[owners])
+    found = read(one_line(with_unknown(text, key, "behind the line")).encode(), JOBS)
+    ids = [str(number) for number, _ in enumerate(OWNERS[owners], start=1)]
+    assert [item.ids for item in found if isinstance(item, SetAside)] == [(each,) for each in ids]
+    assert len(found) == len(ids)
+    reasons = {item.reason for item in found if isinstance(item, SetAside)}
+    assert reasons == {
+        f"FutureN, an unknown key, stands behind the text of {key} in every record, and may be a"
+        " part of the text"
+    }
