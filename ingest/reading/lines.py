@@ -252,7 +252,7 @@ class Lines:
         texts = tuple(place for place, row in enumerate(rows) if row and row.is_text)
         has_owner = "" in document_names
         left_out = tuple(row.document for row in rows if row and row.left_out)
-        is_group = words[:1] == ("Nodes=",)
+        is_group = words[:1] == ("Nodes=",) and "Nodes" in table.group_keys
         is_kept = not is_group and not any(
             row and (row.value in _MOVING or row.volatile) for row in rows
         )

@@ -35,9 +35,6 @@ from ingest.slurm.values import ABSENT
 MAX_TOKENS = 1000
 """A record with more tokens is refused, unless its known keys alone make the one reading."""
 
-GROUP_KEYS = frozenset({"Nodes", "CPU_IDs", "Mem", "GRES", "GRES_IDX"})
-"""Keys of ``-d``'s deeper lines, which come once for each group of nodes."""
-
 # Slurm up to 21.08 prints one pair with a colon.
 _KEY = rf"({PATTERN}=|NtasksPerTRES:)"
 _OPENING = r"(?: {3}| {5,6}(?=Nodes=))"
@@ -174,7 +171,7 @@ class Token:
     opens_line: bool
     """The line opens with a key, and before the token stand only unknown keys on it."""
     key: Key | None
-    """The key's row in the table; None for an unknown key and for `GROUP_KEYS`."""
+    """The key's row in the table; None for an unknown key and for those of a group."""
     is_absent: bool
     """The value is a text that is absent."""
     is_word: bool
@@ -182,7 +179,7 @@ class Token:
     text_follows: bool
     """The token is the last of its line, and the next line opens with no key."""
     in_group: bool
-    """One of `GROUP_KEYS`, or an unknown key behind one of them on its line."""
+    """A key of a group of nodes, or an unknown key behind one of them on its line."""
 
     @property
     def is_text(self) -> bool:
@@ -202,8 +199,8 @@ def tokens_of(shape: Shape, table: KeyTable) -> list[Token]:
                 opens_line = False
                 continue
             name = key_of(word)
-            key = None if name in GROUP_KEYS else table.keys.get(name)
-            in_group = name in GROUP_KEYS or (in_group and key is None)
+            key = None if name in table.group_keys else table.keys.get(name)
+            in_group = name in table.group_keys or (in_group and key is None)
             goes_on = text_follows and place + 1 == len(line)
             tokens.append(
                 Token(

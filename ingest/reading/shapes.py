@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from ingest.reading.lines import MAX_RECORD_LINES, Lines
 from ingest.reading.parsing import (
     BLANK_LINE,
-    GROUP_KEYS,
     Decision,
     Form,
     LineShape,
@@ -144,11 +143,12 @@ class Shapes:
         slurm: SlurmDict = {}
         groups: list[SlurmDict] = []
         part = slurm
+        in_groups = self._table.group_keys
         for lead, key, _, value in raw_pairs(text, self._form, judged.decision).pairs:
-            if key == "Nodes":
+            if key == "Nodes" and key in in_groups:
                 part = {}
                 groups.append(part)
-            elif key in GROUP_KEYS:
+            elif key in in_groups:
                 part = groups[-1] if groups else slurm
             elif key in self._table.keys or lead != " ":
                 part = slurm
@@ -219,7 +219,7 @@ class Shapes:
     def _has_odd_group(self, line: LineShape) -> bool:
         """Whether keys of groups share the line with other known keys, or a key comes twice."""
         keys = [key_of(word) for word in line]
-        in_group = [key in GROUP_KEYS for key in keys if key in self._table.keys]
+        in_group = [key in self._table.group_keys for key in keys if key in self._table.keys]
         if line[:1] == ("Nodes=",):
             return not all(in_group) or len(set(keys)) < len(keys)
         return any(in_group)

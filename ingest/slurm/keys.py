@@ -386,6 +386,8 @@ class KeyTable:
     """The keys that every record has, in their order."""
     whole_lines: Mapping[str, Key]
     """Texts that stand alone on their line, so that the value runs to the line's end."""
+    group_keys: frozenset[str]
+    """Keys of ``-d``'s deeper lines, which come once for each group of nodes."""
     openers: frozenset[str]
     """The keys that can open a line."""
     times: frozenset[str]
@@ -453,6 +455,7 @@ def _table(kind: str, rows: str, ids: str, witness: str) -> KeyTable:
         keys=MappingProxyType(keys),
         mandatory=tuple(key for key in keys.values() if key.always),
         whole_lines=MappingProxyType(alone),
+        group_keys=frozenset(key.name for key in keys.values() if key.place == "group"),
         openers=frozenset(key.name for key in keys.values() if key.place in {"line", "both"}),
         times=frozenset(
             key.name for key in keys.values() if key.value in {"time", "time_or_unknown"}

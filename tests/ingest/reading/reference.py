@@ -6,7 +6,6 @@ record must be what this module makes of the record.
 
 from config import ClusterSettings
 from ingest.reading.parsing import (
-    GROUP_KEYS,
     Decision,
     decide,
     raw_pairs,
@@ -44,11 +43,12 @@ def document_of(record: Record, cluster: ClusterSettings) -> SlurmDict:
     has_space = adds_space_to_comments(names, space_at_end=" " in end)
     slurm: SlurmDict = {"cluster_name": cluster.name}
     part = slurm
+    groups = record.form.table.group_keys
     for pair in raw.pairs:
-        if pair.key == "Nodes":
+        if pair.key == "Nodes" and groups:
             part = {}
             slurm.setdefault("alloc_groups", []).append(part)
-        elif pair.key in GROUP_KEYS:
+        elif pair.key in groups:
             part = slurm.get("alloc_groups", [slurm])[-1]
         elif pair.key in record.form.table.keys or pair.lead.startswith("\n"):
             part = slurm

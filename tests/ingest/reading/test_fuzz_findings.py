@@ -8,7 +8,8 @@ import pytest
 from ingest.reading.reader import NoAnswer, SealMissing
 from ingest.reading.records import Record, SetAside, Unchanged
 from ingest.reading.vouching import MAX_PLACES_OF_AN_OWNER, Vouching
-from ingest.slurm.keys import JOB
+from ingest.slurm.keys import JOB, NODE
+from ingest.slurm.kinds import NODES
 from ingest.slurm.values import duration
 from tests.fuzz.oracle import check
 from tests.ingest.reading.attacks import Attack, job, output
@@ -212,6 +213,17 @@ def test_bytes_behind_a_path_that_look_like_a_group_of_nodes_can_be_stored() -> 
     stdout = "/o\n     Nodes=\udcff CPU_IDs=\udcff"
     text = job("1", ALICE, sealed=False, stdout=stdout)
     check(b"\0" + text.encode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize("key", ["Nodes", "CPU_IDs", "Mem", "GRES_IDX"])
+@pytest.mark.parametrize("before", [" ", "\n   "])
+def test_a_key_of_a_jobs_groups_is_an_unknown_key_of_a_node(key: str, before: str) -> None:
+    printed = printed_by(NODE, "25.05", with_optional=False)
+    text = printed.text().replace("\n   RealMemory=", f"{before}{key}=some-{key}\n   RealMemory=")
+    (record,) = read_whole(text.encode(), NODES)
+    assert isinstance(record, Record)
+    assert record.slurm[key.lower()] == f"some-{key}"
+    assert record.slurm == document_of(record, CLUSTER)
 
 
 def test_a_longer_word_than_a_key_can_be_is_text() -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.reading.parsing import GROUP_KEYS
 from ingest.reading.records import Record, SetAside
 from ingest.slurm.convert import SlurmDict
 from ingest.slurm.keys import KeyTable
@@ -83,7 +82,7 @@ def keys_of(text: str, table: KeyTable) -> list[str]:
 def ways(kind: Kind, text: str) -> Iterator[tuple[str, str]]:
     for key in keys_of(text, kind.table):
         for how in ("before", "two", "a line", "behind the line"):
-            is_odd = key == "Nodes" or (key in GROUP_KEYS and how == "a line")
+            is_odd = key == "Nodes" or (key in kind.table.group_keys and how == "a line")
             if not is_odd and with_unknown(text, key, how) != text:
                 yield key, how
 
