@@ -160,7 +160,7 @@ class Lines:
                     numbers.append(number)
                     slurm |= part
                     continue
-                opening, _, rest = line.partition("=")
+                opening, sign, rest = line.partition("=")
                 whole = whole_lines(opening)
                 if whole is not None and _SEAL not in rest:
                     number, name, is_comment = whole
@@ -169,7 +169,7 @@ class Lines:
                         numbers.append(number)
                         slurm[name] = text
                         continue
-                plan = by_opening(opening, none).get(_spaces(rest))
+                plan = by_opening(opening, none).get(_spaces(rest)) if sign else None
                 part = {} if plan is not None and plan.is_kept else slurm
                 number = plan.fill(rest, part) if plan is not None else None
                 if number is None:

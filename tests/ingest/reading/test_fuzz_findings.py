@@ -156,6 +156,23 @@ def test_one_user_can_not_keep_the_keys_of_others_from_being_vouched_for() -> No
     assert future in vouching
 
 
+# --- a line that holds a key's name alone -------------------------------------------------------
+
+
+ALL_LINES = printed_by(JOB, "26.05", with_optional=True)
+ALONE = [keys[0] for _, keys in ALL_LINES.lines if len(keys) == 1]
+
+
+@pytest.mark.parametrize("key", [key for key in ALONE if JOB.keys[key].value == "word"])
+def test_a_line_of_text_that_is_the_name_of_a_key_is_text(key: str) -> None:
+    job_with_it = ALL_LINES.with_values({key: "", "JobId": "1"})
+    carrier = ALL_LINES.with_values({"Comment": f"x\n   {key}"})
+    _, read_carrier = read(job_with_it.text(seal=SEAL) + carrier.text(seal=SEAL), seal=SEAL)
+    assert values(read_carrier)["Comment"] == f"x\n   {key}"
+    assert isinstance(read_carrier, Record)
+    assert read_carrier.slurm == document_of(read_carrier, CLUSTER)
+
+
 # --- spaces that end a record -------------------------------------------------------------------
 
 SPACED = "gpu:1\n   "
