@@ -10,10 +10,13 @@ client must read at a rate that ends its response within `SECONDS_TO_READ`.
 """
 
 import re
+import socket
+import struct
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.utilities import BadRequest
@@ -62,6 +65,8 @@ class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
             if self._lines > MOST_LINES or longest > LONGEST_LINE:
                 self.error = BadRequest("the chunks of the body are too many or malformed")
                 self.completed: bool = True
+        if self.completed:
+            self.expect_continue = False  # nothing is left to be sent
         return taken
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -88,6 +93,10 @@ class StrictRequest(HTTPRequestParser):  # type: ignore[misc]  # waitress has no
             raise ParsingError("HTTP/1.0 has no Transfer-Encoding")
         if self.version == "1.1" and b"host" not in names:
             raise ParsingError("Host is missing")
+        options = {each.strip().lower() for each in self.headers.get("CONNECTION", "").split(",")}
+        for option in ("keep-alive", "close"):  # waitress knows them alone and in small letters
+            if option in options:
+                self.headers["CONNECTION"] = option
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
@@ -119,9 +128,23 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         sent: int = super().send(data, do_close)
         self._sent += sent
         self._is_full = sent < len(data)
-        if not self.total_outbufs_len:
-            self.waiting_since = time.monotonic()
         return sent
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        """Send what the client takes, and forget what it has: waitress would keep all of it."""
+        is_sent: bool = super()._flush_some(do_close)
+        with self.outbuf_lock:
+            if is_sent and not self.total_outbufs_len:
+                self.waiting_since = time.monotonic()
+                if self.connected and self.outbufs[-1].buf is not None:
+                    self.outbufs[-1].close()
+                    self.outbufs[:] = [OverflowableBuffer(self.adj.outbuf_overflow)]
+                    self.current_outbuf_count = 0
+        return is_sent
+
+    def reset(self) -> None:
+        """Let the client see, when the connection is closed, that the response is not whole."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def service(self) -> None:
         """Answer the first request, or hold the response back."""

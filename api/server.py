@@ -107,7 +107,8 @@ class Server:
         self._listeners = [
             channel for channel in self._channels.values() if isinstance(channel, TcpWSGIServer)
         ]
-        connection_class = type("_", (_Connection,), {"waiting": self._waiting})
+        shared = {"waiting": self._waiting, "stopping": self._stopping}
+        connection_class = type("_", (_Connection,), shared)
         for listener in self._listeners:
             listener.channel_class = connection_class
         allow_open_files(_CONNECTIONS + MOST_WAITING + _OTHER_FILES)
@@ -126,6 +127,9 @@ class Server:
             wasyncore.dispatcher.close(listener)
         if self._waiting is not None:
             self._waiting.stop()
+        for connection in self._connections():
+            if connection.waits and connection.request is None:
+                connection.handle_close()
         deadline = time.monotonic() + _SECONDS_TO_FINISH
         while self._responses_under_way() and time.monotonic() < deadline:
             self._turn()
@@ -290,11 +294,20 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
             if hold.is_stream:
                 environ["HTTP_LAST_EVENT_ID"] = hold.last_event_id
             hold.topic = None
-        super().execute()
+        try:
+            super().execute()
+        except Exception:
+            if self.wrote_header and self.content_length is None and not self.chunked_response:
+                self.channel.reset()  # its end would look like that of a whole response
+            raise
 
     def write(self, data: bytes) -> None:
         """Write a part of the body, after the header. Raises Parked if the response waits."""
         hold = self.request.hold
+        if hold is not None and not self.status.startswith(("2", "3")):
+            # The response was refused on its way: nothing is held back, and a stream ends.
+            hold.topic = None
+            hold.last_event_id = hold.last_event_id if hold.is_resumed else None
         if hold is None or not (hold.topic or hold.is_stream):
             super().write(data)
         elif not hold.is_stream:
@@ -309,10 +322,10 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
         self.remove_content_length_header()
         if hold.is_resumed:
             self.wrote_header, self.chunked_response = True, hold.is_chunked
+        super().set_close_on_finish()
         if self.status.startswith("200"):
             super().write(data)
         hold.is_chunked = self.chunked_response
-        self.close_on_finish = True
 
     def set_close_on_finish(self) -> None:
         """Close the connection behind the response, where the client can't tell its end otherwise.
@@ -320,11 +333,13 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
         waitress would close it behind each response without a length: those in chunks, and those
         without a body, such as 304.
         """
-        asked = self.request.headers.get("CONNECTION", "").lower() == "close"
+        asked = self.request.headers.get("CONNECTION") == "close"
         if asked or self.version != "1.1" or self.content_length is not None:
             super().set_close_on_finish()
 
     def build_response_header(self) -> Any:
+        if self.channel.stopping.is_set():
+            super().set_close_on_finish()
         header = super().build_response_header()
         if self.request.command == "HEAD":
             self.chunked_response = False
@@ -370,6 +385,8 @@ class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
 
 
 class _Connection(Connection):
+    stopping: threading.Event
+    """Set when the server stops: every connection is closed behind its response."""
     task_class = _Response
     error_task_class = _Refusal
 

@@ -227,7 +227,9 @@ class SeenTokens:
         if self._were_read is None:
             with self._store.database.client.start_session() as session:
                 found = self._store.change_tokens.find({"_id": self._names()}, session=session)
-                self._were_read = {each["_id"]: str(each["mark"]) for each in found}, session
+                tokens = {each["_id"]: str(each["mark"]) for each in found}
+            # Of two threads that ask at once, both go by the one that was first.
+            self._were_read = self._were_read or (tokens, session)
         return self._were_read
 
     def _names(self) -> Any:
