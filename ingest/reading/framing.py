@@ -39,7 +39,7 @@ from ingest.reading.records import (
     Unchanged,
     nothing_seen,
 )
-from ingest.slurm.keys import JOB, KeyTable
+from ingest.slurm.keys import JOB, NODE, KeyTable
 
 MAX_BLANKS = 16
 """Spaces in the blank line before a record."""
@@ -61,6 +61,7 @@ _OPENING = re.compile(rb"\n(?: {3}| {5,6}(?=Nodes=))[A-Za-z][A-Za-z0-9_]*[=:]")
 _PAIR = re.compile(rb" ([A-Za-z][A-Za-z0-9_]*)=")
 _END = re.compile(rb"\n {3}\n\n?|\n\n")
 _END_STRIPPED = re.compile(rb"\n\n\n?")
+_NOT_FOUND = re.compile(rb"(?:(?<=\n)Node [^ \n]+ not found\n)+\Z")
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
 
 
@@ -149,6 +150,16 @@ class Output:
             _, last = max(((key.rank, at) for key, at in pairs if key), default=(0, 0))
             cut = text.find(b"\n", last) + 1 or len(text)
         return text[:cut], text[cut:]
+
+    def split_message(self, text: bytes) -> tuple[bytes, bytes]:
+        """Split a node's record from the lines behind it that name nodes that do not exist.
+
+        scontrol prints them between the records of the nodes that it was asked for.
+        """
+        if self.form.sealed or self.table is not NODE or not text.endswith(b" not found\n"):
+            return text, b""
+        found = _NOT_FOUND.search(text)
+        return (text[: found.start()], found[0]) if found else (text, b"")
 
     def learn_end(self, text: bytes) -> None:
         """Learn from the certain record *text* of a scrape what Slurm prints behind every job."""

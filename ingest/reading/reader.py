@@ -218,6 +218,10 @@ class Reader:
         self, frame: Frame, output: Output, doubled: frozenset[str], waiting: "_Waiting"
     ) -> Sequence[Record | SetAside | Unchanged]:
         """What *frame* is; nothing if its record waits for a key to be vouched for."""
+        text, message = output.split_message(frame.text)
+        if message:
+            found = self._of_frame(Frame(text, None), output, doubled, waiting)
+            return (*found, SetAside(message[:EVIDENCE_BYTES], "scontrol found no such node", ()))
         if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
             return (self._set_aside(frame.text, _DOUBLED, output),)
         output.learn_end(frame.text)

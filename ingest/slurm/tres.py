@@ -5,7 +5,7 @@
            / name [":" amount] ["(" details ")"]   Gres=, GresUsed=, JOB_GRES=, TresPerNode=;
                                                    a gres without an amount is 1
     name   = "cpu" / "mem" / "node" / "billing" / ["gres/" / "gres:"] gres / other
-    gres   = word [":" type] [":no_consume"]
+    gres   = word [":" type] [":no_consume"]       the type "(null)", up to 25.11, is none
     amount = a whole number for CPUs and GPUs, any text for the rest
 
 ``gres/gpu=8`` is the sum of the types that stand beside it (``gres/gpu:v100=8``), and is not added
@@ -23,7 +23,7 @@ from ingest.slurm import values
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _ITEM = re.compile(r"((?:[^,()]|\([^()]*\))+)(?:,(?!\Z)|\Z)")
 _COLON_ITEM = re.compile(r"([^()=]+?)(?::([0-9]+[KMGTP]?))?(?:\([^()]*\))?")
-_NAME = re.compile(r"[A-Za-z][\w.-]*(?:/[\w.@-]+)?(?::[\w.@-]+)?")
+_NAME = re.compile(r"[A-Za-z][^\s=,():/]*(?:/[^\s=,():/]+)*(?::[^\s=,():/]+)?")
 _GPU = "gres/gpu"
 _TRES = frozenset({"cpu", "mem", "node", "billing"})
 
@@ -73,7 +73,7 @@ def _items(text: str) -> Iterator[tuple[str, str, bool]]:
         if item is None:
             raise ValueError(f"no TRES: an item was expected at {text[position : position + 80]!r}")
         position = item.end()
-        name, equals, amount = item[1].partition("=")
+        name, equals, amount = item[1].replace(":(null)", "").partition("=")
         if not equals:
             parts = _COLON_ITEM.fullmatch(name)
             name, amount = (parts[1], parts[2]) if parts else ("", "")

@@ -430,6 +430,25 @@ def test_a_dump_is_not_taken_for_an_edited_one_by_the_size_of_its_chunks(size: i
         assert forms == {each.form for each in read_output(stripped) if isinstance(each, Record)}
 
 
+@pytest.mark.parametrize("one_line", [False, True])
+@pytest.mark.parametrize(
+    "lines", [b"Node zz not found\n", b"Node zz not found\nNode y not found\n"]
+)
+def test_nodes_that_do_not_exist_are_named_between_the_records(
+    lines: bytes, *, one_line: bool
+) -> None:
+    dump, kind = captured(f"real_22.05/nodes_states{'_oneline' * one_line}")
+    expected = read_output(dump, kind)
+    starts = [match.start() for match in re.finditer(rb"(?m)^NodeName=", dump)]
+    for start in starts[1:]:
+        *records, message = sorted(
+            read_output(dump[:start] + lines + dump[start:], kind),
+            key=lambda each: type(each).__name__,
+        )
+        assert message == SetAside(lines, "scontrol found no such node", ())
+        assert records == expected
+
+
 def test_a_return_of_a_users_own_stays() -> None:
     text = job("1", ALICE, sealed=False, name="a\r", comment="b\r\nc\r")
     (record,) = read(text)
@@ -586,10 +605,56 @@ def test_how_many_records_wait_for_a_key_has_a_limit(monkeypatch: pytest.MonkeyP
     assert [item.ids for item in aside(found)] == [("3",), ("4",)]
 
 
-# --- where one record ends and the next begins ---------------------------------------------------
-
 SPLIT = "x\n\nJobId=9 JobName=y"
 """A name that holds the start of a record, so that its own record seems to be job 9's."""
+BLANK = "x\n\n" + "y" * 3000
+"""A text with a blank line."""
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind", "seal"),
+    [
+        ([job("1", ALICE, sealed=True), job("2", BOB, sealed=True, comment=BLANK)], JOBS, SEAL),
+        ([job("1", ALICE, sealed=True), job("2", BOB, sealed=True, comment=SPLIT)], JOBS, SEAL),
+        ([job("1", ALICE, sealed=False), job("2", BOB, sealed=False, comment=BLANK)], JOBS, ""),
+        (
+            [
+                f"NodeName={each} Arch=x86_64\n   RealMemory=1\n   State=IDLE ThreadsPerCore=1"
+                f" Owner=N/A MCS_label=N/A\n   BootTime=2026-11-23T20:13:41+0000{SEAL}\n"
+                f"   Reason={reason} [root@2026-11-23T20:13:41+0000{SEAL}]\n\n"
+                for each, reason in (("a", "x"), ("b", BLANK))
+            ],
+            NODES,
+            SEAL,
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [100, 1 << 20])
+def test_a_record_may_be_as_long_as_the_limit(
+    texts: list[str], kind: Kind, seal: str, size: int
+) -> None:
+    data = "".join(texts).encode()
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    longest = max(map(len, texts))
+    for max_bytes, are_read in ((longest, True), (longest - 1, False)):
+        found = list(Reader(kind.table, CLUSTER, max_bytes).read(chunks, seal=seal))
+        assert all(isinstance(item, Record) for item in found) is are_read
+
+
+def test_a_prompt_behind_a_key_of_a_later_release_is_no_part_of_it() -> None:
+    """The key waits until it is vouched for."""
+    texts = [
+        job(job_id, owner, sealed=False).replace("\n   StdErr=", "\n   FutureKey=7\n   StdErr=")
+        for job_id, owner in (("1", ALICE), ("2", ALICE), ("3", BOB))
+    ]
+    found = read("".join(texts) + "[admin@login ~]$ ")
+    assert [item.raw.pairs[-1] for item in found if isinstance(item, Record)] == [
+        item.raw.pairs[-1] for item in read("".join(texts)) if isinstance(item, Record)
+    ]
+    assert [item.text for item in aside(found)] == [b"[admin@login ~]$"]
+
+
+# --- where one record ends and the next begins ---------------------------------------------------
 
 
 @pytest.mark.parametrize("comment", ["x" * 30_000, f"{SPLIT}{'x' * 3000}" * 8])

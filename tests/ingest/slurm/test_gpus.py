@@ -28,6 +28,10 @@ V100 = {"v100": 4}
         ({"cfg_tres": "gres/gpu=4", "alloc_tres": "cpu=2", "gres": "gpu:4"}, Gpus(4, {}, 0)),
         ({"cfg_tres": "gres/gpu=4", "gres": "gpu:4"}, Gpus(4, {}, None)),
         ({"cfg_tres": "gres/gpu=4", "gres_used": "gpu:2", "gres": "gpu:4"}, Gpus(4, {}, 2)),
+        (
+            {"cfg_tres": "cpu=8", "gres": "gpu:2", "gres_used": "gpu:(null):1(IDX:0)"},
+            Gpus(2, {}, 1),
+        ),
         ({"cfg_tres": "gres/gpu=4"}, Gpus(4, {}, None)),
         # Slurm counts no GPUs.
         ({"cfg_tres": "cpu=8", "alloc_tres": "cpu=8", "gres": "gpu:v100:4"}, Gpus(4, V100, None)),
