@@ -5,7 +5,8 @@ must agree where each request ends (RFC 9112, 6.3, 11.2).  A client has `RECEIVE
 request, and must read a response at `LEAST_RATE` or faster.  When connections become scarce, the
 connections that have waited longest for their clients are closed.
 
-The bytes that wait for slow clients lie in memory and on disk.  When too many bytes wait, each
+The bytes that wait for slow clients lie in memory and on disk.  Those that a client has are
+forgotten, also while its connection stays open for further requests.  When too many bytes wait, each
 client must read at a rate that ends its response within `SECONDS_TO_READ`.
 """
 
