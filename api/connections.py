@@ -6,8 +6,8 @@ request, and must read a response at `LEAST_RATE` or faster.  When connections b
 connections that have waited longest for their clients are closed.
 
 The bytes that wait for slow clients lie in memory and on disk.  Those that a client has are
-forgotten, also while its connection stays open for further requests.  When too many bytes wait, each
-client must read at a rate that ends its response within `SECONDS_TO_READ`.
+forgotten, also while its connection stays open for further requests.  When too many bytes wait,
+each client must read at a rate that ends its response within `SECONDS_TO_READ`.
 """
 
 import re
@@ -15,6 +15,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from waitress.buffers import OverflowableBuffer
@@ -145,7 +146,8 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
     def reset(self) -> None:
         """Let the client see, when the connection is closed, that the response is not whole."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # the client has left
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def service(self) -> None:
         """Answer the first request, or hold the response back."""
