@@ -307,7 +307,8 @@ class _Response(WSGITask):  # type: ignore[misc]  # waitress has no types
         if hold is not None and not self.status.startswith(("2", "3")):
             # The response was refused on its way: nothing is held back, and a stream ends.
             hold.topic = None
-            hold.last_event_id = hold.last_event_id if hold.is_resumed else None
+            if not hold.is_resumed:
+                hold.last_event_id = None
         if hold is None or not (hold.topic or hold.is_stream):
             super().write(data)
         elif not hold.is_stream:
