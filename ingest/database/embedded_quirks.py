@@ -6,6 +6,8 @@ Writes:
 
 - A transaction that met another writer fails at its commit with code 1, "internal server error",
   and without the label by which pymongo tries again: see `is_undone`.
+- An update in a transaction that meets another writer of the same document can fail with code
+  11000, "duplicate key", because of the document that it updates: see `is_undone`.
 - A plain write waits for a transaction that a killed process left open, and such a transaction
   ends only when the next transaction comes by.  So `ingest.database.leases` takes a lease over in
   a transaction, which fails at once.
@@ -31,19 +33,27 @@ index of both.
 from collections.abc import Iterable
 from typing import Any
 
-from pymongo.errors import OperationFailure
+from pymongo.errors import BulkWriteError, OperationFailure
 
 TRIES = 5
 """How often a transaction is tried that the database undid without a label."""
 
 _INTERNAL_ERROR = 1
+_DUPLICATE_KEY = 11000
 
 _Filter = dict[str, Any]
 
 
 def is_undone(error: OperationFailure) -> bool:
-    """Return whether *error* says, without a label, that a transaction was undone as a whole."""
-    return error.code == _INTERNAL_ERROR
+    """Return whether *error* can mean that a transaction met another writer, and has no label.
+
+    The transaction was undone as a whole.  A key that really is there twice has the same error, and
+    has it again at every try.
+    """
+    codes = {error.code}
+    if isinstance(error, BulkWriteError):
+        codes = {each["code"] for each in error.details["writeErrors"]}
+    return not codes.isdisjoint((_INTERNAL_ERROR, _DUPLICATE_KEY))
 
 
 def one_of(values: Iterable[Any]) -> dict[str, list[Any]]:

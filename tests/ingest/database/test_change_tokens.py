@@ -8,7 +8,7 @@ import pytest
 from pymongo import InsertOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from ingest.database.change_tokens import NOTHING, SeenTokens, bulk_write, scrape_token
 from ingest.database.embedded_quirks import TRIES
@@ -59,6 +59,28 @@ def test_one_that_is_undone_every_time_is_an_error_and_nothing_is_written(
         add(store, 1)
     assert not commits
     assert store.jobs.count_documents({}) == store.change_tokens.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(DuplicateKeyError("E11000", 11000, {"ok": 0.0, "code": 11000}), id="one"),
+        pytest.param(BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}]}), id="many"),
+    ],
+)
+def test_a_write_that_met_another_writer_of_its_document_is_tried_again(
+    store: Store, error: OperationFailure
+) -> None:
+    ahead = [error] * (TRIES - 1)
+
+    def write(session: ClientSession) -> str:
+        store.jobs.insert_one({"_id": "mila/1"}, session=session)
+        if ahead:
+            raise ahead.pop()
+        return "written"
+
+    assert in_transaction(store, write) == "written"
+    assert [job["_id"] for job in store.jobs.find()] == ["mila/1"]
 
 
 def test_another_error_of_a_commit_is_not_tried_again(
