@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ingest.reading.parsing import Form
+from ingest.reading.parsing import LINE_OF_SPACES, STRIPPED_LINE, Form
 from ingest.reading.records import (
     EVIDENCE_BYTES,
     SEAL_BYTE,
@@ -60,6 +60,7 @@ _POWERED_BY_SLURM = re.compile(rb"CLOUD|POWER|[#~%]")
 _OPENING = re.compile(rb"\n(?: {3}| {5,6}(?=Nodes=))[A-Za-z][A-Za-z0-9_]*[=:]")
 _PAIR = re.compile(rb" ([A-Za-z][A-Za-z0-9_]*)=")
 _END = re.compile(rb"\n {3}\n\n?|\n\n")
+_BARE_END = re.compile(rb"[^ ]\n\n\Z")
 _END_STRIPPED = re.compile(rb"\n\n\n?")
 _NOT_FOUND = re.compile(rb"(?:(?<=\n)Node [^ \n]+ not found\n)+\Z")
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
@@ -93,14 +94,13 @@ class Output:
         seal: str,
         max_bytes: int,
         *,
-        stripped: bool = False,
-        bare: bool = False,
+        end: str = LINE_OF_SPACES,
     ) -> None:
         self._chunks = _even(chunks)
         self.table = table
         self._seal = seal.encode()
         self._max_bytes = max_bytes
-        self.form = Form(table, multi_line=True, sealed=bool(seal), stripped=stripped, bare=bare)
+        self.form = Form(table, multi_line=True, sealed=bool(seal), end=end)
         """Known from the first record on. A scrape, which has a seal, asks for many lines."""
 
     def frames(self, seen: Seen = nothing_seen) -> Iterator[Frame | Unchanged | Doubt | SetAside]:
@@ -119,13 +119,13 @@ class Output:
             group = group or grouping(self, self._max_bytes)
             names = seen(item.texts) if self.form.multi_line else nothing_seen(item.texts)
             if None not in names and group.is_certain:  # as in most rounds
-                yield from group.closed()
+                yield from self._learning(group.closed())
                 *told, last = names
                 if told:
                     yield Unchanged([name for name in told if name])
-                yield from group.add(item.texts[-1:], [last], too_long=False)
+                yield from self._learning(group.add(item.texts[-1:], [last], too_long=False))
                 continue
-            yield from group.add(item.texts, names, too_long=item.too_long)
+            yield from self._learning(group.add(item.texts, names, too_long=item.too_long))
         if group is not None:
             found = group.end()
             yield from found[:-1]
@@ -143,7 +143,7 @@ class Output:
         """
         if self.form.multi_line:
             last = max((match.start() for match in _OPENING.finditer(text)), default=0)
-            end = (_END_STRIPPED if self.form.stripped else _END).search(text, last)
+            end = (_END_STRIPPED if self.form.end == STRIPPED_LINE else _END).search(text, last)
             cut = end.end() if end else len(text)
         else:
             pairs = ((self.table.keys.get(m[1].decode()), m.start()) for m in _PAIR.finditer(text))
@@ -161,12 +161,17 @@ class Output:
         found = _NOT_FOUND.search(text)
         return (text[: found.start()], found[0]) if found else (text, b"")
 
-    def learn_end(self, text: bytes) -> None:
-        """Learn from the certain record *text* of a scrape what Slurm prints behind every job."""
-        form = self.form
-        if form.sealed and not form.bare and form.table is JOB:
-            bare = text.endswith(b"\n\n") and not text.endswith(b" \n\n")
-            self.form = form._replace(bare=bare)
+    def _learning(self, found: Iterable[Frame | Doubt]) -> Iterator[Frame | Doubt]:
+        """Yield *found*; learn from a scrape's jobs what Slurm prints behind every job.
+
+        Another record follows each of them, so none is cut off.
+        """
+        learns = self.form.sealed and self.table is JOB
+        for item in found:
+            if learns and isinstance(item, Frame) and _BARE_END.search(item.text):
+                self.form = self.form._replace(end="")
+                learns = False
+            yield item
 
     # --- parts ------------------------------------------------------------------------------------
 

@@ -74,6 +74,12 @@ class Unreadable(ValueError):
 # --- lines ---------------------------------------------------------------------------------------
 
 
+LINE_OF_SPACES = "\n   "
+"""The last line of a job in some releases, such as 21.08 to 25.05. In the others it is a user's."""
+STRIPPED_LINE = "\n"
+"""The same line after an editor removed the spaces at the ends of all lines."""
+
+
 class Form(NamedTuple):
     """The kind of record, and the form in which scontrol printed it."""
 
@@ -82,10 +88,8 @@ class Form(NamedTuple):
     """False for ``-o``, which prints a record on one line."""
     sealed: bool
     """Every time bears a seal, with a NUL in place of each of its letters."""
-    stripped: bool = False
-    """An editor removed the spaces at the ends of the lines, also in the line behind each job."""
-    bare: bool = False
-    """This Slurm prints no line of spaces behind a job, so one that is there is a user's."""
+    end: str = LINE_OF_SPACES
+    """What stands behind a job, before the blank line: `LINE_OF_SPACES`, `STRIPPED_LINE` or ""."""
 
     def split_record(self, text: str) -> tuple[list[str], str]:
         """Return the lines of a record, and the end behind the last of them.
@@ -95,10 +99,7 @@ class Form(NamedTuple):
         if not self.multi_line:
             body = text.removesuffix("\n").removesuffix(" ")
             return [body], text[len(body) :]
-        end = "\n" if self.stripped else "\n   "
-        body = text.removesuffix("\n").removesuffix("\n")
-        if not self.bare:
-            body = body.removesuffix(end)
+        body = text.removesuffix("\n").removesuffix("\n").removesuffix(self.end)
         return body.split("\n"), text[len(body) :]
 
     def split_line(self, line: str, *, first: bool) -> tuple[LineShape, list[str]]:

@@ -29,7 +29,7 @@ from ingest.reading.framing import (
     Output,
     SealMissing,
 )
-from ingest.reading.parsing import Form, Place, Unreadable
+from ingest.reading.parsing import LINE_OF_SPACES, STRIPPED_LINE, Form, Place, Unreadable
 from ingest.reading.records import (
     EVIDENCE_BYTES,
     Doubt,
@@ -114,9 +114,10 @@ class Reader:
         if _passed_a_terminal(chunks()):
             chunks = partial(_without_returns, chunks)
         stripped = self._table is JOB and _is_stripped(chunks())
+        end = STRIPPED_LINE if stripped else LINE_OF_SPACES
 
         def output() -> Output:
-            return Output(chunks(), self._table, "", self._max_bytes, stripped=stripped)
+            return Output(chunks(), self._table, "", self._max_bytes, end=end)
 
         doubled: frozenset[str] = frozenset()
         if _may_hold_doubles(chunks(), self._table):
@@ -172,7 +173,7 @@ class Reader:
         if doubts and inquiry is not None:
             alone = _Waiting(any_unchanged=waiting.any_unchanged)
             answers = Answers(
-                read=partial(self._read_answer, waiting=alone, bare=output.form.bare),
+                read=partial(self._read_answer, waiting=alone, end=output.form.end),
                 late=partial(self._late, alone, output),
             )
             is_settled = yield from settle(doubts, certain, inquiry, answers, self._turns)
@@ -224,7 +225,6 @@ class Reader:
             return (*found, SetAside(message[:EVIDENCE_BYTES], "scontrol found no such node", ()))
         if doubled and doubled.intersection(_ids_in(frame.text, self._table)):
             return (self._set_aside(frame.text, _DOUBLED, output),)
-        output.learn_end(frame.text)
         if frame.id is not None:
             waiting.any_unchanged = True
             return (Unchanged((frame.id,)),)
@@ -303,10 +303,10 @@ class Reader:
         return SetAside(text, reason, tuple(ids[:1] if output.form.sealed else ids))
 
     def _read_answer(
-        self, chunks: Iterable[bytes], seal: str, waiting: "_Waiting", *, bare: bool
+        self, chunks: Iterable[bytes], seal: str, waiting: "_Waiting", *, end: str
     ) -> Iterator[Record | SetAside]:
         """The records of an answer about one job. Raises `NoAnswer` and `SealMissing`."""
-        output = Output(chunks, self._table, seal, self._max_bytes, bare=bare)
+        output = Output(chunks, self._table, seal, self._max_bytes, end=end)
         for item in output.frames():
             if isinstance(item, Frame):
                 record = self._record(item.text, output, waiting)

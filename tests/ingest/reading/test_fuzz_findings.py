@@ -212,6 +212,19 @@ def test_an_answer_about_one_job_ends_like_those_of_the_list() -> None:
     assert read_texts == {"1": None, "3": None, "19": SPACED}
 
 
+def test_a_last_job_that_is_cut_off_does_not_tell_how_jobs_end() -> None:
+    plain = printed_by(JOB, "25.05", with_optional=False)
+    doubtful = with_last_text(plain, "gpu:1").with_values({"JobName": "x\n\nJobId=2 JobName=y"})
+    jobs = [*(plain.with_values({"JobId": job_id}) for job_id in "13"), doubtful]
+    texts = [job.text(seal=SEAL) for job in jobs]
+    cluster = AskedCluster(*texts, owners=dict.fromkeys(("1", "3", "19"), "1105"))
+    last = with_last_text(plain.with_values({"JobId": "4"}), "gpu:1\n\n").text(seal=SEAL)
+    cut = last[: last.index("gpu:1\n\n") + len("gpu:1\n\n")]
+    found = read_whole("".join((*texts, cut)).encode(), seal=SEAL, inquiry=cluster)
+    read_texts = {values(item)["JobId"]: values(item).get("TresPerNode") for item in found}
+    assert read_texts["19"] == "gpu:1"
+
+
 def with_last_text(printed: Printed, text: str) -> Printed:
     """*printed* with one line more, whose value is *text*."""
     lines = (*printed.lines, (3, ("TresPerNode",)))
