@@ -17,6 +17,7 @@ from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
 from ingest.documents.document_updates import DocumentUpdates, job_cw
+from ingest.documents.fingerprints import fingerprint, is_one_submission
 from ingest.documents.long_texts import cut_long_texts
 from ingest.logs.progress import Progress
 from ingest.reading.reader import Reader
@@ -126,10 +127,7 @@ def _compare(
     A job is the same if its id, uid and submit time are; a node if its name is.
     """
     held = HeldRecords(store.database[kind.plural], DocumentUpdates(cluster, kind))
-    present = {
-        record_id: (found.fingerprint.uid, found.fingerprint.submit_time)
-        for record_id, found in held.present()
-    }
+    present = {record_id: found.fingerprint for record_id, found in held.present()}
     if not present:
         return
     if not path.is_file():
@@ -142,9 +140,8 @@ def _compare(
         for item in _records(path, kind, cluster, settings):
             if isinstance(item, Record):
                 total += 1
-                slurm = item.slurm
-                identity = (hash(slurm.get("uid")), hash(slurm.get("submit_time")))
-                shared += present.get(item.id) == identity
+                known = present.get(item.id)
+                shared += known is not None and is_one_submission(known, fingerprint(item.slurm))
     of_cluster = f"the {len(present)} {kind.plural} that cluster {cluster.name} has"
     if shared < _FEW_SHARED * min(total, len(present)):
         raise ReplayRefused(

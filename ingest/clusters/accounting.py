@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
 from ingest.accounts.users import Names, refresh_changed, username_map
@@ -37,7 +38,7 @@ LAG_SECONDS = 60
 SHOWN_JOBS = 50
 """Jobs of a window that scontrol showed, held against sacct's."""
 
-Write = Callable[[Sequence[Any], Changed], object]
+Write = Callable[[Sequence[Any], Changed], BulkWriteResult]
 """Writes operations on the cluster's jobs, all or none, and what they change."""
 Change = Literal["insert", "replace", "update", "end", "former"]
 
@@ -103,10 +104,12 @@ def take_accounted(
     """
     users = username_map(store, cluster.username_field)
     counts: dict[Change, int] = {}
-    for batch in batches(latest(runs), SMALL_BATCH):
-        _take_batch(store, cluster, batch, write, users, counts)
-    _take_former(store, cluster, runs, users, counts)
-    refresh_changed(store, cluster.username_field, users)
+    try:
+        for batch in batches(latest(runs), SMALL_BATCH):
+            _take_batch(store, cluster, batch, write, users, counts)
+        _take_former(store, cluster, runs, users, counts)
+    finally:
+        refresh_changed(store, cluster.username_field, users)
     return counts
 
 
@@ -134,7 +137,7 @@ def _take_batch(
             former = found | {"_id": former_id(found)}
             store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
             document = stored.accounted(job, users, now)
-            operations.append(ReplaceOne(stored.identity(job.job_id), document))
+            operations.append(ReplaceOne(stored.replacing(found), document))
         elif change == "update" and found is not None:
             if found["slurm"].get("account") != job.account:
                 changed.leave_account(job.job_id, found)
@@ -144,8 +147,11 @@ def _take_batch(
         if change is not None:
             changed.ids.append(job.job_id)
             counts[change] = counts.get(change, 0) + 1
-    if operations:
-        write(operations, changed)
+    if not operations:
+        return
+    done = write(operations, changed)
+    if done.matched_count + done.inserted_count < len(operations):  # somebody wrote meanwhile
+        _take_batch(store, cluster, jobs, write, users, counts)
 
 
 def successive(runs: Iterable[AccountedJob]) -> list[AccountedJob]:

@@ -94,11 +94,24 @@ class Coverage:
         A job that ended when or after the round before asked is still shown at *ended* when less
         than *purge_seconds* lie between.
         """
-        covered = self.covered
-        if self.seen is not None and ended - self.seen < purge_seconds:
-            covered = merged((*covered, (self.seen, asked)))
-        checked = asked if self.checked is None else self.checked
-        return replace(self, seen=asked, checked=checked, covered=covered)._bounded()
+        before = self._until(asked)
+        covered = before.covered
+        if before.seen is not None and ended - before.seen < purge_seconds:
+            covered = merged((*covered, (before.seen, asked)))
+        checked = asked if before.checked is None else before.checked
+        return replace(before, seen=asked, checked=checked, covered=covered)._bounded()
+
+    def _until(self, now: int) -> "Coverage":
+        """What is known of the time up to *now*; there is more if a clock was ahead once."""
+        if self.seen is None or self.seen <= now:
+            return self
+        return replace(
+            self,
+            since=min(self.since, now),
+            seen=now,
+            checked=None if self.checked is None else min(self.checked, now),
+            covered=merged((start, min(end, now)) for start, end in self.covered),
+        )
 
     def with_window(self, window: Interval) -> "Coverage":
         """After sacct told of every job that ended in *window*."""

@@ -14,7 +14,7 @@ Words that only say what a node works on (IDLE, MIXED, ALLOCATED ...) are left o
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -111,10 +111,13 @@ def note_nodes(
     operations: list[UpdateOne | ReplaceOne[Document]] = []
     changed = list(changes(before, now))
     for name, past, present_life in changed:
+        at = moment
         if past is not None:
-            operations.append(UpdateOne({"_id": periods[name]["_id"]}, {"$set": {"until": moment}}))
+            # The clock may have been set back: no period ends before it begins.
+            at = max(moment, periods[name]["since"] + timedelta(milliseconds=1))
+            operations.append(UpdateOne({"_id": periods[name]["_id"]}, {"$set": {"until": at}}))
         if present_life is not None:
-            period = _period(cluster.name, name, present_life, moment)
+            period = _period(cluster.name, name, present_life, at)
             operations.append(ReplaceOne({"_id": period["_id"]}, period, upsert=True))
     for batch in batches(operations, _AT_ONCE):
         bulk_write(store.node_periods, batch)

@@ -184,11 +184,11 @@ class _Move:
         """Return the writes that add the document *moved* to *held*, which has the same ``_id``."""
         if self._collection.name not in _KEYS:
             return []
-        if self._collection.name == "jobs":
-            before, now = fingerprint(moved["slurm"]), fingerprint(held["slurm"])
-            if is_another_job(before, now, held["slurm"]):
-                self._keep_former(moved, session)
-                return []
+        if self._collection.name == "jobs" and is_another_job(
+            fingerprint(moved["slurm"]), fingerprint(held["slurm"])
+        ):
+            self._keep_former(moved, session)
+            return []
         return [ReplaceOne(self._identity(held), _merged(moved, held))]
 
     def _keep_former(self, job: Document, session: ClientSession) -> None:

@@ -48,11 +48,12 @@ def is_undone(error: OperationFailure) -> bool:
     """Return whether *error* can mean that a transaction met another writer, and has no label.
 
     The transaction was undone as a whole.  A key that really is there twice has the same error, and
-    has it again at every try.
+    has it again at every try; so an insert that finds its key is not tried again.
     """
     codes = {error.code}
     if isinstance(error, BulkWriteError):
-        codes = {each["code"] for each in error.details["writeErrors"]}
+        failed = error.details["writeErrors"]
+        codes = {each["code"] for each in failed if {"q", "u"} <= each["op"].keys()}
     return not codes.isdisjoint((_INTERNAL_ERROR, _DUPLICATE_KEY))
 
 

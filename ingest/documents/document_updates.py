@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import UpdateOne
 
 from config import ClusterSettings
 from ingest.accounts.users import USERNAME, Names, names_in_job
 from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_search_fields
 from ingest.database.store import Document
-from ingest.documents.fingerprints import Fingerprint, finished_at
+from ingest.documents.fingerprints import (
+    Fingerprint,
+    fingerprint,
+    finished_at,
+    is_finished,
+    is_one_run,
+)
 from ingest.programs.sacct import AccountedJob
 from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
@@ -81,12 +87,13 @@ class DocumentUpdates:
             document["user"] = {}
         return document
 
-    def replacement(
-        self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime
-    ) -> ReplaceOne[Document]:
-        """Return the write of a new document in place of one whose id was reused."""
-        document = self.new(slurm, users, now)
-        return ReplaceOne(self.identity(slurm[self.kind.id_key]), document)
+    def replacing(self, former: Document) -> Document:
+        """Return the filter for *former*, a job whose id was reused, as it was copied.
+
+        It does not match if the job's owner has written into ``user`` meanwhile.
+        """
+        of_user = {"user": {"$eq": former["user"]}} if "user" in former else {}
+        return {**self.identity(former["slurm"]["job_id"]), **of_user}
 
     def update(
         self,
@@ -97,9 +104,15 @@ class DocumentUpdates:
         *,
         changed: bool,
     ) -> UpdateOne:
-        """Return the update of everything but ``user`` and ``first_seen``."""
+        """Return the update of everything but ``user`` and ``first_seen``.
+
+        ``usage`` stays only if the same run of the job had ended before.
+        """
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
-        update = _write(slurm, cw, removed=("vanished", "source", "accounting", "usage"))
+        removed = ["vanished", "source", "accounting"]
+        if not (is_finished(before.state) and is_one_run(before, fingerprint(slurm))):
+            removed.append("usage")
+        update = _write(slurm, cw, removed)
         if self.kind is JOBS and before.state != slurm.get("job_state"):
             update["$push"] = _push_step(slurm, now)
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
@@ -122,7 +135,7 @@ class DocumentUpdates:
             "cw.finished_at": finished,
             "cw.filters.finished_at": finished or NOT_FINISHED,
         }
-        return {"$set": values}
+        return {"$set": values, "$unset": {"cw.usage": ""}}
 
     def accounted(self, job: AccountedJob, users: Mapping[str, Names], now: datetime) -> Document:
         """The document of an ended job that no scrape showed."""
@@ -136,7 +149,7 @@ class DocumentUpdates:
         """An update of such a document by a later run of the job."""
         slurm = job.document(self.cluster)
         cw = self._cw(slurm, users, now) | {"last_changed": now}
-        update = _write(slurm, cw) | {"$push": _push_step(slurm, now)}
+        update = _write(slurm, cw, removed=("usage",)) | {"$push": _push_step(slurm, now)}
         return UpdateOne(self.identity(job.job_id), update)
 
     def _cw(self, slurm: SlurmDict, users: Mapping[str, Names], now: datetime) -> Document:

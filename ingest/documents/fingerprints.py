@@ -14,6 +14,7 @@ from ingest.accounts.users import NOBODY
 from ingest.database.search_fields import printed_owner
 from ingest.slurm.convert import SlurmDict
 from ingest.slurm.keys import JOB, NODE
+from ingest.slurm.values import moment
 
 VOLATILE = frozenset(table.keys[name].document for table in (JOB, NODE) for name in table.volatile)
 """Names in documents of values that change without anything having happened."""
@@ -24,6 +25,9 @@ FINISHED_STATES = frozenset(
         *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
     }
 )
+
+_LOCAL_TIME = len("2026-11-01T01:30:00")
+_MOST_RESTARTS = (1 << 32) - 1
 
 
 class Fingerprint(NamedTuple):
@@ -39,8 +43,12 @@ class Fingerprint(NamedTuple):
     """Hash of the owner's name (this process only); 0 where Slurm gives no name."""
     account: int
     """Hash of the account of Slurm (this process only)."""
-    submit_time: int
-    """Hash of the submit time (this process only)."""
+    submitted: int
+    """The moment of submission, in seconds of Unix time; 0 for none."""
+    local_time: int
+    """Hash of the submit time without its offset (this process only)."""
+    restarts: int
+    """How often a job was restarted."""
     state: str | None
     """State of a job."""
 
@@ -49,13 +57,17 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
     """Return the fingerprint of *slurm*; a dict that was read back from Mongo has the same."""
     stable = dict(slurm)
     volatile = {key: stable.pop(key) for key in VOLATILE if key in slurm}
+    submit_time, restarts = slurm.get("submit_time"), slurm.get("restarts")
+    submitted = moment(submit_time)
     return Fingerprint(
         stable=_digest(stable, 16),
         volatile=_digest(volatile, 8),
         uid=hash(slurm.get("uid")),
         owner=hash(owner_name(slurm) or 0),
         account=hash(slurm.get("account")),
-        submit_time=hash(slurm.get("submit_time")),
+        submitted=0 if submitted is None else int(submitted.timestamp()),
+        local_time=hash(submit_time and submit_time[:_LOCAL_TIME]),
+        restarts=min(restarts, _MOST_RESTARTS) if isinstance(restarts, int) else 0,
         state=slurm.get("job_state"),
     )
 
@@ -74,17 +86,34 @@ def owner_name(slurm: SlurmDict) -> str | None:
     return None if name in (NOBODY, slurm.get("uid")) else name
 
 
-def is_another_job(known: Fingerprint, new: Fingerprint, slurm: SlurmDict) -> bool:
-    """Return whether a job id was reused: *new*, of the dict *slurm*, is not the job *known*.
+def is_one_submission(known: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether two records of one id have one uid and were submitted at one time.
+
+    Either the moments or the local times are equal.  The moments are not where the cluster's
+    `timezone` was wrong and Slurm printed no offset, nor in the hour that autumn repeats.
+    """
+    is_same_time = known.submitted == new.submitted or known.local_time == new.local_time
+    return known.uid == new.uid and is_same_time
+
+
+def is_one_run(known: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether two records of one id are of one run of a job: it was not restarted."""
+    return is_one_submission(known, new) and known.restarts == new.restarts
+
+
+def is_another_job(known: Fingerprint, new: Fingerprint) -> bool:
+    """Return whether a job id was reused: *new* is not the job *known*.
 
     A job of another uid is another job.  So is a job whose uid bears another name: a uid that was
     given to another person must not give that person access.  So is a job with another submit
-    time, unless the job was restarted: a requeued job gets a new submit time and counts its
-    restarts.
+    time, unless it can be the same job after a restart: a requeued job counts its restarts, and
+    gets a later submit time then or in a later round.
     """
     if known.uid != new.uid or (known.owner and new.owner and known.owner != new.owner):
         return True
-    return known.submit_time != new.submit_time and not slurm.get("restarts")
+    if is_one_submission(known, new):
+        return False
+    return not new.restarts or new.restarts < known.restarts or new.submitted < known.submitted
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pymongo.collection import Collection
 
+from ingest.accounts.users import NAME_FIELDS, Names
 from ingest.database.store import Document
 from ingest.database.transactions import batches
 from ingest.documents.document_updates import DocumentUpdates
@@ -18,7 +19,8 @@ _FETCHED_AT_ONCE = 250
 """Documents that Mongo sends at once; left alone it sends 16 MB, ten times as much when decoded."""
 _IDS_AT_ONCE = 100
 """Ids in one ``$in``."""
-_SHOWN = {"slurm": 1, "cw.last_changed": 1, "cw.finished_at": 1, "cw.vanished": 1}
+_TIMES = ("last_changed", "finished_at", "vanished")
+_SHOWN = {"slurm": 1, **{f"cw.{each}": 1 for each in (*_TIMES, *NAME_FIELDS)}}
 
 
 class Held(NamedTuple):
@@ -32,6 +34,8 @@ class Held(NamedTuple):
     """Under which the record counts."""
     is_present: bool
     """Whether the record is not marked as gone."""
+    names: Names
+    """The usernames in a job's ``cw``; a node has none."""
 
     def entry(self, written: float) -> Entry:
         """Return what a scraper remembers of the record, as last written at *written*."""
@@ -73,5 +77,7 @@ class HeldRecords:
     def _of(self, document: Document) -> Held:
         slurm = document["slurm"]
         keys = keys_of(self._updates.kind, slurm)
-        is_present = document.get("cw", {}).get("vanished") is None
-        return Held(slurm, fingerprint(slurm), last_changed(document), keys, is_present)
+        cw = document.get("cw", {})
+        is_present = cw.get("vanished") is None
+        names = {name: cw[name] for name in NAME_FIELDS if name in cw}
+        return Held(slurm, fingerprint(slurm), last_changed(document), keys, is_present, names)

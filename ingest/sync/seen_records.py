@@ -197,7 +197,7 @@ class SeenRecords:
 # A row: the text's hash, when its document was written, the places; the document's digests, what
 # tells a job from another one, and when it last changed; then the state.
 _TEXT = struct.Struct("<qd6H")
-_DOCUMENT = struct.Struct("<16s8sqqqqq")
+_DOCUMENT = struct.Struct("<16s8sqqqqqqq")
 _STATE_STARTS = _TEXT.size + _DOCUMENT.size
 _NO_STATE = b"\xff"
 

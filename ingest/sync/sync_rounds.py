@@ -22,12 +22,12 @@ from pymongo.errors import BulkWriteError
 from pymongo.results import BulkWriteResult
 
 from config import ClusterSettings
-from ingest.accounts.users import Names, refresh_changed, username_map
+from ingest.accounts.users import Names, refresh_changed, refresh_jobs, username_map
 from ingest.database.change_tokens import NOTHING, read_scraped_token, write_scraped
 from ingest.database.changes import Changed
 from ingest.database.store import Document, Store
 from ingest.database.transactions import batches, in_transaction
-from ingest.documents.document_updates import DocumentUpdates, former_id
+from ingest.documents.document_updates import DocumentUpdates, former_id, job_cw
 from ingest.documents.fingerprints import (
     Fingerprint,
     fingerprint,
@@ -262,12 +262,12 @@ class SyncRounds:
         before_gone: BeforeGone | None,
         is_complete: bool,
     ) -> RoundCounts:
-        seen = self._seen = self._load_unless_seen()
+        users = username_map(self._store, self._cluster.username_field)
+        seen = self._seen = self._load_unless_seen(users)
         unseen = seen.begin(self._clock().timestamp(), self._volatile_interval)
         known = len(unseen)
         self._quarantine.begin()
         self._moved = {}
-        users = username_map(self._store, self._cluster.username_field)
         counts = RoundCounts()
         with BackgroundWriter() as writer:
             writer.put(partial(self._read_back.compare_some, seen))
@@ -339,8 +339,11 @@ class SyncRounds:
         """Read the database again in the next round: another process may have written."""
         self._seen = None
 
-    def _load_unless_seen(self) -> SeenRecords:
-        """Return what is remembered, unless another process has written meanwhile."""
+    def _load_unless_seen(self, users: Mapping[str, Names]) -> SeenRecords:
+        """Return what is remembered, unless another process has written meanwhile.
+
+        A round that failed may have written names that the accounts had before: they are corrected.
+        """
         token = read_scraped_token(self._store, self._kind.plural, self._cluster.name)
         if self._seen is not None:
             is_due = time.monotonic() - self._loaded >= RECOUNT_SECONDS
@@ -352,8 +355,14 @@ class SyncRounds:
         self._loaded = time.monotonic()
         seen = SeenRecords(self._kind.table)
         now = self._clock().timestamp()
+        renamed = set()
         for record_id, found in self._held.present():
             seen[record_id] = found.entry(now)
+            name = found.slurm.get(self._cluster.username_field)
+            if name is not None and found.names != job_cw(found.slurm, self._cluster, users):
+                renamed.add(name)
+        for name in renamed:
+            refresh_jobs(self._store, self._cluster.username_field, name)
         for writes in self._packs.unused(seen):
             self._write_packs(writes)
         self._compare_counts(seen)
@@ -434,7 +443,7 @@ class SyncRounds:
             if missing := len(changes.operations) - done.matched_count:
                 raise DocumentsMissing(
                     f"{missing} {self._kind.plural} of {self._cluster.name} are no longer in the "
-                    "database: somebody removed them; the next round inserts them again"
+                    "database: somebody removed or changed them; the next round writes them again"
                 )
         counts.changed += len(changes.operations) + len(changes.moved)
         for record_id, entry in changes.written.items():
@@ -495,7 +504,7 @@ class SyncRounds:
         for record_id, held in self._held.of(list(unnamed)).items():
             slurm = unnamed[record_id]
             name = owner_name(held.slurm)
-            is_another = is_another_job(held.fingerprint, fingerprint(slurm), slurm)
+            is_another = is_another_job(held.fingerprint, fingerprint(slurm))
             if name is not None and field in held.slurm and not is_another:
                 slurm[field] = name
 
@@ -517,9 +526,9 @@ class SyncRounds:
         record_id = slurm[self._kind.id_key]
         if changed:
             told.ids.append(record_id)
-        if self._kind is JOBS and is_another_job(before, new, slurm):
-            self._keep_former(record_id, told)
-            return self._updates.replacement(slurm, users, now)
+        if self._kind is JOBS and is_another_job(before, new):
+            former = self._keep_former(record_id, told)
+            return ReplaceOne(former, self._updates.new(slurm, users, now))
         if before.account != new.account:
             identity = self._updates.identity(record_id)
             told.leave_account(record_id, self._collection.find_one(identity) or {})
@@ -574,14 +583,19 @@ class SyncRounds:
             slurm, new = fresh[record_id]
             yield self._over(before.fingerprint, slurm, new, users, now, told, changed=True)
 
-    def _keep_former(self, record_id: str, told: Changed) -> None:
-        """Copy the job whose id was reused to ``former_jobs`` before the job is replaced."""
+    def _keep_former(self, record_id: str, told: Changed) -> Document:
+        """Copy the job whose id was reused to ``former_jobs`` before the job is replaced.
+
+        Return the filter for the job that was copied.
+        """
         former = self._collection.find_one(self._updates.identity(record_id))
-        if former is not None:
-            told.leave(record_id, former)
-            add_newest_values(self._collection, [former])
-            former["_id"] = former_id(former)
-            self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
+        if former is None:
+            return self._updates.identity(record_id)
+        told.leave(record_id, former)
+        add_newest_values(self._collection, [former])
+        former["_id"] = former_id(former)
+        self._store.former_jobs.replace_one({"_id": former["_id"]}, former, upsert=True)
+        return self._updates.replacing(former)
 
     # --- what is gone ---------------------------------------------------------------------------
 

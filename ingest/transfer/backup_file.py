@@ -53,7 +53,16 @@ def write_backup(store: Store, path: Path, now: datetime, progress: Progress) ->
         raise TransferError(f"{path} exists: give the backup another name")
     part = path.with_name(path.name + ".part")
     try:
-        with os.fdopen(os.open(part, _NEW, 0o600), "wb") as raw:
+        opened = os.open(part, _NEW, 0o600)
+    except FileExistsError as error:
+        raise TransferError(
+            f"{part} exists: another backup is being written, or one was killed. Give the backup "
+            "another name, or remove that file"
+        ) from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(opened, "wb") as raw:
             with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6) as file:
                 digests: dict[str, Digest] = {}
                 for document in _contents(store, now, digests, progress):
@@ -64,11 +73,15 @@ def write_backup(store: Store, path: Path, now: datetime, progress: Progress) ->
         part.rename(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise TransferError(f"{path} can't be written: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     return digests
+
+
+def _unwritable(path: Path, error: OSError) -> TransferError:
+    return TransferError(f"{path} can't be written: {error.strerror or error}")
 
 
 def _contents(

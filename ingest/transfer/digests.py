@@ -57,11 +57,14 @@ class Digest:
 def copied_collections(store: Store) -> list[Collection[Document]]:
     """Return the collections of which a copy consists, the change tokens first.
 
-    Whoever reads documents after the change tokens has documents that are at least as new.  Left
-    out are leases, which say which processes are alive now, and what must fit the documents exactly
-    and comes again by itself: the changes (clients list anew) and the counts (a scraper counts).
+    Whoever reads documents after the change tokens has documents that are at least as new.  A job
+    whose id is used again goes from ``jobs`` to ``former_jobs``, so these come last.  Left out are
+    leases, which say which processes are alive now, and what must fit the documents exactly and
+    comes again by itself: the changes (clients list anew) and the counts (a scraper counts).
     """
-    names = sorted({*INDEXES} - _NOT_COPIED, key=lambda name: (name != "marks", name))
+    names = sorted(
+        {*INDEXES} - _NOT_COPIED, key=lambda name: (name != "marks", name == "former_jobs", name)
+    )
     return [store.database[name] for name in names]
 
 

@@ -58,7 +58,8 @@ def job_events(webhook: str, document: Document) -> Iterator[Event]:
     started = moment(slurm.get("start_time"))
     state = str(slurm.get("job_state") or "").partition("+")[0]
     # Without the cluster's name, so that a cluster that is renamed tells nothing again.
-    run = (slurm["job_id"], slurm.get("submit_time"), slurm.get("restarts"), cw.get("first_seen"))
+    submitted = moment(slurm.get("submit_time"))
+    run = (slurm["job_id"], submitted, slurm.get("restarts"), cw.get("first_seen"))
     if ended is not None:
         yield _job_event(webhook, "ended", ended, document, run)
     elif state == _RUNNING and started is not None:

@@ -160,6 +160,8 @@ class Accounting:
         )
         jobs = self._ask(connection, command)
         counts = take_accounted(self._store, self._cluster, jobs, self._write)
+        if counts and self._usage_since is not None:
+            self._usage_since = min(self._usage_since, _date(start - MARGIN_SECONDS))
         if counts:
             logger.info(
                 "jobs added or completed from sacct",
@@ -190,7 +192,7 @@ class Accounting:
 
     def _ask_usage(self, connection: Connection, now: int) -> bool:
         """Ask what some jobs used that ended; whether anything was asked."""
-        moment = datetime.fromtimestamp(now, timezone.utc)
+        moment = _date(now)
         since, until = self._usage_since or moment - LOOK_BACK, moment - SETTLE
         jobs = jobs_without_usage(self._store, self._cluster.name, since, until, MAX_JOBS)
         if len(jobs) < MAX_JOBS:
@@ -232,3 +234,7 @@ class Accounting:
         if not self._told:
             self._told = True
             logger.log(level, "%s", what, extra={"cluster": self._cluster.name})
+
+
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)

@@ -194,9 +194,14 @@ def test_a_dead_process_is_started_again_and_the_others_are_left_alone(tmp_path:
 
 
 def test_an_exit_status_of_0_is_a_death_too(tmp_path: Path) -> None:
-    with supervised("[command('brief', 'pass')]", tmp_path) as service:
-        assert "exit status 0" in service.line("ERROR brief ended")
+    ends = tmp_path / "ends"
+    program = (
+        f"import pathlib, time\nwhile not pathlib.Path({str(ends)!r}).exists(): time.sleep(0.05)"
+    )
+    with supervised(f"[command('brief', {program!r})]", tmp_path) as service:
         assert service.line("INFO brief is ready")
+        ends.touch()
+        assert "exit status 0" in service.line("ERROR brief ended")
         assert service.line("ERROR brief ended").endswith("brief starts again in 2 s")
 
 

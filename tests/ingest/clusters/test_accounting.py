@@ -322,3 +322,16 @@ def test_jobs_of_two_users_in_turns(store: Store) -> None:
         ("1002", "bobs", "COMPLETED"),
     ]
     assert take(store, *thrice) == {}
+
+
+def test_what_an_earlier_run_used_does_not_stay(store: Store) -> None:
+    write = SyncRounds(store, CLUSTER, JOBS, volatile_interval=900).bulk_write
+    take_accounted(store, CLUSTER, [accounted(state="NODE_FAIL")], write)
+    store.jobs.update_one({}, {"$set": {"cw.usage": {"elapsed_seconds": 1}}})
+    later = "2026-11-24T03:00:00-05:00"
+    end = "2026-11-24T09:00:00-05:00"
+    run = accounted(submit_time=later, state="COMPLETED", end_time=end)
+    take_accounted(store, CLUSTER, [run], write)
+    found = store.jobs.find_one() or {}
+    assert found["slurm"]["job_state"] == "COMPLETED"
+    assert "usage" not in found["cw"]

@@ -221,3 +221,22 @@ def test_what_is_shown(store: Store) -> None:
     }
     missing = {name: each["missing_seconds"] for name, each in coverage_by_cluster(store).items()}
     assert missing == {"mila": 200, "beluga": 0}
+
+
+@pytest.mark.parametrize("ahead", [6 * 3600, 400 * DAY_SECONDS])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_clock_that_was_ahead_once_hides_no_later_outage(ahead: int, is_told: bool) -> None:
+    start = 1_800_000_000
+    coverage = Coverage(since=start)
+    for minute in range(5):
+        now = start + 60 * minute
+        coverage = coverage.after_round(now, now + 1, 300)
+    assert not coverage.missing()
+    coverage = coverage.after_round(start + ahead, start + ahead + 1, 300)
+    for window in coverage.missing() if is_told else ():
+        coverage = coverage.with_window(window)
+    for now in (start + 360, start + 420):
+        coverage = coverage.after_round(now, now + 1, 300)
+    outage = (start + 420, start + 420 + 4 * 3600)
+    coverage = coverage.after_round(outage[1], outage[1] + 1, 300)
+    assert outage in coverage.missing()

@@ -1,6 +1,7 @@
 """The life of a node, from what rounds show of it."""
 
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -168,3 +169,15 @@ def test_periods_follow_one_another(shown: list[dict[str, Life]]) -> None:
             if present is not None:
                 held[name] = present
         assert held == now
+
+
+def test_no_period_ends_before_it_begins(store: Store) -> None:
+    write = plain_bulk_write(store, CLUSTER)
+    for state, minutes in (("IDLE", 0), ("DOWN", 60), ("IDLE", 5), ("DOWN", 6), ("IDLE", 90)):
+        node = {"name": "n1", "cluster_name": CLUSTER.name, "state": state}
+        store.nodes.replace_one({"_id": "n1"}, {"slurm": node, "cw": {}}, upsert=True)
+        note_nodes(store, CLUSTER, write, START + timedelta(minutes=minutes))
+    periods = list(store.node_periods.find().sort("since"))
+    assert [period["words"] for period in periods] == [[], ["DOWN"], [], ["DOWN"], []]
+    assert all(one["until"] == next_one["since"] for one, next_one in pairwise(periods))
+    assert periods[-1]["until"] is None

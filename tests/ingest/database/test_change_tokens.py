@@ -65,7 +65,12 @@ def test_one_that_is_undone_every_time_is_an_error_and_nothing_is_written(
     "error",
     [
         pytest.param(DuplicateKeyError("E11000", 11000, {"ok": 0.0, "code": 11000}), id="one"),
-        pytest.param(BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}]}), id="many"),
+        pytest.param(
+            BulkWriteError(
+                {"writeErrors": [{"index": 0, "code": 11000, "op": {"q": {}, "u": {}}}]}
+            ),
+            id="many",
+        ),
     ],
 )
 def test_a_write_that_met_another_writer_of_its_document_is_tried_again(
@@ -81,6 +86,19 @@ def test_a_write_that_met_another_writer_of_its_document_is_tried_again(
 
     assert in_transaction(store, write) == "written"
     assert [job["_id"] for job in store.jobs.find()] == ["mila/1"]
+
+
+def test_an_insert_that_finds_its_key_is_not_tried_again(store: Store) -> None:
+    tries = []
+
+    def write(session: ClientSession) -> None:
+        tries.append(session)
+        store.jobs.bulk_write([InsertOne({"_id": "mila/1"})], session=session)
+
+    in_transaction(store, write)
+    with pytest.raises(BulkWriteError):
+        in_transaction(store, write)
+    assert len(tries) == 2
 
 
 def test_another_error_of_a_commit_is_not_tried_again(

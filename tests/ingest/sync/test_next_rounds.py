@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.results import BulkWriteResult
 
 import ingest.sync.sync_rounds
+from ingest.accounts.users import add_user, username_map
 from ingest.database.change_tokens import NOTHING
 from ingest.database.changes import Changed
 from ingest.database.leases import Lease, LeaseLost
@@ -286,3 +287,68 @@ def test_a_batch_ends_by_bytes(store: Store, clock: Clock, monkeypatch: pytest.M
     assert len(sizes) == 8
     assert max(sizes) < 200_000
     assert len(slurm_dicts(store)) == 40
+
+
+# --- accounts that change while an output comes in ------------------------------------------------
+
+
+def emails(store: Store) -> set[str | None]:
+    return {job["cw"]["mila_email_username"] for job in store.jobs.find()}
+
+
+def test_a_round_that_failed_leaves_no_names_from_before(store: Store, clock: Clock) -> None:
+    add_user(store, "old@example.org", "alice")
+    rounds = Rounds(store, clock)
+
+    def output() -> Iterator[bytes]:
+        yield from lazily(300)
+        add_user(store, "old@example.org", "alice_old", rename=True)
+        add_user(store, "new@example.org", "alice")
+        yield from (one(str(each)).encode() for each in range(2000, 2400))
+        raise ConnectionError("cut")
+
+    with pytest.raises(ConnectionError):
+        rounds.sync.take_in(rounds.changes(output()))
+    jobs = [*many(300), *(one(str(each)) for each in range(2000, 2400))]
+    rounds.take(*jobs)
+    assert emails(store) == {"new@example.org"}
+    rounds.take(*jobs)
+    rounds.take(*jobs)
+    assert rounds.passed_over == len(jobs)
+
+
+def test_a_round_that_was_killed_leaves_no_names_from_before(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(store, clock)
+    rounds.take(one("9"))
+
+    def killed(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def names_of_before(*arguments: Any) -> Any:
+        names = username_map(*arguments)
+        add_user(store, "alice@example.org", "alice")
+        return names
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest.sync.sync_rounds, "refresh_changed", killed)
+        patch.setattr(ingest.sync.sync_rounds, "username_map", names_of_before)
+        with pytest.raises(KeyboardInterrupt):
+            rounds.take(one("1"), one("9"))
+    assert emails(store) == {None, "alice@example.org"}
+    Rounds(store, clock).take(one("1"), one("9"))
+    assert emails(store) == {"alice@example.org"}
+
+
+def test_a_timezone_that_is_corrected_makes_no_job_another(store: Store, clock: Clock) -> None:
+    wrong = cluster().model_copy(update={"timezone": "UTC"})
+    Rounds(store, clock, of=wrong).take(one("1"))
+    store.jobs.update_one({}, {"$set": {"user": {"note": 1}}})
+    first = store.jobs.find_one() or {}
+    clock.now += timedelta(minutes=1)
+    Rounds(store, clock).take(one("1"))
+    found = store.jobs.find_one() or {}
+    assert found["slurm"]["submit_time"] != first["slurm"]["submit_time"]
+    assert (found["user"], found["cw"]["first_seen"]) == ({"note": 1}, first["cw"]["first_seen"])
+    assert store.former_jobs.count_documents({}) == 0

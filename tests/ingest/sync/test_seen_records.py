@@ -11,7 +11,7 @@ from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprin
 from tests.ingest.reading.attacks import job
 from tests.support.reading import SEAL, read_lazily
 
-PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, 3, -(2**63), "RUNNING")
+PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, 3, 4, -(2**63), (1 << 32) - 1, "RUNNING")
 OWNER = "alice(1001)"
 NODE_TEXT = (
     "NodeName=cn-a001 Arch=x86_64 CoresPerSocket=1 \n   CPUAlloc=0 CPUTot=4 CPULoad=0.12\n"

@@ -1,18 +1,24 @@
 """Outputs of scontrol into a real database: only what changed, nothing lost, nothing invented."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from bson import ObjectId
+from pymongo.collection import Collection
+from pymongo.results import BulkWriteResult
 
 from ingest.accounts.users import add_user
+from ingest.database.change_tokens import NOTHING
+from ingest.database.changes import Changed
 from ingest.database.search_fields import job_search_fields, node_search_fields
-from ingest.database.store import Store
+from ingest.database.store import Document, Store
 from ingest.documents.document_updates import HISTORY_STEPS
 from ingest.slurm.keys import JOB, NODE
-from ingest.slurm.kinds import NODES
-from ingest.sync.sync_rounds import DocumentsMissing, SyncRounds
+from ingest.slurm.kinds import JOBS, NODES
+from ingest.sync.sync_rounds import DocumentsMissing, SyncRounds, plain_bulk_write
 from tests.ingest.reading.attacks import job
 from tests.ingest.sync.outputs import BOB, Clock, cluster, found, new_rounds, one, take
 from tests.support.reading import read_lazily
@@ -155,6 +161,60 @@ def test_an_id_that_comes_round_again_is_another_job(
     assert former["slurm"]["mila_cluster_username"] == "alice"
     assert former["user"] == {"a": 1}
     assert store.jobs.count_documents({}) == 1
+
+
+def test_a_job_that_was_requeued_before_its_first_scrape_is_another_job(
+    store: Store, sync: SyncRounds, clock: Clock
+) -> None:
+    take(sync, one(state="COMPLETED").replace("Restarts=0", "Restarts=3"))
+    store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user.a": 1}})
+    take(sync)
+    clock.now += timedelta(days=30)
+    later = re.sub(r"SubmitTime=\S+", "SubmitTime=2026-12-24T10:00:00", one())
+    take(sync, later.replace("Restarts=0", "Restarts=1"))
+    assert found(store)["user"] == {}
+    assert [former["user"] for former in store.former_jobs.find()] == [{"a": 1}]
+
+
+def test_what_an_owner_writes_while_the_id_is_used_again_is_not_lost(
+    store: Store, clock: Clock
+) -> None:
+    plain = plain_bulk_write(store, cluster())
+    ahead: list[dict[str, int]] = []
+
+    def write(
+        collection: Collection[Document],
+        operations: Sequence[Any],
+        counts: Sequence[Any] = (),
+        changed: Changed = NOTHING,
+    ) -> tuple[BulkWriteResult, ObjectId | None]:
+        if ahead:
+            store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user": ahead.pop()}})
+        return plain(collection, operations, counts, changed)
+
+    sync = SyncRounds(store, cluster(), JOBS, volatile_interval=900, clock=clock, bulk_write=write)
+    take(sync, one(state="COMPLETED"))
+    ahead.append({"late": 1})
+    with pytest.raises(DocumentsMissing):
+        take(sync, one(owner=BOB))
+    take(sync, one(owner=BOB))
+    assert found(store)["slurm"]["uid"] == "1002"
+    assert [(each["slurm"]["uid"], each["user"]) for each in store.former_jobs.find()] == [
+        ("1001", {"late": 1})
+    ]
+
+
+def test_what_an_ended_run_used_stays_until_the_job_runs_again(
+    store: Store, sync: SyncRounds, clock: Clock
+) -> None:
+    ended = one(state="COMPLETED")
+    take(sync, ended)
+    store.jobs.update_one({}, {"$set": {"cw.usage": {"cpus": 1}}})
+    clock.now += timedelta(hours=3)
+    take(sync, ended.replace("Priority=10 ", "Priority=11 "))
+    assert found(store)["cw"]["usage"] == {"cpus": 1}
+    take(sync, ended.replace("Restarts=0", "Restarts=1"))
+    assert "usage" not in found(store)["cw"]
 
 
 def owners(store: Store) -> dict[str, tuple[str, str, Any]]:

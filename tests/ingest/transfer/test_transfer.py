@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 from hypothesis import given
@@ -185,3 +186,32 @@ def test_one_document_more_or_less_is_another_digest(
 ) -> None:
     assert Digest.of([*some, more]) != Digest.of(some)
     assert Digest.of([*some, more]) != Digest.of([*some, {**more, "d": 1}])
+
+
+@pytest.mark.parametrize("moment", ["marks", "jobs", "former_jobs"])
+def test_a_job_whose_id_is_used_again_meanwhile_is_in_the_backup(
+    full: Store, tmp_path: Path, moment: str
+) -> None:
+    def used_again(name: str, _documents: int) -> None:
+        if name == moment:
+            full.former_jobs.insert_one({**JOBS[7], "_id": "mila/7/former"})
+            full.jobs.replace_one({"_id": "mila/7"}, {**JOBS[7], "user": {"of": "another"}})
+
+    path = tmp_path / "backup"
+    write_backup(full, path, NOW, used_again)
+    found = bson.decode_all(gzip.decompress(path.read_bytes()))
+    users = [each["user"] for each in found if str(each.get("_id")).startswith("mila/7")]
+    assert JOBS[7]["user"] in users
+
+
+def test_a_second_backup_of_one_name_leaves_the_first_alone(full: Store, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+
+    def second(name: str, _documents: int) -> None:
+        if name == "users":
+            with pytest.raises(TransferError, match="another backup is being written"):
+                write_backup(full, path, NOW, nothing)
+
+    write_backup(full, path, NOW, second)
+    assert path.exists()
+    assert not path.with_name("backup.part").exists()
