@@ -19,7 +19,7 @@ sacct cuts a field at the width behind ``%``; without a width, 22.05 cuts the of
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,7 @@ MAX_JOBS = 200
 """Jobs asked for by their ids in one call."""
 
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
+_FACTS_END = rf"(?:[^|\n]*\|){{11}}(?P<submit>{_TIME})"
 _FACTS = (
     r"(?P<job_id>[0-9]{1,20})\|(?P<shown_id>[^|\n]*)\|(?P<uid>[0-9]{1,20})\|(?P<user>[^|\n]*)\|"
     r"(?P<state>[A-Z_]+)(?: by [0-9]+)?\|(?P<exit_code>[0-9]+:[0-9]+)\|(?P<minutes>[^|\n]*)\|"
@@ -58,6 +59,14 @@ _NO_NODES = "None assigned"
 
 class AccountingUnreadable(ValueError):
     """sacct printed something else than the rows that were asked for."""
+
+
+class SomeUnreadable(AccountingUnreadable):
+    """Some rows of sacct hold what was not expected; ``jobs`` are those of the others."""
+
+    def __init__(self, reason: str, jobs: Sequence["AccountedJob"]) -> None:
+        super().__init__(reason)
+        self.jobs = jobs
 
 
 @dataclass(frozen=True)
@@ -137,27 +146,37 @@ def read_jobs(output: bytes, seal: str, zone: ZoneInfo) -> list[AccountedJob]:
     """Return the jobs of sacct's *output*, whose times bear *seal*; *zone* is the cluster's.
 
     Jobs whose owner slurmdbd does not know are left out.  Raises `AccountingUnreadable`, with the
-    text that is no row.
+    text that is no row; `SomeUnreadable` if the other rows can be read.
     """
     text = output.decode("utf-8", "surrogateescape")
-    facts = re.compile(f"{_FACTS}{seal}", re.ASCII)
+    facts, facts_end = (re.compile(f"{each}{seal}", re.ASCII) for each in (_FACTS, _FACTS_END))
     jobs = []
+    odd: AccountingUnreadable | None = None
     position = 0
     while position < len(text):
-        row, end = _row(text, position, facts, seal)
-        jobs.append(_job(row, seal, zone))
+        match = facts_end.match(text, position)
+        if match is None:
+            raise _unreadable(text, position)
+        texts, end = _texts(text, match, seal)
+        try:
+            row = facts.fullmatch(match[0])
+            if row is None:
+                raise _unreadable(text, position)
+            jobs.append(_job({**row.groupdict(), **texts}, seal, zone))
+        except AccountingUnreadable as error:
+            odd = odd or error
         position = end
-    return [job for job in jobs if job.partition is not None]
+    jobs = [job for job in jobs if job.partition is not None]
+    if odd is not None:
+        raise SomeUnreadable(str(odd), jobs)
+    return jobs
 
 
-def _row(text: str, start: int, facts: "re.Pattern[str]", seal: str) -> tuple[dict[str, str], int]:
-    """The fields of the row of *text* that begins at *start*, and where the row ends."""
-    match = facts.match(text, start)
-    if match is None:
-        raise _unreadable(text, start)
-    row = match.groupdict()
-    border = f"|{row['submit']}{seal}"
-    position = match.end()
+def _texts(text: str, facts: "re.Match[str]", seal: str) -> tuple[dict[str, str], int]:
+    """The texts of the row of *text* that begins with *facts*, and where the row ends."""
+    row = {}
+    start, position = facts.span()
+    border = f"|{facts['submit']}{seal}"
     for name in _TEXTS:
         end = text.find(border, position + 1)
         if text[position : position + 1] != "|" or end < 0:

@@ -8,7 +8,7 @@ What sacct does not tell costs no round; sacct is asked again after a growing pa
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from functools import partial
 
@@ -31,7 +31,14 @@ from ingest.clusters.coverage import (
 from ingest.clusters.usage import GIVE_UP, LOOK_BACK, SETTLE, jobs_without_usage, store_usage
 from ingest.database.store import Store
 from ingest.documents.fingerprints import is_finished
-from ingest.programs.sacct import MAX_JOBS, AccountedJob, AccountingUnreadable, latest, read_jobs
+from ingest.programs.sacct import (
+    MAX_JOBS,
+    AccountedJob,
+    AccountingUnreadable,
+    SomeUnreadable,
+    latest,
+    read_jobs,
+)
 from ingest.programs.sacct_usage import read_usage
 from scraper.commands.backoff import LONGEST_SECONDS, Backoff
 from scraper.commands.slurm_commands import (
@@ -117,11 +124,14 @@ class Accounting:
         self._owed |= dict.fromkeys(unseen_ends, 0)
         if connection is None or self._backoff.seconds_left():
             return
+        problems: list[Exception] = []
         try:
-            asked_any = self._ask_owed(connection, self._owed)
-            asked_any |= self._ask_windows(connection, coverage, int(now))
+            asked_any = self._ask_owed(connection, self._owed, problems)
+            asked_any |= self._ask_windows(connection, coverage, int(now), problems)
             if self._cluster.usage:
                 asked_any |= self._ask_usage(connection, int(now))
+            if problems:
+                raise problems[0]
         except (AccountingUnreadable, JobsHidden, ScrapeError) as error:
             said = error.message if isinstance(error, ScrapeError) else str(error)
             self._failed(said, purge_seconds)
@@ -129,36 +139,39 @@ class Accounting:
             if asked_any:
                 self._works()
 
-    def _ask_windows(self, connection: Connection, coverage: Coverage, now: int) -> bool:
+    def _ask_windows(
+        self, connection: Connection, coverage: Coverage, now: int, problems: list[Exception]
+    ) -> bool:
         """Ask about time that is not covered, and about some that is; whether anything was."""
         missing = windows(coverage.missing())
-        hidden: list[JobsHidden] = []
         told = False
         for window in missing[:CALLS_A_ROUND]:
-            if self._take_window(connection, window, hidden):
+            if self._take_window(connection, window, problems):
                 told = True
                 self._ledger.change(window[0], partial(Coverage.with_window, window=window))
                 self._healed.append((now, window))
         again = [window for since, window in self._healed if now - since >= SECOND_LOOK_SECONDS]
         check = () if told else coverage.to_check(now)
         for window in windows(merged((*again, *check))):
-            self._take_window(connection, window, hidden)
+            self._take_window(connection, window, problems)
         self._healed = self._healed[len(again) :]
         if check:
             self._ledger.change(now, partial(Coverage.checked_at, now=now))
-        if hidden:
-            raise hidden[0]
         return bool(missing or again or check)
 
     def _take_window(
-        self, connection: Connection, window: Interval, hidden: list[JobsHidden]
+        self, connection: Connection, window: Interval, problems: list[Exception]
     ) -> bool:
-        """Take in the jobs that ended in *window*; whether sacct tells of all, else why not."""
+        """Take in the jobs that ended in *window*; whether sacct tells of all of them.
+
+        Why not is added to *problems*.
+        """
+        problems_before = len(problems)
         start, end = window
         command = ended_command(
             self._cluster.scontrol, start - MARGIN_SECONDS, end + MARGIN_SECONDS
         )
-        jobs = self._ask(connection, command)
+        jobs = self._ask(connection, command, problems)
         counts = take_accounted(self._store, self._cluster, jobs, self._write)
         if counts and self._usage_since is not None:
             self._usage_since = min(self._usage_since, _date(start - MARGIN_SECONDS))
@@ -170,18 +183,19 @@ class Accounting:
         try:
             check_none_hidden(self._store, self._cluster.name, window, jobs)
         except JobsHidden as error:
-            hidden.append(error)
-            return False
-        return True
+            problems.append(error)
+        return len(problems) == problems_before
 
-    def _ask_owed(self, connection: Connection, owed: dict[str, int]) -> bool:
+    def _ask_owed(
+        self, connection: Connection, owed: dict[str, int], problems: list[Exception]
+    ) -> bool:
         """Ask for the ends of single jobs; whether anything was asked."""
         ids = list(owed)[:MAX_JOBS]
         if not ids:
             return False
         for job_id in ids:
             owed[job_id] += 1
-        jobs = self._ask(connection, accounted_command(self._cluster.scontrol, ids))
+        jobs = self._ask(connection, accounted_command(self._cluster.scontrol, ids), problems)
         take_accounted(self._store, self._cluster, jobs, self._write)
         told = {job.job_id for job in latest(jobs) if job.end_time and is_finished(job.state)}
         for job_id in ids:
@@ -206,10 +220,17 @@ class Accounting:
         store_usage(jobs, used, self._write, moment)
         return True
 
-    def _ask(self, connection: Connection, command: str) -> list[AccountedJob]:
+    def _ask(
+        self, connection: Connection, command: str, problems: list[Exception]
+    ) -> Sequence[AccountedJob]:
+        """The jobs of sacct's answer; that some rows can't be read is added to *problems*."""
         seal = new_seal()
         output = b"".join(connection.run(command, time_format_line(seal)))
-        return read_jobs(output, seal, self._cluster.zone)
+        try:
+            return read_jobs(output, seal, self._cluster.zone)
+        except SomeUnreadable as error:
+            problems.append(error)
+            return error.jobs
 
     def _failed(self, error: str, purge_seconds: float) -> None:
         self._note(ok=False)

@@ -11,6 +11,7 @@ from ingest.programs.sacct import (
     FIELDS,
     AccountedJob,
     AccountingUnreadable,
+    SomeUnreadable,
     job_list,
     latest,
     read_jobs,
@@ -156,6 +157,24 @@ def test_something_else(text: str) -> None:
 def test_a_submit_time_that_is_none() -> None:
     with pytest.raises(AccountingUnreadable, match="submit time"):
         read(row(submit="2026-13-24T01:00:00-0500"))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        row(job_id="5", state="1024"),
+        row(job_id="5", uid="alice"),
+        row(job_id="5", exit_code=""),
+        row(job_id="5", state="CANCELLED by alice", name=f"x\n{FORGED}"),
+        row(job_id="5", submit="2026-13-24T01:00:00-0500"),
+    ],
+)
+def test_a_row_that_can_not_be_read_takes_no_other_along(odd: str) -> None:
+    text = row(job_id="3") + odd + row(job_id="4", name="a|b\nc|d")
+    with pytest.raises(SomeUnreadable) as caught:
+        read_jobs(text.encode(), SEAL, CLUSTER.zone)
+    assert [(job.job_id, job.name) for job in caught.value.jobs][1:] == [("4", "a|b\nc|d")]
+    assert [job.job_id for job in caught.value.jobs] == ["3", "4"]
 
 
 def test_a_job_whose_owner_slurmdbd_does_not_know_is_left_out() -> None:

@@ -17,6 +17,7 @@ from ingest.programs.sacct import ENDED_STATES, FIELDS
 from ingest.slurm.kinds import JOBS
 from ingest.sync.sync_rounds import SyncRounds
 from scraper.cluster_round import ClusterScraper
+from scraper.commands.backoff import Backoff
 from scraper.ssh.connection import Connection, connect
 from scraper.watch.accounting import (
     CALLS_A_ROUND,
@@ -37,6 +38,7 @@ ALICE = "alice(1001)"
 PURGE_SECONDS = 300.0
 SUBMIT = "2026-11-23T20:13:41+0000"
 END = "2026-11-23T23:14:00+0000"
+ENDED_AT = datetime(2026, 11, 23, 23, 14, tzinfo=timezone.utc).timestamp()
 
 
 def ended(job_id: str, seal: str, **fields: str) -> str:
@@ -54,6 +56,8 @@ class Cluster:
         """By job id, the fields of what sacct knows of jobs that ended at `END`."""
         self.used: list[str] = []
         """Ids of jobs of which sacct knows what they used."""
+        self.by_window = False
+        """Whether sacct tells of these jobs only if it is asked about the time of `END`."""
         self.fails: Answer | None = None
         self.asked: list[str] = []
 
@@ -78,6 +82,9 @@ class Cluster:
         wanted = self.accounted
         if ids := re.search(" -j ([0-9,]+)", command):
             wanted = {each: wanted[each] for each in ids[1].split(",") if each in wanted}
+        window = re.search(r"-S uts(\d+) -E uts(\d+)", command)
+        if self.by_window and window and not int(window[1]) <= ENDED_AT < int(window[2]):
+            wanted = {}
         rows = [ended(each, seal[1], **fields) for each, fields in wanted.items()]
         return Answer(["".join(rows).encode()])
 
@@ -411,6 +418,45 @@ def test_an_end_that_nobody_knows_is_asked_for_a_few_times(
     for _ in range(TRIES + 2):
         whole.round(JOBS)
     assert cluster.ids() == ["1"] * TRIES
+
+
+def test_a_row_that_can_not_be_read_keeps_no_other_job_out(
+    cluster: Cluster,
+    later: Scraper,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Backoff, "seconds_left", lambda _self: 0.0)
+    cluster.accounted = {"5": {"state": "1024"}, "6": {}}
+    later.round("5", after=3600)
+    assert store.jobs.find_one({"slurm.job_id": "6"}) is not None
+    assert coverage(store)["missing_seconds"] == 3600
+    [warning] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "1024" in warning
+    for _ in range(TRIES + 1):
+        later.round(after=600)
+    assert len(cluster.ids()) == TRIES
+    cluster.accounted = {"5": {}}
+    later.round(after=600)
+    assert coverage(store)["missing"] == []
+
+
+def test_what_a_job_used_that_ended_in_a_long_outage_is_asked(
+    cluster: Cluster, settings: ClusterSettings, connection: Connection, store: Store
+) -> None:
+    measured = settings.model_copy(update={"usage": True})
+    scraper = Scraper(measured, connection, store)
+    cluster.accounted, cluster.used, cluster.by_window = {"77": {}}, ["77"], True
+    scraper.now = ENDED_AT - 10 * 3600
+    scraper.round()
+    scraper.round(after=60)
+    scraper.now = ENDED_AT + 30 * 3600
+    for _ in range(4):
+        scraper.round(after=60)
+    found = store.jobs.find_one({"slurm.job_id": "77"})
+    assert found is not None
+    assert found["cw"]["usage"]["elapsed_seconds"] == 60
 
 
 def test_another_scraper_knows_which_ends_are_owed(
