@@ -2,11 +2,14 @@
 
 A spreadsheet would run a text such as ``=HYPERLINK(...)`` as a formula, and users choose the names
 of their jobs.  So a text that begins with ``=``, ``+``, ``-``, ``@``, a tab or an end of line gets
-a ``'`` before it, and all texts stand in quotes: what OWASP recommends against CSV injection.
+a ``'`` before it, and all texts stand in quotes: what OWASP recommends against CSV injection.  A
+spreadsheet that separates cells by semicolons or tabs cuts a text there, quotes or not, so such a
+sign gets a ``'`` there, too.
 """
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,7 +22,8 @@ CSV = "text/csv; charset=utf-8"
 Column = tuple[str, str | None]
 """A part of a document and a key in it; None stands for the whole part."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile(r"(?:\A|(?<=[;\t\r\n]))(?=[=+@-])|\A(?=[\t\r\n])")
+"""Where a spreadsheet could begin to read a formula."""
 
 
 def csv_lines(
@@ -65,4 +69,4 @@ def _cell(document: Document, part: str, key: str | None) -> Any:
 
 
 def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text)

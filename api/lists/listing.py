@@ -135,7 +135,11 @@ class Kind:
         """Return the filter for the documents that the arguments ask for and the user may see."""
         given = {each.name: getattr(arguments, each.name) for each in self.filters}
         for each in self.filters:
-            if each.beside and given[each.name] and not any(given[name] for name in each.beside):
+            if (
+                each.beside
+                and given[each.name]
+                and all(given[name] is None for name in each.beside)
+            ):
                 also = ", ".join(each.beside)
                 raise bad_request(f"{each.shown_name} needs another filter too: give one of {also}")
         conditions = (each.wanted(given[each.name], now) for each in self.filters)

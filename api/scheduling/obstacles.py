@@ -128,8 +128,7 @@ def reservations_in_the_way(
     A job without a time limit meets every reservation that is to come.  The job's own reservation
     is left out.  Raises pymongo's errors.
     """
-    limit = slurm.get("time_limit")
-    end = now + timedelta(seconds=limit) if isinstance(limit, int) else None
+    end = _end(now, slurm.get("time_limit"))
     found = store.reservations.find({"slurm.cluster_name": slurm["cluster_name"]}).sort("_id")
     return [
         {
@@ -141,6 +140,14 @@ def reservations_in_the_way(
         and _overlaps(reservation, now, end)
         and not names.isdisjoint(_expanded(reservation.get("nodes")))
     ]
+
+
+def _end(now: datetime, limit: object) -> datetime | None:
+    """When a job ends that begins now; None for no time limit, and for one beyond all calendars."""
+    try:
+        return now + timedelta(seconds=limit) if isinstance(limit, int) else None
+    except OverflowError:
+        return None
 
 
 def _overlaps(reservation: Mapping[str, Any], now: datetime, end: datetime | None) -> bool:

@@ -24,6 +24,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from typing import Any, TypeVar, get_args
 
 from pymongo import ASCENDING, ReturnDocument, UpdateOne
@@ -346,7 +347,7 @@ def set_names(names: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def refresh_jobs(store: Store, field: str, username: str) -> None:
-    """Update the names in the ``cw`` of *username*'s jobs from the accounts.
+    """Update the names in the ``cw`` of *username*'s jobs, former ones too, from the accounts.
 
     *field* is the username field of the jobs' clusters.  Raises pymongo's errors.
     """
@@ -359,38 +360,46 @@ def refresh_jobs(store: Store, field: str, username: str) -> None:
     of_username = {"cw.filters.names": username, f"slurm.{field}": username}
     key = ("job_id", "cluster_name")
     shown = [*(f"cw.{each}" for each in NAME_FIELDS), *(f"slurm.{each}" for each in key)]
-    outdated = [
-        {each: job["slurm"][each] for each in key}
-        for job in store.jobs.find(of_username, shown)
-        if any(job["cw"].get(name_field) != name for name_field, name in names.items())
-    ]
-    # In small transactions: a user may have very many jobs, and scrapes write them too.
-    for batch in batches(outdated, _JOBS_AT_ONCE):
-        operations = [
-            UpdateOne(
-                {**{f"slurm.{each}": job[each] for each in key}, f"slurm.{field}": username}, update
-            )
-            for job in batch
+    for collection in (store.jobs, store.former_jobs):
+        outdated = [
+            job
+            for job in collection.find(of_username, shown)
+            if any(job["cw"].get(name_field) != name for name_field, name in names.items())
         ]
-        changed: dict[str, Changed] = {}
-        for job in batch:
-            changed.setdefault(job["cluster_name"], Changed()).ids.append(job["job_id"])
-        bulk_write(store, store.jobs, operations, changed)
+        # In small transactions: a user may have very many jobs, and scrapes write them too.
+        for batch in batches(outdated, _JOBS_AT_ONCE):
+            operations = [
+                UpdateOne(
+                    {
+                        "_id": job["_id"],
+                        **{f"slurm.{each}": job["slurm"][each] for each in key},
+                        f"slurm.{field}": username,
+                    },
+                    update,
+                )
+                for job in batch
+            ]
+            changed: dict[str, Changed] = {}
+            for job in batch if collection.name == store.jobs.name else ():
+                slurm = job["slurm"]
+                changed.setdefault(slurm["cluster_name"], Changed()).ids.append(slurm["job_id"])
+            bulk_write(store, collection, operations, changed)
 
 
 def refresh_outdated_jobs(store: Store) -> None:
     """Call `refresh_jobs` for every name whose jobs differ from the accounts.
 
-    The database reads all jobs once.  Raises pymongo's errors.
+    The database reads all jobs once for each username field.  Raises pymongo's errors.
     """
     shown = {name_field: f"$cw.{name_field}" for name_field in NAME_FIELDS}
     for field in USERNAME_FIELDS:
         accounts = username_map(store, field)
-        groups = store.jobs.aggregate(
-            [{"$group": {"_id": {**shown, "username": f"$slurm.{field}"}}}], allowDiskUse=True
-        )
+        by_names = [{"$group": {"_id": {**shown, "username": f"$slurm.{field}"}}}]
         outdated = set()
-        for group in groups:
+        for group in chain.from_iterable(
+            collection.aggregate(by_names, allowDiskUse=True)
+            for collection in (store.jobs, store.former_jobs)
+        ):
             username = group["_id"].get("username")
             names = accounts.get(username) or dict.fromkeys(NAME_FIELDS) | {field: username}
             if username is not None and any(

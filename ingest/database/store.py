@@ -130,6 +130,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "former_jobs": [
         IndexModel([("slurm.job_id", ASCENDING), ("slurm.cluster_name", ASCENDING)]),
+        IndexModel([("cw.filters.names", ASCENDING)]),
         _SEARCH_FIELDS_VERSION,
     ],
     "leases": [],

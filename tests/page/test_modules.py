@@ -373,9 +373,9 @@ def test_what_is_free_on_a_node(browser: Browser) -> None:
 
 
 def test_a_file_for_spreadsheets(browser: Browser) -> None:
-    row = ["=1+1", "+x", "@y", "-z", 'say "hi"', "a,b\n", None, -5, "é"]
+    row = ["=1+1", "+x", "@y", "-z", 'say "hi"', "a,b\n", None, -5, "é", "a;=1"]
     text = call(browser, "parts/csv", "m.csv(a[0], [a[1]])", ["n"], row)
-    assert text == 'n\r\n\'=1+1,\'+x,\'@y,\'-z,"say ""hi""","a,b\n",,-5,é\r\n'
+    assert text == 'n\r\n\'=1+1,\'+x,\'@y,\'-z,"say ""hi""","a,b\n",,-5,é,a;\'=1\r\n'
 
 
 def test_what_an_owner_types_is_json_or_text(browser: Browser) -> None:

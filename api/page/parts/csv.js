@@ -8,10 +8,13 @@ export function csv(names, rows) {
   return [names, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 
-// A spreadsheet runs text that begins like a formula: an apostrophe makes text of it.
+// Where a spreadsheet could begin to read a formula. Some separate cells by semicolons or tabs.
+const FORMULA = /^(?=[\t\r\n])|(?:^|(?<=[;\t\r\n]))(?=[=+\-@])/g;
+
+// An apostrophe makes a text of a formula.
 function field(value) {
   const text = String(value ?? "");
-  const harmless = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const harmless = typeof value === "string" ? text.replace(FORMULA, "'") : text;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 

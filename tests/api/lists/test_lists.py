@@ -115,6 +115,7 @@ def insert_found_otherwise(store: Store) -> None:
         ({"user.epoch": "10", "user": "me"}, ["7"]),
         ({"user.epoch": "10", "user.tag": "10", "name": "somejobname_942640"}, ["7"]),
         ({"user.best": "true", "user": "me"}, ["7"]),
+        ({"user.best": "true", "job_id": "40_99"}, []),
         ({"user.best": "1", "user": "me"}, []),
         ({"user.best": "[" * 5000, "user": "me"}, []),
         ({"user.epoch": "1e999", "user": "me"}, []),

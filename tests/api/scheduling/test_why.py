@@ -104,6 +104,14 @@ def test_a_job_that_waits_is_explained(client: Client, filled: Store) -> None:
     assert told["waits"] == []
 
 
+def test_a_time_limit_beyond_all_calendars_is_none(client: Client, filled: Store) -> None:
+    fill(filled)
+    longest = {"slurm.time_limit": 257_698_037_640}  # 2982616-00:00:00, which Slurm takes
+    assert filled.jobs.update_many({}, {"$set": longest}).modified_count
+
+    assert why(client)["sentence"] == "The job waits for another job."
+
+
 def test_waits_of_like_jobs_and_errors_of_forecasts(client: Client, filled: Store) -> None:
     fill(filled)
 

@@ -1,6 +1,7 @@
 """Accounts: names, tokens, and whose the jobs are."""
 
 import hashlib
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from ingest.accounts.users import (
     User,
     add_user,
     list_users,
+    refresh_outdated_jobs,
     remove,
     revoke,
     username_map,
@@ -249,6 +251,28 @@ def test_the_jobs_of_a_removed_account_stay(store: Store) -> None:
         remove(store, ALICE)
     add_user(store, BOB, "alice", rename=True)
     assert cw_names(store, "1") == ["alice", None, BOB]
+
+
+def test_former_jobs_bear_the_names_of_the_accounts_too(store: Store) -> None:
+    insert_job(store, "1", mila_cluster_username="alice")
+    former = store.jobs.find_one({}) or {}
+    store.former_jobs.insert_one({**former, "_id": "mila/1/former"})
+
+    def emails() -> list[str | None]:
+        return [
+            found["cw"]["mila_email_username"]
+            for found in (*store.jobs.find(), *store.former_jobs.find())
+        ]
+
+    add_user(store, ALICE, "alice")
+    assert emails() == [ALICE, ALICE]
+    store.former_jobs.update_one({}, {"$set": {"cw.mila_email_username": BOB}})
+    refresh_outdated_jobs(store)
+    assert emails() == [ALICE, ALICE]
+    remove(store, ALICE)
+    assert emails() == [None, None]
+    plan = store.former_jobs.find({"cw.filters.names": "alice"}).explain()
+    assert '"IXSCAN"' in json.dumps(plan, default=str)
 
 
 def test_who_owns_a_job() -> None:
