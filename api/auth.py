@@ -107,7 +107,7 @@ class Auth:
                 self._accounts.note_use(caller, self._clock())
             if token is None and request.method not in READING:
                 refuse_other_sites(request)
-            if _is_form_of_a_page(request):
+            if token is not None and _is_form_of_a_page(request):
                 raise Problem(
                     HTTPStatus.FORBIDDEN,
                     "a page may not send POST with HTTP Basic, as the browser could add the"
@@ -150,9 +150,10 @@ class Auth:
 
 
 def _is_form_of_a_page(request: Request) -> bool:
-    """Return whether a browser may have sent the request for any page, with a saved password.
+    """Return whether a browser may have sent a request with a token for any page.
 
-    Browsers send POST without asking for permission first, but never without Origin.
+    The token is then a saved password.  Browsers send POST without asking for permission first,
+    but never without Origin.
     """
     is_basic = (request.header("Authorization") or "").lower().startswith("basic ")
     return request.method == "POST" and is_basic and request.header("Origin") is not None

@@ -8,15 +8,22 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from config.values import (
+    FilePath,
+    HeaderName,
+    Port,
+    Seconds,
+    Text,
+    covers_all,
+    plain_network,
+    url_of,
+)
 from config.webhooks import WebhooksSettings
 
-Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 UsernameField = Literal["mila_cluster_username", "cc_account_username", "username"]
 """Names that a user can have on clusters. ``username`` is for sites with one name for each user."""
 NameField = Literal["mila_email_username", UsernameField]
@@ -29,18 +36,12 @@ CLUSTER_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 """The pattern of a cluster's name."""
 
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
-_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:([1-9][0-9]{0,4}))?")
 _DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
+_HIGHEST_PORT = 65535
 _THIS_HOST = ("127.0.0.1", "::1", "localhost")
 _AUTHORIZATION = "Authorization"
-_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
-_TAKEN_HEADERS = {
-    *("accept", "connection", "content-length", "content-type", "cookie", "forwarded", "host"),
-    *("if-none-match", "last-event-id", "origin", "referer", "transfer-encoding", "user-agent"),
-    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port"),
-    *("x-forwarded-by", "sec-fetch-site"),
-}
-"""Header fields that have a meaning of their own."""
+_PROGRAM = re.compile(r"(?!-)[A-Za-z0-9_./-]*[A-Za-z0-9_.-]")
 
 
 class _Frozen(BaseModel):
@@ -51,7 +52,7 @@ class MongoSettings(_Frozen):
     """Which Mongo holds the documents. Without a URI the embedded database is used."""
 
     uri: SecretStr | None = None
-    uri_file: Path | None = Field(default=None, strict=False)
+    uri_file: FilePath | None = None
     database: Annotated[str, Field(min_length=1, max_length=38, pattern=r"^[A-Za-z0-9_-]+$")] = (
         "clockwork"
     )
@@ -60,33 +61,25 @@ class MongoSettings(_Frozen):
 class EmbeddedSettings(_Frozen):
     """The embedded Mongo-compatible database, started when there is no Mongo URI."""
 
-    path: Path = Field(default=Path("clockwork-data"), strict=False)
+    path: FilePath = Path("clockwork-data")
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """0 takes a free port."""
-
-
-def _checked_header(value: str) -> str:
-    if not _HEADER.fullmatch(value) or value.lower() in _TAKEN_HEADERS:
-        raise ValueError(
-            "the name of a header field of letters, digits and -, which has no other meaning"
-        )
-    return _AUTHORIZATION if value.lower() == _AUTHORIZATION.lower() else value
 
 
 class JwtSettings(_Frozen):
     """Which JWTs (RFC 7519) sign people in: those of one issuer for one audience."""
 
-    issuer: Annotated[str, Field(min_length=1)]
+    issuer: Text
     """The claim ``iss``, exactly."""
-    audience: Annotated[str, Field(min_length=1)]
+    audience: Text
     """What the claim ``aud`` must be or contain."""
     keys_url: str | None = None
     """Where the issuer shows its keys as a JWK Set."""
-    keys_file: Path | None = Field(default=None, strict=False)
+    keys_file: FilePath | None = None
     """A JWK Set, or public keys in PEM."""
-    header: str = _AUTHORIZATION
+    header: HeaderName = _AUTHORIZATION
     """The header field that has the JWT, alone or behind the word Bearer."""
-    claim: Annotated[str, Field(min_length=1)] = "email"
+    claim: Text = "email"
     """The claim that has the user's name."""
     name_field: NameField = "mila_email_username"
     """Which of an account's names that is."""
@@ -94,17 +87,20 @@ class JwtSettings(_Frozen):
     @field_validator("header")
     @classmethod
     def _header(cls, value: str) -> str:
-        return _checked_header(value)
+        return _AUTHORIZATION if value.lower() == _AUTHORIZATION.lower() else value
 
     @field_validator("keys_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        url = urlsplit(value)
-        is_here = url.scheme == "http" and url.hostname in _THIS_HOST
-        if not (url.scheme == "https" or is_here) or not url.hostname or url.username is not None:
-            raise ValueError("the address of a JWK Set, https://login.example.org/keys")
+        url = url_of(value)
+        is_here = url is not None and url.scheme == "http" and url.hostname in _THIS_HOST
+        if url is None or not (url.scheme == "https" or is_here) or url.username is not None:
+            raise ValueError(
+                "the address of a JWK Set, such as https://login.example.org/keys: in ASCII,"
+                " without spaces and a password, and with a port up to 65535 if it has one"
+            )
         return value
 
     @model_validator(mode="after")
@@ -117,7 +113,7 @@ class JwtSettings(_Frozen):
 class TrustedHeaderSettings(_Frozen):
     """Which header field of which proxies says who has signed in there."""
 
-    name: str
+    name: HeaderName
     proxies: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     """The addresses or networks that the proxies' connections come from."""
     name_field: NameField = "mila_email_username"
@@ -126,7 +122,7 @@ class TrustedHeaderSettings(_Frozen):
     @field_validator("name")
     @classmethod
     def _header(cls, value: str) -> str:
-        if _checked_header(value) == _AUTHORIZATION:
+        if value.lower() == _AUTHORIZATION.lower():
             raise ValueError("a header field of its own, such as X-Forwarded-Email")
         return value
 
@@ -134,12 +130,12 @@ class TrustedHeaderSettings(_Frozen):
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            networks = [ipaddress.ip_network(value) for value in values]
+            networks = [plain_network(value) for value in values]
         except ValueError as error:
             raise ValueError(
                 'addresses or networks, such as ["127.0.0.1", "10.1.2.0/24"]'
             ) from error
-        if any(network.prefixlen == 0 for network in networks):
+        if covers_all(networks):
             raise ValueError(
                 "the proxies' own addresses: from everywhere, everyone could be anyone"
             )
@@ -189,20 +185,27 @@ class ApiSettings(_Frozen):
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         try:
-            return None if value is None else str(ipaddress.ip_address(value))
+            if value is None:
+                return None
+            address = ipaddress.ip_address(value)
         except ValueError as error:
             raise ValueError('the IP address of one proxy, such as "127.0.0.1"') from error
+        return str(getattr(address, "ipv4_mapped", None) or address)
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
             match = _ORIGIN.fullmatch(value)
-            if not match or match.group(1, 3) in _DEFAULT_PORTS:
+            if (
+                not match
+                or match.group(1, 3) in _DEFAULT_PORTS
+                or int(match[4] or 1) > _HIGHEST_PORT
+            ):
                 raise ValueError(
                     "origins as a browser sends them, each in full: https://dash.example.org or"
                     " http://localhost:3000, in lower case, without a path, without the port that"
-                    " is the scheme's own, and no *"
+                    " is the scheme's own or above 65535, and no *"
                 )
         return values
 
@@ -225,7 +228,7 @@ class RetentionSettings(_Frozen):
 
     after_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Age at which a finished job that is gone from its cluster leaves; 0 keeps all for ever."""
-    archive: Path | None = Field(default=None, strict=False)
+    archive: FilePath | None = None
     """The folder of the archive files that such jobs move to."""
     delete: bool = False
     """Delete them without an archive."""
@@ -255,14 +258,14 @@ class LogSettings(_Frozen):
 class SshSettings(_Frozen):
     """How one cluster is reached. All times in seconds."""
 
-    host: Annotated[str, Field(min_length=1)]
+    host: Text
     """A host name, an address, or a Host alias of the ssh configuration file."""
     port: Port | None = None
-    user: str | None = None
-    key_file: Path | None = Field(default=None, strict=False)
+    user: Text | None = None
+    key_file: FilePath | None = None
     """A private key (ed25519, ecdsa or RSA). Without it: the ssh configuration, then the agent."""
-    known_hosts: Path = Field(default=Path("~/.ssh/known_hosts"), strict=False)
-    config_file: Path = Field(default=Path("~/.ssh/config"), strict=False)
+    known_hosts: FilePath = Path("~/.ssh/known_hosts")
+    config_file: FilePath = Path("~/.ssh/config")
     connect_timeout: Seconds = 10.0
     banner_timeout: Seconds = 15.0
     auth_timeout: Seconds = 15.0
@@ -280,7 +283,7 @@ class ClusterSettings(_Frozen):
     username_field: UsernameField
     """Which of a user's names Slurm gives on this cluster."""
     ssh: SshSettings
-    scontrol: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")] = "scontrol"
+    scontrol: str = "scontrol"
     """The program's name or full path on the cluster's host."""
     second_list: bool = False
     """Hold jobs' ids and owners against squeue's, which prints no text that a user wrote."""
@@ -296,6 +299,16 @@ class ClusterSettings(_Frozen):
     nodes_interval: Seconds = 300.0
     partitions_interval: Seconds = 300.0
     """How often partitions and reservations are read, behind a round that is due anyway."""
+
+    @field_validator("scontrol")
+    @classmethod
+    def _program(cls, value: str) -> str:
+        if not _PROGRAM.fullmatch(value):
+            raise ValueError(
+                "the name or the full path of scontrol, such as /opt/slurm/bin/scontrol: letters,"
+                " digits and _ . / -, without - at its beginning and / at its end"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -5,11 +5,12 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from config.values import FilePath
 
 JobFilterName = Literal[
     "account",
@@ -48,11 +49,11 @@ class WebhookSettings(BaseModel):
     """The key of its table in the file."""
     url: SecretStr | None = None
     """Where the calls go: https, or http for this machine and with *allow_http*."""
-    url_file: Path | None = Field(default=None, strict=False)
+    url_file: FilePath | None = None
     """The file that holds the URL: who knows the URL of a Slack channel can write to it."""
     secret: SecretStr | None = None
     """The key of the signatures: ``whsec_`` and base64 of 24 to 64 bytes; None: not signed."""
-    secret_file: Path | None = Field(default=None, strict=False)
+    secret_file: FilePath | None = None
     kind: Literal["jobs", "nodes"]
     events: Annotated[tuple[JobEvent | NodeEvent, ...], Field(min_length=1, strict=False)]
     """What is told."""

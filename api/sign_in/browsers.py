@@ -24,7 +24,7 @@ def refuse_other_sites(request: Request) -> None:
     if site is not None:
         is_own = site == "same-origin"
     elif origin is not None:
-        is_own = urlsplit(origin).netloc == (request.header("Host") or "").lower() != ""
+        is_own = _host_of(origin) == (request.header("Host") or "").lower() != ""
     else:
         content_type = str(request.environ.get("CONTENT_TYPE", "")).partition(";")[0]
         is_own = request.method != "POST" or content_type.strip().lower() == JSON
@@ -34,6 +34,14 @@ def refuse_other_sites(request: Request) -> None:
             "a page of another site cannot use the proxy's sign-in to change something: use"
             " Clockwork's own page or a token; programs send 'Content-Type: application/json'",
         )
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the host, with its port, of an Origin; None for one that is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def keep_apart(names: Sequence[str]) -> Middleware:

@@ -67,10 +67,21 @@ def _name(claims: Mapping[str, Any], settings: JwtSettings) -> str:
     name = claims.get(settings.claim)
     if not isinstance(name, str) or not name:
         raise _without_name(f"The JWT has no text as its claim {settings.claim!r}.")
+    if not _is_unicode(name):
+        raise _without_name(f"The claim {settings.claim!r} of the JWT is no valid Unicode.")
     # Who may write any address into their profile must not become another person by that.
     if settings.claim == "email" and claims.get("email_verified", True) not in (True, "true"):
         raise _without_name(f"The issuer has not verified the address {name!r}.")
     return name
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether *text* has no lone surrogates, which JSON can contain but UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refused(why: str) -> Problem:

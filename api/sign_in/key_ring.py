@@ -1,8 +1,11 @@
 """Keep the keys of an issuer, and read them again in the background.
 
-The keys come from a file or from an HTTPS address.  They are read at the start, every hour, and
-when a JWT names a key that is unknown, but then at most once a minute: nobody can make Clockwork
-ask the issuer again and again by sending JWTs.  If they can't be read, the keys from before stay.
+The keys come from a file or from an HTTPS address.  They are read at the start, and by requests
+with a JWT: if the keys are an hour old, or the JWT names a key that is unknown, but then at most
+once a minute.  So nobody can make Clockwork ask the issuer again and again by sending JWTs.
+
+The first request after two idle hours waits for the keys, so that a key that the issuer withdrew
+signs nobody in.  If the keys can't be read, the keys from before stay for a day.
 """
 
 import logging
@@ -20,6 +23,8 @@ from ingest.logs.latest_warning import LatestWarning
 
 REFRESH_SECONDS = 3600.0
 """The age at which keys are read again."""
+LONGEST_SECONDS = 86_400.0
+"""How long keys are believed while they can't be read again."""
 LEAST_SECONDS = 60.0
 """Between two readings."""
 FETCH_SECONDS = 10.0
@@ -46,7 +51,7 @@ class KeyRing:
         self._settings = settings
         self._clock = clock
         self._keys: tuple[Key, ...] = ()
-        self._may_read_at = self._outdated_at = clock()
+        self._keys_read_at = self._last_reading = self._may_read_at = self._outdated_at = clock()
         self._lock = threading.Lock()
         self._reading = threading.Thread()
         self._warning = LatestWarning(logger, {})
@@ -54,28 +59,42 @@ class KeyRing:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there are keys, and no others are being read."""
-        return bool(self._keys) and not self._reading.is_alive()
+        """Whether there are keys that are believed, and no others are being read."""
+        return bool(self._believed) and not self._reading.is_alive()
 
     def matching(self, kid: str | None, algorithm: str) -> list[Key]:
         """Return the keys that a JWT with this *kid* may be signed with; none if it is unknown.
 
-        May wait two seconds for new keys.
+        May wait two seconds for new keys.  Returns none if the first reading after idle hours takes
+        longer.
         """
+        must_wait = self._was_idle or not self._believed
         found = self._matching(kid, algorithm)
         if found:
             self._read_if(lambda now: now >= self._outdated_at)
-        elif self._read_if(lambda now: now >= self._may_read_at) or not self._keys:
+        elif self._read_if(lambda now: now >= self._may_read_at):
+            must_wait = True
+        if must_wait:
             self._reading.join(_WAIT_SECONDS)
-            found = self._matching(kid, algorithm)
+            found = [] if self._was_idle else self._matching(kid, algorithm)
         return found
 
     def _matching(self, kid: str | None, algorithm: str) -> list[Key]:
         return [
             each
-            for each in self._keys
+            for each in self._believed
             if each.algorithm == algorithm and (kid is None or each.kid in (None, kid))
         ]
+
+    @property
+    def _believed(self) -> tuple[Key, ...]:
+        is_too_old = self._clock() - self._keys_read_at > LONGEST_SECONDS
+        return () if is_too_old else self._keys
+
+    @property
+    def _was_idle(self) -> bool:
+        """Whether no reading, good or bad, has ended for so long that the keys may be withdrawn."""
+        return self._clock() - self._last_reading > 2 * REFRESH_SECONDS
 
     def _read_if(self, is_due: Callable[[float], bool]) -> bool:
         """Begin to read the keys if that is due. Return whether it began."""
@@ -92,11 +111,19 @@ class KeyRing:
         try:
             self._keys = fetch_keys(self._settings)
         except KeysUnusable as error:
-            kept = "the keys from before stay" if self._keys else "no JWT can be verified"
-            self._warning.warn(f"sign-in: {error}; {kept}")
+            self._warn(str(error))
+        except Exception as error:  # noqa: BLE001 - a defect must not end sign-in without a word
+            self._warn(f"keys can't be read, by a defect of Clockwork: {error!r}")
         else:
-            self._outdated_at = self._clock() + REFRESH_SECONDS
+            self._keys_read_at = self._clock()
+            self._outdated_at = self._keys_read_at + REFRESH_SECONDS
             self._warning.forget()
+        finally:
+            self._last_reading = self._clock()
+
+    def _warn(self, what: str) -> None:
+        kept = "the keys from before stay" if self._believed else "no JWT can be verified"
+        self._warning.warn(f"sign-in: {what}; {kept}")
 
 
 def fetch_keys(settings: JwtSettings) -> tuple[Key, ...]:

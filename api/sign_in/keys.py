@@ -84,14 +84,16 @@ def _of_jwk_set(content: bytes) -> Iterator[Key]:
 
 
 def _of_jwk(jwk: Any) -> Key | None:
-    """Return the key of a JWK; None for one of another kind, or for another use."""
+    """Return the key of a JWK; None for one of another kind, for another use, or with a fault."""
     if not isinstance(jwk, dict) or jwk.get("kty") not in [*_MEMBERS]:
         return None
     algorithm, members = _MEMBERS[jwk["kty"]]
     kid, operations = jwk.get("kid"), jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         return None
-    if "verify" not in operations or not (kid is None or isinstance(kid, str)):
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if not (kid is None or isinstance(kid, str)):
         return None
     try:
         # The public members alone: a private key in the set becomes a public one.

@@ -19,6 +19,13 @@ from config.settings import ClusterSettings
 from config.webhooks import WebhookSettings
 
 JWT = "issuer = 'https://login.example'\naudience = 'clockwork'\n"
+TAKEN_HEADERS = (
+    *("Host", "Accept", "Accept-Encoding", "accept-language", "Via", "Sec-Fetch-Mode", "Sec-CH-UA"),
+    *("X-Forwarded-For", "Forwarded", "X-Forwarded-Proto", "X-Real-IP", "Connection", "Keep-Alive"),
+    "TE",  # codespell:ignore te
+    *("Trailer", "Upgrade", "Proxy-Authorization", "Cookie", "Range", "If-Modified-Since"),
+    *("Content-Length", "Origin", "Access-Control-Request-Method", "Cache-Control", "From"),
+)
 PROXIES = "proxies = ['127.0.0.1']"
 EXAMPLE = Path(__file__).parents[2] / "clockwork.example.toml"
 CLUSTER = """
@@ -127,11 +134,37 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("[api]\ncors_origins = ['https://A.example']", "api.cors_origins"),
         ("[api]\ncors_origins = ['https://a.example:443']", "api.cors_origins"),
         ("[api]\ncors_origins = ['a.example']", "api.cors_origins"),
+        *(
+            (f"[api]\ncors_origins = ['https://a.example:{port}']", "api.cors_origins")
+            for port in ("99999", "65536", "0", "08443", "")
+        ),
         (f"[api.jwt]\n{JWT}", "api.jwt"),
         (f"[api.jwt]\n{JWT}keys_file = 'k'\nkeys_url = 'https://a.example/k'", "api.jwt"),
         (f"[api.jwt]\n{JWT}keys_url = 'http://a.example/k'", "api.jwt.keys_url"),
         (f"[api.jwt]\n{JWT}keys_url = 'https://u:p@a.example/k'", "api.jwt.keys_url"),
-        (f"[api.jwt]\n{JWT}keys_url = 'file:///etc/keys'", "api.jwt.keys_url"),
+        *(
+            (f"[api.jwt]\n{JWT}keys_url = '{url}'", "api.jwt.keys_url")
+            for url in (
+                *("file:///etc/keys", "https://h:99999/k", "https://h:0/k", "https://h:x/k"),
+                *("https://[::1/k", "https:///k", "https://h/a b", "https://h/é", ""),
+            )
+        ),
+        *(
+            (f"[api.jwt]\nkeys_file = 'k'\n{JWT.replace(good, bad)}", key)
+            for good, bad, key in (
+                ("'clockwork'", "' clockwork'", "api.jwt.audience"),
+                ("login.example'", "login.example '", "api.jwt.issuer"),
+            )
+        ),
+        *(
+            (f"[api.jwt]\n{JWT}keys_file = 'k'\nclaim = {claim}", "api.jwt.claim")
+            for claim in ("' email'", "'email '", "' '", '"email\\n"')
+        ),
+        *(
+            (f"[api.jwt]\n{JWT}keys_file = 'k'\nheader = '{name}'", "api.jwt.header")
+            for name in TAKEN_HEADERS
+        ),
+        (f"[api.jwt]\n{JWT}keys_file = ''", "api.jwt.keys_file"),
         (f"[api.jwt]\n{JWT}keys_file = 'k'\nheader = 'X_Jwt'", "api.jwt.header"),
         (f"[api.jwt]\n{JWT}keys_file = 'k'\nclaim = ''", "api.jwt.claim"),
         (f"[api.jwt]\n{JWT}keys_file = 'k'\nname_field = 'email'", "api.jwt.name_field"),
@@ -140,14 +173,19 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("[api.jwt]\nissuer = 'i'\nkeys_file = 'k'", "api.jwt.audience"),
         *(
             (f"[api.trusted_header]\nname = '{name}'\n{PROXIES}", "api.trusted_header.name")
-            for name in ("", "X_User", "X User", "Host", "AUTHORIZATION", "X-Forwarded-For", "é")
+            for name in ("", "X_User", "X User", "AUTHORIZATION", "é", *TAKEN_HEADERS)
         ),
         *(
             (
                 f"[api.trusted_header]\nname = 'X-User'\nproxies = {proxies}",
                 "api.trusted_header.proxies",
             )
-            for proxies in ("[]", "['*']", "['0.0.0.0/0']", "['::/0']", "['10.0.0.1/8']", "'::1'")
+            for proxies in (
+                *("[]", "['*']", "['0.0.0.0/0']", "['::/0']", "['10.0.0.1/8']", "'::1'"),
+                *("['0.0.0.0/1', '128.0.0.0/1']", "['::/1', '127.0.0.1', '8000::/1']"),
+                *("['0.0.0.0/1', '192.0.0.0/2', '128.0.0.0/2']", "['::ffff:0:0/96']"),
+                "['::ffff:0:0/97', '128.0.0.0/1']",
+            )
         ),
         ("[api.trusted_header]\nname = 'X-User'", "api.trusted_header.proxies"),
         (
@@ -161,11 +199,109 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("[retention]\narchive = 'old'\ndelete = true", "retention"),
         ("[retention]\nafter_days = -1\ndelete = true", "retention.after_days"),
         ("[retention]\nat = '24:00'", "retention.at"),
+        ("[retention]\nafter_days = 90\narchive = ''", "retention.archive"),
+        ("[embedded]\npath = ''", "embedded.path"),
+        ("[mongo]\nuri_file = ''", "mongo.uri_file"),
+        ("[scraper]\nvolatile_interval = 0.01", "scraper.volatile_interval"),
+        *(
+            (f"[clusters.mila]\n{each}_interval = 0.01", f"clusters.mila.{each}_interval")
+            for each in ("jobs", "nodes", "partitions")
+        ),
+        ("[clusters.mila]\nround_timeout = 0.01", "clusters.mila.round_timeout"),
+        *(
+            (f"[clusters.mila]\nscontrol = '{program}'", "clusters.mila.scontrol")
+            for program in ("-x", "-", "", "scontrol -a", "a;b", "/opt/slurm/bin/")
+        ),
+        *(
+            (f"[clusters.mila.ssh]\n{key} = '{value}'", f"clusters.mila.ssh.{key}")
+            for key in ("host", "user")
+            for value in ("", " login", "login ")
+        ),
+        *(
+            (f"[clusters.mila.ssh]\n{key} = ''", f"clusters.mila.ssh.{key}")
+            for key in ("key_file", "known_hosts", "config_file")
+        ),
         ("[clusters.'a b']", "clusters.a b.name"),
     ],
 )
 def test_a_bad_value_names_its_key(tmp_path: Path, line: str, key: str) -> None:
     assert f"{key}: " in complaint(tmp_path, line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[api]\ncors_origins = ['https://a.example:99999']",
+            "api.cors_origins: found ['https://a.example:99999'], expected origins as a browser",
+        ),
+        (
+            f"[api.jwt]\n{JWT}keys_url = 'https://h:99999/k'",
+            "api.jwt.keys_url: found something else, expected the address of a JWK Set, such as"
+            " https://login.example.org/keys: in ASCII, without spaces and a password, and with a"
+            " port up to 65535",
+        ),
+        (
+            f"[api.jwt]\n{JWT}keys_file = 'k'\nclaim = ' email'",
+            "api.jwt.claim: found ' email', expected a text that is not empty, without spaces",
+        ),
+        (
+            f"[api.trusted_header]\nname = 'Via'\n{PROXIES}",
+            "api.trusted_header.name: found 'Via', expected the name of a header field of letters,"
+            " digits and -, which has no other meaning, such as X-Forwarded-Email",
+        ),
+        (
+            "[api.trusted_header]\nname = 'X-User'\nproxies = ['0.0.0.0/1', '128.0.0.0/1']",
+            "api.trusted_header.proxies: found ['0.0.0.0/1', '128.0.0.0/1'], expected the proxies'"
+            " own addresses",
+        ),
+        (
+            "[retention]\narchive = ''",
+            "retention.archive: found '', expected the path of a file or a folder; remove the key",
+        ),
+        (
+            "[clusters.mila]\njobs_interval = 0.01",
+            "clusters.mila.jobs_interval: found 0.01, expected greater than or equal to 0.1",
+        ),
+        (
+            "[clusters.mila]\nscontrol = '-x'",
+            "clusters.mila.scontrol: found '-x', expected the name or the full path of scontrol,"
+            " such as /opt/slurm/bin/scontrol",
+        ),
+    ],
+)
+def test_a_mistake_says_what_was_found_and_what_to_write(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    assert says in complaint(tmp_path, text + "\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Remote-User", "Remote-User", "X-Forwarded-User", "X-Forwarded-Email", "X-User"),
+        *("X-Auth-Request-User", "X-Auth-Request-Email", "X-Forwarded-Preferred-Username"),
+        *("Cf-Access-Authenticated-User-Email", "X-WEBAUTH-USER", "Remote-Email", "Tailscale-User"),
+    ],
+)
+def test_header_fields_that_proxies_have_for_a_name(tmp_path: Path, name: str) -> None:
+    chosen = load(tmp_path, f"[api.trusted_header]\nname = '{name}'\n{PROXIES}\n")
+    assert chosen.api.trusted_header is not None
+    assert chosen.api.trusted_header.name == name
+
+
+def test_an_ipv4_address_in_ipv6_is_the_ipv4_address(tmp_path: Path) -> None:
+    """As connections from there count."""
+    api = load(
+        tmp_path,
+        "[api]\ntrusted_proxy = '::FFFF:192.0.2.10'\n[api.trusted_header]\nname = 'X-User'\n"
+        "proxies = ['::ffff:192.0.2.10', '::ffff:198.51.100.0/120', '::1', '2001:db8::/32']\n",
+    ).api
+    assert api.trusted_proxy == "192.0.2.10"
+    assert api.trusted_header is not None
+    assert api.trusted_header.proxies == (
+        *("192.0.2.10/32", "198.51.100.0/24", "::1/128", "2001:db8::/32"),
+    )
 
 
 def test_who_may_ask_how_often_from_where(tmp_path: Path) -> None:

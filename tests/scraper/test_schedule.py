@@ -68,8 +68,8 @@ class FakeScraper(ClusterScraper):
             timezone="America/Montreal",
             username_field="mila_cluster_username",
             ssh=SshSettings(host="nowhere"),
-            jobs_interval=jobs_interval,
-            nodes_interval=nodes_interval,
+        ).model_copy(  # shorter than a configuration may have them
+            update={"jobs_interval": jobs_interval, "nodes_interval": nodes_interval}
         )
         self.lease: Any = FakeLease()
         self.scrapes: Any = FakeScrapeLog()

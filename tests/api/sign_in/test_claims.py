@@ -92,7 +92,7 @@ def test_claims_that_are_refused(name: Name, more: dict[str, Any]) -> None:
     [
         {"email": None}, {"email": ""}, {"email": 5}, {"email": [EMAIL]}, {"email": {"$gt": ""}},
         {"email_verified": False}, {"email_verified": "false"}, {"email_verified": 0},
-        {"email_verified": []},
+        {"email_verified": []}, {"email": "\ud800"}, {"email": f"{EMAIL}\udfff"},
     ],
 )  # fmt: skip
 def test_a_name_that_is_missing_or_not_verified(name: Name, more: dict[str, Any]) -> None:

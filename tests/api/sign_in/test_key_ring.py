@@ -10,7 +10,13 @@ import pytest
 from api.http.problems import Problem
 from api.sign_in import key_ring
 from api.sign_in.claims import name_in
-from api.sign_in.key_ring import LEAST_SECONDS, REFRESH_SECONDS, KeyRing, fetch_keys
+from api.sign_in.key_ring import (
+    LEAST_SECONDS,
+    LONGEST_SECONDS,
+    REFRESH_SECONDS,
+    KeyRing,
+    fetch_keys,
+)
 from api.sign_in.keys import KeysUnusable
 from tests.api.sign_in.issuer import (
     EC_KID,
@@ -78,6 +84,86 @@ def test_keys_are_read_again_every_hour_without_waiting(place: KeysPlace) -> Non
     settle(ring)
     assert ring.matching(RSA_KID, "RS256") == []
     assert ring.matching(EC_KID, "ES256")
+
+
+def test_a_withdrawn_key_signs_nobody_in_after_idle_hours(place: KeysPlace) -> None:
+    clock = Clock()
+    ring = KeyRing(settings(keys_url=place.url), clock)
+    settle(ring)
+    place.content = jwk_set(jwk(ec_key(), kid=EC_KID))
+    clock.now += 2 * REFRESH_SECONDS + 1
+    assert ring.matching(RSA_KID, "RS256") == []
+    assert ring.matching(EC_KID, "ES256")
+    assert place.asked == 2
+
+
+def test_after_idle_hours_every_request_waits_for_the_keys(
+    place: KeysPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they take too long, JWTs get 503, and are good again behind them."""
+    monkeypatch.setattr(key_ring, "_WAIT_SECONDS", 0.1)
+    clock = Clock()
+    chosen = settings(keys_url=place.url)
+    ring = KeyRing(chosen, clock)
+    settle(ring)
+    clock.now += 2 * REFRESH_SECONDS + 1
+    place.go_on.clear()
+    for _ in range(2):
+        with pytest.raises(Problem) as raised:
+            name_in(signed(), chosen, ring)
+        assert raised.value.status == 503
+    place.go_on.set()
+    settle(ring)
+    assert name_in(signed(), chosen, ring) == EMAIL
+    assert place.asked == 2
+
+
+def test_keys_that_can_not_be_read_again_are_believed_for_a_day(
+    place: KeysPlace, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    chosen = settings(keys_url=place.url)
+    ring = KeyRing(chosen, clock)
+    settle(ring)
+    place.status = 500
+    clock.now += LONGEST_SECONDS
+    assert name_in(signed(), chosen, ring) == EMAIL
+    assert caplog.messages[-1].endswith("the keys from before stay")
+    clock.now += LEAST_SECONDS
+    with pytest.raises(Problem) as raised:
+        name_in(signed(), chosen, ring)
+    assert raised.value.status == 503
+    settle(ring)
+    assert caplog.messages[-1].endswith("no JWT can be verified")
+    place.status = 200
+    clock.now += LEAST_SECONDS
+    assert name_in(signed(), chosen, ring) == EMAIL
+
+
+def test_one_odd_key_does_not_hide_the_others(place: KeysPlace) -> None:
+    place.content = jwk_set(jwk(ec_key(), key_ops=None), jwk(rsa_key(), kid=RSA_KID, key_ops=5))
+    with pytest.raises(KeysUnusable, match="no public key to verify with"):
+        fetch_keys(settings(keys_url=place.url))
+    place.content = jwk_set(jwk(ec_key(), key_ops=None), jwk(rsa_key(), kid=RSA_KID))
+    assert KeyRing(settings(keys_url=place.url)).matching(RSA_KID, "RS256")
+
+
+def test_a_defect_is_logged_and_the_keys_are_read_again(
+    place: KeysPlace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(_content: bytes) -> None:
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    clock = Clock()
+    with monkeypatch.context() as patch:
+        patch.setattr(key_ring, "read_keys", defect)
+        ring = KeyRing(settings(keys_url=place.url), clock)
+        settle(ring)
+    [line] = caplog.messages
+    assert line.startswith("sign-in: keys can't be read, by a defect of Clockwork: TypeError(")
+    assert line.endswith("no JWT can be verified")
+    clock.now += LEAST_SECONDS
+    assert ring.matching(RSA_KID, "RS256")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ SECRET = {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0", "kid": "s"}
 PRIVATE = rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 ED25519 = OKPAlgorithm.to_jwk(ed25519.Ed25519PrivateKey.generate().public_key(), as_dict=True)
 RSA, EC = jwk(rsa_key()), jwk(ec_key())
+ODD: list[object] = [None, 5, True, "", "\ud800", [], ["RSA"], {}, {"verify": 1}]
 
 
 def test_a_set_of_keys() -> None:
@@ -38,6 +39,10 @@ def test_public_keys_in_pem() -> None:
         *({**RSA, "n": ""}, {**RSA, "n": "AQ"}, {**RSA, "e": ""}, {**RSA, "e": "AQ"}),
         *({**RSA, "n": 5}, {**RSA, "n": "!"}, jwk(rsa_key(1024)), {**RSA, "use": "enc"}),
         *({**RSA, "key_ops": ["encrypt"]}, {**RSA, "kid": 5}, {**RSA, "n": "_" * 4000}),
+        *({**RSA, "key_ops": odd} for odd in (None, 5, 1e999, True, "verify", {"verify": 1}, [5])),
+        *({**key, name: odd} for key in (RSA, EC) for name in ("use", "alg") for odd in ODD),
+        *({**RSA, name: odd} for name in ("kty", "n", "e") for odd in ODD),
+        *({**EC, name: odd} for name in ("kty", "crv", "x", "y") for odd in ODD),
         *({**EC, "x": ""}, {**EC, "x": EC["y"], "y": EC["x"]}, {**EC, "crv": "secp256k1"}),
         *(jwk(ec_key(ec.SECP384R1)), {**EC, "crv": "P-384"}, ED25519, {}, [], None, "x", 7),
     ],

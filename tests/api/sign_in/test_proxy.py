@@ -1,5 +1,6 @@
 """Who is signed in by a proxy: with a JWT, or with a header field, over real HTTP and as WSGI."""
 
+import base64
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -233,6 +234,35 @@ def test_tokens_of_an_account_without_one(by_header: ByHeader, filled: Store) ->
     assert script.get("whoami").status == 401
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec_Fetch_Site": "same-origin", "Origin": "https://clockwork.example"}, 200),
+        ({"Origin": "https://clockwork.example"}, 200),
+        ({"Sec_Fetch_Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+    ],
+)
+def test_the_password_of_the_proxy_is_not_looked_at(
+    by_header: ByHeader, headers: dict[str, str], status: int
+) -> None:
+    """As nginx passes it on, which has asked for it (auth_basic)."""
+    client = by_header(Authorization="Basic YWxpY2U6c2VjcmV0", **headers)
+    assert client.call("POST", "tokens/create", "name=script").status == status
+    assert client.call("POST", "tokens/revoke", "name=script").status == status
+
+
+def test_a_token_in_basic_is_for_no_page_behind_a_proxy_either(filled: Store) -> None:
+    _, token = add_user(filled, EMAIL)
+    app = app_with(filled, header_settings(LOOPBACK))
+    shown = "Basic " + base64.b64encode(f"{EMAIL}:{token}".encode()).decode()
+    page = {"Origin": "https://evil.example", "Host": "clockwork.example"}
+    client = behind(app, Authorization=shown, **{NAME: EMAIL}, **page)
+    refused = client.call("POST", "tokens/create", "name=script")
+    assert_problem(refused, 403)
+    assert "may not send POST with HTTP Basic" in refused.json["detail"]
+
+
 OWN = "https://clockwork.example"
 BROWSERS: list[tuple[dict[str, str], str | None, int, int]] = [
     # What is sent, and what POST and PUT get.
@@ -248,6 +278,8 @@ BROWSERS: list[tuple[dict[str, str], str | None, int, int]] = [
     ({"Origin": "https://evil.example"}, "application/json", 403, 403),
     ({"Origin": "null"}, "application/json", 403, 403),
     ({"Origin": ""}, "application/json", 403, 403),
+    ({"Origin": "http://["}, "application/json", 403, 403),
+    ({"Origin": "http://[::1"}, None, 403, 403),
     ({}, None, 403, 200),
     ({}, "text/plain", 403, 200),
     ({}, "application/x-www-form-urlencoded", 403, 200),

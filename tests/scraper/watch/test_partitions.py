@@ -28,7 +28,8 @@ def host(home: Home) -> LoginHost:
 
 @pytest.fixture
 def scraper(home: Home, host: LoginHost, store: Store) -> Iterator[ClusterScraper]:
-    cluster = home.cluster(host.port, partitions_interval=1e-6)
+    # Shorter than a configuration may have it: due in every round.
+    cluster = home.cluster(host.port).model_copy(update={"partitions_interval": 1e-6})
     scraper = ClusterScraper(cluster, ScraperSettings(), store)
     yield scraper
     scraper.close()
