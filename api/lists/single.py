@@ -56,7 +56,7 @@ def _called(store: Store, name: str, visible: Filter) -> Iterator[str]:
         found = jobs({**of_array, "slurm.array_task_id": str(int(task[2]))}) or [
             each
             for each in jobs({**of_array, "slurm.array_task_id": {"$regex": "[-,]"}})
-            if _has_task(each["array_task_id"], int(task[2]))
+            if has_task(each["array_task_id"], int(task[2]))
         ]
     elif waiting := _WAITING_TASKS.fullmatch(name):
         pattern = f"^{re.escape(waiting[2])}(%|$)"
@@ -65,7 +65,7 @@ def _called(store: Store, name: str, visible: Filter) -> Iterator[str]:
     yield from (each["job_id"] for each in found)
 
 
-def _has_task(tasks: str, task: int) -> bool:
+def has_task(tasks: str, task: int) -> bool:
     """Return whether *tasks*, such as ``1-8:2,11%3``, are several of which one is *task*."""
     ranges = (_RANGE.fullmatch(each) for each in tasks.partition("%")[0].split(","))
     return any(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from api.lists.single import has_task
 from api.schema.documents import JsonObject
 from ingest.database.store import Store
 from ingest.slurm.hostlists import HostlistError, expand
@@ -13,6 +14,8 @@ from ingest.slurm.values import moment
 MOST_DEPENDENCIES = 50
 MOST_NODES = 20
 """Nodes that are named; the others are counted."""
+_MOST_JOBS = 1000
+"""Jobs of one dependency whose states are looked at."""
 
 _DEPENDENCY = re.compile(
     r"(?P<type>[a-z]+)(?::(?P<id>\d+)(?:_(?P<task>\*|\d+))?(?:\+\d+)?)?(?:\((?P<told>[a-z]+)\))?"
@@ -88,12 +91,25 @@ def _states(store: Store, cluster_name: str, dependency: "re.Match[str]") -> lis
     if dependency["id"] is None:
         return []
     number, task = int(dependency["id"]), dependency["task"]
-    wanted: dict[str, Any] = {"slurm.job_id": dependency["id"]}
-    if task is not None:
-        wanted = {"slurm.array_job_id": number}
-        wanted |= {} if task == "*" else {"slurm.array_task_id": {"$in": [task, int(task)]}}
-    jobs = store.jobs.find({**wanted, "slurm.cluster_name": cluster_name}, {"slurm.job_state": 1})
-    return sorted({str(job["slurm"]["job_state"]) for job in jobs.limit(1000)})
+    shown = {"slurm.job_state": 1, "slurm.array_task_id": 1}
+
+    def jobs(**wanted: Any) -> list[dict[str, Any]]:
+        named = {f"slurm.{key}": value for key, value in wanted.items()}
+        found = store.jobs.find({**named, "slurm.cluster_name": cluster_name}, shown)
+        return [job["slurm"] for job in found.limit(_MOST_JOBS)]
+
+    if task is None:
+        found = jobs(job_id=dependency["id"])
+    elif task == "*":
+        found = jobs(array_job_id=number)
+    else:
+        # The tasks of an array that still wait share one record.
+        found = jobs(array_job_id=number, array_task_id={"$in": [task, int(task)]}) or [
+            each
+            for each in jobs(array_job_id=number, array_task_id={"$regex": "[-,]"})
+            if has_task(each["array_task_id"], int(task))
+        ]
+    return sorted({str(each["job_state"]) for each in found})
 
 
 def nodes_of(store: Store, slurm: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from api.app import build_app
 from config import ApiSettings
 from ingest.accounts.users import add_user
@@ -102,6 +104,20 @@ def test_a_job_that_waits_is_explained(client: Client, filled: Store) -> None:
         "most_within": None,
     }
     assert told["waits"] == []
+
+
+@pytest.mark.parametrize(("tasks", "states"), [("1-8%2", ["PENDING"]), ("3,5-9", [])])
+def test_a_task_that_waits_with_others_is_found(
+    client: Client, filled: Store, tasks: str, states: list[str]
+) -> None:
+    fill(filled)
+    filled.jobs.update_one({"slurm.job_id": "602"}, {"$set": {"slurm.array_task_id": tasks}})
+    waiting = {"slurm.job_state": "PENDING"}
+    filled.jobs.update_one({"slurm.job_id": "602"}, {"$set": waiting})
+
+    [_, of_task, _] = why(client)["dependencies"]
+
+    assert (of_task["array_task_id"], of_task["job_states"]) == ("2", states)
 
 
 def test_a_time_limit_beyond_all_calendars_is_none(client: Client, filled: Store) -> None:
