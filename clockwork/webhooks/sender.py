@@ -6,17 +6,19 @@ between a call and its note makes the same call again, with the same ids: nothin
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pymongo.client_session import ClientSession
 
-from api.endpoints.jobs import JOBS
+from api.endpoints.jobs import JOBS, ME
 from api.endpoints.nodes import NODES
 from api.http.problems import Problem
 from api.lists.listing import Kind
 from api.lists.queries import Filter
+from api.lists.single import is_plain
 from api.schema.arguments import read_arguments
 from clockwork.webhooks.call import CallFailed, call
 from clockwork.webhooks.message import Message, messages
@@ -61,18 +63,43 @@ class Webhook:
 
 
 def read_webhook(
-    settings: WebhookSettings, allowed_hosts: tuple[str, ...], now: datetime
+    settings: WebhookSettings,
+    allowed_hosts: tuple[str, ...],
+    clusters: Collection[str],
+    now: datetime,
 ) -> Webhook:
-    """Return the webhook of these settings. Raises ConfigurationError for a filter's value."""
+    """Return the webhook of these settings, in a configuration with these *clusters*.
+
+    Raises ConfigurationError for a filter's value.
+    """
     kind = JOBS if settings.kind == "jobs" else NODES
     given: dict[str, str] = {str(name): text for name, text in settings.filter.items()}
     try:
         arguments = read_arguments(kind.arguments(), given)
-    except Problem as problem:
-        raise ConfigurationError(
-            f"webhooks.targets.{settings.name}.filter: {problem.detail}"
-        ) from None
+        _check_filter(arguments, clusters)
+    except (Problem, ValueError) as error:
+        detail = error.detail if isinstance(error, Problem) else error
+        raise ConfigurationError(f"webhooks.targets.{settings.name}.filter: {detail}") from None
     return Webhook(settings, allowed_hosts, kind.wanted(arguments, {}, now))
+
+
+def _check_filter(arguments: Any, clusters: Collection[str]) -> None:
+    """Raise ValueError for a value that a list understands by who asks, or by what it finds."""
+    if arguments.cluster_name not in {None, *clusters}:
+        known = ", ".join(clusters) or "none"
+        raise ValueError(
+            f"cluster_name: {arguments.cluster_name} is not in [clusters]: expected one of: {known}"
+        )
+    if getattr(arguments, "user", None) == ME:
+        raise ValueError(
+            f"user: {ME} is the user who asks for a list: write the name of a user instead"
+        )
+    for each in getattr(arguments, "job_id", None) or ():
+        if not is_plain(each):
+            raise ValueError(
+                f"job_id: {each} is a name that Slurm's commands show: write the JobId, such as"
+                " 4711, or array_job_id for all tasks of a job array"
+            )
 
 
 class Sender:

@@ -38,7 +38,7 @@ def webhooks_of(settings: Settings, *, secrets: bool = True) -> list[Webhook]:
     found = [*settings.webhooks.targets.values()]
     if secrets:
         found = [read_webhook_secrets(each, allowed) for each in found]
-    return [read_webhook(each, allowed, utc_now()) for each in found]
+    return [read_webhook(each, allowed, settings.clusters, utc_now()) for each in found]
 
 
 def lease_name(webhook: Webhook) -> str:

@@ -13,6 +13,7 @@ import pytest
 from api.endpoints.jobs import JOBS
 from api.endpoints.nodes import NODES
 from clockwork.webhooks.call import CallFailed
+from config import ConfigurationError
 from config.webhooks import JobFilterName, NodeFilterName
 from ingest.database.leases import LeaseLost
 from ingest.webhooks.state import read_state
@@ -194,6 +195,32 @@ def test_another_kind_begins_anew(world: World) -> None:
 def test_filters_are_those_of_the_lists() -> None:
     for kind, names in ((JOBS, JobFilterName), (NODES, NodeFilterName)):
         assert {*get_args(names)} <= {each.name for each in kind.filters}
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "says"),
+    [
+        ("jobs", {"job_id": "4711,4_3"}, "job_id: 4_3 is a name .* write the JobId, such as 4711"),
+        ("jobs", {"job_id": "4_[1-8]"}, r"job_id: 4_\[1-8\] is a name .* or array_job_id for all"),
+        ("jobs", {"job_id": "26+1"}, r"job_id: 26\+1 is a name .* write the JobId"),
+        ("jobs", {"user": "me"}, "user: me is the user who asks .* write the name of a user"),
+        ("jobs", {"cluster_name": "mlia"}, r"cluster_name: mlia is not in \[clusters\]: .*: mila"),
+        ("nodes", {"cluster_name": "mlia"}, r"cluster_name: mlia is not in \[clusters\]"),
+    ],
+)
+def test_a_filter_that_would_never_match_is_refused(
+    world: World, kind: str, chosen: dict[str, str], says: str
+) -> None:
+    event = "ended" if kind == "jobs" else "down"
+    with pytest.raises(ConfigurationError, match=rf"^webhooks\.targets\.ops\.filter: {says}"):
+        world.sender(kind, (event,), filter=chosen)
+
+
+def test_a_filter_by_ids_and_cluster(world: World) -> None:
+    sender = world.sender(filter={"job_id": "1,3", "cluster_name": "mila", "user": "alice"})
+    put(world.store, *map(job_document, "123"))
+    sender.send()
+    assert world.told() == [("ended", "1"), ("ended", "3")]
 
 
 def test_a_kill_in_the_middle_loses_nothing(world: World, mongo_uri: str, tmp_path: Path) -> None:
