@@ -1,6 +1,7 @@
 """What a receiver is told, and that it is told everything, whatever fails or is killed."""
 
 import base64
+import copy
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -120,6 +121,29 @@ def test_a_requeued_job_ends_twice(world: World) -> None:
         put(world.store, job_document("1", state, **{**count, **more}))
         sender.send()
     assert world.told() == [("ended", "1"), ("started", "1"), ("ended", "1")]
+    assert len({each["id"] for each in world.receiver.events}) == 3
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["the job came back", "sacct told it"])
+def test_a_job_that_was_gone_tells_its_true_end_too(world: World, is_back: bool) -> None:
+    sender = world.sender(events=("started", "ended"))
+    start = {"start_time": "2026-11-24T12:10:00+00:00"}
+    gone = job_document("1", "RUNNING", **start)
+    gone["cw"] |= {"vanished": NOW, "finished_at": NOW}
+    accounted = copy.deepcopy(gone)
+    accounted["cw"]["accounting"] = {"job_state": "FAILED", "end_time": END}
+    ended = job_document("1", "FAILED", **start)
+    running = job_document("1", "RUNNING", **start)
+    for each in (running, gone, running, ended) if is_back else (running, gone, accounted):
+        put(world.store, each)
+        sender.send()
+    put(world.store, {**(ended if is_back else accounted), "user": {"a": 1}})
+    sender.send()
+    assert [each["text"] for each in world.receiver.events] == [
+        "mila: job 1 of alice started",
+        "mila: job 1 of alice ended: unknown",
+        "mila: job 1 of alice ended: FAILED",
+    ]
     assert len({each["id"] for each in world.receiver.events}) == 3
 
 
