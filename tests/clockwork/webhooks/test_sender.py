@@ -41,7 +41,7 @@ def test_exactly_this_is_sent(world: World) -> None:
     assert not sender.send()
     world.now = LATER
     put(world.store, job_document("7", comment="<b>"), job_document("8", "PENDING"))
-    assert not sender.send()
+    assert sender.send()
     put(world.store, job_document("7", comment="later"))
     assert not sender.send()
 
@@ -151,7 +151,8 @@ def test_many_events_come_in_several_calls(world: World) -> None:
     sender = world.sender()
     put(world.store, *(job_document(str(each)) for each in range(150)))
     put(world.store, *(job_document(str(each), comment="x" * 400_000) for each in range(150, 155)))
-    sender.send()
+    while sender.send():
+        pass
     sizes = [len(call.json["events"]) for call in world.receiver.calls]
     assert sizes[0] == 100
     assert max(len(call.body) for call in world.receiver.calls) < 1 << 21
