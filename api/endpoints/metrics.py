@@ -337,7 +337,7 @@ def _of_webhooks(figures: Sequence[WebhookFigures]) -> Iterator[Metric]:
     )
     behind = GaugeMetricFamily(
         "clockwork_webhook_seconds_behind",
-        "Age of the first change of which a webhook was not told yet; 0 if there is none.",
+        "Age of the oldest change or event that a webhook was not told yet; 0 if there is none.",
         labels=("webhook",),
     )
     for each in figures:

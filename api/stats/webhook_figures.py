@@ -22,7 +22,7 @@ class WebhookFigures:
 
     state: WebhookState
     seconds_behind: float
-    """The age of the first change that was not looked at; 0 if there is none."""
+    """The age of the oldest change or event that was not told; 0 if there is none."""
 
 
 class WebhookStats:
@@ -46,4 +46,4 @@ class WebhookStats:
             return [WebhookFigures(each, self._behind(each, heads[each.kind])) for each in states]
 
     def _behind(self, state: WebhookState, heads: Heads) -> float:
-        return seconds_behind(self._store, heads, state.position, self._clock())
+        return seconds_behind(self._store, heads, state, self._clock())

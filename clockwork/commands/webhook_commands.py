@@ -35,7 +35,7 @@ def webhook_list(settings: Settings, store: Store) -> int:
 def _cells(store: Store, state: WebhookState) -> list[str]:
     now = datetime.now(timezone.utc)
     heads = read_heads(store, None, state.kind, None)
-    behind = round(seconds_behind(store, heads, state.position, now))
+    behind = round(seconds_behind(store, heads, state, now))
     counts = (state.delivered, state.failed, state.dropped, behind)
     return [*map(str, counts), moment_text(state.last_success)]
 

@@ -23,8 +23,22 @@ CALL_SECONDS = 15.0
 _SHOWN_BYTES = 200
 """Bytes of a response that an error shows; the rest, and the body of a success, is not read."""
 _PORTS = {"http": 80, "https": 443}
-_METADATA = frozenset({"100.100.100.200", "192.0.0.192", "fd00:ec2::254"})
+_METADATA = frozenset(
+    {"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"}
+)
 """Addresses at which clouds tell machines their secrets, apart from the link-local ones."""
+_HOLDING_IPV4 = tuple(
+    (ipaddress.IPv6Network(network), bits)
+    for network, bits in (
+        ("::ffff:0:0/96", 0),  # IPv4-mapped
+        ("::/96", 0),  # IPv4-compatible
+        ("64:ff9b::/96", 0),  # NAT64
+        ("2002::/16", 80),  # 6to4
+    )
+)
+"""IPv6 networks whose addresses hold an IPv4 address, and the bits behind that address."""
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class CallFailed(Exception):
@@ -91,17 +105,40 @@ def may_be_called(address: str, host: str, allowed_hosts: Collection[str]) -> bo
 
     Link-local, multicast and unspecified addresses, and those at which clouds tell secrets, may not
     unless they are among *allowed_hosts* themselves.  Nor may this machine's, unless *host* names
-    this machine.
+    this machine.  For an IPv6 address that holds an IPv4 address, both are checked.
     """
-    known = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(known, ipaddress.IPv6Address) and known.ipv4_mapped is not None:
-        known = known.ipv4_mapped
-    if str(known) in allowed_hosts:
+    given = ipaddress.ip_address(address.partition("%")[0])
+    both = {given, _unwrapped(given)}
+    if any(str(each) in allowed_hosts for each in both):
         return True
-    if known.is_loopback:
+    if any(each.is_loopback or _is_bound_here(each) for each in both):
         return is_this_machine(host)
-    special = known.is_link_local or known.is_multicast or known.is_unspecified
-    return not special and str(known) not in _METADATA
+    return not any(map(_is_special, both))
+
+
+def _unwrapped(address: _Address) -> _Address:
+    """Return the IPv4 address that an IPv6 address holds; *address* if it holds none."""
+    if not (address.is_loopback or address.is_unspecified):
+        for network, bits in _HOLDING_IPV4:
+            if address in network:
+                return ipaddress.IPv4Address(int(address) >> bits & 0xFFFFFFFF)
+    return address
+
+
+def _is_bound_here(address: _Address) -> bool:
+    """Return whether *address* is this machine's: whether a socket can be bound to it."""
+    if address.is_multicast or address.is_unspecified:
+        return False  # every machine can bind a socket to these
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((str(address), 0))
+        return True
+    return False
+
+
+def _is_special(address: _Address) -> bool:
+    special = address.is_link_local or address.is_multicast or address.is_unspecified
+    return special or str(address) in _METADATA
 
 
 @contextmanager
@@ -131,10 +168,14 @@ def _connected(
 
 
 def _first_that_answers(found: list[tuple[int, str]], port: int, deadline: float) -> socket.socket:
+    """Return a connection to the first address that takes one. Raises OSError.
+
+    Each address has an equal part of the time that is left, so a silent one keeps no other away.
+    """
     failed: OSError = OSError("no address")
-    for family, address in found:
+    for tried, (family, address) in enumerate(found):
         connecting = socket.socket(socket.AddressFamily(family), socket.SOCK_STREAM)
-        connecting.settimeout(max(0.1, deadline - time.monotonic()))
+        connecting.settimeout(max(0.1, (deadline - time.monotonic()) / (len(found) - tried)))
         try:
             connecting.connect((address, port))
         except OSError as error:

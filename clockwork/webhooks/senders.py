@@ -38,7 +38,7 @@ def webhooks_of(settings: Settings, *, secrets: bool = True) -> list[Webhook]:
     found = [*settings.webhooks.targets.values()]
     if secrets:
         found = [read_webhook_secrets(each, allowed) for each in found]
-    return [read_webhook(each, allowed, utc_now()) for each in found]
+    return [read_webhook(each, allowed, settings.clusters, utc_now()) for each in found]
 
 
 def lease_name(webhook: Webhook) -> str:
@@ -112,15 +112,17 @@ class _Running:
     def _send_while_held(self, lease: Lease) -> None:
         sender = Sender(self._store, self._webhook, lease, utc_now)
         watch, feed = Watch(self._store), self._webhook.kind.name
-        failures, told = 0, ""
+        failures, seen, call_at = 0, "", 0.0
         while lease.held and not self.stopping.is_set():
+            may_call = time.monotonic() >= call_at
             try:
                 state = watch.states([feed])[feed]
-                if state == told:
+                if state == seen and not (failures and may_call):
                     self.stopping.wait(POLL_SECONDS)
                     continue
-                more = sender.send()
-                failures, told = 0, "" if more else state
+                is_more = sender.send(may_call=may_call)
+                seen = "" if is_more else state
+                failures = 0 if may_call else failures
             except LeaseLost:
                 return
             except CallFailed as error:
@@ -129,7 +131,7 @@ class _Running:
                 failures += 1
                 line = "webhook %s: %s; next try in %.0f s"
                 logger.warning(line, self._name, error, seconds)
-                self.stopping.wait(seconds)
+                call_at = time.monotonic() + seconds
 
 
 def pause_after(failures: int, retry_after: float | None) -> float:

@@ -24,7 +24,8 @@ marks         whether jobs or nodes have changed   see `ingest.database.change_t
 changes       which jobs or nodes have changed     ``_id``: see `ingest.database.changes`
 webhooks      how far a webhook has told           ``_id``: the webhook's name; see
                                                    `ingest.webhooks.state`
-webhook_told  what a webhook has told              ``_id``: see there
+webhook_told  what a webhook has noticed           ``_id``: see there
+webhook_out…  events that wait for a receiver      ``_id``: see `ingest.webhooks.outbox`
 volatile_…    run times and the like of jobs, and  ``_id``: cluster and slot, see
               of nodes                             `ingest.documents.volatile_values`
 ============  ===================================  =======================================
@@ -156,6 +157,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "changes": [IndexModel([("at", ASCENDING)], expireAfterSeconds=CHANGES_KEPT_SECONDS)],
     "webhooks": [],
     "webhook_told": [IndexModel([("at", ASCENDING)], expireAfterSeconds=TOLD_SECONDS)],
+    "webhook_outbox": [],
     "volatile_jobs": [],
     "volatile_nodes": [],
 }
@@ -188,6 +190,7 @@ class Store:
         self.changes: Collection[Document] = self.database["changes"]
         self.webhooks: Collection[Document] = self.database["webhooks"]
         self.webhook_told: Collection[Document] = self.database["webhook_told"]
+        self.webhook_outbox: Collection[Document] = self.database["webhook_outbox"]
         self.bounds = embedded_pages.Bounds()
 
     def too_many_jobs(self) -> str | None:

@@ -42,7 +42,8 @@ class Event:
         if "job_id" in slurm:
             owner = owner_name(slurm) or "unknown"
             of_job = f"{cluster}: job {slurm['job_id']} of {owner} {self.name}"
-            return of_job if self.name == "started" else f"{of_job}: {_end(slurm, cw)}"
+            end = _last_state(slurm, cw) if _is_end_known(slurm, cw) else "unknown"
+            return of_job if self.name == "started" else f"{of_job}: {end}"
         reason = f": {slurm['reason']}" if slurm.get("reason") and self.name != IN_SERVICE else ""
         name = self.name.replace("_", " ")
         return f"{cluster}: node {slurm['name']} {name} ({slurm.get('state')}){reason}"
@@ -52,6 +53,7 @@ def job_events(webhook: str, document: Document) -> Iterator[Event]:
     """Yield what the job of a document has done, whether it was told before or not.
 
     A job that is requeued starts and ends again: it gets a new submit time, or counts a restart.
+    A job that is gone has ended, as far as anybody knows; its true end is an event of its own.
     """
     slurm, cw = document["slurm"], document["cw"]
     ended = cw.get("finished_at")
@@ -59,8 +61,10 @@ def job_events(webhook: str, document: Document) -> Iterator[Event]:
     state = str(slurm.get("job_state") or "").partition("+")[0]
     # Without the cluster's name, so that a cluster that is renamed tells nothing again.
     submitted = moment(slurm.get("submit_time"))
-    run = (slurm["job_id"], submitted, slurm.get("restarts"), cw.get("first_seen"))
+    run: tuple[Any, ...] = (slurm["job_id"], submitted, slurm.get("restarts"), cw.get("first_seen"))
     if ended is not None:
+        if not _is_end_known(slurm, cw):
+            run = (*run, "gone")
         yield _job_event(webhook, "ended", ended, document, run)
     elif state == _RUNNING and started is not None:
         yield _job_event(webhook, "started", started, document, run)
@@ -73,10 +77,14 @@ def _job_event(
     return Event(event_id, name, at, document, {"_id": f"{webhook}/{event_id}"})
 
 
-def _end(slurm: Mapping[str, Any], cw: Mapping[str, Any]) -> str:
-    """Return the state in which a job ended, ``unknown`` where no scrape and no sacct told it."""
-    state = (cw.get("accounting") or slurm).get("job_state")
-    return str(state) if is_finished(state) else "unknown"
+def _is_end_known(slurm: Mapping[str, Any], cw: Mapping[str, Any]) -> bool:
+    """Return whether a scrape or sacct told how a job ended."""
+    return is_finished(_last_state(slurm, cw))
+
+
+def _last_state(slurm: Mapping[str, Any], cw: Mapping[str, Any]) -> str | None:
+    state: str | None = (cw.get("accounting") or slurm).get("job_state")
+    return state
 
 
 def told_id(webhook: str, node: Document) -> str:

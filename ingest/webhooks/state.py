@@ -1,4 +1,4 @@
-"""Keep how far each webhook has read the changes, and what it has told.
+"""Keep how far each webhook has read the changes, and which events it has noticed.
 
 A document of ``webhooks``::
 
@@ -6,7 +6,9 @@ A document of ``webhooks``::
      kind: "jobs" or "nodes",
      since: date,                    when the webhook first ran: nothing is told from before
      numbers: [{row: str, number: int}], check: str,
-                                     the `Position` in ``changes`` up to which all is told
+                                     the `Position` in ``changes`` up to which all is noticed
+     noticed: int, taken: int,       the numbers of the last event in ``webhook_outbox``, and of the
+                                     last one that left it
      delivered: int, dropped: int,   events that were told, and those that became too old before
      failed: int,                    calls that failed
      last_success: date or null, last_failure: {at: date, error: str} or null}
@@ -42,12 +44,19 @@ class WebhookState:
     kind: str
     since: datetime
     position: Position
+    noticed: int = 0
+    taken: int = 0
     delivered: int = 0
     dropped: int = 0
     failed: int = 0
     last_success: datetime | None = None
     last_failure: Document | None = None
     """``{at, error}``."""
+
+    @property
+    def waiting(self) -> range:
+        """The numbers of the events that wait for the receiver, oldest first."""
+        return range(self.taken + 1, self.noticed + 1)
 
     def as_document(self) -> Document:
         """Return the document of ``webhooks``."""
@@ -94,24 +103,24 @@ def read_told(store: Store, ids: Iterable[str]) -> dict[str, Document]:
     return found
 
 
-def seconds_behind(store: Store, heads: Heads, position: Position, now: datetime) -> float:
-    """Return how many seconds ago the first change behind *position* was written; 0: none was.
+def seconds_behind(store: Store, heads: Heads, state: WebhookState, now: datetime) -> float:
+    """Return the age of the oldest change or event that the webhook was not told; 0: there is none.
 
-    *heads* are those of the feed.  A change that is no longer known is as old as an entry can be.
-    Raises pymongo's errors.
+    An event is as old as its place in the outbox.  *heads* are those of the feed.  A change that is
+    no longer known is as old as an entry can be.  Raises pymongo's errors.
     """
     unread = {
-        f"{row}/{position.numbers.get(row, 0) + 1}"
+        f"{row}/{state.position.numbers.get(row, 0) + 1}"
         for row, head in heads.items()
-        if head.number != position.numbers.get(row, 0)
+        if head.number != state.position.numbers.get(row, 0)
     }
-    if not unread:
-        return 0.0
-    found = store.changes.find({"_id": one_of(unread)}, {"at": 1})
-    times = [each["at"] for each in found]
+    times = [each["at"] for each in store.changes.find({"_id": one_of(unread)}, {"at": 1})]
     if len(times) < len(unread):
         return float(CHANGES_KEPT_SECONDS)
-    behind: timedelta = now - min(times)
+    if state.waiting:
+        first = {"_id": f"{state.name}/{state.waiting[0]}"}
+        times += (each["noticed"] for each in store.webhook_outbox.find(first, {"noticed": 1}))
+    behind: timedelta = now - min(times, default=now)
     return max(0.0, behind.total_seconds())
 
 
@@ -120,6 +129,7 @@ def forget(store: Store, name: str) -> bool:
 
     Raises pymongo's errors.
     """
-    told: dict[str, Any] = {"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}}  # 0 follows / in ASCII
-    store.webhook_told.delete_many(told)
+    kept: dict[str, Any] = {"_id": {"$gte": f"{name}/", "$lt": f"{name}0"}}  # 0 follows / in ASCII
+    store.webhook_told.delete_many(kept)
+    store.webhook_outbox.delete_many(kept)
     return bool(store.webhooks.delete_one({"_id": name}).deleted_count)

@@ -16,10 +16,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def full_port() -> Iterator[int]:
-    """Give a port on which connections are neither accepted nor refused."""
+def full_port(port: int = 0, address: str = LOOPBACK) -> Iterator[int]:
+    """Give a port on which connections are neither accepted nor refused; any port for 0."""
     with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
+        listener.bind((address, port))
         listener.listen(0)
         waiting = []
         for _ in range(8):

@@ -1,8 +1,12 @@
 """One call: which addresses it goes to, and that no receiver can hold it or mislead it."""
 
+import fcntl
 import socket
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +17,8 @@ from clockwork.webhooks.senders import pause_after
 from tests.clockwork.webhooks.receiver import Receiver, receiving, status
 from tests.support.http import CERTIFICATE_FAULTS, Authority
 from tests.support.ports import LOOPBACK, free_port, full_port
+
+SIOCGIFADDR = 0x8915
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def test_a_receiver_that_speaks_no_tls(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("address", "host", "allowed", "may"),
     [
-        ("192.0.2.7", "a.example", (), True),
+        ("192.0.2.77", "a.example", (), True),
         ("10.0.0.7", "a.example", (), True),
         ("2001:db8::7", "a.example", (), True),
         ("169.254.169.254", "a.example", (), False),
@@ -150,10 +156,55 @@ def test_a_receiver_that_speaks_no_tls(receiver: Receiver) -> None:
         ("127.0.0.1", "a.example", ("127.0.0.1",), True),
         ("127.0.0.1", "localhost", (), True),
         ("::1", "::1", (), True),
+        ("64:ff9b::192.0.2.77", "a.example", (), True),
+        ("64:ff9b::169.254.169.254", "a.example", (), False),
+        ("64:ff9b::169.254.169.254", "a.example", ("64:ff9b::a9fe:a9fe",), True),
+        ("64:ff9b::7f00:1", "a.example", (), False),
+        ("2002:a9fe:a9fe::1", "a.example", (), False),
+        ("2002:7f00:1::", "a.example", (), False),
+        ("::169.254.169.254", "a.example", (), False),
+        ("::7f00:1", "a.example", (), False),
+        ("::1", "a.example", (), False),
+        ("168.63.129.16", "a.example", (), False),
+        ("fd20:ce::254", "a.example", (), False),
     ],
 )
 def test_addresses(address: str, host: str, allowed: tuple[str, ...], may: bool) -> None:
     assert may_be_called(address, host, allowed) is may
+
+
+def own_addresses() -> list[str]:
+    """The addresses of this machine's interfaces, without the link-local ones."""
+    lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    found = [str(IPv6Address(int(line.split()[0], 16))) for line in lines]
+    with socket.socket() as asking:
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # an interface without an address
+                shown = fcntl.ioctl(asking, SIOCGIFADDR, struct.pack("256s", name.encode()))
+                found.append(socket.inet_ntoa(shown[20:24]))
+    return [each for each in found if not ip_address(each).is_link_local]
+
+
+def test_every_address_of_this_machine_is_refused() -> None:
+    own = own_addresses()
+    assert own
+    for each in own:
+        assert not may_be_called(each, "a.example", ())
+        assert may_be_called(each, "localhost", ())
+        assert may_be_called(each, each, (each,))
+
+
+def test_a_silent_first_address_does_not_keep_the_second_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clockwork.webhooks.call.CALL_SECONDS", 6.0)
+    with receiving() as receiver, full_port(receiver.port, "127.0.0.2") as port:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in ("127.0.0.2", LOOPBACK)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert call(urlsplit(f"http://localhost:{port}/"), ("localhost",), b"{}", {}) == 200
 
 
 def test_a_name_that_leads_to_a_refused_address(monkeypatch: pytest.MonkeyPatch) -> None:

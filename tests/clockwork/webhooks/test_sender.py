@@ -1,6 +1,7 @@
 """What a receiver is told, and that it is told everything, whatever fails or is killed."""
 
 import base64
+import copy
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import pytest
 from api.endpoints.jobs import JOBS
 from api.endpoints.nodes import NODES
 from clockwork.webhooks.call import CallFailed
+from config import ConfigurationError
 from config.webhooks import JobFilterName, NodeFilterName
 from ingest.database.leases import LeaseLost
 from ingest.webhooks.state import read_state
@@ -39,7 +41,7 @@ def test_exactly_this_is_sent(world: World) -> None:
     assert not sender.send()
     world.now = LATER
     put(world.store, job_document("7", comment="<b>"), job_document("8", "PENDING"))
-    assert not sender.send()
+    assert sender.send()
     put(world.store, job_document("7", comment="later"))
     assert not sender.send()
 
@@ -122,11 +124,35 @@ def test_a_requeued_job_ends_twice(world: World) -> None:
     assert len({each["id"] for each in world.receiver.events}) == 3
 
 
+@pytest.mark.parametrize("is_back", [True, False], ids=["the job came back", "sacct told it"])
+def test_a_job_that_was_gone_tells_its_true_end_too(world: World, is_back: bool) -> None:
+    sender = world.sender(events=("started", "ended"))
+    start = {"start_time": "2026-11-24T12:10:00+00:00"}
+    gone = job_document("1", "RUNNING", **start)
+    gone["cw"] |= {"vanished": NOW, "finished_at": NOW}
+    accounted = copy.deepcopy(gone)
+    accounted["cw"]["accounting"] = {"job_state": "FAILED", "end_time": END}
+    ended = job_document("1", "FAILED", **start)
+    running = job_document("1", "RUNNING", **start)
+    for each in (running, gone, running, ended) if is_back else (running, gone, accounted):
+        put(world.store, each)
+        sender.send()
+    put(world.store, {**(ended if is_back else accounted), "user": {"a": 1}})
+    sender.send()
+    assert [each["text"] for each in world.receiver.events] == [
+        "mila: job 1 of alice started",
+        "mila: job 1 of alice ended: unknown",
+        "mila: job 1 of alice ended: FAILED",
+    ]
+    assert len({each["id"] for each in world.receiver.events}) == 3
+
+
 def test_many_events_come_in_several_calls(world: World) -> None:
     sender = world.sender()
     put(world.store, *(job_document(str(each)) for each in range(150)))
     put(world.store, *(job_document(str(each), comment="x" * 400_000) for each in range(150, 155)))
-    sender.send()
+    while sender.send():
+        pass
     sizes = [len(call.json["events"]) for call in world.receiver.calls]
     assert sizes[0] == 100
     assert max(len(call.body) for call in world.receiver.calls) < 1 << 21
@@ -194,6 +220,32 @@ def test_another_kind_begins_anew(world: World) -> None:
 def test_filters_are_those_of_the_lists() -> None:
     for kind, names in ((JOBS, JobFilterName), (NODES, NodeFilterName)):
         assert {*get_args(names)} <= {each.name for each in kind.filters}
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "says"),
+    [
+        ("jobs", {"job_id": "4711,4_3"}, "job_id: 4_3 is a name .* write the JobId, such as 4711"),
+        ("jobs", {"job_id": "4_[1-8]"}, r"job_id: 4_\[1-8\] is a name .* or array_job_id for all"),
+        ("jobs", {"job_id": "26+1"}, r"job_id: 26\+1 is a name .* write the JobId"),
+        ("jobs", {"user": "me"}, "user: me is the user who asks .* write the name of a user"),
+        ("jobs", {"cluster_name": "mlia"}, r"cluster_name: mlia is not in \[clusters\]: .*: mila"),
+        ("nodes", {"cluster_name": "mlia"}, r"cluster_name: mlia is not in \[clusters\]"),
+    ],
+)
+def test_a_filter_that_would_never_match_is_refused(
+    world: World, kind: str, chosen: dict[str, str], says: str
+) -> None:
+    event = "ended" if kind == "jobs" else "down"
+    with pytest.raises(ConfigurationError, match=rf"^webhooks\.targets\.ops\.filter: {says}"):
+        world.sender(kind, (event,), filter=chosen)
+
+
+def test_a_filter_by_ids_and_cluster(world: World) -> None:
+    sender = world.sender(filter={"job_id": "1,3", "cluster_name": "mila", "user": "alice"})
+    put(world.store, *map(job_document, "123"))
+    sender.send()
+    assert world.told() == [("ended", "1"), ("ended", "3")]
 
 
 def test_a_kill_in_the_middle_loses_nothing(world: World, mongo_uri: str, tmp_path: Path) -> None:
