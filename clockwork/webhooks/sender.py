@@ -8,7 +8,7 @@ ids: nothing is lost.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,33 +66,22 @@ class Webhook:
 
 
 def read_webhook(
-    settings: WebhookSettings,
-    allowed_hosts: tuple[str, ...],
-    clusters: Collection[str],
-    now: datetime,
+    settings: WebhookSettings, allowed_hosts: tuple[str, ...], now: datetime
 ) -> Webhook:
-    """Return the webhook of these settings, in a configuration with these *clusters*.
-
-    Raises ConfigurationError for a filter's value.
-    """
+    """Return the webhook of these settings. Raises ConfigurationError for a filter's value."""
     kind = JOBS if settings.kind == "jobs" else NODES
     given: dict[str, str] = {str(name): text for name, text in settings.filter.items()}
     try:
         arguments = read_arguments(kind.arguments(), given)
-        _check_filter(arguments, clusters)
+        _check_filter(arguments)
     except (Problem, ValueError) as error:
         detail = error.detail if isinstance(error, Problem) else error
         raise ConfigurationError(f"webhooks.targets.{settings.name}.filter: {detail}") from None
     return Webhook(settings, allowed_hosts, kind.wanted(arguments, {}, now))
 
 
-def _check_filter(arguments: Any, clusters: Collection[str]) -> None:
+def _check_filter(arguments: Any) -> None:
     """Raise ValueError for a value that a list understands by who asks, or by what it finds."""
-    if arguments.cluster_name not in {None, *clusters}:
-        known = ", ".join(clusters) or "none"
-        raise ValueError(
-            f"cluster_name: {arguments.cluster_name} is not in [clusters]: expected one of: {known}"
-        )
     if getattr(arguments, "user", None) == ME:
         raise ValueError(
             f"user: {ME} is the user who asks for a list: write the name of a user instead"

@@ -7,13 +7,14 @@ them has the lease of a webhook and calls it.
 import logging
 import threading
 import time
+from collections.abc import Collection, Iterable
 
 from pymongo.errors import PyMongoError
 
 from api.app import utc_now
 from clockwork.webhooks.call import CallFailed
 from clockwork.webhooks.sender import Sender, Webhook, read_webhook
-from config import Settings, read_webhook_secrets
+from config import Settings, WebhookSettings, read_webhook_secrets
 from ingest.database.changes import Watch
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
@@ -38,7 +39,24 @@ def webhooks_of(settings: Settings, *, secrets: bool = True) -> list[Webhook]:
     found = [*settings.webhooks.targets.values()]
     if secrets:
         found = [read_webhook_secrets(each, allowed) for each in found]
-    return [read_webhook(each, allowed, settings.clusters, utc_now()) for each in found]
+        _warn_of_clusters(found, settings.clusters)
+    return [read_webhook(each, allowed, utc_now()) for each in found]
+
+
+def _warn_of_clusters(targets: Iterable[WebhookSettings], clusters: Collection[str]) -> None:
+    """Log the clusters in filters that are not in the configuration. Another scraper may have them.
+
+    The database may have jobs of them all the same.
+    """
+    for each in targets:
+        name = each.filter.get("cluster_name")
+        if name is not None and name not in clusters:
+            logger.warning(
+                "webhook %s: its filter names the cluster %r, which is not in [clusters] here. "
+                "If no other scraper has that cluster, correct cluster_name",
+                each.name,
+                name,
+            )
 
 
 def lease_name(webhook: Webhook) -> str:

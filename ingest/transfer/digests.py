@@ -13,6 +13,8 @@ from ingest.database.store import INDEXES, Document, Store
 
 _BYTES = 32
 _NOT_COPIED = {"leases", "lease_beats", "changes", "census"}
+_ORDER = {"marks": -1, "former_jobs": 1, "webhook_told": 1, "webhooks": 2, "webhook_outbox": 3}
+"""Of the collections that are copied; the others come at 0."""
 _REPORTED_EVERY = 1000
 
 Progress = Callable[[str, int], None]
@@ -58,13 +60,15 @@ def copied_collections(store: Store) -> list[Collection[Document]]:
     """Return the collections of which a copy consists, the change tokens first.
 
     Whoever reads documents after the change tokens has documents that are at least as new.  A job
-    whose id is used again goes from ``jobs`` to ``former_jobs``, so these come last.  Left out are
-    leases, which say which processes are alive now, and what must fit the documents exactly and
-    comes again by itself: the changes (clients list anew) and the counts (a scraper counts).
+    whose id is used again goes from ``jobs`` to ``former_jobs``, so these come later.  What a
+    webhook has noticed comes before its state, and its state before the events that wait, so a
+    webhook notices again what is new in between.
+
+    Left out are leases, which say which processes are alive now, and what must fit the documents
+    exactly and comes again by itself: the changes (clients list anew) and the counts (a scraper
+    counts).
     """
-    names = sorted(
-        {*INDEXES} - _NOT_COPIED, key=lambda name: (name != "marks", name == "former_jobs", name)
-    )
+    names = sorted({*INDEXES} - _NOT_COPIED, key=lambda name: (_ORDER.get(name, 0), name))
     return [store.database[name] for name in names]
 
 

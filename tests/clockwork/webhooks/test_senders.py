@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clockwork.webhooks.senders import Senders
+from clockwork.webhooks.senders import Senders, webhooks_of
 from config import ConfigurationError, Settings, load_settings
 from ingest.webhooks.state import read_state
 from tests.clockwork.webhooks.receiver import status
@@ -28,6 +28,17 @@ def settings(world: World, folder: Path, more: str = "") -> Settings:
         f"url = '{world.receiver.url}'\nkind = 'jobs'\nevents = ['ended']\n{more}"
     )
     return load_settings(path, {})
+
+
+def test_the_log_names_a_cluster_that_is_not_in_the_configuration(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = settings(world, tmp_path, "filter = { cluster_name = 'mlia' }\n")
+    assert [each.settings.name for each in webhooks_of(named)] == ["ops"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "webhook ops: its filter names the cluster 'mlia', which is not in [clusters] here. "
+        "If no other scraper has that cluster, correct cluster_name"
+    ]
 
 
 def test_they_follow_the_configuration(world: World, tmp_path: Path) -> None:

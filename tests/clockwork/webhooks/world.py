@@ -27,7 +27,7 @@ class World:
         made = WebhookSettings(
             **{"name": "ops", "kind": kind, "events": events, "url": self.receiver.url, **settings}
         )
-        webhook = read_webhook(made, (LOOPBACK,), ("mila",), self.now)
+        webhook = read_webhook(made, (LOOPBACK,), self.now)
         self.release()
         self.lease = Lease(self.store, lease_name(webhook), 30)
         self.lease.keep()

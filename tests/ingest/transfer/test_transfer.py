@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ingest.database.store import Store, connect
 from ingest.transfer.backup_file import load_backup, write_backup
-from ingest.transfer.digests import Digest, TransferError
+from ingest.transfer.digests import Digest, TransferError, copied_collections
 from ingest.transfer.moving import move
 from tests.mongo import leave
 
@@ -215,3 +215,10 @@ def test_a_second_backup_of_one_name_leaves_the_first_alone(full: Store, tmp_pat
     write_backup(full, path, NOW, second)
     assert path.exists()
     assert not path.with_name("backup.part").exists()
+
+
+def test_a_webhook_loses_no_event_that_it_notices_during_a_backup(store: Store) -> None:
+    """Noticed anew is well, noticed and not told is not."""
+    names = [each.name for each in copied_collections(store)]
+    in_order = ["marks", "webhook_told", "webhooks", "webhook_outbox"]
+    assert [name for name in names if name in in_order] == in_order
