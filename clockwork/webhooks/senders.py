@@ -119,7 +119,7 @@ class _Running:
             try:
                 with lease.holding(self.stopping.is_set):
                     self._send_while_held(lease)
-            except LeaseBusy:
+            except (LeaseBusy, LeaseLost):
                 pass  # another daemon calls this webhook
             except PyMongoError as error:
                 logger.warning("webhook %s: %s", self._name, error)
@@ -141,8 +141,6 @@ class _Running:
                 is_more = sender.send(may_call=may_call)
                 seen = "" if is_more else state
                 failures = 0 if may_call else failures
-            except LeaseLost:
-                return
             except CallFailed as error:
                 sender.note_failure(error)
                 seconds = pause_after(failures, error.retry_after)

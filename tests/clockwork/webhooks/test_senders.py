@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from clockwork.webhooks.call import CallFailed
+from clockwork.webhooks.sender import Sender
 from clockwork.webhooks.senders import Senders, webhooks_of
 from config import ConfigurationError, Settings, load_settings
+from ingest.database.leases import LeaseLost
 from ingest.webhooks.state import read_state
 from tests.clockwork.webhooks.receiver import status
 from tests.clockwork.webhooks.world import World
@@ -66,3 +69,22 @@ def test_they_follow_the_configuration(world: World, tmp_path: Path) -> None:
     assert state.failed == 1
     assert not [each for each in threading.enumerate() if each.name == "webhook ops"]
     assert world.store.leases.find_one({"_id": "/webhooks/ops"}) is None
+
+
+def test_a_lease_that_is_lost_while_a_call_fails_is_no_defect(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost(_sender: Sender, _error: CallFailed) -> None:
+        raise LeaseLost("another daemon calls ops now")
+
+    monkeypatch.setattr(Sender, "note_failure", lost)
+    world.sender()
+    world.release()
+    world.receiver.answers = [status(500), status(200)]
+    senders = Senders(world.store, settings(world, tmp_path))
+    senders.start()
+    put(world.store, job_document("1", end_time=datetime.now(timezone.utc).isoformat()))
+    for _ in range(2):
+        assert world.receiver.came.acquire(timeout=300)
+    senders.stop()
+    assert not [record for record in caplog.records if record.exc_info]
