@@ -1,5 +1,6 @@
 """The home folder and the keys that the scraper's tests work with."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from scraper.ssh.transport import WIRE_LOG
 from tests.scraper.home import Home, KeyPair, assert_nothing_left, new_key, open_sockets
 
 
@@ -34,3 +36,15 @@ def home(
     with ExitStack() as hosts:
         yield Home(tmp_path, client_keys, host_keys, hosts)
     assert_nothing_left(threads, sockets)
+
+
+@pytest.fixture(autouse=True)
+def without_paramikos_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Keep what paramiko logs out of *caplog*: its threads log when a socket ends, at any time."""
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return record.name != WIRE_LOG
+
+    caplog.handler.addFilter(is_ours)
+    yield
+    caplog.handler.removeFilter(is_ours)
