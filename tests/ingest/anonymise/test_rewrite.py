@@ -538,7 +538,7 @@ def test_the_command_reads_a_file_or_standard_input() -> None:
         assert done.returncode == 0
         assert b"11 records rewritten, 0 left out" in done.stderr
         assert len(read(done.stdout, NODE)) == 11
-        assert b"cn-a" not in done.stdout
+        assert not re.search(rb"\bcn-a", done.stdout)
 
 
 def test_the_command_says_what_it_left_out() -> None:
@@ -546,7 +546,8 @@ def test_the_command_says_what_it_left_out() -> None:
     assert done.returncode == 3
     assert re.search(rb"1 records rewritten, 2 left out \(\d+ lines\)", done.stderr)
     assert b"does not tell where the records meet" in done.stderr
-    assert b"bob" not in done.stdout
+    # The secret differs each time, so a longer pseudonym can hold these letters.
+    assert not re.search(rb"\bbob\b", done.stdout)
 
 
 def test_the_command_refuses_what_is_no_dump() -> None:
