@@ -6,7 +6,7 @@ Slurm's own commands and mails name a task of a job array ``4_3``, the waiting t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -52,12 +52,7 @@ def _called(store: Store, name: str, visible: Filter) -> Iterator[str]:
         whole, offset = map(int, component.groups())
         found = jobs({"slurm.het_job_id": whole, "slurm.het_job_offset": offset})
     elif task := _TASK.fullmatch(name):
-        of_array = {"slurm.array_job_id": int(task[1])}
-        found = jobs({**of_array, "slurm.array_task_id": str(int(task[2]))}) or [
-            each
-            for each in jobs({**of_array, "slurm.array_task_id": {"$regex": "[-,]"}})
-            if has_task(each["array_task_id"], int(task[2]))
-        ]
+        found = of_task(jobs, int(task[1]), int(task[2]))
     elif waiting := _WAITING_TASKS.fullmatch(name):
         pattern = f"^{re.escape(waiting[2])}(%|$)"
         of_array = {"slurm.array_job_id": int(waiting[1])}
@@ -65,7 +60,19 @@ def _called(store: Store, name: str, visible: Filter) -> Iterator[str]:
     yield from (each["job_id"] for each in found)
 
 
-def has_task(tasks: str, task: int) -> bool:
+def of_task(
+    jobs: Callable[[Filter], list[Document]], array_job_id: int, task: int
+) -> list[Document]:
+    """Return the ``slurm`` dicts that *jobs* finds for a task; tasks that wait share a record."""
+    of_array: Filter = {"slurm.array_job_id": array_job_id}
+    return jobs({**of_array, "slurm.array_task_id": {"$in": [str(task), task]}}) or [
+        each
+        for each in jobs({**of_array, "slurm.array_task_id": {"$regex": "[-,]"}})
+        if _has_task(each["array_task_id"], task)
+    ]
+
+
+def _has_task(tasks: str, task: int) -> bool:
     """Return whether *tasks*, such as ``1-8:2,11%3``, are several of which one is *task*."""
     ranges = (_RANGE.fullmatch(each) for each in tasks.partition("%")[0].split(","))
     return any(

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.lists.single import has_task
+from api.lists.queries import Filter
+from api.lists.single import of_task
 from api.schema.documents import JsonObject
 from ingest.database.store import Store
 from ingest.slurm.hostlists import HostlistError, expand
@@ -93,22 +94,16 @@ def _states(store: Store, cluster_name: str, dependency: "re.Match[str]") -> lis
     number, task = int(dependency["id"]), dependency["task"]
     shown = {"slurm.job_state": 1, "slurm.array_task_id": 1}
 
-    def jobs(**wanted: Any) -> list[dict[str, Any]]:
-        named = {f"slurm.{key}": value for key, value in wanted.items()}
-        found = store.jobs.find({**named, "slurm.cluster_name": cluster_name}, shown)
+    def jobs(wanted: Filter) -> list[dict[str, Any]]:
+        found = store.jobs.find({**wanted, "slurm.cluster_name": cluster_name}, shown)
         return [job["slurm"] for job in found.limit(_MOST_JOBS)]
 
     if task is None:
-        found = jobs(job_id=dependency["id"])
+        found = jobs({"slurm.job_id": dependency["id"]})
     elif task == "*":
-        found = jobs(array_job_id=number)
+        found = jobs({"slurm.array_job_id": number})
     else:
-        # The tasks of an array that still wait share one record.
-        found = jobs(array_job_id=number, array_task_id={"$in": [task, int(task)]}) or [
-            each
-            for each in jobs(array_job_id=number, array_task_id={"$regex": "[-,]"})
-            if has_task(each["array_task_id"], int(task))
-        ]
+        found = of_task(jobs, number, int(task))
     return sorted({str(each["job_state"]) for each in found})
 
 

@@ -16,7 +16,6 @@ from ingest.database.search_fields import NOT_FINISHED, job_search_fields, node_
 from ingest.database.store import Document
 from ingest.documents.fingerprints import (
     Fingerprint,
-    fingerprint,
     finished_at,
     is_finished,
     is_one_run,
@@ -98,6 +97,7 @@ class DocumentUpdates:
     def update(
         self,
         before: Fingerprint,
+        new: Fingerprint,
         slurm: SlurmDict,
         users: Mapping[str, Names],
         now: datetime,
@@ -106,14 +106,15 @@ class DocumentUpdates:
     ) -> UpdateOne:
         """Return the update of everything but ``user`` and ``first_seen``.
 
+        The document has the fingerprint *before*, and *slurm* has *new*.
         ``usage`` stays only if the same run of the job had ended before.
         """
         cw = self._cw(slurm, users, now) | ({"last_changed": now} if changed else {})
         removed = ["vanished", "source", "accounting"]
-        if not (is_finished(before.state) and is_one_run(before, fingerprint(slurm))):
+        if not (is_finished(before.state) and is_one_run(before, new)):
             removed.append("usage")
         update = _write(slurm, cw, removed)
-        if self.kind is JOBS and before.state != slurm.get("job_state"):
+        if self.kind is JOBS and before.state != new.state:
             update["$push"] = _push_step(slurm, now)
         return UpdateOne(self.identity(slurm[self.kind.id_key]), update)
 

@@ -60,10 +60,14 @@ _POWERED_BY_SLURM = re.compile(rb"CLOUD|POWER|[#~%]")
 _OPENING = re.compile(rb"\n(?: {3}| {5,6}(?=Nodes=))[A-Za-z][A-Za-z0-9_]*[=:]")
 _PAIR = re.compile(rb" ([A-Za-z][A-Za-z0-9_]*)=")
 _END = re.compile(rb"\n {3}\n\n?|\n\n")
-_BARE_END = re.compile(rb"[^ ]\n\n\Z")
 _END_STRIPPED = re.compile(rb"\n\n\n?")
 _NOT_FOUND = re.compile(rb"(?:(?<=\n)Node [^ \n]+ not found\n)+\Z")
 _EMPTY = re.compile(rb"\s*No (jobs|nodes) in the system\s*")
+
+
+def _is_bare(text: bytes) -> bool:
+    """Whether a job ends without a line of spaces."""
+    return text.endswith(b"\n\n") and not text.endswith(b" \n\n")
 
 
 class NoAnswer(Exception):
@@ -168,7 +172,7 @@ class Output:
         """
         learns = self.form.sealed and self.table is JOB
         for item in found:
-            if learns and isinstance(item, Frame) and _BARE_END.search(item.text):
+            if learns and isinstance(item, Frame) and _is_bare(item.text):
                 self.form = self.form._replace(end="")
                 learns = False
             yield item

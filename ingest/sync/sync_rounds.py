@@ -532,7 +532,7 @@ class SyncRounds:
         if before.account != new.account:
             identity = self._updates.identity(record_id)
             told.leave_account(record_id, self._collection.find_one(identity) or {})
-        return self._updates.update(before, slurm, users, now, changed=changed)
+        return self._updates.update(before, new, slurm, users, now, changed=changed)
 
     def _insert(
         self,

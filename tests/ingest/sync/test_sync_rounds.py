@@ -1,20 +1,15 @@
 """Outputs of scontrol into a real database: only what changed, nothing lost, nothing invented."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from bson import ObjectId
-from pymongo.collection import Collection
-from pymongo.results import BulkWriteResult
 
 from ingest.accounts.users import add_user
-from ingest.database.change_tokens import NOTHING
-from ingest.database.changes import Changed
 from ingest.database.search_fields import job_search_fields, node_search_fields
-from ingest.database.store import Document, Store
+from ingest.database.store import Store
 from ingest.documents.document_updates import HISTORY_STEPS
 from ingest.slurm.keys import JOB, NODE
 from ingest.slurm.kinds import JOBS, NODES
@@ -182,15 +177,10 @@ def test_what_an_owner_writes_while_the_id_is_used_again_is_not_lost(
     plain = plain_bulk_write(store, cluster())
     ahead: list[dict[str, int]] = []
 
-    def write(
-        collection: Collection[Document],
-        operations: Sequence[Any],
-        counts: Sequence[Any] = (),
-        changed: Changed = NOTHING,
-    ) -> tuple[BulkWriteResult, ObjectId | None]:
+    def write(*arguments: Any, **named: Any) -> Any:
         if ahead:
             store.jobs.update_one({"_id": "mila/1"}, {"$set": {"user": ahead.pop()}})
-        return plain(collection, operations, counts, changed)
+        return plain(*arguments, **named)
 
     sync = SyncRounds(store, cluster(), JOBS, volatile_interval=900, clock=clock, bulk_write=write)
     take(sync, one(state="COMPLETED"))
