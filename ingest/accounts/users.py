@@ -334,8 +334,10 @@ def names_in_job(names: Mapping[str, str | None]) -> Names:
 
     `USERNAME` is left out where it is unknown, the others are None then.
     """
-    every = {field: names.get(field) for field in NAME_FIELDS}
-    return {field: name for field, name in every.items() if field != USERNAME or name is not None}
+    found = {field: names.get(field) for field in NAME_FIELDS}
+    if found[USERNAME] is None:
+        del found[USERNAME]
+    return found
 
 
 def set_names(names: Mapping[str, str | None]) -> dict[str, Any]:

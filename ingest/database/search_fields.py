@@ -35,6 +35,7 @@ from config.settings import UsernameField
 from ingest.database.embedded_pages import is_bound
 from ingest.slurm.hostlists import HostlistError, expand
 from ingest.slurm.tres import read_tres
+from ingest.slurm.values import moment
 
 Document = dict[str, Any]
 
@@ -70,7 +71,7 @@ def job_search_fields(
         "nodes": _nodes(slurm.get("nodes")),
         "gpus": _gpu_types(*map(slurm.get, _GPU_KEYS)),
         "finished_at": finished_at or NOT_FINISHED,
-        "submit_time": _moment(slurm.get("submit_time")),
+        "submit_time": moment(slurm.get("submit_time")),
         **_bound(slurm, "job_id"),
     }
 
@@ -148,10 +149,3 @@ def _gpu_types_in(text: str) -> tuple[str, ...]:
     except ValueError:  # nothing that Slurm prints
         return ()
     return tuple(name.lower() for name in tres.gpus_by_type) if tres else ()
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text or "").astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None

@@ -3,8 +3,7 @@
 All functions are pure.
 """
 
-import hashlib
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,12 +30,15 @@ _MOST_RESTARTS = (1 << 32) - 1
 
 
 class Fingerprint(NamedTuple):
-    """Digests of a ``slurm`` dict, and what tells whether two dicts are of one job."""
+    """Hashes of a ``slurm`` dict, and what tells whether two dicts are of one job.
 
-    stable: bytes
-    """Digest of all values but the `VOLATILE` ones; 16 bytes."""
-    volatile: bytes
-    """Digest of the `VOLATILE` values; 8 bytes."""
+    A hash is Python's own, of 64 bits and with a key that each process makes anew.
+    """
+
+    stable: int
+    """Hash of all values but the `VOLATILE` ones (this process only)."""
+    volatile: int
+    """Hash of the `VOLATILE` values (this process only)."""
     uid: int
     """Hash of the uid (this process only)."""
     owner: int
@@ -60,8 +62,8 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
     submit_time, restarts = slurm.get("submit_time"), slurm.get("restarts")
     submitted = moment(submit_time)
     return Fingerprint(
-        stable=_digest(stable, 16),
-        volatile=_digest(volatile, 8),
+        stable=hash_of(stable),
+        volatile=hash_of(volatile),
         uid=hash(slurm.get("uid")),
         owner=hash(owner_name(slurm) or 0),
         account=hash(slurm.get("account")),
@@ -72,9 +74,9 @@ def fingerprint(slurm: SlurmDict) -> Fingerprint:
     )
 
 
-def _digest(value: SlurmDict, size: int) -> bytes:
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(text, digest_size=size).digest()
+def hash_of(values: SlurmDict) -> int:
+    """Return a hash of *values*, whatever their order (this process only)."""
+    return hash(orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
 
 
 def owner_name(slurm: SlurmDict) -> str | None:
@@ -127,7 +129,4 @@ def finished_at(slurm: SlurmDict, now: datetime) -> datetime | None:
     """Return when a job finished: its end time, else *now*; None if it has not finished."""
     if not is_finished(slurm.get("job_state")):
         return None
-    try:
-        return datetime.fromisoformat(slurm["end_time"]).astimezone(timezone.utc)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return now
+    return moment(slurm.get("end_time")) or now

@@ -114,8 +114,13 @@ def _iso(local: str, printed_offset: str | None, zone: ZoneInfo) -> str | None:
 
 def moment(text: object) -> datetime | None:
     """Return a time of a document, ISO 8601 with an offset, in UTC; None for any other value."""
+    return _in_utc(str(text))
+
+
+@lru_cache(maxsize=1 << 12)
+def _in_utc(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(text)).astimezone(timezone.utc)
+        return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from bson import ObjectId
-from pymongo import InsertOne, ReplaceOne, UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 from pymongo.results import BulkWriteResult
@@ -29,20 +29,16 @@ from ingest.database.store import Document, Store
 from ingest.database.transactions import batches, in_transaction
 from ingest.documents.document_updates import DocumentUpdates, former_id, job_cw
 from ingest.documents.fingerprints import (
-    Fingerprint,
     fingerprint,
     is_another_job,
     is_finished,
     owner_name,
 )
-from ingest.documents.kept_counts import Counts, Keys, counts_write, keys_of, read_counts
-from ingest.documents.long_texts import LONGEST_TEXT, cut_long_texts
+from ingest.documents.kept_counts import Counts, counts_write, read_counts
 from ingest.documents.volatile_values import (
     Packs,
     Values,
     add_newest_values,
-    fit_into_pack,
-    milliseconds,
     volatile_values,
 )
 from ingest.quarantine.quarantine import Quarantine
@@ -50,15 +46,11 @@ from ingest.reading.records import Record, SetAside, Unchanged, nothing_seen
 from ingest.slurm.convert import SlurmDict
 from ingest.slurm.kinds import JOBS, Kind
 from ingest.sync.background_writer import BackgroundWriter
-from ingest.sync.held_records import Held, HeldRecords
+from ingest.sync.comparing import BATCH, Batch, Changes, Comparison, Fresh, ReadRecord, Replaced
+from ingest.sync.held_records import HeldRecords
 from ingest.sync.read_back import ReadBack
-from ingest.sync.seen_records import Entry, SeenRecords, TextFingerprint, text_fingerprint
+from ingest.sync.seen_records import SeenRecords
 
-BATCH = 500
-"""Records in one bulk write, at most."""
-BATCH_BYTES = 4 << 20
-"""Bytes of text in one bulk write, at most, apart from the last record: a transaction that is too
-large fails as a whole."""
 MANY_VALUES = 4096
 """Records whose volatile values wait to be written together, at most."""
 SMALL_WRITE = 50
@@ -89,54 +81,6 @@ class RoundCounts:
 
 class DocumentsMissing(Exception):
     """Documents that the service wrote are gone from the database."""
-
-
-class _Read(NamedTuple):
-    """A record that was read."""
-
-    slurm: SlurmDict
-    text: TextFingerprint
-    """By which the record's text is recognised in later rounds."""
-    size: int
-    """Bytes of text."""
-
-
-@dataclass
-class _Batch:
-    """What is written at once."""
-
-    read: list[_Read] = field(default_factory=list)
-    size: int = 0
-    is_last: bool = False
-    """Whether the round's records for the quarantine are complete."""
-
-    def add(self, read: _Read) -> None:
-        self.read.append(read)
-        self.size += read.size
-
-    def is_full(self) -> bool:
-        return len(self.read) >= BATCH or self.size >= BATCH_BYTES
-
-
-@dataclass
-class _Changes:
-    """What a batch changes."""
-
-    fresh: dict[str, tuple[SlurmDict, Fingerprint]] = field(default_factory=dict)
-    """Records that are not known yet, by id."""
-    operations: list[UpdateOne | ReplaceOne[Document]] = field(default_factory=list)
-    """Writes of the documents that others have."""
-    told: Changed = field(default_factory=Changed)
-    """What these writes change, for the readers of changes."""
-    moved: dict[str, tuple[int, Values]] = field(default_factory=dict)
-    """Records of which only volatile values changed, for `Packs.with_values`."""
-    written: dict[str, Entry] = field(default_factory=dict)
-    """What is known of all these records when they are written."""
-
-    @property
-    def keys(self) -> dict[str, Keys]:
-        """Under which these records count then, by id."""
-        return {record_id: entry.keys for record_id, entry in self.written.items()}
 
 
 BeforeGone = Callable[[int, int, int], None]
@@ -177,14 +121,6 @@ def plain_bulk_write(store: Store, cluster: ClusterSettings) -> BulkWrite:
         )
 
     return write
-
-
-def _read(record: Record) -> _Read:
-    """Return *record* as it is to be written."""
-    slurm, size = record.slurm, len(record.sealed)
-    if size > LONGEST_TEXT:
-        size -= cut_long_texts(slurm)
-    return _Read(slurm, text_fingerprint(record), size)
 
 
 class SyncRounds:
@@ -269,10 +205,12 @@ class SyncRounds:
         self._quarantine.begin()
         self._moved = {}
         counts = RoundCounts()
+        comparison = Comparison(self._updates, users, self._volatile_interval, seen)
         with BackgroundWriter() as writer:
             writer.put(partial(self._read_back.compare_some, seen))
-            for batch in self._batches(records, unseen, counts, writer.is_idle):
-                writer.put(partial(self._write, batch, users, counts, seen))
+            for batch in self._batches(records, seen, unseen, counts, writer.is_idle):
+                changes = comparison.changes(batch, self._clock())
+                writer.put(partial(self._write, changes, comparison, counts))
             writer.wait()
         if is_complete:
             gone = sorted(unseen.difference(present))
@@ -297,10 +235,11 @@ class SyncRounds:
     def _batches(
         self,
         records: Iterable[Record | SetAside | Unchanged],
+        seen: SeenRecords,
         unseen: set[str],
         counts: RoundCounts,
         is_idle: Callable[[], bool],
-    ) -> Iterator[_Batch]:
+    ) -> Iterator[Batch]:
         """Yield what is to be written, in batches, also what came before an error.
 
         A batch is small when the writer is idle: in most rounds few records change, and they are
@@ -309,25 +248,26 @@ class SyncRounds:
 
         Counts *records* and removes their ids from *unseen*.
         """
-        batch, enough = _Batch(), SMALL_WRITE
+        batch, enough = Batch(), SMALL_WRITE
         try:
             for item in records:
                 if isinstance(item, Unchanged):
                     counts.read += len(item.ids)
                     unseen.difference_update(item.ids)
-                    continue
-                counts.read += 1
-                if isinstance(item, SetAside):
+                    batch.due |= seen.due_of(item.ids)
+                elif isinstance(item, SetAside):
+                    counts.read += 1
                     unseen.difference_update(item.ids)
                     counts.set_aside += 1
                     counts.reasons[item.reason] = counts.reasons.get(item.reason, 0) + 1
                     self._quarantine.add(item)
                 else:
+                    counts.read += 1
                     unseen.discard(item.id)
-                    batch.add(_read(item))
+                    batch.add(ReadRecord.of(item))
                 if batch.is_full() or (len(batch.read) >= enough and is_idle()):
                     yield batch
-                    batch, enough = _Batch(), 2 * enough
+                    batch, enough = Batch(), 2 * enough
         except Exception:
             batch.is_last = True
             yield batch
@@ -353,7 +293,7 @@ class SyncRounds:
                 self._warn_of_changes()
         self._token = token
         self._loaded = time.monotonic()
-        seen = SeenRecords(self._kind.table)
+        seen = SeenRecords(self._kind.table, self._cluster)
         now = self._clock().timestamp()
         renamed = set()
         for record_id, found in self._held.present():
@@ -426,17 +366,17 @@ class SyncRounds:
             self._token = token
         return result
 
-    def _write(
-        self, batch: _Batch, users: Mapping[str, Names], counts: RoundCounts, seen: SeenRecords
-    ) -> None:
-        now = self._clock()
-        if batch.is_last:
-            self._quarantine.write(now)
-        if self._kind is JOBS:
-            self._keep_owners(batch, seen)
-        changes = self._compare(batch, users, now, seen)
+    def _write(self, changes: Changes, comparison: Comparison, counts: RoundCounts) -> None:
+        seen = comparison.seen
+        if changes.is_last:
+            self._quarantine.write(changes.now)
+        if changes.unnamed:
+            self._keep_owners([read.slurm for read in changes.unnamed])
+            comparison.add(changes, changes.unnamed, are_named=True)
         if changes.fresh:
-            counts.inserted += self._insert(changes, users, now, seen)
+            counts.inserted += self._insert(changes, comparison)
+        for record in changes.replaced:
+            changes.operations.append(self._replacing(record, comparison, changes))
         if changes.operations:
             kept = seen.counts_with(changes.keys)
             done = self.bulk_write(changes.operations, changes.told, kept)
@@ -446,142 +386,72 @@ class SyncRounds:
                     "database: somebody removed or changed them; the next round writes them again"
                 )
         counts.changed += len(changes.operations) + len(changes.moved)
-        for record_id, entry in changes.written.items():
+        for record_id, entry in (changes.same | changes.written).items():
             seen[record_id] = entry
         self._moved |= changes.moved
-        if batch.is_last or len(self._moved) >= MANY_VALUES:
+        if changes.is_last or len(self._moved) >= MANY_VALUES:
             for writes in self._packs.with_values(self._moved, seen):
                 self._write_packs(writes)
             self._moved = {}
 
-    def _compare(
-        self, batch: _Batch, users: Mapping[str, Names], now: datetime, seen: SeenRecords
-    ) -> _Changes:
-        """Return what *batch* changes. Updates *seen* for records of which nothing is written."""
-        changes = _Changes()
-        seconds, last_changed = now.timestamp(), milliseconds(now)
-        for slurm, text, _ in batch.read:
-            record_id = slurm[self._kind.id_key]
-            keys = keys_of(self._kind, slurm)
-            new = Entry(fingerprint(slurm), seconds, last_changed, text, keys)
-            known = seen.get(record_id)
-            if known is None:
-                changes.fresh[record_id] = (slurm, new.fingerprint)
-                changes.written[record_id] = new
-                continue
-            if not known.needs_write(new, self._volatile_interval):
-                seen[record_id] = known.seen_as(new)
-                continue
-            values = volatile_values(slurm)
-            changed = known.fingerprint.stable != new.fingerprint.stable or not fit_into_pack(
-                values
-            )
-            if not changed:
-                new = new._replace(last_changed=known.last_changed)
-            if changed or is_finished(new.fingerprint.state):
-                before, after = known.fingerprint, new.fingerprint
-                over = self._over(before, slurm, after, users, now, changes.told, changed=changed)
-                changes.operations.append(over)
-            else:
-                changes.moved[record_id] = (known.last_changed, values)
-            changes.written[record_id] = new
-        return changes
-
-    def _keep_owners(self, batch: _Batch, seen: SeenRecords) -> None:
-        """Keep the known name of an owner for whom Slurm gives no name.
+    def _keep_owners(self, unnamed: Sequence[SlurmDict]) -> None:
+        """Put in the known names of owners for whom Slurm gives no name.
 
         Slurm's name service fails now and then.  The jobs stay their owners' meanwhile, and a uid
         that is given to another person does not take them along.
         """
-        unnamed = {}
-        for read in batch.read:
-            if owner_name(read.slurm) is None:
-                record_id = read.slurm[self._kind.id_key]
-                known = seen.get(record_id)
-                if known is None or known.fingerprint.owner:
-                    unnamed[record_id] = read.slurm
+        by_id = {slurm[self._kind.id_key]: slurm for slurm in unnamed}
         field = self._cluster.username_field
-        for record_id, held in self._held.of(list(unnamed)).items():
-            slurm = unnamed[record_id]
+        for record_id, held in self._held.of(list(by_id)).items():
+            slurm = by_id[record_id]
             name = owner_name(held.slurm)
             is_another = is_another_job(held.fingerprint, fingerprint(slurm))
             if name is not None and field in held.slurm and not is_another:
                 slurm[field] = name
 
-    def _over(
-        self,
-        before: Fingerprint,
-        slurm: SlurmDict,
-        new: Fingerprint,
-        users: Mapping[str, Names],
-        now: datetime,
-        told: Changed,
-        *,
-        changed: bool,
+    def _replacing(
+        self, record: Replaced, comparison: Comparison, changes: Changes
     ) -> UpdateOne | ReplaceOne[Document]:
-        """Return the write of *slurm* over the document that has the fingerprint *before*.
+        """Return the write of a record over the document of another job, or of another account.
 
-        Adds what it changes to *told*.
+        Adds what it changes to ``changes.told``.
         """
-        record_id = slurm[self._kind.id_key]
-        if changed:
-            told.ids.append(record_id)
-        if self._kind is JOBS and is_another_job(before, new):
-            former = self._keep_former(record_id, told)
-            return ReplaceOne(former, self._updates.new(slurm, users, now))
-        if before.account != new.account:
-            identity = self._updates.identity(record_id)
-            told.leave_account(record_id, self._collection.find_one(identity) or {})
-        return self._updates.update(before, new, slurm, users, now, changed=changed)
+        record_id = record.slurm[self._kind.id_key]
+        if record.changed:
+            changes.told.ids.append(record_id)
+        if self._kind is JOBS and is_another_job(record.before, record.new):
+            former = self._keep_former(record_id, changes.told)
+            new = self._updates.new(record.slurm, comparison.users, changes.now)
+            return ReplaceOne(former, new)
+        identity = self._updates.identity(record_id)
+        changes.told.leave_account(record_id, self._collection.find_one(identity) or {})
+        return comparison.update(record, changes.now)
 
-    def _insert(
-        self,
-        changes: _Changes,
-        users: Mapping[str, Names],
-        now: datetime,
-        seen: SeenRecords,
-    ) -> int:
+    def _insert(self, changes: Changes, comparison: Comparison) -> int:
         """Insert the fresh records of *changes*. Return how many were inserted.
 
-        Records that came back, or that another process inserted first, become operations.
+        Records that came back, or that another process inserted first, become other writes.
         """
         fresh = changes.fresh
         missing = dict(fresh)
-        counts = seen.counts_with({each: changes.written[each].keys for each in missing})
         try:
-            self._insert_all(missing, users, now, counts)
+            self._insert_all(missing, changes, comparison.seen)
         except BulkWriteError as error:
             if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
                 raise
             held = self._held.of(list(fresh))
-            changes.operations += self._over_held(held, fresh, users, now, changes.told)
+            for record_id, before in held.items():
+                slurm, new, _ = fresh[record_id]
+                over = Replaced(before.fingerprint, new, slurm, changed=True)
+                comparison.over(changes, over)
             missing = {key: value for key, value in fresh.items() if key not in held}
             if missing and len(missing) < len(fresh):
-                counts = seen.counts_with({each: changes.written[each].keys for each in missing})
-                self._insert_all(missing, users, now, counts)
+                self._insert_all(missing, changes, comparison.seen)
         return len(missing)
 
-    def _insert_all(
-        self,
-        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
-        users: Mapping[str, Names],
-        now: datetime,
-        counts: Counts,
-    ) -> None:
-        inserts = [InsertOne(self._updates.new(slurm, users, now)) for slurm, _ in fresh.values()]
-        self.bulk_write(inserts, Changed([*fresh]), counts)
-
-    def _over_held(
-        self,
-        held: Mapping[str, Held],
-        fresh: Mapping[str, tuple[SlurmDict, Fingerprint]],
-        users: Mapping[str, Names],
-        now: datetime,
-        told: Changed,
-    ) -> Iterator[UpdateOne | ReplaceOne[Document]]:
-        for record_id, before in held.items():
-            slurm, new = fresh[record_id]
-            yield self._over(before.fingerprint, slurm, new, users, now, told, changed=True)
+    def _insert_all(self, fresh: Mapping[str, Fresh], changes: Changes, seen: SeenRecords) -> None:
+        counts = seen.counts_with({each: changes.written[each].keys for each in fresh})
+        self.bulk_write([each.insert for each in fresh.values()], Changed([*fresh]), counts)
 
     def _keep_former(self, record_id: str, told: Changed) -> Document:
         """Copy the job whose id was reused to ``former_jobs`` before the job is replaced.

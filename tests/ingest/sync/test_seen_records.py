@@ -1,17 +1,28 @@
 """Texts that are known: told by all but their volatile values, and never in spite of a change."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.documents.fingerprints import Fingerprint, fingerprint
+from ingest.documents.fingerprints import Fingerprint, fingerprint, hash_of
+from ingest.documents.volatile_values import volatile_values
 from ingest.reading.records import Record, SetAside
 from ingest.slurm.keys import JOB, NODE, KeyTable
-from ingest.sync.seen_records import NO_TEXT, Entry, SeenRecords, TextFingerprint, text_fingerprint
+from ingest.sync.seen_records import (
+    NO_TEXT,
+    Due,
+    Entry,
+    SeenRecords,
+    TextFingerprint,
+    text_fingerprint,
+)
 from tests.ingest.reading.attacks import job
-from tests.support.reading import SEAL, read_lazily
+from tests.ingest.reading.golden import DUMPS, cluster_of, dump_id, items_of, kind_of
+from tests.support.reading import CLUSTER, SEAL, read_lazily
 
-PRINT = Fingerprint(b"s" * 16, b"v" * 8, 1, 2, 3, 4, -(2**63), (1 << 32) - 1, "RUNNING")
+PRINT = Fingerprint(5, -6, 1, 2, 3, 4, -(2**63), (1 << 32) - 1, "RUNNING")
 OWNER = "alice(1001)"
 NODE_TEXT = (
     "NodeName=cn-a001 Arch=x86_64 CoresPerSocket=1 \n   CPUAlloc=0 CPUTot=4 CPULoad=0.12\n"
@@ -28,7 +39,7 @@ def read(text: str, table: KeyTable = JOB) -> Record:
 
 def seen_of(text: str, table: KeyTable = JOB) -> SeenRecords:
     record = read(text, table)
-    seen = SeenRecords(table)
+    seen = SeenRecords(table, CLUSTER)
     seen[record.id] = Entry(PRINT, 100.0, 7, text_fingerprint(record))
     return seen
 
@@ -151,18 +162,80 @@ def test_each_of_many_texts_has_its_answer() -> None:
     assert seen.known([sealed(text) for text in (one, other, two)]) == ["1", None, "2"]
 
 
-def test_a_text_is_read_again_once_it_is_due() -> None:
-    text = job("1", OWNER, sealed=True)
+def due(seen: SeenRecords, text: str, now: float = 1100.0) -> list[dict[str, object] | None]:
+    """What a text says of the volatile values that are due; None if it has to be read."""
+    seen.begin(now, interval=1000)
+    ids = seen.known([sealed(text)])
+    found = seen.due_of(each for each in ids if each)
+    return [found[each].values if each else None for each in ids]
+
+
+def test_what_is_due_is_told_without_reading_the_text() -> None:
+    text = with_scheduler(job("1", OWNER, sealed=True), f"2026-11-23T20:13:41+0000{SEAL}")
     seen = seen_of(text)
+    later = text.replace("RunTime=00:10:00", "RunTime=23:59:59").replace("=10 ", "=11 ", 1)
     assert seen.begin(1099.0, interval=1000) == {"1"}
-    assert seen.known([sealed(text)]) == ["1"]
+    assert seen.known([sealed(later)]) == ["1"]
+    assert seen.due_of(["1"]) == {}
+    values = {"priority": 11, "run_time": 86_399, "last_sched_eval": "2026-11-23T15:13:41-05:00"}
     for now in (1100.0, -900.0):  # a clock can be set back
-        seen.begin(now, interval=1000)
-        assert seen.known([sealed(text)]) == [None]
+        assert due(seen, later, now) == [values]
+    assert seen.due_of(["1"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("RunTime=00:10:00", "RunTime=INVALID"),
+        ("Priority=10 ", "Priority=(null) "),
+        ("Priority=10 ", f"Priority={'1' * 65} "),
+        ("Priority=10 ", "Priority=10  "),
+        ("Comment=hello", "Comment=x\n   RunTime=00:10:00"),
+        ("Comment=hello", "Comment=two\nlines"),
+    ],
+)
+def test_a_text_with_a_volatile_value_that_has_no_place_is_read_when_it_is_due(
+    before: str, after: str
+) -> None:
+    text = job("1", OWNER, sealed=True).replace(before, after, 1)
+    assert after in text
+    assert due(seen_of(text), text) == [None]
+
+
+def test_a_text_with_a_volatile_value_that_slurm_does_not_print_is_read() -> None:
+    text = with_scheduler(job("1", OWNER, sealed=True), f"2026-11-23T20:13:41+0000{SEAL}")
+    odd = text.replace("2026-11-23T20:13:41+0000", "2026-11-23T20:13:41+00::")
+    assert due(seen_of(text), odd) == [None]
+
+
+def test_the_values_of_a_finished_job_that_moved_are_read() -> None:
+    text = job("1", OWNER, sealed=True, state="COMPLETED")
+    seen = seen_of(text)
+    ended = PRINT._replace(state="COMPLETED")
+    values = {"priority": 10, "run_time": 600}
+    for volatile, expected in ((hash_of(values), [values]), (7, [None])):
+        seen["1"] = seen["1"]._replace(fingerprint=ended._replace(volatile=volatile))
+        assert due(seen, text) == expected
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=dump_id)
+def test_what_is_due_is_what_reading_the_dump_tells(dump: Path) -> None:
+    table = kind_of(dump).table
+    records = {each.id: each for each in items_of(dump) if isinstance(each, Record)}
+    seen = SeenRecords(table, cluster_of(dump))
+    for record in records.values():
+        seen[record.id] = Entry(fingerprint(record.slurm), 100.0, 7, text_fingerprint(record))
+    seen.begin(1100.0, interval=1000)
+    known = seen.known([record.sealed for record in records.values()])
+    found = seen.due_of(each for each in known if each)
+    assert set(found) == {each for each in known if each}
+    for record_id, each in found.items():
+        slurm = records[record_id].slurm
+        assert each == Due(volatile_values(slurm), fingerprint(slurm).volatile)
 
 
 def test_a_text_without_a_mark_is_read_each_time() -> None:
-    seen = SeenRecords(JOB)
+    seen = SeenRecords(JOB, CLUSTER)
     seen["1"] = Entry(PRINT, 100.0, 7, NO_TEXT)
     assert seen.known([job("1", OWNER, sealed=False).encode()]) == [None]
     assert seen.known([b""]) == [None]
@@ -173,12 +246,12 @@ def test_a_text_without_a_mark_is_read_each_time() -> None:
 
 @pytest.mark.parametrize("state", [None, "", "RUNNING", "COMPLETED,é"])
 def test_an_entry_comes_back_as_it_went_in(state: str | None) -> None:
-    seen = SeenRecords(JOB)
+    seen = SeenRecords(JOB, CLUSTER)
     entry = Entry(
         PRINT._replace(state=state),
         1.5,
         -(2**40),
-        TextFingerprint(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF)),
+        TextFingerprint(-(2**63), (1, 2, 3, 4, 0xFFFF, 0xFFFF), is_whole=True),
     )
     seen["cn-a001"] = entry
     assert seen["cn-a001"] == seen.get("cn-a001") == entry
