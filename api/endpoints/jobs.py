@@ -73,7 +73,7 @@ def _known_to_all(context: Context, arguments: Any) -> Any:
         plain["user"] = context.user.mila_email_username
     if arguments.job_id is not None:
         plain["job_id"] = plain_ids(context.store, arguments.job_id, _where(context, arguments))
-    return arguments.model_copy(update=plain)
+    return arguments.model_copy(update=plain) if plain else arguments
 
 
 def _where(context: Context, arguments: Any) -> queries.Filter:

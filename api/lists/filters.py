@@ -65,9 +65,7 @@ class ListFilter:
         return bool(self.reads.schema["type"] == "array")
 
     def wanted(self, value: Any, now: datetime) -> Filter:
-        """Return the condition for the value of the argument; none for None."""
-        if value is None:
-            return {}
+        """Return the condition for the value of the argument."""
         if self.condition is not None:
             return {self.path: self.condition(value, now)}
         if not self.takes_several:
@@ -90,9 +88,9 @@ class ListFilter:
 class UserDictFilter(ListFilter):
     """The filter for values in the user dict, by key."""
 
-    def wanted(self, value: dict[str, Any] | None, now: datetime) -> Filter:  # noqa: ARG002
-        """Return the condition for the values; none for None."""
-        return {f"user.{key}": _said_as(text) for key, text in (value or {}).items()}
+    def wanted(self, value: dict[str, Any], now: datetime) -> Filter:  # noqa: ARG002
+        """Return the condition for the values."""
+        return {f"user.{key}": _said_as(text) for key, text in value.items()}
 
 
 def _said_as(text: str) -> Any:

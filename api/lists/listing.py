@@ -133,17 +133,13 @@ class Kind:
 
     def wanted(self, arguments: ListArguments, visible: Filter, now: datetime) -> Filter:
         """Return the filter for the documents that the arguments ask for and the user may see."""
-        given = {each.name: getattr(arguments, each.name) for each in self.filters}
-        for each in self.filters:
-            if (
-                each.beside
-                and given[each.name]
-                and all(given[name] is None for name in each.beside)
-            ):
+        values = ((each, getattr(arguments, each.name)) for each in self.filters)
+        given = [(each, value) for each, value in values if value is not None]
+        for each, _ in given:
+            if each.beside and all(getattr(arguments, name) is None for name in each.beside):
                 also = ", ".join(each.beside)
                 raise bad_request(f"{each.shown_name} needs another filter too: give one of {also}")
-        conditions = (each.wanted(given[each.name], now) for each in self.filters)
-        return all_of(visible, *conditions)
+        return all_of(visible, *(each.wanted(value, now) for each, value in given))
 
     def leaves_many(self, arguments: ListArguments) -> bool:
         """Return whether many documents may pass the filters that the arguments give."""
@@ -168,14 +164,14 @@ def list_response(
     order = arguments.sort or Order()
     place = None if arguments.cursor is None else read_cursor(arguments.cursor, order)
     wanted = kind.wanted(arguments, visible, context.now)
-    collection = context.store.database[kind.name]
     with ExitStack() as ending:
         headers: tuple[Header, ...] = (CACHE_CONTROL,)
         if not visible:
-            tag = _tag(context, arguments, collection, wanted)
+            tag = _tag(context, arguments, kind.name, wanted)
             if isinstance(tag, Response):
                 return tag
             headers = tag
+        collection = context.store.database[kind.name]
         session = ending.enter_context(context.seen.session())
         ending.enter_context(context.slot())
         if arguments.count == "true":
@@ -234,7 +230,7 @@ class _Listing:
 def _tag(
     context: Context,
     arguments: ListArguments,
-    collection: Collection[Document],
+    kind: str,
     wanted: Filter,
 ) -> Response | tuple[Header, ...]:
     """Return the header fields with the list's tag; the response 304 for an unchanged list."""
@@ -242,15 +238,16 @@ def _tag(
     cutoff: datetime | None = None
     if getattr(arguments, "time", None) is not None:
         cutoff = wanted[FINISHED_PATH]["$gte"]
-    tokens = context.seen.listed(collection.name, cluster_name)
+    tokens = context.seen.listed(kind, cluster_name)
     # `user=me` stands for another user in each user's request.
     given = {**context.given, "user": getattr(arguments, "user", None)}
-    value = digest(collection.name, tokens, sorted(given.items()))
+    value = digest(kind, tokens, sorted(given.items()))
     same = unchanged(context.request, value, None if cutoff is None else milliseconds(cutoff))
     if same is not None:
         return same
     if cutoff is None:
         return tag_headers(value)
+    collection = context.store.database[kind]
     with context.seen.session() as session:
         return tag_headers(value, _cutoffs(collection, session, cluster_name, cutoff))
 

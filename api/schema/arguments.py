@@ -132,11 +132,12 @@ class Name:
 class Names(dict[str, Name]):
     """Names of arguments; a name that begins as a keyed argument's does is in it too."""
 
+    beginnings: tuple[str, ...] = ()
+    """How the names of the keyed arguments begin."""
+
     def __contains__(self, name: object) -> bool:
         """Return whether there is an argument of this name."""
-        keyed = (each.reads for each in self.values() if isinstance(each.reads, Keyed))
-        begins = any(str(name).startswith(each.before) for each in keyed)
-        return begins or super().__contains__(name)
+        return super().__contains__(name) or str(name).startswith(self.beginnings)
 
 
 @cache
@@ -149,6 +150,8 @@ def names_of(model: type[Arguments]) -> Names:
         names[name] = Name(argument, field, reads, None)
         for also in (each for each in field.metadata if isinstance(each, AlsoNamed)):
             names[also.name] = Name(argument, field, reads, also)
+        if isinstance(reads, Keyed):
+            names.beginnings += (reads.before,)
     return names
 
 
