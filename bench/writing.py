@@ -160,7 +160,7 @@ def _next_rounds(setting: Setting, dump: Dump, baseline: Baseline, bare: Bare) -
             "2 %": Contender(few.run, few.prepare),
             "moved": Contender(moved.run, moved.prepare),
             "still": Contender(still.run, still.prepare),
-            "due": Contender(due.run, due.prepare, turns=1),
+            "due": Contender(due.run, due.prepare),
             "two updates": Contender(baseline.run, baseline.prepare, turns=1),
             "split": Contender(lambda: limits.split_and_hash(few.chunks)),
             "writes": Contender(lambda: bare.update(dump.changes), bare.change),
