@@ -248,10 +248,10 @@ class _Trial:
     def _asked(self, command: str) -> tuple[bytes, str]:
         """Return what a *command* of sacct prints, and the seal of its times."""
         seal = new_seal()
-        return b"".join(self.connection().run(command, time_format_line(seal))), seal
+        return self.connection().run(command, time_format_line(seal)).whole(), seal
 
     def _try_sdiag(self) -> Iterator[Finding]:
-        output = b"".join(self.connection().run(sdiag_command(self._cluster.scontrol)))
+        output = self.connection().run(sdiag_command(self._cluster.scontrol)).whole()
         threads = read_sdiag(output)["server_threads"]
         yield Finding("sdiag", "ok", f"slurmctld has {threads} busy threads")
 

@@ -16,7 +16,7 @@ from scraper.commands.slurm_commands import (
 )
 from scraper.ssh.command import CommandRun
 from scraper.ssh.connection import Connection
-from scraper.ssh.errors import CommandFailed, NotAnswered
+from scraper.ssh.errors import CommandFailed, NotAnswered, TooMuchOutput
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def ask_for_list(connection: Connection, cluster_name: str, scontrol: str) -> di
     """Return the owners' uids by job id, as squeue lists them. Raises `ScrapeError`."""
     command = list_command(scontrol)
     try:
-        return read_list(b"".join(connection.run(command)))
+        return read_list(connection.run(command).whole())
     except ListUnreadable as error:
         raise NotAnswered(cluster_name, f"{command!r}: {error}") from error
 
@@ -79,8 +79,8 @@ class ClusterInquiry:
         seal = new_seal()
         command = show_job_command(self._scontrol, job_id)
         try:
-            return Answer(list(self.connection.run(command, time_format_line(seal))), seal)
-        except CommandFailed as error:
-            if error.is_unknown_job:
+            return Answer([self.connection.run(command, time_format_line(seal)).whole()], seal)
+        except (CommandFailed, TooMuchOutput) as error:
+            if isinstance(error, CommandFailed) and error.is_unknown_job:
                 return None
             raise NotAsked(f"the job is in doubt and can't be asked for alone: {error}") from error

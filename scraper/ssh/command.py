@@ -12,12 +12,16 @@ from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
     ConnectionLost,
+    TooMuchOutput,
     printable,
 )
 from scraper.ssh.transport import Transport
 
 READ_BYTES = 2 << 20
 """The size of a chunk of output, at most: a full SSH window."""
+
+WHOLE_BYTES = 256 << 20
+"""The longest output that ``CommandRun.whole`` keeps in memory."""
 
 _POLL_SECONDS = 0.05
 _SHOWN_STDERR = 1000
@@ -103,6 +107,24 @@ class CommandRun(Iterator[bytes]):
 
     def __next__(self) -> bytes:
         return next(self._stream)
+
+    def whole(self) -> bytes:
+        """Return the rest of standard output at once, for a command that prints little.
+
+        Raises TooMuchOutput behind ``WHOLE_BYTES``, and what the iteration raises. The connection
+        stays usable after TooMuchOutput.
+        """
+        chunks = []
+        for chunk in self:
+            chunks.append(chunk)
+            if self.stdout_bytes > WHOLE_BYTES:
+                self.close()
+                raise TooMuchOutput(
+                    self._cluster,
+                    f"{self._host}: `{self.command}` printed more than {WHOLE_BYTES} bytes, so its "
+                    "output was not read. Run the command by hand there",
+                )
+        return b"".join(chunks)
 
     def close(self) -> None:
         """End the command if it still runs. ``Connection.run`` and ``close`` do it too."""

@@ -112,6 +112,10 @@ class NotAnswered(ScrapeError):
     """The command ended with exit status 0, but printed no output of Slurm's."""
 
 
+class TooMuchOutput(NotAnswered):
+    """The command printed more than is kept in memory, and was ended."""
+
+
 class TooManyRecords(ScrapeError):
     """scontrol printed more records than any cluster has."""
 

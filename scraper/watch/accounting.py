@@ -216,7 +216,7 @@ class Accounting:
         ids = [job["slurm"]["job_id"] for job in jobs]
         seal = new_seal()
         run = connection.run(usage_command(self._cluster.scontrol, ids), time_format_line(seal))
-        used = read_usage(b"".join(run), seal, self._cluster.zone)
+        used = read_usage(run.whole(), seal, self._cluster.zone)
         store_usage(jobs, used, self._write, moment)
         return True
 
@@ -225,7 +225,7 @@ class Accounting:
     ) -> Sequence[AccountedJob]:
         """The jobs of sacct's answer; that some rows can't be read is added to *problems*."""
         seal = new_seal()
-        output = b"".join(connection.run(command, time_format_line(seal)))
+        output = connection.run(command, time_format_line(seal)).whole()
         try:
             return read_jobs(output, seal, self._cluster.zone)
         except SomeUnreadable as error:

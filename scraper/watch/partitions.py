@@ -27,7 +27,7 @@ NOT_ALLOWED = (
 def ask_all(connection: Connection, cluster: ClusterSettings, kind: Kind) -> list[SlurmDict]:
     """Return the ``slurm`` dicts of all partitions or reservations. Raises `ScrapeError`."""
     command = show_command(cluster.scontrol, kind.table.kind)
-    output = b"".join(connection.run(command, time_format_line("")))
+    output = connection.run(command, time_format_line("")).whole()
     try:
         return read_simple_records(output, kind.table, cluster)
     except (NoAnswer, DocumentError) as error:

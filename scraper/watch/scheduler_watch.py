@@ -45,7 +45,7 @@ class SchedulerWatch(BesideRounds):
         if not self._cluster.sdiag or not self._is_due(READ_SECONDS):
             return
         try:
-            figures = read_sdiag(b"".join(connection.run(sdiag_command(self._cluster.scontrol))))
+            figures = read_sdiag(connection.run(sdiag_command(self._cluster.scontrol)).whole())
         except (ScrapeError, SdiagUnreadable) as error:
             said = error.message if isinstance(error, ScrapeError) else str(error)
             self.stretch = 1

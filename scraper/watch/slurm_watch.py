@@ -31,7 +31,7 @@ def ask_configuration(connection: Connection, cluster: ClusterSettings) -> Slurm
     """Return Slurm's configuration as the login host shows it. Raises `ScrapeError`."""
     command = show_command(cluster.scontrol, "config")
     try:
-        output = b"".join(connection.run(command, time_format_line("")))
+        output = connection.run(command, time_format_line("")).whole()
         return read_configuration(output, cluster.zone)
     except ConfigurationUnreadable as error:
         raise NotAnswered(cluster.name, f"{command!r}: {error}") from error

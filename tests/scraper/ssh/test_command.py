@@ -8,10 +8,12 @@ import paramiko
 import pytest
 
 from clockwork.demo.ssh_server import Answer, Session, SimulatedLoginHost
-from scraper.ssh.command import HeadAndTail
+from ingest.reading.records import NotAsked
+from scraper.commands.inquiry import ClusterInquiry
+from scraper.ssh.command import READ_BYTES, HeadAndTail
 from scraper.ssh.connection import Connection, connect
 from scraper.ssh.deadline import Deadline
-from scraper.ssh.errors import CommandFailed, CommandTimedOut, ConnectionLost
+from scraper.ssh.errors import CommandFailed, CommandTimedOut, ConnectionLost, TooMuchOutput
 from tests.scraper import misfortunes
 from tests.scraper.home import Home, assert_client_left_nothing
 from tests.scraper.misfortunes import Response, ScriptedHost, StubbornSession
@@ -263,6 +265,24 @@ def test_a_command_that_does_not_end(home: Home, response: Response) -> None:
     assert len(run.stderr) < 20_000
     connection.close()
     assert_client_left_nothing(host.port)
+
+
+def test_an_endless_output_that_is_kept_whole_ends_at_a_size(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scraper.ssh.command.WHOLE_BYTES", 1 << 20)
+    host = scripted(home, misfortunes.endless_stdout)
+    with connect("mila", home.settings(host.port, command_timeout=20.0)) as connection:
+        run = connection.run("squeue")
+        with pytest.raises(TooMuchOutput, match="`squeue` printed more than 1048576 bytes"):
+            run.whole()
+        assert run.stdout_bytes <= (1 << 20) + READ_BYTES
+        assert connection.is_alive()
+        assert next(connection.run("squeue"))
+        inquiry = ClusterInquiry(connection, "mila", "scontrol", seal_on_stdin=True)
+        assert inquiry.owners() is None
+        with pytest.raises(NotAsked, match="printed more than"):
+            inquiry.show("1")
 
 
 def test_the_callers_own_work_does_not_count(home: Home) -> None:
