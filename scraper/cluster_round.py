@@ -213,20 +213,22 @@ class ClusterScraper:
         """Ask over the kept connection, and once more over a new one where that was dead."""
         kept = self._connection
         if kept is None or not kept.is_alive():
-            return self._ask(self._connect(), kind)
+            return self._ask(self._connect(), kind, deadline)
         try:
-            return self._ask(kept, kind)
+            return self._ask(kept, kind, deadline)
         except ConnectionLost as error:
             if error.output_bytes or deadline.passed:
                 raise
             # Idle connections die unseen; a new one shows whether the cluster is there.
             logger.info("connecting again: %s", error.message, extra={"cluster": self.cluster.name})
-            return self._ask(self._connect(), kind)
+            return self._ask(self._connect(), kind, deadline)
 
-    def _ask(self, connection: Connection, kind: Kind) -> tuple[RoundCounts, int]:
+    def _ask(
+        self, connection: Connection, kind: Kind, deadline: Deadline
+    ) -> tuple[RoundCounts, int]:
         """Run the commands of one round and take their answers in."""
-        if self._abandoned:  # while the connection was made
-            raise RoundAbandoned(self.cluster.name, "the scraper stops")
+        if self._abandoned or deadline.passed:  # while the connection was made
+            raise RoundAbandoned(self.cluster.name, "nothing may be asked any more")
         listed = self._list(connection) if kind is JOBS and self.cluster.second_list else None
         seal = new_seal() if self._sealed else ""
         run = run_show(
@@ -255,7 +257,7 @@ class ClusterScraper:
             if run.exit_status != REFUSED or not self._seal_on_stdin:
                 raise
             self._use_first_release_command()
-            return self._ask(connection, kind)
+            return self._ask(connection, kind, deadline)
         except SealMissing:
             logger.warning(
                 "scontrol ignores SLURM_TIME_FORMAT here: forged records are harder to detect, and "
@@ -264,7 +266,7 @@ class ClusterScraper:
                 extra={"cluster": self.cluster.name},
             )
             self._sealed = False
-            return self._ask(self._connect(), kind)
+            return self._ask(self._connect(), kind, deadline)
         return counts, run.stdout_bytes
 
     def _use_first_release_command(self) -> None:

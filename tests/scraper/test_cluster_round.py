@@ -7,7 +7,7 @@ completed.  So the jobs' states tell how much of that output was taken in.
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +16,13 @@ import paramiko
 import pytest
 
 from config import ClusterSettings, ScraperSettings
+from config.settings import SshSettings
 from ingest.database.store import Store
 from ingest.slurm.kinds import JOBS, NODES, Kind
 from scraper.cluster_round import OLD_FORCED_COMMAND, ClusterScraper, RoundReport, log_round
 from scraper.commands.backoff import LONGEST_SECONDS
 from scraper.commands.slurm_commands import show_command
+from scraper.ssh.connection import Connection, connect
 from scraper.ssh.errors import (
     CommandFailed,
     CommandTimedOut,
@@ -72,7 +74,12 @@ def scraper(home: Home, host: LoginHost, store: Store) -> Iterator[ClusterScrape
 
 
 def new_scraper(
-    home: Home, port: int, store: Store, round_timeout: float = 600.0, **ssh: float
+    home: Home,
+    port: int,
+    store: Store,
+    round_timeout: float = 600.0,
+    connect_to: Callable[..., Connection] = connect,
+    **ssh: float,
 ) -> ClusterScraper:
     cluster = ClusterSettings(
         name="mila",
@@ -81,7 +88,7 @@ def new_scraper(
         ssh=home.settings(port, **ssh),
         round_timeout=round_timeout,
     )
-    return ClusterScraper(cluster, ScraperSettings(), store)
+    return ClusterScraper(cluster, ScraperSettings(), store, connect_to)
 
 
 def jobs(store: Store) -> list[dict[str, Any]]:
@@ -184,6 +191,25 @@ def test_a_round_that_takes_too_long_ends_and_is_not_tried_again_at_once(
     assert len(host.asked) == 2
     assert_nothing_is_gone(store)
     scraper.round(JOBS)
+    scraper.close()
+
+
+def test_a_round_whose_time_is_over_while_it_connects_asks_nothing(
+    home: Home, host: LoginHost, store: Store
+) -> None:
+    """Nothing would end the round any more if it went on."""
+
+    def connect_slowly(name: str, settings: SshSettings) -> Connection:
+        connection = connect(name, settings)
+        time.sleep(1.0)
+        return connection
+
+    scraper = new_scraper(home, host.port, store, round_timeout=0.5, connect_to=connect_slowly)
+
+    with pytest.raises(RoundTooLong, match=r"longer than round_timeout, 0\.5 s"):
+        scraper.round(JOBS)
+
+    assert host.asked == []
     scraper.close()
 
 
