@@ -5,13 +5,15 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import bson
 import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from ingest.database.store import Store, connect
 from ingest.transfer.backup_file import load_backup, write_backup
@@ -156,7 +158,7 @@ def test_a_move_that_is_interrupted_goes_on(
         "_id": "mila/3",
         "user": {"changed": True},
     }
-    assert "unfinished_move" not in empty.database.list_collection_names()
+    assert empty.database["unfinished_move"].find_one() is None
 
 
 def test_a_move_keeps_everything(full: Store, empty: Store) -> None:
@@ -164,6 +166,30 @@ def test_a_move_keeps_everything(full: Store, empty: Store) -> None:
     holds_all(empty)
     with pytest.raises(TransferError, match=r"holds .* already, and a move needs an empty one"):
         move(full, empty, NOW, nothing)
+
+
+class Dropping(CommandListener):
+    """Notes the commands that drop something."""
+
+    seen: ClassVar[list[str]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name.startswith("drop"):
+            self.seen.append(event.command_name)
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+def test_a_move_needs_no_right_to_drop(full: Store, empty: Store, mongo_uri: str) -> None:
+    """The role that SECURITY.md gives Clockwork in a MongoDB has no such right."""
+    Dropping.seen.clear()
+    with MongoClient[Any](mongo_uri, event_listeners=[Dropping()]) as client:
+        move(full, Store(client[empty.database.name]), NOW, nothing)
+    assert Dropping.seen == []
 
 
 # --- digests ------------------------------------------------------------------------------------
