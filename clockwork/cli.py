@@ -30,6 +30,7 @@ from config import (
 )
 from ingest.accounts.users import ROLES
 from ingest.database.store import Store, connect
+from ingest.transfer.unfinished import require_whole
 from scraper.ssh.errors import printable
 
 
@@ -90,6 +91,7 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Settings, Store]]:
 
 def _ready(uri: str, settings: Settings) -> Store:
     store = _connected(uri, settings)
+    require_whole(store)
     store.ensure_indexes(own_jobs=settings.api.jobs_visible == "own")
     return store
 

@@ -25,7 +25,6 @@ from clockwork.daemons.api import ApiDaemon
 from clockwork.daemons.reload import require_clusters
 from clockwork.daemons.scraper import ScrapeDaemon
 from clockwork.embedded.database import EmbeddedDatabase
-from clockwork.embedded.folder import EmbeddedError
 from clockwork.processes.specs import api_process, check_port, scraper_process
 from clockwork.processes.supervisor import Supervisor
 from clockwork.webhooks.senders import webhooks_of
@@ -321,5 +320,5 @@ def _check_database(settings: Settings, store_of: StoreOf) -> Finding:
             if warning := store.too_many_jobs():
                 return Finding("database", "warning", warning)
             return Finding("database", "ok", f"{kind}, {jobs} jobs, {users} users")
-    except (ConfigurationError, PyMongoError, EmbeddedError) as error:
+    except (OperatorError, PyMongoError) as error:
         return Finding("database", "failed", str(error))

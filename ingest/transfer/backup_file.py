@@ -34,6 +34,7 @@ from ingest.transfer.digests import (
     reported,
     require_empty,
 )
+from ingest.transfer.unfinished import LOAD, require_whole
 
 VERSION = 1
 _AT_ONCE = 500
@@ -103,11 +104,15 @@ def _contents(
 def load_backup(store: Store, path: Path, progress: Progress) -> dict[str, Digest]:
     """Fill the empty *store* with the backup *path*; return the digests of what was loaded.
 
-    The whole file is checked before anything is written.  The change tokens get new values, so that
-    no client takes an older list for the present one.  Raises TransferError; pymongo's errors.
+    The whole file is checked before anything is written.  A load that is interrupted leaves the
+    database marked, and no command uses it then.  The change tokens get new values, so that no
+    client takes an older list for the present one.  Raises TransferError; pymongo's errors.
     """
+    require_whole(store)
     require_empty(store, "a backup is loaded into an empty one")
     digests = _checked(path)
+    unfinished = store.database[LOAD]
+    unfinished.insert_one({"_id": "load"})
     for name, documents in groupby(_read(path), key=itemgetter(0)):
         remaining = reported(name, map(itemgetter(1), documents), progress)
         for batch in batches(remaining, _AT_ONCE):
@@ -119,6 +124,7 @@ def load_backup(store: Store, path: Path, progress: Progress) -> dict[str, Diges
                 "it. Stop them, drop the database, and load the backup again"
             )
     replace_all_tokens(store)
+    unfinished.delete_many({})
     return digests
 
 

@@ -20,9 +20,8 @@ from ingest.transfer.digests import (
     reported,
     require_empty,
 )
+from ingest.transfer.unfinished import MOVE, require_whole
 
-_UNFINISHED = "unfinished_move"
-"""The collection that the target has until it holds everything."""
 _AT_ONCE = 500
 
 
@@ -32,8 +31,9 @@ def move(source: Store, target: Store, now: datetime, progress: Progress) -> dic
     *target* is empty, or was left by a move that was interrupted.  *source* stays as it is.  Raises
     TransferError; pymongo's errors.
     """
-    unfinished = target.database[_UNFINISHED]
+    unfinished = target.database[MOVE]
     if unfinished.find_one() is None:
+        require_whole(target)
         require_empty(target, "a move needs an empty one")
         unfinished.insert_one({"_id": "move", "started": now})
     target.ensure_indexes()
@@ -50,7 +50,7 @@ def move(source: Store, target: Store, now: datetime, progress: Progress) -> dic
                 "them. Stop it, and give the same command again"
             )
     replace_all_tokens(target)
-    unfinished.delete_many({})  # Clockwork's user of a MongoDB has no right to drop
+    unfinished.delete_many({})
     return digests
 
 

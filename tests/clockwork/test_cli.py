@@ -793,6 +793,26 @@ def test_an_api_whose_port_is_taken(
     assert f"can't listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["serve", "scrape", "user list", "backup load file"])
+def test_a_database_that_a_killed_load_left_is_refused(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    store.database["unfinished_load"].insert_one({"_id": "load"})
+    assert run(*command.split()) == 1
+    said = capsys.readouterr().err
+    assert "does not hold everything yet: `clockwork backup load` is still running, or" in said
+    assert "drop the database (of the embedded one, remove the folder)" in said
+
+
+def test_a_check_names_a_database_that_a_killed_load_left(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.database["unfinished_load"].insert_one({"_id": "load"})
+    configured.write_text(configured.read_text().partition("[clusters")[0])
+    assert run("check") == 1
+    assert "FAILED database: the database" in capsys.readouterr().out
+
+
 def test_a_user_command_loads_no_more_than_it_needs() -> None:
     """Most of a second goes into the imports of a command that does them all."""
     loaded = (

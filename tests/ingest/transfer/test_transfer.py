@@ -19,6 +19,7 @@ from ingest.database.store import Store, connect
 from ingest.transfer.backup_file import load_backup, write_backup
 from ingest.transfer.digests import Digest, TransferError, copied_collections
 from ingest.transfer.moving import move
+from ingest.transfer.unfinished import require_whole
 from tests.mongo import leave
 
 NOW = datetime(2026, 11, 29, 12, 30, tzinfo=timezone.utc)
@@ -82,6 +83,7 @@ def test_a_backup_comes_back_whole(full: Store, empty: Store, tmp_path: Path) ->
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["all.backup"]
     assert load_backup(empty, path, nothing) == written
+    require_whole(empty)
     assert written["jobs"].documents == len(JOBS)
     holds_all(empty)
 
@@ -132,6 +134,28 @@ def test_what_is_no_backup(empty: Store, tmp_path: Path) -> None:
         load_backup(empty, path, nothing)
 
 
+@pytest.mark.parametrize("killed_at", ["marks", "jobs", "users"])
+def test_a_load_that_was_killed_leaves_no_database_that_looks_whole(
+    full: Store, empty: Store, tmp_path: Path, killed_at: str
+) -> None:
+    path = tmp_path / "all.backup"
+    write_backup(full, path, NOW, nothing)
+
+    def until(collection: str, _documents: int) -> None:
+        if collection == killed_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_backup(empty, path, until)
+    says = "does not hold everything yet: `clockwork backup load` .* drop the database"
+    with pytest.raises(TransferError, match=says):
+        require_whole(empty)
+    with pytest.raises(TransferError, match=says):
+        load_backup(empty, path, nothing)
+    with pytest.raises(TransferError, match=says):
+        move(full, empty, NOW, nothing)
+
+
 # --- move ---------------------------------------------------------------------------------------
 
 
@@ -151,6 +175,10 @@ def test_a_move_that_is_interrupted_goes_on(
     # Meanwhile the service ran again on the old database: one job changed, and one is gone.
     full.jobs.update_one({"_id": "mila/3"}, {"$set": {"user": {"changed": True}}})
     full.jobs.delete_one({"_id": "mila/4"})
+    with pytest.raises(
+        TransferError, match="`clockwork move` is still running, or was interrupted"
+    ):
+        require_whole(empty)
     moved = move(full, empty, NOW, nothing)
     assert moved["jobs"] == Digest.of(empty.jobs.find())
     assert empty.jobs.count_documents({}) == len(JOBS) - 1
@@ -158,7 +186,7 @@ def test_a_move_that_is_interrupted_goes_on(
         "_id": "mila/3",
         "user": {"changed": True},
     }
-    assert empty.database["unfinished_move"].find_one() is None
+    require_whole(empty)
 
 
 def test_a_move_keeps_everything(full: Store, empty: Store) -> None:
