@@ -122,11 +122,11 @@ def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str
         uri_file = _secret(settings.mongo.uri_file, folder, environment)
         update["mongo"] = settings.mongo.model_copy(update={"uri_file": uri_file})
     if settings.api.jwt is not None and settings.api.jwt.keys_file is not None:
-        keys_file = folder / settings.api.jwt.keys_file.expanduser()
+        keys_file = folder / settings.api.jwt.keys_file
         jwt = settings.api.jwt.model_copy(update={"keys_file": keys_file})
         update["api"] = settings.api.model_copy(update={"jwt": jwt})
     if settings.retention.archive is not None:
-        archive = folder / settings.retention.archive.expanduser()
+        archive = folder / settings.retention.archive
         update["retention"] = settings.retention.model_copy(update={"archive": archive})
     targets = {
         name: webhook.model_copy(
@@ -143,7 +143,7 @@ def _with_folder(settings: Settings, folder: Path, environment: Mapping[str, str
     for name, cluster in settings.clusters.items():
         # A default stays one: what the ssh configuration file says goes before it.
         paths: dict[str, Any] = {
-            key: _secret(getattr(cluster.ssh, key).expanduser(), folder, environment)
+            key: _secret(getattr(cluster.ssh, key), folder, environment)
             for key in ("key_file", "known_hosts", "config_file")
             if key in cluster.ssh.model_fields_set
         }

@@ -37,6 +37,18 @@ def _checked_path(value: object) -> object:
     return value
 
 
+def _in_home(path: Path) -> Path:
+    try:
+        found = path.expanduser()
+    except RuntimeError:
+        found = None
+    if found is None or "\0" in str(path):
+        raise ValueError(
+            "a path without NUL, whose ~ or ~USER stands for a home folder that exists"
+        )
+    return found
+
+
 def _checked_text(value: str) -> str:
     if not value or value != value.strip():
         raise ValueError("a text that is not empty, without spaces before or after it")
@@ -57,8 +69,10 @@ def _checked_header(value: str) -> str:
 Seconds = Annotated[float, Field(ge=0.1, le=7 * 86400)]
 """An interval, or a limit of time."""
 Port = Annotated[int, Field(ge=1, le=65535)]
-FilePath = Annotated[Path, BeforeValidator(_checked_path), Field(strict=False)]
-"""A file or a folder."""
+FilePath = Annotated[
+    Path, BeforeValidator(_checked_path), AfterValidator(_in_home), Field(strict=False)
+]
+"""A file or a folder. A ~ at its beginning is the user's home."""
 Text = Annotated[str, AfterValidator(_checked_text)]
 """A text that must be exactly what another program writes."""
 HeaderName = Annotated[str, AfterValidator(_checked_header)]

@@ -442,6 +442,38 @@ def test_relative_paths_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     assert "config_file" not in settings.clusters["mila"].ssh.model_fields_set
 
 
+def test_a_path_can_begin_with_the_home_of_a_user(tmp_path: Path) -> None:
+    text = (
+        "[embedded]\npath = '~/data'\n[mongo]\nuri_file = '~/uri'\n"
+        "[retention]\narchive = '~/old'\n[webhooks]\nallowed_hosts = ['127.0.0.1']\n"
+        "[webhooks.targets.ops]\nkind = 'jobs'\n"
+        "events = ['ended']\nurl = 'http://127.0.0.1/'\nsecret_file = '~/secret'\n"
+    )
+    path = tmp_path / "clockwork.toml"
+    path.write_text(text)
+    settings = load_settings(path, {}, secrets=False)
+    home = Path.home()
+    assert settings.embedded.path == home / "data"
+    assert settings.mongo.uri_file == home / "uri"
+    assert settings.retention.archive == home / "old"
+    assert settings.webhooks.targets["ops"].secret_file == home / "secret"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[clusters.mila.ssh]\nkey_file = '~no-such-user/id'",
+        '[clusters.mila.ssh]\nkey_file = "a\\u0000b"',
+        "[retention]\narchive = '~no-such-user/old'",
+        "[embedded]\npath = '~no-such-user/data'",
+    ],
+)
+def test_a_path_that_can_not_be(tmp_path: Path, line: str) -> None:
+    assert "expected a path without NUL, whose ~ or ~USER stands" in complaint(
+        tmp_path, line + "\n"
+    )
+
+
 def test_what_systemd_hands_over_goes_before_the_files_folder(tmp_path: Path) -> None:
     handed_over = tmp_path / "credentials"
     handed_over.mkdir()
