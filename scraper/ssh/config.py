@@ -24,6 +24,11 @@ _MAX_INCLUDES = 16
 _ADDRESS = re.compile(
     r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<alias>\[[^]]+\]|[^:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+_UNUSABLE = (
+    *(paramiko.SSHException, ValueError, OSError),
+    *(KeyError, ImportError),  # paramiko's, for Match lines and a local user without a name
+    RuntimeError,  # pathlib's, for ~USER of a user who does not exist
+)
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,7 @@ def route(cluster: str, settings: SshSettings) -> tuple[Hop, ...]:
         config = paramiko.SSHConfig()
         config.parse(_lines(path) if path.exists() else iter(()))
         return tuple(_Router(config, settings).hops_to(settings.host))
-    # paramiko raises the last three for Match and Canonicalize lines that it cannot work out, and
-    # for a local user without a name.
-    except (paramiko.SSHException, ValueError, OSError, KeyError, ImportError) as error:
+    except _UNUSABLE as error:
         raise Unreachable(
             cluster,
             f"the way to host {settings.host} cannot be worked out from {path}: {error}. "

@@ -133,6 +133,8 @@ def test_a_jump_host_behind_a_jump_host(home: Home) -> None:
         ('Host "login\n', "Unparsable host"),
         ("Include config\n", "include one another"),
         ("Match sometimes\n", "Missing parameter"),
+        ("Include ~no-such-user/config\n", "home directory"),
+        ("Host login\n  UserKnownHostsFile ~no-such-user/hosts\n", "home directory"),
     ],
 )
 def test_a_file_that_cannot_be_used(home: Home, text: str, reason: str) -> None:
