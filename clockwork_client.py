@@ -42,6 +42,7 @@ REMEMBERED = 50
 _BUSY = (429, 503)
 _NOT_MODIFIED, _GONE = 304, 410
 _LONGEST_PAUSE = 60.0
+_TOKEN = re.compile("[!-~]*")
 _NEXT = re.compile(r'<[^>]*\?([^>]*)>; rel="next"')
 _ID_KEYS = {"jobs": "job_id", "nodes": "name"}
 
@@ -89,7 +90,8 @@ class Clockwork:
     """The service at *url*, asked with *token*.
 
     *timeout* is in seconds, for each attempt.  *patience* is for how many seconds a request is
-    tried again while the service is busy or away.  Raises ValueError for a URL that is none.
+    tried again while the service is busy or away.  Raises ValueError for a URL that is none, and
+    for a token that has a space, a newline or the like.
     """
 
     def __init__(
@@ -102,6 +104,11 @@ class Clockwork:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = _checked_url(url)
+        if not _TOKEN.fullmatch(token):  # the error of http.client would show the token
+            raise ValueError(
+                "the token has a space, a newline or another character that no token has: give it "
+                "as it was printed, without anything around it"
+            )
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         self._timeout = timeout
         self._patience = patience
@@ -326,8 +333,12 @@ class Copy:
 
 
 def _checked_url(url: str) -> SplitResult:
-    split = urlsplit(url)
-    if split.scheme not in ("http", "https") or not split.hostname or split.query:
+    try:
+        split = urlsplit(url)
+        is_good = split.scheme in ("http", "https") and split.hostname and split.port != 0
+    except ValueError:  # such as a port above 65535
+        is_good = False
+    if not is_good or split.query:
         raise ValueError(f"{url!r} is no address of a service: expected https://HOST")
     return split
 

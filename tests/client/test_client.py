@@ -131,10 +131,23 @@ def test_a_redirect_is_not_followed(clockwork: Clockwork, world: World) -> None:
         clockwork.job("1")
 
 
-@pytest.mark.parametrize("url", ["clockwork", "ftp://host", "http://", "http://host?a=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("clockwork", "ftp://host", "http://", "http://host?a=1"),
+        *("http://host:99999", "http://host:x", "http://[::1"),
+    ],
+)
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="no address"):
         Clockwork(url, "cw_x")
+
+
+@pytest.mark.parametrize("token", ["cw_secret\n", "cw_secret\r", " cw_secret", "cw_sécret"])
+def test_a_token_that_is_none_is_not_shown(token: str) -> None:
+    with pytest.raises(ValueError, match="without anything around it") as caught:
+        Clockwork("http://host", token)
+    assert "cret" not in str(caught.value)
 
 
 def test_a_copy(clockwork: Clockwork, world: World) -> None:

@@ -65,6 +65,23 @@ def test_where_the_address_and_the_token_come_from(tmp_path: Path) -> None:
         entered({}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("url", "token"), [("http://host", "cw_secret\n"), ("http://host:99999", "cw_secret")]
+)
+def test_an_address_or_a_token_that_is_none_is_a_mistake_in_words(
+    url: str,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("CLOCKWORK_URL", url)
+    monkeypatch.setenv("CLOCKWORK_TOKEN", token)
+    assert cli.main(["me"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("clockwork: ")
+    assert "secret" not in said
+
+
 def entered(environ: dict[str, str], home: Path) -> None:
     with client(environ, home):
         pass
