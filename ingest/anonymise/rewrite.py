@@ -14,9 +14,9 @@ What is replaced, the same by the same wherever it stands in the dump (see
 
 What stays: states, Slurm's own reasons, durations, priorities, amounts; the numbers in names of
 nodes, of ``ip-10-0-0-7`` too; names of partitions, QOS, features, licences and GRES, but not one
-that is or holds a name that is replaced; kernel versions; 127.0.0.1; the users of `SYSTEM_NAMES`,
-and the words of `KEPT_WORDS` unless somebody's name has them; a key's own name, so keys that are
-new are told to be looked at; what has neither a letter nor a digit.
+that is or holds a name that is replaced, nor a licence's server; kernel versions; 127.0.0.1; the
+users of `SYSTEM_NAMES`, and the words of `KEPT_WORDS` unless somebody's name has them; a key's own
+name, so keys that are new are told to be looked at; what has neither a letter nor a digit.
 
 A record that can't be read for certain is left out.  The dump is read twice, once for its names.
 """
@@ -304,6 +304,8 @@ class _Rewriter:
             return self.text(value)
 
         def new(token: re.Match[str]) -> str:
+            if value[: token.start()].endswith("@"):  # the server of matlab@flex.example.org
+                return self.text(token[0])
             if token[0] in kept or self._names.isdisjoint(names_within(token[0], self._longest)):
                 return token[0]
             return self.text(token[0])

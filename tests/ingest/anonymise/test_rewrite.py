@@ -321,6 +321,21 @@ def test_usual_words_stay_unless_somebody_bears_them() -> None:
     assert new["Partition"] == group != "long"
 
 
+def test_the_server_of_a_licence_is_replaced_as_any_host() -> None:
+    server = "flex-1.secret.org"
+    values = {
+        "Licenses": f"matlab@{server}:2,ansys:1",
+        "AllocNode:Sid": f"{server}:1440",
+        "ReqTRES": f"cpu=4,license/matlab@{server}=2",
+    }
+    (raw,) = raws(read(anonymised(printed(JOB_LAYOUTS[0], values).encode())[0], JOB))
+    new = {pair.key: pair.value for pair in raw.pairs}
+    found = re.fullmatch("matlab@(.+):2,ansys:1", new["Licenses"])
+    assert found
+    assert not {"flex", "secret", "org"} & set(WORD.findall(found[1]))
+    assert new["ReqTRES"] == f"cpu=4,license/matlab@{found[1]}=2"
+
+
 # --- awkward dumps --------------------------------------------------------------------------------
 
 
