@@ -76,12 +76,15 @@ def write_archive(
 
 def read_archive(path: Path) -> Iterator[Document]:
     """The documents of an archive file, in order. Raises ArchiveError for one that is damaged."""
+    number = 0
     try:
         with gzip.open(path, "rb") as lines:
             for number, line in enumerate(lines, start=1):
                 yield _document(line, path, number)
     except (OSError, EOFError, zlib.error) as error:
         raise ArchiveError(f"{path}: can't be read as an archive of Clockwork: {error}") from error
+    if not number:  # no file is written without documents
+        raise ArchiveError(f"{path}: is empty: it was cut short, or another program wrote it")
 
 
 def sync_folder(folder: Path) -> None:
