@@ -12,7 +12,13 @@ from pathlib import Path
 import orjson
 
 from clockwork.commands.console import CommandError, say
-from clockwork.commands.service_commands import SOME_IN_QUARANTINE, chunks, named_cluster, naming
+from clockwork.commands.service_commands import (
+    SOME_IN_QUARANTINE,
+    chunks,
+    named_cluster,
+    naming,
+    require_readable,
+)
 from config import ClusterSettings, OperatorError, Settings
 from ingest.database.leases import Lease, LeaseBusy, LeaseLost
 from ingest.database.store import Store
@@ -171,6 +177,8 @@ def _given(files: Mapping[str, Path | None]) -> list[tuple[Kind, Path]]:
     given = [(kind, path) for kind in (NODES, JOBS) if (path := files[kind.plural]) is not None]
     if not given:
         raise CommandError("give --jobs FILE or --nodes FILE, or both")
+    for _, path in given:  # before anything of the other file is written
+        require_readable(path)
     return given
 
 

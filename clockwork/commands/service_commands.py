@@ -191,6 +191,15 @@ def naming(path: Path) -> Iterator[None]:
         raise FileError(f"{path}: {error}") from error
 
 
+def require_readable(path: Path) -> None:
+    """Raise FileError if *path* is not there, is a folder, or may not be read."""
+    try:
+        if path.is_file() or not path.exists() or path.is_dir():  # a pipe is opened once only
+            path.open("rb").close()
+    except OSError as error:
+        raise FileError(f"{path}: can't be read: {error.strerror}") from error
+
+
 def chunks(path: Path) -> Iterator[bytes]:
     """Yield the bytes of *path*, and show progress on a terminal. Raises FileError."""
     try:

@@ -359,6 +359,18 @@ def test_what_can_not_be_replayed(
     assert store.jobs.count_documents({}) == store.nodes.count_documents({}) == 0
 
 
+def test_a_file_that_is_not_there_keeps_the_other_from_being_written(
+    configured: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nodes, jobs = (FOLDER / "mila" / f"{kind}_21.08.txt" for kind in ("nodes", "jobs"))
+    assert run("replay", "--cluster", "mila", "--nodes", nodes, "--jobs", "no.txt") == 1
+    assert "no.txt: can't be read: No such file or directory" in capsys.readouterr().err
+    assert store.nodes.count_documents({}) == 0
+    run("replay", "--cluster", "mila", "--jobs", jobs)
+    assert run("replay", "--cluster", "mila", "--jobs", "no.txt") == 1
+    assert "no.txt: can't be read: No such file or directory" in capsys.readouterr().err
+
+
 def opened_by(process: "subprocess.Popen[bytes]", fifo: Path) -> int:
     """The other end of *fifo*, once *process* has opened it to read."""
     while process.poll() is None:
