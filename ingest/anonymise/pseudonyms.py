@@ -45,7 +45,6 @@ _ROUNDS = 8
 _WEEKS = (52, 1040)
 _ID_SHIFT = (100_000, 90_000_000)
 _SLURMS_NUMBERS = frozenset({"4294967294", "4294967295"})  # no value; no limit
-_FIRST_YEAR = 1900
 _OCTETS = (24, 16, 8, 0)
 _HOST_ITSELF = (0, 127)
 
@@ -159,11 +158,9 @@ class Pseudonyms:
         offset = match["offset"] or ""
         try:
             moment = datetime.fromisoformat(match[0].removesuffix(offset))
-        except ValueError:
+            return (moment - self._time_shift).isoformat() + offset
+        except (ValueError, OverflowError):  # no day of the calendar, or one before the year 1
             return _RUN.sub(lambda run: self._run(run[0]), match[0])
-        if moment.year < _FIRST_YEAR:
-            return match[0]
-        return (moment - self._time_shift).isoformat() + offset
 
     # --- names within a text -----------------------------------------------------------------
 

@@ -83,6 +83,13 @@ def test_an_address_becomes_another(address: str) -> None:
     assert new.address(address).startswith(("127.", "0.")) == of_the_host_itself
 
 
+@pytest.mark.parametrize("time", ["1899-12-31T03:04:05", "1000-01-02T03:04:05+0100"])
+def test_a_time_of_another_century_is_moved_too(time: str) -> None:
+    assert new.text(time)[:10] != time[:10]
+    assert new.text(time)[10:] == time[10:]
+    assert new.text("0001-01-02T03:04:05") != "0001-01-02T03:04:05"
+
+
 def test_what_is_no_time_and_no_address_is_numbers() -> None:
     for text in ("2021-13-45T00:56:47", "1.2.3.4.5", "300.1.1.1", "2021-11-13"):
         nines = re.sub(r"\d", "9", text).replace("T", new.word("T"))
