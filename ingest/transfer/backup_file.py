@@ -97,6 +97,11 @@ def _contents(
             yield document
         if found.documents:
             digests[collection.name] = found
+    if not digests:
+        raise TransferError(
+            f"the database {store.database.name} holds nothing, so there is no backup of it: does "
+            "the configuration name the right one?"
+        )
     plain = {name: each.as_document() for name, each in digests.items()}
     yield {"collection": None, "digests": plain}
 

@@ -88,6 +88,12 @@ def test_a_backup_comes_back_whole(full: Store, empty: Store, tmp_path: Path) ->
     holds_all(empty)
 
 
+def test_there_is_no_backup_of_nothing(empty: Store, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="holds nothing"):
+        write_backup(empty, tmp_path / "all.backup", NOW, nothing)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_backup_overwrites_nothing(full: Store, tmp_path: Path) -> None:
     path = tmp_path / "all.backup"
     path.write_text("another")
