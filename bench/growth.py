@@ -183,6 +183,10 @@ class MemoryConnection:
     def __iter__(self) -> Iterator[bytes]:
         return self._stream
 
+    def whole(self) -> bytes:
+        """The answer at once."""
+        return b"".join(self._stream)
+
     def is_alive(self) -> bool:
         """Return True."""
         return True
