@@ -6,7 +6,7 @@ import { listenForKeys } from "./frame/keyboard.js";
 import { followChanges } from "./frame/live.js";
 import { forget, keep, token } from "./frame/session.js";
 import { signInForm } from "./frame/sign_in.js";
-import { turns } from "./frame/turns.js";
+import { secondsAfter, turns } from "./frame/turns.js";
 import { element, refill } from "./parts/elements.js";
 import { clusterView } from "./views/cluster.js";
 import { clustersView } from "./views/clusters.js";
@@ -50,6 +50,7 @@ const search = document.getElementById("find-text");
 
 let session = null;
 let visit = null;
+let entering = null; // the timer of the next try to enter
 
 // --- signing in and out ---------------------------------------------------------------------------
 
@@ -108,15 +109,23 @@ function enter(client, account) {
 }
 
 /** Enter with the token that is kept, or null for the proxy's sign-in; until the API has answered who that is, go on trying. */
-async function enterAgain(value) {
+async function enterAgain(value, failures = 1) {
+  clearTimeout(entering);
   load();
   const client = new Client(value);
   try {
-    enter(client, await accountOf(client));
+    const account = await accountOf(client);
+    if (session === null) enter(client, account); // else another try was faster
   } catch (error) {
+    if (session !== null) return;
     if (value === null && [401, 403].includes(error.status)) signedOut(error.status === 403 ? error.message : null);
     else if (error.status === 401) refused();
-    else complain(error, () => enterAgain(value));
+    else {
+      const wait = Math.max(secondsAfter(failures), error.retryAfter ?? 0);
+      clearTimeout(entering);
+      entering = setTimeout(() => enterAgain(value, failures + 1), wait * 1000);
+      complain(error, () => enterAgain(value));
+    }
   }
 }
 

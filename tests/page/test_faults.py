@@ -91,3 +91,14 @@ def test_an_account_without_jobs(browser: Browser, site: Site) -> None:
     _, token = add_user(site.store, "other@mila.quebec", "nobody99")
     sign_in(browser, token)
     browser.wait_for(".empty", "You have no unfinished job")
+
+
+def test_a_page_that_is_loaded_while_the_api_fails_goes_on_trying(
+    signed_in: Browser, site: Site
+) -> None:
+    with site.faults.answering("/whoami", 503):
+        signed_in.open(f"{site.url}#/nodes")
+        signed_in.wait_for("#trouble", "The page keeps trying.")
+    signed_in.one("tbody tr th a")  # though nobody clicked
+    assert signed_in.texts("#trouble p") == []
+    assert [each for each in signed_in.complaints() if " 503 " not in each] == []

@@ -89,6 +89,7 @@ async function together(asked) {
   return Object.fromEntries(asked.map(([name], index) => [name, answers[index]]));
 }
 
-function secondsAfter(failures) {
+/** How many seconds after this many failures, one behind the other, the API is asked again. */
+export function secondsAfter(failures) {
   return Math.min(SECONDS_AFTER_FAILURE * 2 ** (failures - 1), MOST_SECONDS_AFTER_FAILURE);
 }
