@@ -404,3 +404,14 @@ def test_links_and_questions(browser: Browser) -> None:
         browser, "frame/client", "m.addressOf('jobs/list', a[0])", {"user": "a&b", "name": ""}
     )
     assert asked == "api/v1/cluster/jobs/list?user=a%26b"
+
+
+def test_a_task_of_a_very_large_array_is_found(browser: Browser) -> None:
+    asks = """async (path, given) => {
+        const task = (id) => ({ slurm: { array_job_id: 4711, array_task_id: String(id) } });
+        if (given.job_id) return { body: given.job_id === "4711_1500" ? [task(1500)] : [] };
+        return { body: Array.from({ length: Number(given.limit) }, (_, id) => task(id)) };
+    }"""
+    for typed in ("mila/4711_1500", "mila/4711_1500.batch"):
+        found = call(browser, "views/find", f"m.findView({{ q: a[0] }}).ask({asks})", typed)
+        assert [job["slurm"]["array_task_id"] for job in found["jobs"]] == ["1500"]

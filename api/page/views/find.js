@@ -74,9 +74,12 @@ async function members(ask, cluster, { id, task, offset }) {
     const { body } = await ask("jobs/one", { cluster_name: cluster, job_id: String(BigInt(id) + BigInt(offset)) });
     return body.slurm && String(body.slurm.het_job_id) === id ? [body] : [];
   }
-  const { body } = await ask("jobs/list", { cluster_name: cluster, array_job_id: id, fields: ASKED, limit: MOST });
-  const exact = body.filter(({ slurm }) => task === "" || String(slurm.array_task_id) === task);
-  return exact.length > 0 ? exact : body.filter(({ slurm }) => !/^\d+$/.test(slurm.array_task_id ?? "")); // not started yet
+  const list = async (wanted) =>
+    (await ask("jobs/list", { cluster_name: cluster, ...wanted, fields: ASKED, limit: MOST })).body;
+  const exact = task === "" ? [] : await list({ job_id: `${id}_${task}` });
+  if (exact.length > 0) return exact;
+  const all = await list({ array_job_id: id });
+  return task === "" ? all : all.filter(({ slurm }) => !/^\d+$/.test(slurm.array_task_id ?? "")); // not started yet
 }
 
 async function byName(ask, text) {
