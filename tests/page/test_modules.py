@@ -230,6 +230,27 @@ def test_run_times(browser: Browser) -> None:
     assert run_time("RUNNING", end) is None
 
 
+def test_a_job_that_is_completing_runs_no_longer(browser: Browser) -> None:
+    slurm = {"start_time": "2001-09-09T01:00:40Z", "end_time": "2001-09-09T01:10:40Z"}
+
+    def run_time(state: str, now: int) -> float | None:
+        job = {"slurm": {**slurm, "job_state": state}, "cw": {}}
+        seconds: float | None = call(browser, "slurm/job_facts", "m.runTime(a[0], a[1])", job, now)
+        return seconds
+
+    later, meanwhile = 1_000_000_000_000, 999_999_000_000  # 01:46:40 and 01:30:00
+    assert run_time("COMPLETING", later) == 600
+    assert run_time("RUNNING", later) == 46 * 60
+    del slurm["end_time"]
+    assert run_time("COMPLETING", meanwhile) == 29 * 60 + 20
+    slurm |= {"end_time": "2001-09-09T01:10:40Z", "exit_code": "1:0"}
+    job = {"slurm": {**slurm, "job_state": "COMPLETING"}}
+    said = call(
+        browser, "views/job_in_words", f"m.jobInWords({{ ...a[0], cw: {{}} }}, {later})", job
+    )
+    assert said == "It ran for 10 min. Its exit code was 1."
+
+
 def test_suspended_time_is_not_run_time(browser: Browser) -> None:
     now = 1_000_000_000_000
 

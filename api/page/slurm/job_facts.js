@@ -2,7 +2,7 @@
 
 import { moment } from "../words/times.js";
 import { LANGUAGE } from "../words/words.js";
-import { isFinished, isWaiting } from "./states.js";
+import { hasStopped, isFinished, isWaiting } from "./states.js";
 import { gpusIn, mebibytes, readTres } from "./tres.js";
 
 /** The key of `cw` that says in the page's language why a job waits; it comes where it is asked for. */
@@ -26,7 +26,7 @@ export function knownUntil(clusters, now) {
  *
  * The time in which a job was suspended does not count. The end of a job that runs is only where its
  * limit lies: then `now` (ms) counts, the moment until which its cluster is known; not for a job that
- * is gone from its cluster, as nobody saw it end.
+ * is gone from its cluster, as nobody saw it end. A job that is completing has run until its end.
  */
 export function runTime({ slurm, cw }, now) {
   const start = moment(slurm.start_time);
@@ -35,7 +35,8 @@ export function runTime({ slurm, cw }, now) {
   if (/^SUSPENDED/.test(slurm.job_state)) return before;
   const finished = isFinished(slurm.job_state);
   if (!finished && cw.vanished) return null;
-  const end = finished ? moment(slurm.end_time) : now;
+  const stop = hasStopped(slurm.job_state) ? moment(slurm.end_time) : null;
+  const end = finished ? stop : Math.min(stop ?? now, now);
   if (end === null) return null;
   const resumed = moment(slurm.suspend_time);
   return Math.max(0, resumed === null ? (end - start) / 1000 : before + (end - resumed) / 1000);

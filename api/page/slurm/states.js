@@ -46,6 +46,11 @@ export function isFinished(state) {
   return FINISHED.has(firstWord(state));
 }
 
+/** Whether a job of this state runs no longer: the end that Slurm gives is no forecast. While its nodes are cleaned, it has not ended. */
+export function hasStopped(state) {
+  return isFinished(state) || firstWord(state) === "COMPLETING";
+}
+
 /** Whether a job of this state waits; its start, if it has one, is a forecast. */
 export function isWaiting(state) {
   return jobTone(state) === "wait";

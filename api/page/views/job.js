@@ -6,7 +6,7 @@ import { column, facts, foldedKeys, gone, keyTable, linkTo, section, staleness, 
 import { expanded } from "../slurm/hostlist.js";
 import { squeueId } from "../slurm/ids.js";
 import { knownUntil, resources, runTime, userOf, WHY } from "../slurm/job_facts.js";
-import { isFinished, isWaiting, jobTone } from "../slurm/states.js";
+import { hasStopped, isFinished, isWaiting, jobTone } from "../slurm/states.js";
 import { none, plain, shown } from "../words/text.js";
 import { length, memory, moment, relative, when } from "../words/times.js";
 import { grouped, LANGUAGE, t, tx } from "../words/words.js";
@@ -144,7 +144,7 @@ function times({ job_state: state, submit_time: submitted, start_time: start, en
   return [
     [t("Submitted"), told(submitted)],
     waiting && moment(start) === null ? null : [waiting ? t("Expected start") : t("Started"), told(start)],
-    waiting || moment(end) === null ? null : [isFinished(state) ? t("Ended") : t("Ends at the latest"), told(end)],
+    waiting || moment(end) === null ? null : [hasStopped(state) ? t("Ended") : t("Ends at the latest"), told(end)],
   ];
 }
 

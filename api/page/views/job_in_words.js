@@ -1,7 +1,7 @@
 // What a job does now, why and until when, in one or two sentences.
 
 import { runTime, WHY } from "../slurm/job_facts.js";
-import { isFinished, isWaiting } from "../slurm/states.js";
+import { hasStopped, isFinished, isWaiting } from "../slurm/states.js";
 import { plain } from "../words/text.js";
 import { clock, length, moment } from "../words/times.js";
 import { t } from "../words/words.js";
@@ -17,7 +17,7 @@ export function jobInWords(job, until, why = {}) {
   const took = runTime(job, until);
   const ran = took === null ? t("an unknown time") : length(took);
   if (/^SUSPENDED/.test(slurm.job_state)) return t("It ran for {time} and is suspended.", { time: ran });
-  if (!isFinished(slurm.job_state)) return [t("It has run for {time}.", { time: ran }), endsBy(slurm, until)].join(" ");
+  if (!hasStopped(slurm.job_state)) return [t("It has run for {time}.", { time: ran }), endsBy(slurm, until)].join(" ");
   return [t("It ran for {time}.", { time: ran }), exit(slurm.exit_code)].join(" ");
 }
 
