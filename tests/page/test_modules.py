@@ -436,3 +436,17 @@ def test_a_task_of_a_very_large_array_is_found(browser: Browser) -> None:
     for typed in ("mila/4711_1500", "mila/4711_1500.batch"):
         found = call(browser, "views/find", f"m.findView({{ q: a[0] }}).ask({asks})", typed)
         assert [job["slurm"]["array_task_id"] for job in found["jobs"]] == ["1500"]
+
+
+def test_links_to_the_jobs_of_a_user_of_a_domain(browser: Browser) -> None:
+    """The filter `user` takes one name, as it is; `account` takes several."""
+    link = "m.jobsOf(a[0], a[1], 'mila').getAttribute('href')"
+    read = "Object.fromEntries(new URLSearchParams(a[0].split('?')[1]))"
+    for key, written in (("user", "LAB\\ada"), ("account", "LAB\\\\ada")):
+        address = call(browser, "views/job_links", link, key, "LAB\\ada")
+        assert call(browser, "words/times", read, address)[key] == written
+    given = {"user": "LAB\\ada,b"}
+    bar = "m.filterBar('jobs', a[0], a[1], () => null).node"
+    chips = f"[...{bar}.querySelectorAll('.chip bdi')].map((chip) => chip.textContent)"
+    field = {"name": "user", "title": "User", "kind": "one"}
+    assert call(browser, "parts/filters", chips, [field], given) == ["LAB\\ada,b"]

@@ -10,8 +10,9 @@ let unfolded = false;
 /**
  * {node, suggest} of the filters of `view`.
  *
- * fields   [{name, title, kind, options}], `name` an argument of the address; `kind` is "text",
- *          "choice" of one of `options`, [[value, words]], or "several" of the values in `options`
+ * fields   [{name, title, kind, options}], `name` an argument of the address; `kind` is "text" of values
+ *          with commas between them, "one" text as it is, "choice" of one of `options`,
+ *          [[value, words]], or "several" of the values in `options`
  * given    the arguments of the address
  * apply    is called with all arguments when something is chosen or typed
  * beside   elements that stand at the end of the line
@@ -49,7 +50,10 @@ export function filterBar(view, fields, given, apply, beside = []) {
   const all =
     chips.length > 1 ? element("a", { class: "quiet", href: hashOf(view), "data-key": "clear" }, t("Clear")) : null;
   const line = element("div", { class: "chips" }, chips, all, element("span", { class: "beside" }, beside));
-  return { node: element("div", { class: "filter-bar" }, line, fold), suggest: (values) => suggest(form, values) };
+  return {
+    node: element("div", { class: "filter-bar" }, line, fold),
+    suggest: (values) => suggest(form, fields, values),
+  };
 }
 
 function without(args, names) {
@@ -65,6 +69,7 @@ function chipsOf(view, field, given) {
     const words = field.options.find(([each]) => each === value)?.[1] ?? value;
     return [chip(view, field, words, without(given, [field.name]))];
   }
+  if (field.kind === "one") return [chip(view, field, value, without(given, [field.name]))];
   const values = severalValues(value);
   return values.map((each) => {
     const rest = values
@@ -122,11 +127,12 @@ function pills({ title, name, options }, values) {
   return element("fieldset", { class: "pills whole" }, element("legend", {}, title), boxes);
 }
 
-function suggest(form, values) {
+function suggest(form, fields, values) {
   for (const [name, each] of Object.entries(values)) {
+    const written = fields.find((field) => field.name === name)?.kind === "one" ? String : oneValue;
     const id = `suggested-${name}`;
     const list = form.querySelector(`#${id}`) ?? form.appendChild(element("datalist", { id }));
-    const options = [...new Set(each)].sort().map((value) => element("option", { value: oneValue(value) }));
+    const options = [...new Set(each)].sort().map((value) => element("option", { value: written(value) }));
     refill(list, options);
   }
 }

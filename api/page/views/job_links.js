@@ -19,7 +19,8 @@ export function idLink(id, cluster) {
 
 /** The link to the jobs of a user, of a node and so on: `key` is the filter. */
 export function jobsOf(key, value, cluster, text = value) {
-  return value ? linkTo("jobs", { cluster_name: cluster, [key]: oneValue(value) }, text) : none();
+  const written = key === "user" ? value : oneValue(value); // alone among these, `user` takes one value
+  return value ? linkTo("jobs", { cluster_name: cluster, [key]: written }, text) : none();
 }
 
 /** A dependency, "afterok:4_3(unfulfilled)", each id in it a link. */

@@ -20,8 +20,8 @@ const LIMIT = "200";
 const EVERY_JOB = "all"; // a `time` of this view alone
 
 const FIELDS = [
-  { name: "cluster_name", title: t("Cluster"), kind: "text" },
-  { name: "user", title: t("User"), kind: "text" },
+  { name: "cluster_name", title: t("Cluster"), kind: "one" },
+  { name: "user", title: t("User"), kind: "one" },
   { name: "account", title: t("Account"), kind: "text" },
   { name: "partition", title: t("Partition"), kind: "text" },
   { name: "name", title: t("Job name"), kind: "text" },

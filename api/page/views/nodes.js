@@ -103,7 +103,7 @@ export function nodesView(args, goTo) {
 
 function fields() {
   return [
-    { name: "cluster_name", title: t("Cluster"), kind: "text" },
+    { name: "cluster_name", title: t("Cluster"), kind: "one" },
     { name: "name", title: t("Node"), kind: "text" },
     { name: "partition", title: t("Partition"), kind: "text" },
     { name: "feature", title: t("Feature"), kind: "text" },
