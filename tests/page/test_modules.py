@@ -450,3 +450,16 @@ def test_links_to_the_jobs_of_a_user_of_a_domain(browser: Browser) -> None:
     chips = f"[...{bar}.querySelectorAll('.chip bdi')].map((chip) => chip.textContent)"
     field = {"name": "user", "title": "User", "kind": "one"}
     assert call(browser, "parts/filters", chips, [field], given) == ["LAB\\ada,b"]
+
+
+def test_counts_of_a_page_that_is_not_all(browser: Browser) -> None:
+    jobs = [{"slurm": {"job_state": "PENDING", "cluster_name": "mila"}, "cw": {}}] * 500
+    said = """(() => {
+        const account = { mila_email_username: "a@b", username: "a" };
+        const view = m.mineView({}, () => {}, { account });
+        const headers = new Headers(a[1] ? { Link: '<jobs/list?cursor=x>; rel="next"' } : {});
+        return view.show({ jobs: { body: a[0], headers }, clusters: { body: [] } });
+    })()"""
+    counts = "0 running, 500 waiting, 0 ended within a week"
+    assert call(browser, "views/mine", said, jobs, False) == counts
+    assert call(browser, "views/mine", said, jobs, True) == f"the first 500 jobs: {counts}"

@@ -1,5 +1,6 @@
 // The jobs of the person who is signed in, and the clusters beside them.
 
+import { nextPage } from "../frame/client.js";
 import { csvButton } from "../parts/csv.js";
 import { element, refill } from "../parts/elements.js";
 import { linkTo, staleness } from "../parts/parts.js";
@@ -61,7 +62,11 @@ export function mineView(_args, goTo, session) {
     },
     show({ jobs, clusters: found }) {
       list.fill(jobs.body, found.body);
-      count.textContent = inShort(jobs.body);
+      const counts = inShort(jobs.body);
+      const isAll = nextPage(jobs.headers.get("Link")) === null;
+      count.textContent = isAll
+        ? counts
+        : t("the first {count} jobs: {counts}", { count: grouped(jobs.body.length), counts });
       const mine = new Set(jobs.body.map(({ slurm }) => slurm.cluster_name));
       refill(
         old,

@@ -221,6 +221,7 @@ export const FRENCH = {
   "The address of this page may be cut short.": "L’adresse de cette page est peut-être tronquée.",
   "The API for programs": "L’API pour les programmes",
   "The data that it shows is older.": "Les données affichées sont antérieures.",
+  "the first {count} jobs: {counts}": "les {count} premières tâches : {counts}",
   "The page keeps trying.": "La page réessaie sans cesse.",
   "The response broke off.": "La réponse a été interrompue.",
   "The token {name}. Copy it now: it is never shown again.": "Le jeton {name}. Copiez-le maintenant : il ne sera plus jamais affiché.",
