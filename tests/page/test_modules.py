@@ -463,3 +463,15 @@ def test_counts_of_a_page_that_is_not_all(browser: Browser) -> None:
     counts = "0 running, 500 waiting, 0 ended within a week"
     assert call(browser, "views/mine", said, jobs, False) == counts
     assert call(browser, "views/mine", said, jobs, True) == f"the first 500 jobs: {counts}"
+
+
+def test_a_tab_whose_token_is_refused_lets_another_follow_the_changes(browser: Browser) -> None:
+    script = """new Promise((found) => {
+        const refused = Object.assign(new Error(), { status: 401 });
+        const body = { cursor: "c", changed: [], gone: [] };
+        const asks = { ask: async (path) => { found(path); return { body }; } };
+        const ends = [{ ask: () => Promise.reject(refused) }, asks].map((client) =>
+            m.followChanges(client, "one account", () => {}));
+        setTimeout(() => { for (const end of ends) end(); found("nothing"); }, 20000);
+    })"""
+    assert call(browser, "frame/live", script) == "jobs/changes"
