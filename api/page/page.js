@@ -50,6 +50,7 @@ const search = document.getElementById("find-text");
 
 let session = null;
 let visit = null;
+let toldOfClusters = null;
 let entering = null; // the timer of the next try to enter
 
 // --- signing in and out ---------------------------------------------------------------------------
@@ -251,10 +252,12 @@ function place() {
   main.focus({ preventScroll: true });
 }
 
-/** What someone is selecting to copy is not pulled from under the pointer. */
+/** What someone is selecting to copy is not pulled from under the pointer; the header says that it stays. */
 function selecting() {
   const selection = getSelection();
-  return !selection.isCollapsed && main.contains(selection.anchorNode);
+  const selects = !selection.isCollapsed && main.contains(selection.anchorNode);
+  if (selects) mark("stale", t("not refreshed while text is selected"));
+  return selects;
 }
 
 function complain(error, tryAgain) {
@@ -267,10 +270,11 @@ function complain(error, tryAgain) {
   mark("stale", t("not refreshed"));
 }
 
-/** Say in the header whether what Clockwork knows of the clusters is up to date. */
+/** Say in the header whether what Clockwork knows of the clusters is up to date; where a view does not ask, as it was told last. */
 function showFreshness(clusters) {
-  if (clusters === null) return;
-  const old = clusters.filter((cluster) => cluster.up === false).map((cluster) => cluster.name);
+  toldOfClusters = clusters ?? toldOfClusters;
+  if (toldOfClusters === null) return;
+  const old = toldOfClusters.filter((cluster) => cluster.up === false).map((cluster) => cluster.name);
   if (old.length === 0) mark("live", t("up to date"));
   else mark("stale", t("out of date: {clusters}", { clusters: old.join(", ") }));
 }

@@ -70,3 +70,17 @@ def test_a_token_that_is_revoked_meanwhile(browser: Browser, site: Site) -> None
 
     sign_in(browser, site.token)
     browser.one("tbody tr")
+
+
+def test_what_is_selected_stays_and_the_header_says_so(signed_in: Browser, site: Site) -> None:
+    show(signed_in, site, "jobs?limit=50", "tbody tr th a")
+    shown = "return document.querySelector('tbody').firstChild === window.kept"
+    signed_in.run("window.kept = document.querySelector('tbody').firstChild")
+    signed_in.run("getSelection().selectAllChildren(document.querySelector('h1'))")
+    signed_in.run(LOOK_AGAIN)
+    signed_in.wait_for("#freshness", "not refreshed while text is selected")
+    assert signed_in.run(shown)
+    signed_in.run("getSelection().removeAllRanges()")
+    signed_in.run(LOOK_AGAIN)
+    signed_in.wait_for("#freshness", "up to date")
+    assert not signed_in.run(shown)

@@ -10,7 +10,7 @@ const MOST_SECONDS_AFTER_FAILURE = 120;
  * ask      (path, args, signal) asks the API
  * shown    (said, first, answers) is called when answers were put into the view
  * failed   (error) is called when a turn failed; true ends the turns
- * quiet    tells whether what is shown may not be touched now
+ * quiet    tells whether what is shown may not be touched now, and says so to the person
  */
 export function turns(view, { ask, shown, failed, quiet }) {
   const leaving = new AbortController();

@@ -156,6 +156,7 @@ export const FRENCH = {
   "Not loaded yet.": "Pas encore chargé.",
   "not read yet": "pas encore lue",
   "not refreshed": "non actualisé",
+  "not refreshed while text is selected": "non actualisé tant que du texte est sélectionné",
   "not yet": "pas encore",
   "Notes of the owner": "Notes du propriétaire",
   "Nothing is recorded yet.": "Rien n’est encore enregistré.",
